@@ -1,0 +1,201 @@
+//! The config as meant: nothing in it needs to be checked again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+
+use crate::core::{Pins, Rules, Salt, Weight};
+use crate::identify::{Plan, Preset};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub proxy: Proxy,
+    pub admin: Admin,
+    /// In the order in which they are matched: the longest path prefix first, hosts before none.
+    pub bots: Vec<Bot>,
+    /// XXH3 of the file's text, for `serin_config_info{hash}`.
+    pub hash: u64,
+    /// What is allowed but probably not meant (an experimental preset …), each a whole sentence with file and line.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    pub listen: SocketAddr,
+    pub workers: usize,
+    pub salt: Salt,
+    pub limits: Limits,
+    /// After SIGTERM: how long new connections are still taken while `/readyz` already fails.
+    pub lame_duck: Duration,
+    /// After that: how long requests in flight may take.
+    pub drain: Duration,
+}
+
+/// Every wait and every queue has a bound.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open client connections, over all workers.
+    pub max_connections: usize,
+    /// Requests in flight, over all workers; more are answered 503 at once.
+    pub max_inflight: usize,
+    /// The request line and all header fields, in bytes.
+    pub max_head_bytes: usize,
+    /// From a head's first byte to its last.
+    pub head_timeout: Duration,
+    /// Between two pieces of a request's body.
+    pub body_timeout: Duration,
+    /// A client that takes nothing of its answer for this long is cut off.
+    pub write_timeout: Duration,
+    /// A connection without a request is closed after this.
+    pub idle_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub tokens: Vec<Token>,
+    /// `/metrics` without a token.
+    pub metrics_open: bool,
+}
+
+#[derive(Clone)]
+pub struct Token {
+    pub name: String,
+    pub scope: Scope,
+    pub secret: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Read,
+    Operate,
+    Report,
+}
+
+/// `[a-z0-9][a-z0-9_-]{0,62}`: fit for a path and for a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BotName(pub(super) Arc<str>);
+
+#[derive(Clone, Debug)]
+pub struct Bot {
+    pub name: BotName,
+    pub matches: Match,
+    pub preset: Option<&'static Preset>,
+    pub plan: Arc<Plan>,
+    /// The JSON and form bodies of this bot are held and looked into up to this many bytes.
+    pub body_cap: usize,
+    pub over_cap: OverCap,
+    pub retries: Retries,
+    /// At least one; in the order of the file.
+    pub upstreams: Vec<Upstream>,
+    /// Indices into `upstreams`.
+    pub stable: usize,
+    /// Whom a weight means: `canary`, else the only other one; `None` where that is not clear.
+    pub canary: Option<usize>,
+    /// The initial weight, where there is a canary.
+    pub weight: Weight,
+    /// No weight above this is taken.
+    pub max_weight: Weight,
+    pub pins: Pins,
+    pub tester: Option<TesterOverride>,
+    pub rules: Rules,
+    /// serin gives up then: 504.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    /// An idle connection to an upstream is not used again after this.
+    pub upstream_idle: Duration,
+    pub rescue: bool,
+    pub host: HostHeader,
+}
+
+/// `None` matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Lower case, without a port.
+    pub host: Option<String>,
+    /// Begins with `/`; matches whole segments: `/slack` is for `/slack` and `/slack/events`, not for `/slackers`.
+    pub path_prefix: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: Arc<str>,
+    pub url: UpstreamUrl,
+    /// A version label, for `serin_release_info`.
+    pub version: Option<String>,
+}
+
+/// `http://host[:port]` or `https://host[:port]`, without a path: paths pass unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    pub tls: bool,
+    /// A name or an IP address, IPv6 without brackets.
+    pub host: String,
+    pub port: u16,
+    /// As written, for the Host header where `host = "upstream"`.
+    pub authority: Authority,
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// A secret header by which a tester chooses the track: `<header>: canary <secret>` or `stable <secret>`.
+#[derive(Clone)]
+pub struct TesterOverride {
+    pub header: http::HeaderName,
+    pub secret: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The upstream sees the Host that the platform sent.
+    #[default]
+    Preserve,
+    /// The upstream sees its own name (Heroku, Render and Beanstalk route by it).
+    Upstream,
+}
+
+/// What becomes of a body that is larger than `body_cap`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverCap {
+    /// Streamed to stable, counted.
+    #[default]
+    Stable,
+    /// 413.
+    Reject,
+}
+
+/// Where the platform's own retries go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retries {
+    /// Where their workspace is assigned.
+    #[default]
+    Assigned,
+    /// To stable, for bots whose versions share their dedupe.
+    Stable,
+}
+
+impl BotName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for BotName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for TesterOverride {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TesterOverride").field("header", &self.header).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+//! What an answer means. One rule for all platforms, with a preset's additions; what an operator reads in a metric and
+//! what the evidence counts is decided here and nowhere else.
+
+use std::time::Duration;
+
+/// How one webhook ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The bot took it: 2xx, or what its platform calls success.
+    Ok,
+    /// 5xx, refused, reset, timed out, cut off.
+    Error,
+    /// Answered after the platform's deadline: the platform saw a failure, whatever the status.
+    Late,
+    /// Other 3xx and 4xx. Compared with stable's rate, for a canary with a wrong signing secret answers 401 to all.
+    Rejected,
+    /// The client hung up, early: no evidence.
+    Aborted,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 5] = [Outcome::Ok, Outcome::Error, Outcome::Late, Outcome::Rejected, Outcome::Aborted];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+            Outcome::Late => "late",
+            Outcome::Rejected => "rejected",
+            Outcome::Aborted => "aborted",
+        }
+    }
+}
+
+/// How the exchange with the upstream ended, as the shell saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A whole answer. `first_byte` is from the request's arrival to the answer's first byte; `said` is the bot's own
+    /// word, by the `Serin-Outcome` header.
+    Answered { status: u16, first_byte: Duration, said: Option<Said> },
+    /// No answer, or one that broke off: refused, unreachable, reset, timed out.
+    Failed,
+    /// The client went away before it had the whole answer, this long after it asked.
+    ClientGone { answered: bool, after: Duration },
+}
+
+/// What a bot says of its own answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Ok,
+    Error,
+}
+
+/// What a bot's platform asks of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The first byte must have come by then, else the platform gives up.
+    pub deadline: Option<Duration>,
+    /// Statuses besides 2xx that the platform takes for a success.
+    pub also_ok: Vec<u16>,
+    /// Where only these statuses are a success (Linear: exactly 200), instead of 2xx.
+    pub only_ok: Vec<u16>,
+}
+
+/// A client that leaves without an answer after this part of the deadline gave up because of it.
+const GAVE_UP_AT: f64 = 0.9;
+
+pub fn classify(ended: Ended, rules: &Rules) -> Outcome {
+    match ended {
+        Ended::Failed => Outcome::Error,
+        Ended::ClientGone { answered: false, after } if rules.deadline.is_some_and(|d| after >= d.mul_f64(GAVE_UP_AT)) => Outcome::Late,
+        Ended::ClientGone { .. } => Outcome::Aborted,
+        Ended::Answered { status, first_byte, said } => {
+            let by_status = of_status(status, rules);
+            match (by_status, said) {
+                (Outcome::Error, _) | (_, Some(Said::Error)) => Outcome::Error,
+                _ if rules.deadline.is_some_and(|deadline| first_byte > deadline) => Outcome::Late,
+                (_, Some(Said::Ok)) => Outcome::Ok,
+                (by_status, None) => by_status,
+            }
+        }
+    }
+}
+
+fn of_status(status: u16, rules: &Rules) -> Outcome {
+    match status {
+        500.. => Outcome::Error,
+        _ if !rules.only_ok.is_empty() => {
+            if rules.only_ok.contains(&status) {
+                Outcome::Ok
+            } else {
+                Outcome::Rejected
+            }
+        }
+        200..300 => Outcome::Ok,
+        _ if rules.also_ok.contains(&status) => Outcome::Ok,
+        _ => Outcome::Rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLACK: Rules = Rules { deadline: Some(Duration::from_secs(3)), also_ok: Vec::new(), only_ok: Vec::new() };
+
+    fn answered(status: u16, ms: u64, said: Option<Said>) -> Outcome {
+        classify(Ended::Answered { status, first_byte: Duration::from_millis(ms), said }, &SLACK)
+    }
+
+    #[test]
+    fn a_status_says_what_it_says() {
+        for (status, outcome) in [
+            (200, Outcome::Ok),
+            (204, Outcome::Ok),
+            (301, Outcome::Rejected),
+            (304, Outcome::Rejected),
+            (401, Outcome::Rejected),
+            (500, Outcome::Error),
+            (503, Outcome::Error),
+            (599, Outcome::Error),
+            (999, Outcome::Error),
+        ] {
+            assert_eq!(answered(status, 10, None), outcome, "{status}");
+        }
+        let linear = Rules { only_ok: vec![200], ..SLACK };
+        let with = |status| classify(Ended::Answered { status, first_byte: Duration::ZERO, said: None }, &linear);
+        assert_eq!((with(200), with(204), with(500)), (Outcome::Ok, Outcome::Rejected, Outcome::Error));
+        let lenient = Rules { also_ok: vec![401], ..SLACK };
+        assert_eq!(classify(Ended::Answered { status: 401, first_byte: Duration::ZERO, said: None }, &lenient), Outcome::Ok);
+    }
+
+    #[test]
+    fn an_answer_after_the_deadline_is_late_and_an_error_stays_an_error() {
+        assert_eq!(answered(200, 3_000, None), Outcome::Ok);
+        assert_eq!(answered(200, 3_001, None), Outcome::Late);
+        assert_eq!(answered(401, 3_001, None), Outcome::Late);
+        assert_eq!(answered(200, 3_001, Some(Said::Ok)), Outcome::Late);
+        assert_eq!(answered(500, 3_001, None), Outcome::Error);
+    }
+
+    #[test]
+    fn a_bot_may_excuse_a_4xx_but_never_a_5xx() {
+        assert_eq!(answered(404, 10, Some(Said::Ok)), Outcome::Ok);
+        assert_eq!(answered(500, 10, Some(Said::Ok)), Outcome::Error);
+        assert_eq!(answered(200, 10, Some(Said::Error)), Outcome::Error);
+    }
+
+    #[test]
+    fn a_client_that_leaves_at_the_deadline_saw_a_late_answer() {
+        let gone = |answered, ms| classify(Ended::ClientGone { answered, after: Duration::from_millis(ms) }, &SLACK);
+        assert_eq!(gone(false, 2_699), Outcome::Aborted);
+        assert_eq!(gone(false, 2_700), Outcome::Late);
+        assert_eq!(gone(true, 2_900), Outcome::Aborted);
+        let none = Rules { deadline: None, ..SLACK };
+        assert_eq!(classify(Ended::ClientGone { answered: false, after: Duration::from_secs(99) }, &none), Outcome::Aborted);
+    }
+}

@@ -1,0 +1,101 @@
+//! What is counted per bucket: plain integers that merge by adding, so that cores and replicas can each keep their own
+//! and whoever decides sums them.
+
+use std::ops::AddAssign;
+
+use super::outcome::Outcome;
+
+/// One finished request, as far as the evidence cares. Only requests that were assigned by rank become samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    pub outcome: Outcome,
+    /// Time to the answer's first byte; `None` where there was no answer to time (a failure, a rescue).
+    pub latency_micros: Option<u64>,
+}
+
+/// The sums over a bucket's requests in one split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub requests: u32,
+    pub errors: u32,
+    pub late: u32,
+    pub rejected: u32,
+    /// How many latencies are in `log_latency`.
+    pub timed: u32,
+    /// Sum of ln(latency in µs), in units of 2^-20: integers merge in any order to the same sum.
+    pub log_latency: i64,
+}
+
+/// 2^20 units to one: 1e-6 of a natural logarithm, finer than any clock.
+pub const LOG_UNIT: f64 = (1 << 20) as f64;
+
+impl Tally {
+    /// The tally of one request. A client's abort is no evidence: it counts nowhere.
+    pub fn of(sample: Sample) -> Tally {
+        if sample.outcome == Outcome::Aborted {
+            return Tally::default();
+        }
+        let is = |outcome| u32::from(sample.outcome == outcome);
+        let log = sample.latency_micros.map(|micros| ((micros.max(1) as f64).ln() * LOG_UNIT) as i64);
+        Tally {
+            requests: 1,
+            errors: is(Outcome::Error),
+            late: is(Outcome::Late),
+            rejected: is(Outcome::Rejected),
+            timed: u32::from(log.is_some()),
+            log_latency: log.unwrap_or(0),
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.late += other.late;
+        self.rejected += other.rejected;
+        self.timed += other.timed;
+        self.log_latency += other.log_latency;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_sample() -> impl Strategy<Value = Sample> {
+        (0..Outcome::ALL.len(), proptest::option::of(0u64..100_000_000))
+            .prop_map(|(i, latency_micros)| Sample { outcome: Outcome::ALL[i], latency_micros })
+    }
+
+    fn sum<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Tally {
+        let mut total = Tally::default();
+        samples.into_iter().for_each(|s| total += Tally::of(*s));
+        total
+    }
+
+    #[test]
+    fn an_abort_is_no_evidence() {
+        assert_eq!(Tally::of(Sample { outcome: Outcome::Aborted, latency_micros: Some(5) }), Tally::default());
+    }
+
+    proptest! {
+        #[test]
+        fn merging_commutes(samples in proptest::collection::vec(any_sample(), 0..50), cut in 0usize..50) {
+            let (a, b) = samples.split_at(cut.min(samples.len()));
+            let mut ab = sum(a);
+            ab += sum(b);
+            let mut ba = sum(b);
+            ba += sum(a);
+            prop_assert_eq!(ab, ba);
+            prop_assert_eq!(ab, sum(&samples));
+        }
+
+        #[test]
+        fn parts_never_exceed_the_whole(samples in proptest::collection::vec(any_sample(), 0..50)) {
+            let t = sum(&samples);
+            prop_assert!(t.errors + t.late + t.rejected <= t.requests && t.timed <= t.requests);
+        }
+    }
+}

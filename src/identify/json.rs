@@ -1,0 +1,1 @@
+//! One walk over a JSON body that collects the values at some pointers.
