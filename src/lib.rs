@@ -11,4 +11,5 @@ pub mod core; // floor 0: what a split is, what an answer means; no clock, no I/
 pub mod identify; // floor 0: which workspace a webhook belongs to
 pub mod live; // floor 1: what serves now; one atomic swap publishes it
 pub mod proxy; // floor 3: the hot path
+pub mod controller; // floor 3: the one writer of what serves
 pub mod telemetry; // floor 2: every metric, the logs // floor 5: the only place that knows everything
