@@ -1,10 +1,14 @@
 //! The config: the file as written (`raw`) becomes the file as meant (`resolved`), whole or not at all, and every error
 //! names the file, the line and what to write instead.
 
+mod near;
 mod raw;
+mod redact;
 mod report;
 mod resolve;
 mod resolved;
+mod units;
+mod value;
 
 pub use report::ConfigError;
 pub use resolved::{
@@ -26,3 +30,6 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     resolve::resolve(text, path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,15 @@
-//! The sources of one bot, compiled, and what they say of one request.
+//! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
+//! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
-use std::borrow::Cow;
+use http::{HeaderMap, HeaderName, Method, Uri};
 
-use http::{HeaderMap, Method, Uri};
-
-use super::{Preset, Source, SourceError};
+use super::answer::Answer;
+use super::body::{Body, Kind};
+use super::form::{Form, JsonField, JsonFields};
+use super::marks::Marks;
+use super::source::Place;
+use super::trie::{Pointers, Slot, Trie};
+use super::{Preset, Source, SourceError, check_namespaces, head, json};
 use crate::core::Workspace;
 
 /// What to do when a body names several tenants that disagree.
@@ -19,7 +24,17 @@ pub enum Mixed {
 
 /// The sources of one bot, compiled.
 #[derive(Clone, Debug)]
-pub struct Plan {}
+pub struct Plan {
+    sources: Vec<Source>,
+    /// One for each source.
+    looks: Vec<Look>,
+    mixed: Mixed,
+    never: &'static [&'static str],
+    marks: Marks,
+    /// All pointers into a JSON body, of sources and marks; `None` where there are none.
+    json: Option<Trie>,
+    form_json: Vec<JsonField>,
+}
 
 /// A request's head, as the listener read it.
 #[derive(Clone, Copy, Debug)]
@@ -58,23 +73,157 @@ pub struct Reading<'a> {
 }
 
 impl Plan {
-    /// The preset's sources where `sources` is empty.
-    pub fn new(_sources: Vec<Source>, _preset: Option<&'static Preset>, _mixed: Mixed) -> Result<Plan, SourceError> {
-        Ok(Plan {})
+    /// The preset's sources where `sources` is empty; its handshakes and retry marks in any case.
+    pub fn new(sources: Vec<Source>, preset: Option<&'static Preset>, mixed: Mixed) -> Result<Plan, SourceError> {
+        let sources = match preset {
+            Some(preset) if sources.is_empty() => preset.sources.iter().map(|text| Source::parse(text)).collect::<Result<_, _>>()?,
+            Some(_) | None => sources,
+        };
+        if sources.is_empty() {
+            let message = "nothing says where the workspace's id is: give a preset, or sources such as `json:/team_id`";
+            return Err(SourceError::new(message, 0..0));
+        }
+        check_namespaces(&sources).map_err(|(_, error)| error)?;
+        let (mut pointers, mut fields) = (Pointers::default(), JsonFields::default());
+        let looks = sources.iter().map(|source| Look::new(source.place(), &mut pointers, &mut fields)).collect::<Result<_, _>>()?;
+        let marks = preset.map_or_else(|| Ok(Marks::default()), |preset| Marks::new(preset, &mut pointers))?;
+        let json = if pointers.is_empty() { None } else { Some(pointers.compile()?) };
+        let never = preset.map_or(&[][..], |preset| preset.never);
+        Ok(Plan { sources, looks, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
     pub fn sources(&self) -> &[Source] {
-        &[]
+        &self.sources
     }
 
-    /// Must the body be read to say which workspace this is?
-    pub fn wants_body(&self, _head: Head<'_>) -> bool {
+    /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
+    pub fn wants_body(&self, head: Head<'_>) -> bool {
+        let kind = Kind::of(head.method, head.headers);
+        if self.marks.need(kind) {
+            return true;
+        }
+        for look in &self.looks {
+            match look.place_of(kind) {
+                Where::Body => return true,
+                Where::Elsewhere => {}
+                Where::Head => match look.ask(head, &Body::Unread).without(self.never) {
+                    Answer::Id(_) | Answer::Differ(_) => return false,
+                    Answer::Nothing | Answer::Unfit => {}
+                },
+            }
+        }
         false
     }
 
     /// `body` is the whole body, or `None` where it was not wanted or could not be had.
-    pub fn read<'a>(&'a self, _head: Head<'a>, _body: Option<&'a [u8]>) -> Reading<'a> {
-        let _ = Cow::Borrowed("");
-        Reading { found: Found::Missing, handshake: false, retry: None }
+    pub fn read<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Reading<'a> {
+        let body = self.open(head, body);
+        Reading { found: self.find(head, &body), handshake: self.marks.handshake(head, &body), retry: self.marks.retry(head, &body) }
+    }
+
+    fn open<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Body<'a> {
+        let Some(body) = body.filter(|body| !body.is_empty() && self.wants_body(head)) else { return Body::Unread };
+        match (Kind::of(head.method, head.headers), &self.json) {
+            (Kind::Json, Some(trie)) => json::walk(trie, body).map_or(Body::Broken, Body::Json),
+            (Kind::Form, _) => Body::Form(Form::read(&self.form_json, body)),
+            (Kind::Json, None) | (Kind::Opaque, _) => Body::Unread,
+        }
+    }
+
+    fn find<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Found<'a> {
+        // A constant says 'there is no tenant in here', which only a body that was looked into can.
+        let (mut unfit, mut unread) = (false, false);
+        for (source, look) in self.looks.iter().enumerate() {
+            if matches!(look, Look::Const(_)) && (unfit || unread) {
+                continue;
+            }
+            unread |= look.is_blind(body);
+            let id = match (look.ask(head, body).without(self.never), self.mixed) {
+                (Answer::Id(id), _) | (Answer::Differ(id), Mixed::First) => id,
+                (Answer::Differ(_), Mixed::Stable) => return Found::Mixed,
+                (Answer::Unfit, _) => {
+                    unfit = true;
+                    continue;
+                }
+                (Answer::Nothing, _) => continue,
+            };
+            return Found::Workspace { workspace: Workspace { namespace: self.sources[source].namespace_or_default(), id }, source };
+        }
+        if unfit { Found::Invalid } else { Found::Missing }
+    }
+}
+
+/// A source's place, compiled.
+#[derive(Clone, Debug)]
+enum Look {
+    Header(HeaderName),
+    Query(String),
+    Path(usize),
+    Jwt { header: HeaderName, trie: Trie, claim: Slot },
+    Const(String),
+    Json(Slot),
+    Form(String),
+    FormJson { field: usize, slot: Slot },
+}
+
+/// Where a look finds its answer in a request whose body is of some kind.
+enum Where {
+    Head,
+    Body,
+    /// In a body of another kind than this one.
+    Elsewhere,
+}
+
+impl Look {
+    fn new(place: &Place, pointers: &mut Pointers, fields: &mut JsonFields) -> Result<Look, SourceError> {
+        Ok(match place {
+            Place::Header(name) => Look::Header(name.clone()),
+            Place::Query(name) => Look::Query(name.clone()),
+            Place::Path(segment) => Look::Path(*segment),
+            Place::Const(id) => Look::Const(id.clone()),
+            Place::Jwt { header, claim } => {
+                let mut pointers = Pointers::default();
+                let claim = pointers.slot(claim);
+                Look::Jwt { header: header.clone(), trie: pointers.compile()?, claim }
+            }
+            Place::Json(pointer) => Look::Json(pointers.slot(pointer)),
+            Place::Form(name) => Look::Form(name.clone()),
+            Place::FormJson { field, pointer } => {
+                let (field, slot) = fields.slot(field, pointer);
+                Look::FormJson { field, slot }
+            }
+        })
+    }
+
+    fn place_of(&self, kind: Kind) -> Where {
+        match (self, kind) {
+            (Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_), _) => Where::Head,
+            (Look::Json(_), Kind::Json) | (Look::Form(_) | Look::FormJson { .. }, Kind::Form) => Where::Body,
+            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, Kind::Json | Kind::Form | Kind::Opaque) => Where::Elsewhere,
+        }
+    }
+
+    /// It asks the body, and this body does not say.
+    fn is_blind(&self, body: &Body<'_>) -> bool {
+        match self {
+            Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_) => false,
+            Look::Json(_) => !matches!(body, Body::Json(_)),
+            Look::Form(_) | Look::FormJson { .. } => !matches!(body, Body::Form(_)),
+        }
+    }
+
+    fn ask<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Answer<'a> {
+        match (self, body) {
+            (Look::Header(name), _) => head::header(head.headers, name),
+            (Look::Query(name), _) => head::query(head.uri, name),
+            (Look::Path(segment), _) => head::path(head.uri, *segment),
+            (Look::Jwt { header, trie, claim }, _) => head::jwt(head.headers, header, trie, *claim),
+            (Look::Const(id), _) => Answer::Id(id.as_str().into()),
+            (Look::Json(slot), Body::Json(seen)) => Answer::of_all(seen.at(*slot).map(Answer::of_value)),
+            (Look::Json(_), Body::Broken) => Answer::Unfit,
+            (Look::Form(name), Body::Form(form)) => form.field(name),
+            (Look::FormJson { field, slot }, Body::Form(form)) => form.json(*field, *slot),
+            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, _) => Answer::Nothing,
+        }
     }
 }
