@@ -20,6 +20,9 @@ use std::path::Path;
 /// The documented defaults; `serin run` without a config file explains itself with it.
 pub const DOCUMENTED: &str = include_str!("../../config/serin.toml");
 
+/// The least that serves.
+pub const MINIMAL: &str = include_str!("../../config/examples/slack.toml");
+
 /// Reads, parses and resolves the file.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;

@@ -96,6 +96,16 @@ impl Plan {
         &self.sources
     }
 
+    /// The namespaces that the sources' ids are in, in the sources' order.
+    pub fn namespaces(&self) -> Vec<&str> {
+        self.sources.iter().map(Source::namespace_or_default).collect()
+    }
+
+    /// Would it find the same workspaces in the same requests?
+    pub fn same_sources(&self, other: &Plan) -> bool {
+        (&self.sources, self.mixed, self.never) == (&other.sources, other.mixed, other.never)
+    }
+
     /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
     pub fn wants_body(&self, head: Head<'_>) -> bool {
         let kind = Kind::of(head.method, head.headers);

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::UpstreamUrl;
+use crate::config::{Config, UpstreamUrl};
 use crate::proxy::io::read_into;
 use crate::proxy::resolve::{Addresses, Resolver};
 
@@ -59,16 +59,11 @@ impl Target {
         let tls = match url.tls {
             false => None,
             true => {
-                let name = ServerName::try_from(url.host.clone()).map_err(|_| TlsError::Name(url.host.clone()))?;
-                Some((tls.client(url.ca_file.as_deref())?, name))
+                Some((tls.client(url.ca_file.as_deref())?, server_name(url)?))
             }
         };
         let addresses = resolver.addresses(&url.host, url.port);
         Ok(Target { url: url.clone(), addresses, tls, timeout, turn: Cell::new(0) })
-    }
-
-    pub fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Tries the addresses in turn, each at most once, until the timeout for all of them has passed.
@@ -209,6 +204,17 @@ pub enum TlsError {
 pub struct TlsClients(Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>);
 
 impl TlsClients {
+    /// Could every upstream be set up? Asked before a config is taken.
+    pub fn check(&self, config: &Config) -> Result<(), TlsError> {
+        // Anew each time: a file of authorities may have been replaced since.
+        self.0.lock().expect("no panic under this lock").clear();
+        for upstream in config.bots.iter().flat_map(|bot| &bot.upstreams).filter(|upstream| upstream.url.tls) {
+            server_name(&upstream.url)?;
+            self.client(upstream.url.ca_file.as_deref())?;
+        }
+        Ok(())
+    }
+
     fn client(&self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         let key = ca_file.map(Path::to_owned);
         let mut clients = self.0.lock().expect("no panic under this lock");
@@ -226,6 +232,10 @@ impl TlsClients {
         clients.insert(key, client.clone());
         Ok(client)
     }
+}
+
+fn server_name(url: &UpstreamUrl) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(url.host.clone()).map_err(|_| TlsError::Name(url.host.clone()))
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
