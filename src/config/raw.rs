@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::near::nearest;
-use super::report::{Problems, Reported};
+use super::report::{Problem, Problems, Reported};
 use super::value::{Measure, Value};
 
 /// What a key holds: nothing, a value and its place, or something wrong that was reported.
@@ -105,7 +105,7 @@ impl<'d> Table<'d> {
         let Some(entry) = self.take(key) else { return Ok(None) };
         match entry.value {
             DeValue::Table(_) => Ok(entry.table(title, self.problems)),
-            _ => Err(self.problems.error(entry.at, format!("`{key}` is not a table"), format!("write it as {title}, keys below"))),
+            _ => Err(self.problems.error(entry.at, format!("`{key}` is not a table"), format!("write it as {title}"))),
         }
     }
 
@@ -117,8 +117,13 @@ impl<'d> Table<'d> {
     /// All tables under `[[title]]`, in the order of the file.
     pub fn tables(&mut self, key: &'static str, title: &'static str) -> Result<Vec<Table<'d>>, Reported> {
         let Some(entry) = self.take(key) else { return Ok(Vec::new()) };
-        let single =
-            || self.problems.error(entry.at.clone(), format!("`{key}` is a list of tables"), format!("write {title}, twice in brackets"));
+        let single = || {
+            self.problems.error(
+                entry.at.clone(),
+                format!("`{key}` is a list of tables"),
+                format!("write {title}: twice in brackets, once for each"),
+            )
+        };
         let DeValue::Array(items) = entry.value else { return Err(single()) };
         let tables = items.iter().map(|item| match item.get_ref() {
             DeValue::Table(table) => {
@@ -154,13 +159,13 @@ impl<'d> Table<'d> {
     /// Reports the keys that nobody asked for.
     pub fn close(self) {
         for entry in &self.entries {
-            let (title, label) = match nearest(entry.key, self.asked.iter().copied()) {
-                Some(near) => {
-                    (format!("unknown key `{}`; did you mean `{near}`?", entry.key.escape_debug()), format!("not a key of {}", self.title))
-                }
-                None => (format!("unknown key `{}`", entry.key.escape_debug()), format!("{} takes {}", self.title, self.asked.join(", "))),
+            let key = entry.key.escape_debug();
+            let (title, note) = match nearest(entry.key, self.asked.iter().copied()) {
+                Some(near) => (format!("unknown key `{key}`; did you mean `{near}`?"), None),
+                None => (format!("unknown key `{key}`"), Some(format!("{} takes {}", self.title, self.asked.join(", ")))),
             };
-            self.problems.error(entry.key_at.clone(), title, label);
+            let problem = Problem::new(title).at(entry.key_at.clone(), format!("not a key of {}", self.title));
+            self.problems.report(note.into_iter().fold(problem, Problem::note));
         }
     }
 }

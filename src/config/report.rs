@@ -91,6 +91,11 @@ impl<'d> Problems<'d> {
         Reported(())
     }
 
+    /// Whether anything is wrong yet.
+    pub fn so_far(&self) -> Result<(), Reported> {
+        if self.errors.borrow().is_empty() { Ok(()) } else { Err(Reported(())) }
+    }
+
     /// Allowed, but probably not meant: a whole sentence.
     pub fn warn(&self, at: Range<usize>, sentence: impl std::fmt::Display) {
         let line = self.text[..at.start.min(self.text.len())].bytes().filter(|b| *b == b'\n').count() + 1;
@@ -114,6 +119,19 @@ impl<'d> Problems<'d> {
         }
         Err(ConfigError { rendered: shown.join("\n\n"), count: errors.len() })
     }
+}
+
+/// Every one of them, or the word of one that failed; none is left unread because another failed.
+pub(super) fn all<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
+    let mut values = Vec::new();
+    let mut failed = None;
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(reported) => failed = Some(reported),
+        }
+    }
+    failed.map_or(Ok(values), Err)
 }
 
 fn render(problem: &Problem, path: &str, source: &str) -> String {
@@ -208,6 +226,7 @@ error: `weight` is more than all
 
     #[test]
     fn a_blanked_text_keeps_its_places() {
-        assert_eq!(blanked("a = \"é\n\"", &[5..8]), "a = \"**\n\"");
+        let secret = 5..8;
+        assert_eq!(blanked("a = \"é\n\"", std::slice::from_ref(&secret)), "a = \"**\n\"");
     }
 }

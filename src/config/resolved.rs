@@ -113,7 +113,7 @@ pub struct Bot {
 /// `None` matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
-    /// Lower case, without a port.
+    /// Lower case, without a port; an IPv6 address in brackets.
     pub host: Option<String>,
     /// Begins with `/`; matches whole segments: `/slack` is for `/slack` and `/slack/events`, not for `/slackers`.
     pub path_prefix: Option<String>,

@@ -88,7 +88,8 @@ fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, Uni
         return Err(UnitError(format!("write a number and a unit, such as \"{example}\"")));
     }
     if unit.is_empty() {
-        return Err(UnitError(format!("add a unit, as in \"{example}\" (one of {})", names())));
+        let (_, usual) = example.split_at(example.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0));
+        return Err(UnitError(format!("add a unit, as in \"{number}{usual}\" (one of {})", names())));
     }
     let Some((_, size)) = units.iter().find(|(name, _)| *name == unit) else {
         return Err(UnitError(format!("the unit is one of {}, as in \"{example}\"", names())));
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_no_quantity_is_refused_with_the_way_to_write_it() {
         for (text, instead) in [
-            ("5", "add a unit, as in \"10s\" (one of ms, s, m, h, d)"),
+            ("5", "add a unit, as in \"5s\" (one of ms, s, m, h, d)"),
             ("", "write a number and a unit, such as \"10s\""),
             ("-5s", "write a number and a unit, such as \"10s\""),
             ("5.s", "write a number and a unit, such as \"10s\""),
@@ -156,7 +157,7 @@ mod tests {
             assert_eq!(duration(text), Err(UnitError(instead.to_owned())), "{text}");
         }
         assert_eq!(bytes("0.5B"), Err(UnitError("too many decimals".to_owned())));
-        assert_eq!(bytes("5"), Err(UnitError("add a unit, as in \"1MiB\" (one of GiB, GB, MiB, MB, KiB, kB, KB, B)".to_owned())));
+        assert_eq!(bytes("5"), Err(UnitError("add a unit, as in \"5MiB\" (one of GiB, GB, MiB, MB, KiB, kB, KB, B)".to_owned())));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Value for String {
 }
 
 impl Value for bool {
-    const WHAT: &'static str = "true or false";
+    const WHAT: &'static str = "`true` or `false`";
     fn read(value: &DeValue<'_>) -> Result<bool, Wrong> {
         value.as_bool().ok_or_else(|| instead("write true or false, without quotes"))
     }
@@ -100,7 +100,7 @@ impl Measure for Bytes {
 }
 
 impl Value for Weight {
-    const WHAT: &'static str = "a weight";
+    const WHAT: &'static str = "a share from 0% to 100%";
     fn read(value: &DeValue<'_>) -> Result<Weight, Wrong> {
         match (value.as_str(), number(value)) {
             (Some(text), _) if !text.trim_end().ends_with('%') => Err(instead("a weight is a percentage such as \"5%\" or \"12.5%\"")),

@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use super::secret::secret;
 use crate::config::raw::{Read, Table};
-use crate::config::report::{Problem, Problems, Reported};
+use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::{Admin, Scope, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
@@ -38,26 +38,38 @@ fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], problems: &Pr
     Err(problems.error(listen.span(), title, label))
 }
 
-fn tokens(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
-    let read: Vec<Result<(Token, [Range<usize>; 2]), Reported>> = tables.into_iter().map(token).collect();
-    let read = read.into_iter().collect::<Result<Vec<_>, Reported>>()?;
-    for (index, (token, [name_at, secret_at])) in read.iter().enumerate() {
-        for (other, [other_name_at, other_secret_at]) in &read[..index] {
-            if token.name == other.name {
-                let problem = Problem::new(format!("two tokens are named \"{}\"", token.name));
-                return Err(problems.report(problem.at(name_at.clone(), "write another name").at(other_name_at.clone(), "the first")));
-            }
-            if token.secret == other.secret {
-                let problem = Problem::new(format!("the tokens \"{}\" and \"{}\" have the same secret", other.name, token.name));
-                return Err(problems.report(problem.at(secret_at.clone(), "make another").at(other_secret_at.clone(), "the first")));
-            }
-        }
-    }
-    Ok(read.into_iter().map(|(token, _)| token).collect())
+/// A token, and the places that concern others too.
+struct Placed {
+    token: Token,
+    name_at: Range<usize>,
+    secret_at: Range<usize>,
 }
 
-/// Also where its name and its secret are written.
-fn token(mut table: Table<'_>) -> Result<(Token, [Range<usize>; 2]), Reported> {
+fn tokens(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
+    let placed = all(tables.into_iter().map(token))?;
+    for (index, this) in placed.iter().enumerate() {
+        for other in &placed[..index] {
+            apart(this, other, problems)?;
+        }
+    }
+    Ok(placed.into_iter().map(|placed| placed.token).collect())
+}
+
+/// The history says who did something by the token's name, and knows the token by its secret.
+fn apart(this: &Placed, other: &Placed, problems: &Problems<'_>) -> Result<(), Reported> {
+    let (name, other_name) = (&this.token.name, &other.token.name);
+    if name == other_name {
+        let problem = Problem::new(format!("two tokens are named \"{name}\""));
+        return Err(problems.report(problem.at(this.name_at.clone(), "write another name").at(other.name_at.clone(), "the first")));
+    }
+    if this.token.secret == other.token.secret {
+        let problem = Problem::new(format!("the tokens \"{other_name}\" and \"{name}\" have the same secret"));
+        return Err(problems.report(problem.at(this.secret_at.clone(), "make another").at(other.secret_at.clone(), "the first")));
+    }
+    Ok(())
+}
+
+fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let problems = table.problems();
     let name: Read<String> = table.read("name");
     let scope = table.choice("scope", &SCOPES);
@@ -76,6 +88,7 @@ fn token(mut table: Table<'_>) -> Result<(Token, [Range<usize>; 2]), Reported> {
         return Err(problems.error(at, format!("{of} has no scope"), "add `scope = \"read\"`, \"operate\" or \"report\""));
     };
     let secret = secret?;
-    let places = [name.span(), secret.span()];
-    Ok((Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret: secret.into_inner() }, places))
+    let (name_at, secret_at) = (name.span(), secret.span());
+    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret: secret.into_inner() };
+    Ok(Placed { token, name_at, secret_at })
 }

@@ -12,7 +12,7 @@ use super::secret::secret;
 use super::success::success;
 use super::timing::{Timing, timing};
 use crate::config::raw::Table;
-use crate::config::report::{Problem, Problems, Reported};
+use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::units::Bytes;
 use crate::config::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
 use crate::core::{Pins, Rules};
@@ -36,12 +36,7 @@ const NOT_FOR_TESTERS: [HeaderName; 9] = [
 
 /// Longest match first.
 pub(super) fn bots(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Bot>, Reported> {
-    if tables.is_empty() {
-        let problem = Problem::new("there is no bot");
-        return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
-    }
-    let read: Vec<Result<Placed, Reported>> = tables.into_iter().map(bot).collect();
-    let mut placed = read.into_iter().collect::<Result<Vec<_>, Reported>>()?;
+    let mut placed = all(tables.into_iter().map(bot))?;
     let named = named_apart(&placed, problems);
     let matches: Vec<_> = placed.iter().map(|p| (p.bot.name.as_str(), &p.bot.matches, p.match_at.clone())).collect();
     disjoint(&matches, problems)?;
@@ -57,6 +52,7 @@ struct Placed {
     match_at: Range<usize>,
 }
 
+/// Longer than a screen, for it is a list: each key is read before the first `?`.
 fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
     let at = table.at();
     let name = name(&mut table);

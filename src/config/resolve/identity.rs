@@ -7,7 +7,7 @@ use serde_spanned::Spanned;
 
 use crate::config::near::nearest;
 use crate::config::raw::Table;
-use crate::config::report::{Problem, Problems, Reported};
+use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::value::OneOrMany;
 use crate::identify::{self, Mixed, Plan, Preset, Source, SourceError};
 
@@ -30,13 +30,15 @@ pub(super) fn identity(table: &mut Table<'_>, of: &str) -> Result<Identity, Repo
         (None, Some(preset)) => preset.span(),
         (None, None) => {
             let problem = Problem::new(format!("{of} has no way to find a workspace")).at(table.at(), "add a `preset`, or a `workspace`");
-            return Err(problems.report(problem.note(format!("for example {EXAMPLE}; {}", known_presets()))));
+            return Err(problems.report(problem.note(format!("for example {EXAMPLE}\n{}", known_presets()))));
         }
     };
     let sources = written.map_or(Ok(Vec::new()), |written| sources(written, problems))?;
     let preset = preset.map(Spanned::into_inner);
     let plan = Plan::new(sources, preset, mixed?);
-    let plan = plan.map_err(|SourceError { message, .. }| problems.error(at, "these sources do not go together", message))?;
+    let plan = plan.map_err(|SourceError { message, .. }| {
+        problems.report(Problem::new("these sources do not go together").at(at, "").note(message))
+    })?;
     Ok(Identity { preset, plan: Arc::new(plan) })
 }
 
@@ -73,16 +75,26 @@ fn sources(written: Spanned<OneOrMany>, problems: &Problems<'_>) -> Result<Vec<S
         return Err(problems.error(at, "`workspace` names no source", format!("write {EXAMPLE}")));
     }
     let parse = |text: &Spanned<String>| {
-        let wrong = |error: SourceError| report(text, error, problems);
+        let problem = || Problem::new(format!("\"{}\" is no source", text.get_ref().escape_debug()));
+        let wrong = |error: SourceError| say(problem(), text, error, problems);
         Source::parse(text.get_ref()).map_err(wrong)
     };
-    let parsed: Vec<Result<Source, Reported>> = texts.iter().map(parse).collect();
-    parsed.into_iter().collect()
+    let sources = all(texts.iter().map(parse))?;
+    identify::check_namespaces(&sources).map_err(|(index, error)| {
+        let text = &texts[index];
+        say(Problem::new("these sources may name different kinds of workspaces"), text, error, problems)
+    })?;
+    Ok(sources)
 }
 
-fn report(text: &Spanned<String>, error: SourceError, problems: &Problems<'_>) -> Reported {
+/// What is wrong with a source may take more words than a label has room for.
+fn say(problem: Problem, text: &Spanned<String>, error: SourceError, problems: &Problems<'_>) -> Reported {
+    const LABEL_CHARS_MAX: usize = 70;
     let at = part(text, error.at, problems.text());
-    problems.error(at, format!("\"{}\" is no source", text.get_ref().escape_debug()), error.message)
+    problems.report(match error.message.chars().count() {
+        ..=LABEL_CHARS_MAX => problem.at(at, error.message),
+        _ => problem.at(at, "").note(error.message),
+    })
 }
 
 /// The place of a part of a text, if it is written without escapes; else that of the text.

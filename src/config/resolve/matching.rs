@@ -50,11 +50,14 @@ fn host(written: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Re
     let bare = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
     let bare = bare.split(['/', '?', '#']).next().unwrap_or(bare);
     let bare = bare.rsplit_once(':').map_or(bare, |(host, _)| host).trim_end_matches('.');
-    let (title, label) = match bare {
-        _ if text.contains('*') => ("`host` knows no wildcards", "write one [[bot]] for each host".to_owned()),
-        bare if is_host(bare) => ("`host` is a name alone, without scheme, port, path or final dot", format!("write \"{bare}\"")),
-        _ if !text.is_ascii() => ("`host` is written as it stands in requests", "write the name in its xn-- form".to_owned()),
-        _ => ("`host` is not a host name", "write a name such as \"bots.example.com\"".to_owned()),
+    let (title, label) = if text.contains('*') {
+        ("`host` knows no wildcards", "write one [[bot]] for each host".to_owned())
+    } else if is_host(bare) {
+        ("`host` is a name alone, without scheme, port, path or final dot", format!("write \"{bare}\""))
+    } else if !text.is_ascii() {
+        ("`host` is written as it stands in requests", "write the name in its xn-- form".to_owned())
+    } else {
+        ("`host` is not a host name", "write a name such as \"bots.example.com\"".to_owned())
     };
     Err(problems.error(written.span(), title, label))
 }

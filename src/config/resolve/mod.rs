@@ -49,6 +49,12 @@ fn file(mut root: Table<'_>) -> Result<(Proxy, Admin, Vec<Bot>), Reported> {
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     root.not_yet(&["history"]);
     root.close();
+    if bots.as_ref().is_ok_and(Vec::is_empty) {
+        // What is misspelt above may have been one.
+        problems.so_far()?;
+        let problem = Problem::new("there is no bot");
+        return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
+    }
     let ((proxy, proxy_at), (admin, admin_at), bots) = (proxy?, admin?, bots?);
     apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
     Ok((proxy, admin, bots))
@@ -64,6 +70,7 @@ fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: 
         }
         Some(("string values must be quoted", _)) => ("a text stands in quotes", format!("write \"{}\"", written.escape_debug())),
         Some((title, expected)) => (title, format!("expected {expected}")),
+        None if error.message() == "duplicate key" => ("the same key twice", "take this one out, or the one before".to_owned()),
         None => (error.message(), String::new()),
     };
     let secrets = redact::secrets_of_broken(text, table);

@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 use toml::de::DeValue;
 
 use crate::config::raw::{Entry, Table};
-use crate::config::report::{Problems, Reported};
+use crate::config::report::{Problems, Reported, all};
 use crate::config::{Upstream, UpstreamUrl};
 
 const EXAMPLE: &str = "http://127.0.0.1:3001";
@@ -18,9 +18,7 @@ const VERSION_BYTES_MAX: usize = 128;
 /// In the order of the file.
 pub(super) fn upstreams(table: Table<'_>) -> Result<Vec<Spanned<Upstream>>, Reported> {
     let (problems, at) = (table.problems(), table.at());
-    let upstreams: Vec<Result<Spanned<Upstream>, Reported>> =
-        table.into_entries().into_iter().map(|entry| upstream(&entry, problems)).collect();
-    let upstreams = upstreams.into_iter().collect::<Result<Vec<_>, Reported>>()?;
+    let upstreams = all(table.into_entries().iter().map(|entry| upstream(entry, problems)))?;
     if upstreams.is_empty() {
         return Err(problems.error(at, "there is no upstream", format!("write {{ blue = \"{EXAMPLE}\" }}")));
     }
