@@ -19,6 +19,11 @@ mod preset;
 mod source;
 mod trie;
 
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod example;
+
 pub use namespace::check_namespaces;
 pub use plan::{Found, Head, Mixed, Plan, Reading, Retry};
 pub use preset::{Preset, all, find, names};

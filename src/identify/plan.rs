@@ -227,3 +227,103 @@ impl Look {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::example::{Request, form, get, json, payload, plan, post};
+    use crate::identify::find;
+
+    fn told(sources: &[&str], request: Request) -> String {
+        request.to(&plan(sources))
+    }
+
+    #[test]
+    fn the_first_source_with_an_id_wins() {
+        let sources = ["header:X-Workspace-Id", "json:/team_id", "json:/team/id"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1","team":{"id":"T2"}}"#)), "ws:T1");
+        assert_eq!(told(&sources, json(r#"{"team_id":null,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"","team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":1.5,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1"}"#).header("x-workspace-id", "H1")), "ws:H1");
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_told_from_what_is_not_there() {
+        let sources = ["json:/team_id"];
+        for body in [r#"{"team_id":1.5}"#, r#"{"team_id":true}"#, r#"{"team_id":{}}"#, r#"{"team_id":["T1"]}"#, r#"{"team_id":[]}"#] {
+            assert_eq!(told(&sources, json(body)), "invalid", "{body}");
+        }
+        for body in [r#"{"team_id":null}"#, r#"{"team_id":""}"#, "{}", "[]", "1", ""] {
+            assert_eq!(told(&sources, json(body)), "missing", "{body}");
+        }
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(256)))).len(), 3 + 256);
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(257)))), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":18446744073709551616}"#)), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":12}"#)), told(&sources, json(r#"{"team_id":"12"}"#)));
+    }
+
+    #[test]
+    fn a_head_source_still_speaks_where_the_body_is_broken() {
+        let sources = ["json:/team_id", "query:team", "path:0"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1""#)), "ws:hook");
+        assert_eq!(told(&["json:/team_id"], json(r#"{"team_id":"T1""#)), "invalid");
+    }
+
+    #[test]
+    fn several_tenants_are_mixed_unless_the_first_may_decide() {
+        let sources = vec![Source::parse("json:/entry/*/id").unwrap()];
+        let stable = Plan::new(sources.clone(), None, Mixed::Stable).unwrap();
+        let first = Plan::new(sources, None, Mixed::First).unwrap();
+        let two = json(r#"{"entry":[{"id":"A"},{"id":"B"},{"id":"A"}]}"#);
+        assert_eq!((two.to(&stable), two.to(&first)), ("mixed".to_owned(), "ws:A".to_owned()));
+        let one = json(r#"{"entry":[{"id":"A"},{"id":"A"},{"id":null},{}]}"#);
+        assert_eq!((one.to(&stable), one.to(&first)), ("ws:A".to_owned(), "ws:A".to_owned()));
+    }
+
+    #[test]
+    fn the_content_type_chooses_the_parser() {
+        let sources = ["json:/team", "form:team", "form_json:payload#/team"];
+        assert_eq!(told(&sources, post("application/vnd.x+json", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, post("text/plain", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form("team=T")), "ws:T");
+        assert_eq!(told(&sources, payload(r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form(r#"{"team":"T"}"#)), "missing");
+        assert_eq!(told(&sources, post("multipart/form-data; boundary=b", "--b")), "missing");
+    }
+
+    #[test]
+    fn the_body_is_wanted_only_where_it_can_say_more() {
+        let wants = |sources: &[&str], request: &Request| plan(sources).wants_body(request.head());
+        let with_header = json("{}").header("x-team", "T1");
+        assert!(!wants(&["header:X-Team", "json:/team"], &with_header));
+        assert!(wants(&["json:/team", "header:X-Team"], &with_header));
+        assert!(wants(&["header:X-Team", "json:/team"], &json("{}")));
+        assert!(!wants(&["header:X-Team"], &json("{}")));
+        assert!(!wants(&["form:team"], &json("{}")));
+        assert!(!wants(&["json:/team"], &form("")));
+        assert!(!wants(&["json:/team"], &get("/")));
+        assert!(!wants(&["json:/team"], &post("multipart/form-data", "")));
+        assert!(!wants(&["const:one", "json:/team"], &json("{}")));
+    }
+
+    #[test]
+    fn a_presets_handshakes_need_the_body_even_if_the_id_does_not() {
+        let sources = vec![Source::parse("header:X-Team").unwrap()];
+        let plan = Plan::new(sources, find("slack"), Mixed::Stable).unwrap();
+        let request = json(r#"{"type":"url_verification"}"#).header("x-team", "T1");
+        assert!(plan.wants_body(request.head()));
+        assert_eq!(request.to(&plan), "ws:T1 handshake");
+        assert!(!plan.wants_body(get("/").head()));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_meant_is_refused() {
+        let refused = |texts: &[&str]| {
+            let sources = texts.iter().map(|text| Source::parse(text).unwrap()).collect();
+            Plan::new(sources, None, Mixed::Stable).unwrap_err().message
+        };
+        assert!(refused(&[]).contains("give a preset"));
+        assert!(refused(&["json:/guild_id", "json:/user/id"]).contains("`user:json:/user/id`"));
+    }
+}
