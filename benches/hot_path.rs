@@ -13,19 +13,19 @@ use serin::identify::{Found, Head, Mixed, Plan, find};
 fn identify(c: &mut Criterion) {
     let (small, large) = (slack_event(2_000), slack_event(27_000));
     for (name, preset, content_type, body) in [
-        ("identify/slack event 2 kB", "slack", "application/json", &small),
-        ("identify/slack event 27 kB", "slack", "application/json", &large),
-        ("identify/slack interactivity 2 kB", "slack", FORM, &slack_interactivity(2_000)),
-        ("identify/slack command", "slack", FORM, &SLACK_COMMAND.to_owned()),
+        ("slack event 2 kB", "slack", "application/json", &small),
+        ("slack event 27 kB", "slack", "application/json", &large),
+        ("slack interactivity 2 kB", "slack", FORM, &slack_interactivity(2_000)),
+        ("slack command", "slack", FORM, &SLACK_COMMAND.to_owned()),
         // A wildcard over every key of the body.
-        ("identify/telegram update 2 kB", "telegram", "application/json", &telegram_update(2_000)),
+        ("telegram update 2 kB", "telegram", "application/json", &telegram_update(2_000)),
     ] {
         let plan = Plan::new(Vec::new(), find(preset), Mixed::Stable).expect("a preset makes a plan");
         let uri = Uri::from_static("/hook");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         let head = Head { method: &Method::POST, uri: &uri, headers: &headers };
         assert!(matches!(plan.read(head, Some(body.as_bytes())).found, Found::Workspace { .. }), "{name}");
-        let mut group = c.benchmark_group("");
+        let mut group = c.benchmark_group("identify");
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |b| b.iter(|| black_box(&plan).read(black_box(head), Some(black_box(body.as_bytes())))));
     }

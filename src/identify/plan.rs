@@ -1,15 +1,15 @@
 //! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
 //! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::answer::Answer;
 use super::body::{Body, Kind};
 use super::form::{Form, JsonField, JsonFields};
+use super::look::{Look, Where};
 use super::marks::Marks;
-use super::source::Place;
-use super::trie::{Pointers, Slot, Trie};
-use super::{Preset, Source, SourceError, check_namespaces, head, json};
+use super::trie::{Pointers, Trie};
+use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
 
 /// What to do when a body names several tenants that disagree.
@@ -103,7 +103,7 @@ impl Plan {
             return true;
         }
         for look in &self.looks {
-            match look.place_of(kind) {
+            match look.is_in(kind) {
                 Where::Body => return true,
                 Where::Elsewhere => {}
                 Where::Head => match look.ask(head, &Body::Unread).without(self.never) {
@@ -134,7 +134,7 @@ impl Plan {
         // A constant says 'there is no tenant in here', which only a body that was looked into can.
         let (mut unfit, mut unread) = (false, false);
         for (source, look) in self.looks.iter().enumerate() {
-            if matches!(look, Look::Const(_)) && (unfit || unread) {
+            if look.is_constant() && (unfit || unread) {
                 continue;
             }
             unread |= look.is_blind(body);
@@ -150,81 +150,6 @@ impl Plan {
             return Found::Workspace { workspace: Workspace { namespace: self.sources[source].namespace_or_default(), id }, source };
         }
         if unfit { Found::Invalid } else { Found::Missing }
-    }
-}
-
-/// A source's place, compiled.
-#[derive(Clone, Debug)]
-enum Look {
-    Header(HeaderName),
-    Query(String),
-    Path(usize),
-    Jwt { header: HeaderName, trie: Trie, claim: Slot },
-    Const(String),
-    Json(Slot),
-    Form(String),
-    FormJson { field: usize, slot: Slot },
-}
-
-/// Where a look finds its answer in a request whose body is of some kind.
-enum Where {
-    Head,
-    Body,
-    /// In a body of another kind than this one.
-    Elsewhere,
-}
-
-impl Look {
-    fn new(place: &Place, pointers: &mut Pointers, fields: &mut JsonFields) -> Result<Look, SourceError> {
-        Ok(match place {
-            Place::Header(name) => Look::Header(name.clone()),
-            Place::Query(name) => Look::Query(name.clone()),
-            Place::Path(segment) => Look::Path(*segment),
-            Place::Const(id) => Look::Const(id.clone()),
-            Place::Jwt { header, claim } => {
-                let mut pointers = Pointers::default();
-                let claim = pointers.slot(claim);
-                Look::Jwt { header: header.clone(), trie: pointers.compile()?, claim }
-            }
-            Place::Json(pointer) => Look::Json(pointers.slot(pointer)),
-            Place::Form(name) => Look::Form(name.clone()),
-            Place::FormJson { field, pointer } => {
-                let (field, slot) = fields.slot(field, pointer);
-                Look::FormJson { field, slot }
-            }
-        })
-    }
-
-    fn place_of(&self, kind: Kind) -> Where {
-        match (self, kind) {
-            (Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_), _) => Where::Head,
-            (Look::Json(_), Kind::Json) | (Look::Form(_) | Look::FormJson { .. }, Kind::Form) => Where::Body,
-            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, Kind::Json | Kind::Form | Kind::Opaque) => Where::Elsewhere,
-        }
-    }
-
-    /// It asks the body, and this body does not say.
-    fn is_blind(&self, body: &Body<'_>) -> bool {
-        match self {
-            Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_) => false,
-            Look::Json(_) => !matches!(body, Body::Json(_)),
-            Look::Form(_) | Look::FormJson { .. } => !matches!(body, Body::Form(_)),
-        }
-    }
-
-    fn ask<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Answer<'a> {
-        match (self, body) {
-            (Look::Header(name), _) => head::header(head.headers, name),
-            (Look::Query(name), _) => head::query(head.uri, name),
-            (Look::Path(segment), _) => head::path(head.uri, *segment),
-            (Look::Jwt { header, trie, claim }, _) => head::jwt(head.headers, header, trie, *claim),
-            (Look::Const(id), _) => Answer::Id(id.as_str().into()),
-            (Look::Json(slot), Body::Json(seen)) => Answer::of_all(seen.at(*slot).map(Answer::of_value)),
-            (Look::Json(_), Body::Broken) => Answer::Unfit,
-            (Look::Form(name), Body::Form(form)) => form.field(name),
-            (Look::FormJson { field, slot }, Body::Form(form)) => form.json(*field, *slot),
-            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, _) => Answer::Nothing,
-        }
     }
 }
 
