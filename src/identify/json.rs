@@ -16,8 +16,9 @@ use super::trie::{Slot, State, StateId, Trie};
 /// A batch that names more tenants than this has no id. Meta's batches are the largest, with up to 1,000 updates.
 const VALUES_MAX: usize = 1_024;
 
-/// An object in which a wildcard finds more than this many keys has no id: each further key is compared with these.
-const WILD_KEYS_MAX: usize = 64;
+/// An object in which a wildcard finds something under more than this many keys has no id: every further key is compared
+/// with these, and a hostile body of 1 MiB has some 100,000 keys.
+const WILD_KEYS_MAX: usize = 16;
 
 /// What stands at a pointer, as far as anybody asks. `null` and `""` are as good as absent and not collected.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,15 +2,16 @@
 //! same tenant as we do, so the rules are those of the bots' own parsers (docs/identify.md), and where those disagree
 //! among themselves the answer is that there is no id.
 //!
-//! The story begins in `plan`. A plan asks `source`s in their order; `head` answers for a request's head, `body` says
-//! which parser a body gets, `form` and `json` are the parsers, and `answer` makes at most one id of what they find.
-//! `preset` is what is known of each platform, as tables; `marks` finds its handshakes and retries.
+//! The story begins in `plan`. A plan asks `source`s, compiled to `look`s, in their order; `head` answers for a request's
+//! head, `body` says which parser a body gets, `form` and `json` are the parsers, and `answer` makes at most one id of
+//! what they find. `preset` is what is known of each platform, as tables; `marks` finds its handshakes and retries.
 
 mod answer;
 mod body;
 mod form;
 mod head;
 mod json;
+mod look;
 mod marks;
 mod namespace;
 mod plan;
@@ -18,6 +19,11 @@ mod pointer;
 mod preset;
 mod source;
 mod trie;
+
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod example;
 
 pub use namespace::check_namespaces;
 pub use plan::{Found, Head, Mixed, Plan, Reading, Retry};

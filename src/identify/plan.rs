@@ -1,15 +1,15 @@
 //! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
 //! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::answer::Answer;
 use super::body::{Body, Kind};
 use super::form::{Form, JsonField, JsonFields};
+use super::look::{Look, Where};
 use super::marks::Marks;
-use super::source::Place;
-use super::trie::{Pointers, Slot, Trie};
-use super::{Preset, Source, SourceError, check_namespaces, head, json};
+use super::trie::{Pointers, Trie};
+use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
 
 /// What to do when a body names several tenants that disagree.
@@ -113,7 +113,7 @@ impl Plan {
             return true;
         }
         for look in &self.looks {
-            match look.place_of(kind) {
+            match look.is_in(kind) {
                 Where::Body => return true,
                 Where::Elsewhere => {}
                 Where::Head => match look.ask(head, &Body::Unread).without(self.never) {
@@ -144,7 +144,7 @@ impl Plan {
         // A constant says 'there is no tenant in here', which only a body that was looked into can.
         let (mut unfit, mut unread) = (false, false);
         for (source, look) in self.looks.iter().enumerate() {
-            if matches!(look, Look::Const(_)) && (unfit || unread) {
+            if look.is_constant() && (unfit || unread) {
                 continue;
             }
             unread |= look.is_blind(body);
@@ -163,77 +163,102 @@ impl Plan {
     }
 }
 
-/// A source's place, compiled.
-#[derive(Clone, Debug)]
-enum Look {
-    Header(HeaderName),
-    Query(String),
-    Path(usize),
-    Jwt { header: HeaderName, trie: Trie, claim: Slot },
-    Const(String),
-    Json(Slot),
-    Form(String),
-    FormJson { field: usize, slot: Slot },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::example::{Request, form, get, json, payload, plan, post};
+    use crate::identify::find;
 
-/// Where a look finds its answer in a request whose body is of some kind.
-enum Where {
-    Head,
-    Body,
-    /// In a body of another kind than this one.
-    Elsewhere,
-}
-
-impl Look {
-    fn new(place: &Place, pointers: &mut Pointers, fields: &mut JsonFields) -> Result<Look, SourceError> {
-        Ok(match place {
-            Place::Header(name) => Look::Header(name.clone()),
-            Place::Query(name) => Look::Query(name.clone()),
-            Place::Path(segment) => Look::Path(*segment),
-            Place::Const(id) => Look::Const(id.clone()),
-            Place::Jwt { header, claim } => {
-                let mut pointers = Pointers::default();
-                let claim = pointers.slot(claim);
-                Look::Jwt { header: header.clone(), trie: pointers.compile()?, claim }
-            }
-            Place::Json(pointer) => Look::Json(pointers.slot(pointer)),
-            Place::Form(name) => Look::Form(name.clone()),
-            Place::FormJson { field, pointer } => {
-                let (field, slot) = fields.slot(field, pointer);
-                Look::FormJson { field, slot }
-            }
-        })
+    fn told(sources: &[&str], request: Request) -> String {
+        request.to(&plan(sources))
     }
 
-    fn place_of(&self, kind: Kind) -> Where {
-        match (self, kind) {
-            (Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_), _) => Where::Head,
-            (Look::Json(_), Kind::Json) | (Look::Form(_) | Look::FormJson { .. }, Kind::Form) => Where::Body,
-            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, Kind::Json | Kind::Form | Kind::Opaque) => Where::Elsewhere,
-        }
+    #[test]
+    fn the_first_source_with_an_id_wins() {
+        let sources = ["header:X-Workspace-Id", "json:/team_id", "json:/team/id"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1","team":{"id":"T2"}}"#)), "ws:T1");
+        assert_eq!(told(&sources, json(r#"{"team_id":null,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"","team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":1.5,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1"}"#).header("x-workspace-id", "H1")), "ws:H1");
     }
 
-    /// It asks the body, and this body does not say.
-    fn is_blind(&self, body: &Body<'_>) -> bool {
-        match self {
-            Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_) => false,
-            Look::Json(_) => !matches!(body, Body::Json(_)),
-            Look::Form(_) | Look::FormJson { .. } => !matches!(body, Body::Form(_)),
+    #[test]
+    fn what_cannot_be_an_id_is_told_from_what_is_not_there() {
+        let sources = ["json:/team_id"];
+        for body in [r#"{"team_id":1.5}"#, r#"{"team_id":true}"#, r#"{"team_id":{}}"#, r#"{"team_id":["T1"]}"#, r#"{"team_id":[]}"#] {
+            assert_eq!(told(&sources, json(body)), "invalid", "{body}");
         }
+        for body in [r#"{"team_id":null}"#, r#"{"team_id":""}"#, "{}", "[]", "1", ""] {
+            assert_eq!(told(&sources, json(body)), "missing", "{body}");
+        }
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(256)))).len(), 3 + 256);
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(257)))), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":18446744073709551616}"#)), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":12}"#)), told(&sources, json(r#"{"team_id":"12"}"#)));
     }
 
-    fn ask<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Answer<'a> {
-        match (self, body) {
-            (Look::Header(name), _) => head::header(head.headers, name),
-            (Look::Query(name), _) => head::query(head.uri, name),
-            (Look::Path(segment), _) => head::path(head.uri, *segment),
-            (Look::Jwt { header, trie, claim }, _) => head::jwt(head.headers, header, trie, *claim),
-            (Look::Const(id), _) => Answer::Id(id.as_str().into()),
-            (Look::Json(slot), Body::Json(seen)) => Answer::of_all(seen.at(*slot).map(Answer::of_value)),
-            (Look::Json(_), Body::Broken) => Answer::Unfit,
-            (Look::Form(name), Body::Form(form)) => form.field(name),
-            (Look::FormJson { field, slot }, Body::Form(form)) => form.json(*field, *slot),
-            (Look::Json(_) | Look::Form(_) | Look::FormJson { .. }, _) => Answer::Nothing,
-        }
+    #[test]
+    fn a_head_source_still_speaks_where_the_body_is_broken() {
+        let sources = ["json:/team_id", "query:team", "path:0"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1""#)), "ws:hook");
+        assert_eq!(told(&["json:/team_id"], json(r#"{"team_id":"T1""#)), "invalid");
+    }
+
+    #[test]
+    fn several_tenants_are_mixed_unless_the_first_may_decide() {
+        let sources = vec![Source::parse("json:/entry/*/id").unwrap()];
+        let stable = Plan::new(sources.clone(), None, Mixed::Stable).unwrap();
+        let first = Plan::new(sources, None, Mixed::First).unwrap();
+        let two = json(r#"{"entry":[{"id":"A"},{"id":"B"},{"id":"A"}]}"#);
+        assert_eq!((two.to(&stable), two.to(&first)), ("mixed".to_owned(), "ws:A".to_owned()));
+        let one = json(r#"{"entry":[{"id":"A"},{"id":"A"},{"id":null},{}]}"#);
+        assert_eq!((one.to(&stable), one.to(&first)), ("ws:A".to_owned(), "ws:A".to_owned()));
+    }
+
+    #[test]
+    fn the_content_type_chooses_the_parser() {
+        let sources = ["json:/team", "form:team", "form_json:payload#/team"];
+        assert_eq!(told(&sources, post("application/vnd.x+json", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, post("text/plain", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form("team=T")), "ws:T");
+        assert_eq!(told(&sources, payload(r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form(r#"{"team":"T"}"#)), "missing");
+        assert_eq!(told(&sources, post("multipart/form-data; boundary=b", "--b")), "missing");
+    }
+
+    #[test]
+    fn the_body_is_wanted_only_where_it_can_say_more() {
+        let wants = |sources: &[&str], request: &Request| plan(sources).wants_body(request.head());
+        let with_header = json("{}").header("x-team", "T1");
+        assert!(!wants(&["header:X-Team", "json:/team"], &with_header));
+        assert!(wants(&["json:/team", "header:X-Team"], &with_header));
+        assert!(wants(&["header:X-Team", "json:/team"], &json("{}")));
+        assert!(!wants(&["header:X-Team"], &json("{}")));
+        assert!(!wants(&["form:team"], &json("{}")));
+        assert!(!wants(&["json:/team"], &form("")));
+        assert!(!wants(&["json:/team"], &get("/")));
+        assert!(!wants(&["json:/team"], &post("multipart/form-data", "")));
+        assert!(!wants(&["const:one", "json:/team"], &json("{}")));
+    }
+
+    #[test]
+    fn a_presets_handshakes_need_the_body_even_if_the_id_does_not() {
+        let sources = vec![Source::parse("header:X-Team").unwrap()];
+        let plan = Plan::new(sources, find("slack"), Mixed::Stable).unwrap();
+        let request = json(r#"{"type":"url_verification"}"#).header("x-team", "T1");
+        assert!(plan.wants_body(request.head()));
+        assert_eq!(request.to(&plan), "ws:T1 handshake");
+        assert!(!plan.wants_body(get("/").head()));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_meant_is_refused() {
+        let refused = |texts: &[&str]| {
+            let sources = texts.iter().map(|text| Source::parse(text).unwrap()).collect();
+            Plan::new(sources, None, Mixed::Stable).unwrap_err().message
+        };
+        assert!(refused(&[]).contains("give a preset"));
+        assert!(refused(&["json:/guild_id", "json:/user/id"]).contains("`user:json:/user/id`"));
     }
 }

@@ -84,3 +84,36 @@ pub fn all() -> impl Iterator<Item = &'static Preset> {
 const fn secs(secs: u64) -> Option<Duration> {
     Some(Duration::from_secs(secs))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::{Mixed, Plan};
+
+    #[test]
+    fn every_preset_makes_a_plan() {
+        for preset in all() {
+            let plan = Plan::new(Vec::new(), Some(preset), Mixed::Stable).unwrap();
+            assert_eq!(plan.sources().len(), preset.sources.len(), "{}", preset.name);
+            assert!(!preset.about.is_empty() && preset.sources.iter().all(|source| !source.starts_with("json:")));
+            assert!(find(preset.name).is_some_and(|found| std::ptr::eq(found, preset)));
+        }
+        assert!(find("").is_none());
+    }
+
+    /// The table is for people; this keeps it true.
+    #[test]
+    fn the_documented_table_is_the_code() {
+        let page = include_str!("../../../docs/identify.md");
+        let documented: Vec<&str> = page.lines().filter(|line| line.starts_with("| `") && line.contains("MiB")).collect();
+        let row = |preset: &&Preset| {
+            let deadline = preset.deadline.map_or("none".to_owned(), |deadline| format!("{} s", deadline.as_secs()));
+            let only = preset.only_ok.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            let success = if only.is_empty() { "2xx".to_owned() } else { only };
+            let mark = if preset.experimental { " (experimental)" } else { "" };
+            let mib = preset.body_cap / MIB;
+            format!("| `{}`{mark} | {} | {deadline} | {mib} MiB | {success} |", preset.name, preset.about)
+        };
+        assert_eq!(documented, ALL.iter().map(row).collect::<Vec<_>>());
+    }
+}
