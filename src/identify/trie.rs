@@ -10,7 +10,8 @@ use super::pointer::{Pointer, Step};
 /// Many wildcards can multiply states. No sensible plan has more than a few dozen.
 const STATES_MAX: usize = 2_000;
 
-/// Which of the collected pointers a value was found at.
+/// Which of the collected pointers a value was found at. A plan with more pointers than a `u16` counts has more states
+/// than `STATES_MAX`, and is refused before a slot is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u16);
 
