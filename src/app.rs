@@ -69,14 +69,21 @@ impl App {
         let config = Arc::new(config);
         let live = Arc::new(Live::new(config.clone(), epochs, workers));
         let controller = Arc::new(Controller::new(live.clone()));
-        let listener = TcpListener::bind(config.admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", config.admin.listen))?;
+        let listener = TcpListener::bind(config.admin.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} for the admin API", config.admin.listen))?;
         let admin = listener.local_addr()?;
 
         let proxy = Proxy::start(config.proxy.listen, &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
         let ready = Arc::new(AtomicBool::new(true));
-        let context =
-            admin::Context { live: live.clone(), controller: controller.clone(), metrics: shared.metrics.clone(), ready: ready.clone(), address: admin };
+        let context = admin::Context {
+            live: live.clone(),
+            controller: controller.clone(),
+            metrics: shared.metrics.clone(),
+            ready: ready.clone(),
+            address: admin,
+        };
         let (stop_admin, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, admin::router(context)).with_graceful_shutdown(async move { drop(stopped.await) });
         let admin_server = tokio::spawn(server.into_future());

@@ -52,7 +52,9 @@ impl Access<'_> {
     fn check_local(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         if !self.is_own(host) {
-            return Err(ApiError::forbidden(format!("the Host {host:?} is not this listener: without tokens only local names are answered")));
+            return Err(ApiError::forbidden(format!(
+                "the Host {host:?} is not this listener: without tokens only local names are answered"
+            )));
         }
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_some_and(|host| self.is_own(host));
@@ -65,7 +67,9 @@ impl Access<'_> {
             Ok(address) => (address.ip().is_loopback() || address.ip() == self.address.ip(), Some(address.port())),
             Err(_) => match host.rsplit_once(':') {
                 Some((name, port)) => (name.eq_ignore_ascii_case("localhost"), port.parse().ok()),
-                None => (host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()), Some(80)),
+                None => {
+                    (host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()), Some(80))
+                }
             },
         };
         name && port == Some(self.address.port())
@@ -95,14 +99,23 @@ mod tests {
     #[test]
     fn without_tokens_only_local_names_are_answered() {
         let admin = admin(&[]);
-        for (host, allowed) in [("127.0.0.1:9400", true), ("localhost:9400", true), ("[::1]:9400", true), ("evil.example:9400", false), ("127.0.0.1:80", false), ("", false)] {
+        for (host, allowed) in [
+            ("127.0.0.1:9400", true),
+            ("localhost:9400", true),
+            ("[::1]:9400", true),
+            ("evil.example:9400", false),
+            ("127.0.0.1:80", false),
+            ("", false),
+        ] {
             assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, host)]).is_ok(), allowed, "{host}");
         }
         let host = (header::HOST, "localhost:9400");
         assert_eq!(check(&admin, Method::GET, "/v1/bots", &[host.clone(), (header::ORIGIN, "http://evil.example")]), Err(403));
         assert!(check(&admin, Method::GET, "/v1/bots", &[host.clone(), (header::ORIGIN, "http://localhost:9400")]).is_ok());
         assert_eq!(check(&admin, Method::PUT, "/v1/bots/b/weight", &[host.clone(), (header::CONTENT_TYPE, "text/plain")]), Err(415));
-        assert!(check(&admin, Method::PUT, "/v1/bots/b/weight", &[host, (header::CONTENT_TYPE, "application/json; charset=utf-8")]).is_ok());
+        assert!(
+            check(&admin, Method::PUT, "/v1/bots/b/weight", &[host, (header::CONTENT_TYPE, "application/json; charset=utf-8")]).is_ok()
+        );
         assert!(check(&admin, Method::GET, "/livez", &[]).is_ok());
     }
 

@@ -119,7 +119,11 @@ struct Asked {
     workspace: String,
 }
 
-async fn explain(State(context): State<Context>, Path(name): Path<String>, Query(asked): Query<Asked>) -> Result<Json<document::Explained>, ApiError> {
+async fn explain(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<document::Explained>, ApiError> {
     let snapshot = context.live.current();
     let index = snapshot.bot(&name).ok_or_else(|| ApiError::unknown_bot(&snapshot, &name))?;
     Ok(Json(document::explain(&snapshot, index, &asked.workspace)))

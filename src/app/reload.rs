@@ -40,7 +40,9 @@ impl Reloader {
     pub fn new(path: &Path, controller: Arc<Controller>, shared: Shared) -> std::io::Result<Reloader> {
         // One place is enough: an event that finds it taken will be seen by whoever empties it.
         let (sender, events) = mpsc::channel(1);
-        let watcher = watch(path, sender).map_err(|error| tracing::warn!(%error, "cannot watch the config's directory; it is read every {POLL:?}")).ok();
+        let watcher = watch(path, sender)
+            .map_err(|error| tracing::warn!(%error, "cannot watch the config's directory; it is read every {POLL:?}"))
+            .ok();
         let seen = hash(path);
         Ok(Reloader { path: path.to_owned(), controller, shared, hangup: signal(SignalKind::hangup())?, events, _watcher: watcher, seen })
     }

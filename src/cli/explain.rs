@@ -76,11 +76,15 @@ impl Explain {
     fn find<'c>(&self, bots: &'c [Bot], headers: &HeaderMap) -> anyhow::Result<&'c Bot> {
         let known = || bots.iter().map(|bot| bot.name.to_string()).collect::<Vec<_>>().join(", ");
         match &self.bot {
-            Some(name) => bots.iter().find(|bot| bot.name.as_str() == name).ok_or_else(|| anyhow!("there is no bot {name:?}; there are {}", known())),
+            Some(name) => {
+                bots.iter().find(|bot| bot.name.as_str() == name).ok_or_else(|| anyhow!("there is no bot {name:?}; there are {}", known()))
+            }
             None => {
                 let host = headers.get("host").and_then(|host| host.to_str().ok());
                 let index = find_bot(bots, host, self.path.path());
-                index.map(|index| &bots[index]).ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))
+                index
+                    .map(|index| &bots[index])
+                    .ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))
             }
         }
     }

@@ -66,7 +66,10 @@ fn bot(bot: &Value) -> String {
         plain(&bot["actual_percent"]),
         plain(&bot["revision"])
     );
-    text += &format!("  {:<7} {:<10} {:<8} {:>9} {:>7} {:>6} {:>9} {:>8} {:>9}\n", "track", "upstream", "version", "requests", "errors", "late", "rejected", "buckets", "typical");
+    text += &format!(
+        "  {:<7} {:<10} {:<8} {:>9} {:>7} {:>6} {:>9} {:>8} {:>9}\n",
+        "track", "upstream", "version", "requests", "errors", "late", "rejected", "buckets", "typical"
+    );
     for track in ["stable", "canary"] {
         if bot[track].is_null() {
             continue;

@@ -38,7 +38,10 @@ pub enum Upload {
 pub enum RequestBody {
     Empty,
     /// In memory, whole: it can be sent to another upstream if the first could not be connected to.
-    Held { bytes: Bytes, trailers: Option<Box<HeaderMap>> },
+    Held {
+        bytes: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+    },
     Stream(Box<Stream>),
 }
 
@@ -55,7 +58,10 @@ pub struct Stream {
 pub enum Hold {
     Whole(RequestBody),
     /// More than the cap: what was read, and the rest.
-    Over { read: Bytes, rest: Incoming },
+    Over {
+        read: Bytes,
+        rest: Incoming,
+    },
     Broken,
     TimedOut,
 }

@@ -53,7 +53,15 @@ impl Session {
     pub fn new(clock: &Rc<Clock>, peer: SocketAddr, id: u64, limits: Arc<Limits>) -> Rc<Session> {
         let address = peer.ip().to_canonical().to_string();
         let peer = HeaderValue::from_str(&address).expect("an IP address is a header value");
-        let session = Session { alarms: clock.alarms(), peer, id, limits, phase: Cell::new(Phase::Idle), interim: RefCell::default(), gone: Cell::new(None) };
+        let session = Session {
+            alarms: clock.alarms(),
+            peer,
+            id,
+            limits,
+            phase: Cell::new(Phase::Idle),
+            interim: RefCell::default(),
+            gone: Cell::new(None),
+        };
         session.alarms.arm(Wait::Client, session.limits.idle_timeout);
         Rc::new(session)
     }
@@ -119,7 +127,9 @@ impl ClientIo {
 
     fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match result {
-            Poll::Pending if !self.session.alarms.armed(Wait::Write) => self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout),
+            Poll::Pending if !self.session.alarms.armed(Wait::Write) => {
+                self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout)
+            }
             Poll::Pending => {}
             Poll::Ready(_) => self.session.alarms.clear(Wait::Write),
         }

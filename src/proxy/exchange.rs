@@ -27,7 +27,11 @@ enum State {
     Waiting,
     /// Stable answers for the canary, which is what is recorded.
     Rescued,
-    Answered { status: u16, first_byte: Duration, said: Option<Said> },
+    Answered {
+        status: u16,
+        first_byte: Duration,
+        said: Option<Said>,
+    },
     Recorded,
 }
 

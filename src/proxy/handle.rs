@@ -40,7 +40,12 @@ pub async fn handle(worker: Rc<Worker>, session: Rc<Session>, request: Request<I
     }
 }
 
-async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut request: Request<Incoming>, started: Instant) -> Result<Response<AnswerBody>, Problem> {
+async fn answer(
+    worker: &Rc<Worker>,
+    session: &Rc<Session>,
+    mut request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response<AnswerBody>, Problem> {
     check(&mut request)?;
     if let Some(answer) = own_options(&mut request) {
         session.request_ended();
@@ -118,7 +123,10 @@ struct Received {
 enum Body {
     Whole(RequestBody),
     /// Not looked into, or too large to be: what was read of it, and the rest.
-    Part { read: Bytes, rest: Incoming },
+    Part {
+        read: Bytes,
+        rest: Incoming,
+    },
 }
 
 /// Holds the body if the workspace may be in it, else leaves it where it is.

@@ -89,7 +89,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
     let trailers = found[AT_TE] && headers.get_all(TE).iter().any(|te| lists(te, b"trailers"));
     if found[AT_CONNECTION] {
-        let named: Vec<HeaderName> = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')).filter_map(nominated).collect();
+        let named: Vec<HeaderName> =
+            headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')).filter_map(nominated).collect();
         for name in named {
             headers.remove(name);
         }
@@ -116,7 +117,10 @@ fn nominated(option: &[u8]) -> Option<HeaderName> {
 }
 
 fn lists(value: &HeaderValue, wanted: &[u8]) -> bool {
-    value.as_bytes().split(|b| *b == b',').any(|item| item.split(|b| *b == b';').next().unwrap_or(item).trim_ascii().eq_ignore_ascii_case(wanted))
+    value
+        .as_bytes()
+        .split(|b| *b == b',')
+        .any(|item| item.split(|b| *b == b';').next().unwrap_or(item).trim_ascii().eq_ignore_ascii_case(wanted))
 }
 
 /// Says who asked, of whom, and how. A proxy in front may have said so already: its list grows, its word stands.
@@ -198,7 +202,8 @@ mod tests {
     #[test]
     fn who_asked_is_appended_to_what_stands_there() {
         let peer = HeaderValue::from_static("10.0.0.9");
-        let mut headers = map(&[("host", "bot.example"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https")]);
+        let mut headers =
+            map(&[("host", "bot.example"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https")]);
         headers.append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
         add_forwarded(&mut headers, &peer);
         assert_eq!(headers.get_all("x-forwarded-for").iter().collect::<Vec<_>>().len(), 1);
@@ -216,7 +221,19 @@ mod tests {
         let mut two = map(&[("host", "a")]);
         two.append(HOST, HeaderValue::from_static("b"));
         assert_eq!(check(v11, &two), Err(BadHead::ManyHosts));
-        for (host, ok) in [("a", true), ("", true), ("a:80", true), ("[::1]:80", true), ("[::1]", true), ("a b", false), ("a/b", false), ("a:x", false), ("a@b", false), ("[::1", false), ("1.2.3.4:", true)] {
+        for (host, ok) in [
+            ("a", true),
+            ("", true),
+            ("a:80", true),
+            ("[::1]:80", true),
+            ("[::1]", true),
+            ("a b", false),
+            ("a/b", false),
+            ("a:x", false),
+            ("a@b", false),
+            ("[::1", false),
+            ("1.2.3.4:", true),
+        ] {
             assert_eq!(check(v11, &map(&[("host", host)])).is_ok(), ok, "{host}");
         }
         assert_eq!(check(v11, &map(&[("host", "a"), ("transfer-encoding", "gzip, chunked")])), Err(BadHead::TransferCoding));

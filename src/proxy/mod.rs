@@ -4,8 +4,8 @@
 
 mod assign;
 mod body;
-mod clock;
 mod client;
+mod clock;
 mod exchange;
 mod forward;
 mod handle;
@@ -23,6 +23,6 @@ mod view;
 pub use assign::{Decision, Looked, decide};
 pub use listen::{Proxy, StartError};
 pub use resolve::Resolver;
+pub use route::find as find_bot;
 pub use upstream::{TlsClients, TlsError};
 pub use view::Shared;
-pub use route::find as find_bot;

@@ -44,19 +44,31 @@ impl Problem {
         match self {
             Problem::NoBot => ("no_bot", StatusCode::NOT_FOUND, "No bot is configured for this host and path."),
             Problem::BadHost => ("bad_host", StatusCode::BAD_REQUEST, "The request needs exactly one valid Host header."),
-            Problem::TransferCoding => ("transfer_coding", StatusCode::NOT_IMPLEMENTED, "The only transfer coding understood here is chunked."),
-            Problem::Expectation => ("expectation", StatusCode::EXPECTATION_FAILED, "The only expectation understood here is 100-continue."),
+            Problem::TransferCoding => {
+                ("transfer_coding", StatusCode::NOT_IMPLEMENTED, "The only transfer coding understood here is chunked.")
+            }
+            Problem::Expectation => {
+                ("expectation", StatusCode::EXPECTATION_FAILED, "The only expectation understood here is 100-continue.")
+            }
             Problem::Method => ("method", StatusCode::METHOD_NOT_ALLOWED, "CONNECT and TRACE are not for webhooks."),
             Problem::BodyBroken => ("body_broken", StatusCode::BAD_REQUEST, "The request's body broke off or was framed wrongly."),
-            Problem::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than body_cap, and over_cap = \"reject\"."),
+            Problem::BodyTooLarge => {
+                ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than body_cap, and over_cap = \"reject\".")
+            }
             Problem::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, "The request's body did not come in time."),
             Problem::HeadTimeout => ("head_timeout", StatusCode::REQUEST_TIMEOUT, "The request's head did not come in time."),
             Problem::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests are in flight."),
-            Problem::ConnectFailed => ("connect_failed", StatusCode::BAD_GATEWAY, "The upstream refused the connection or could not be reached."),
-            Problem::ConnectTimeout => ("connect_timeout", StatusCode::GATEWAY_TIMEOUT, "The upstream did not take the connection in time."),
+            Problem::ConnectFailed => {
+                ("connect_failed", StatusCode::BAD_GATEWAY, "The upstream refused the connection or could not be reached.")
+            }
+            Problem::ConnectTimeout => {
+                ("connect_timeout", StatusCode::GATEWAY_TIMEOUT, "The upstream did not take the connection in time.")
+            }
             Problem::Unresolved => ("unresolved", StatusCode::BAD_GATEWAY, "The upstream's name has no address."),
             Problem::TlsFailed => ("tls_failed", StatusCode::BAD_GATEWAY, "The TLS handshake with the upstream failed."),
-            Problem::UpstreamBroken => ("upstream_broken", StatusCode::BAD_GATEWAY, "The upstream closed the connection without an answer."),
+            Problem::UpstreamBroken => {
+                ("upstream_broken", StatusCode::BAD_GATEWAY, "The upstream closed the connection without an answer.")
+            }
             Problem::UpstreamInvalid => ("upstream_invalid", StatusCode::BAD_GATEWAY, "The upstream's answer is not valid HTTP."),
             Problem::UpstreamTimeout => ("upstream_timeout", StatusCode::GATEWAY_TIMEOUT, "The upstream did not answer in time."),
         }

@@ -155,7 +155,13 @@ mod tests {
     use super::*;
 
     fn name() -> Arc<Name> {
-        Arc::new(Name { host: "bot".into(), port: 80, answer: Mutex::new(Arc::from([])), changes: AtomicU64::new(0), changed: Notify::new() })
+        Arc::new(Name {
+            host: "bot".into(),
+            port: 80,
+            answer: Mutex::new(Arc::from([])),
+            changes: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
     }
 
     fn address(last: u8) -> SocketAddr {

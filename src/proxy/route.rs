@@ -36,7 +36,15 @@ mod tests {
 
     #[test]
     fn a_prefix_is_of_whole_segments() {
-        for (path, fits) in [("/slack", true), ("/slack/", true), ("/slack/events", true), ("/slackers", false), ("/", false), ("*", false), ("/Slack", false)] {
+        for (path, fits) in [
+            ("/slack", true),
+            ("/slack/", true),
+            ("/slack/events", true),
+            ("/slackers", false),
+            ("/", false),
+            ("*", false),
+            ("/Slack", false),
+        ] {
             assert_eq!(is(None, Some("/slack"), None, path), fits, "{path}");
         }
         assert!(is(None, Some("/"), None, "/anything"));

@@ -155,13 +155,8 @@ pub enum RescueReason {
 }
 
 impl RescueReason {
-    pub const ALL: [RescueReason; 5] = [
-        RescueReason::Refused,
-        RescueReason::Unreachable,
-        RescueReason::ConnectTimeout,
-        RescueReason::Tls,
-        RescueReason::Unresolved,
-    ];
+    pub const ALL: [RescueReason; 5] =
+        [RescueReason::Refused, RescueReason::Unreachable, RescueReason::ConnectTimeout, RescueReason::Tls, RescueReason::Unresolved];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -77,7 +77,11 @@ impl Metrics {
     fn process(&self, out: &mut Families, snapshot: &Snapshot) {
         out.gauge("serin_build_info", "The version that runs; always 1.", [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
         let unmatched = *self.unmatched.lock().expect("no panic under this lock");
-        out.counter("serin_unmatched_requests_total", "Requests for which no bot is configured, answered 404.", [(vec![], unmatched as f64)]);
+        out.counter(
+            "serin_unmatched_requests_total",
+            "Requests for which no bot is configured, answered 404.",
+            [(vec![], unmatched as f64)],
+        );
         let mut errors: Vec<_> = self.errors.lock().expect("no panic under this lock").iter().map(|(k, v)| (*k, *v)).collect();
         errors.sort_unstable();
         out.counter(
@@ -87,10 +91,11 @@ impl Metrics {
         );
         let reload = *self.reload.lock().expect("no panic under this lock");
         let at = reload.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        out.gauge("serin_config_last_reload_successful", "1 if the last reading of the config was taken, 0 if it was refused.", [(
-            vec![],
-            f64::from(u8::from(reload.successful)),
-        )]);
+        out.gauge(
+            "serin_config_last_reload_successful",
+            "1 if the last reading of the config was taken, 0 if it was refused.",
+            [(vec![], f64::from(u8::from(reload.successful)))],
+        );
         out.gauge("serin_config_last_reload_success_timestamp_seconds", "When a config was last taken, in Unix time.", [(vec![], at)]);
         let hash = format!("{:016x}", snapshot.config.hash);
         out.gauge("serin_config_info", "The hash of the config that serves; always 1.", [(vec![("hash", hash.as_str())], 1.0)]);
@@ -139,7 +144,12 @@ fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
                     let n = sum(bot, |shard| shard.request(track, outcome, class).load());
                     // The plain case is there from the start, so that a rate over it begins at 0, not at nothing.
                     if n > 0 || (outcome == Outcome::Ok && class == CodeClass::Success) {
-                        let labels = [("bot", bot.name.as_str()), ("track", track.name()), ("outcome", outcome.name()), ("code_class", class.name())];
+                        let labels = [
+                            ("bot", bot.name.as_str()),
+                            ("track", track.name()),
+                            ("outcome", outcome.name()),
+                            ("code_class", class.name()),
+                        ];
                         rows.push((labels.to_vec(), n as f64));
                     }
                 }
@@ -165,15 +175,11 @@ fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
     out.counter(
         "serin_platform_retries_total",
         "Webhooks that the platform sent again, by the track they were assigned to and the platform's reason.",
-        bots.iter()
-            .map(|bot| (bot, bot.retries()))
-            .collect::<Vec<_>>()
-            .iter()
-            .flat_map(|(bot, retries)| {
-                retries.iter().map(|((track, reason), n)| {
-                    (vec![("bot", bot.name.as_str()), ("track", track.name()), ("reason", *reason)], *n as f64)
-                })
-            }),
+        bots.iter().map(|bot| (bot, bot.retries())).collect::<Vec<_>>().iter().flat_map(|(bot, retries)| {
+            retries
+                .iter()
+                .map(|((track, reason), n)| (vec![("bot", bot.name.as_str()), ("track", track.name()), ("reason", *reason)], *n as f64))
+        }),
     );
     out.counter(
         "serin_handshakes_total",
@@ -185,19 +191,27 @@ fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
 fn latencies(out: &mut Families, bots: &[Arc<BotMeters>]) {
     type Pick = fn(&BotShard, Track) -> &Histogram;
     let tracked: [(&str, &str, Pick); 2] = [
-        ("serin_request_duration_seconds", "From a request's arrival to the end of its answer.", |shard, track| &shard.duration[track as usize]),
-        ("serin_upstream_first_byte_seconds", "From a request's arrival to the answer's first byte.", |shard, track| &shard.first_byte[track as usize]),
+        ("serin_request_duration_seconds", "From a request's arrival to the end of its answer.", |shard, track| {
+            &shard.duration[track as usize]
+        }),
+        ("serin_upstream_first_byte_seconds", "From a request's arrival to the answer's first byte.", |shard, track| {
+            &shard.first_byte[track as usize]
+        }),
     ];
     for (name, help, pick) in tracked {
         let mut rows = Vec::new();
         for bot in bots {
             for track in Track::ALL {
-                rows.push((vec![("bot", bot.name.as_str()), ("track", track.name())], bot.shards().iter().map(|shard| pick(shard, track)).collect()));
+                rows.push((
+                    vec![("bot", bot.name.as_str()), ("track", track.name())],
+                    bot.shards().iter().map(|shard| pick(shard, track)).collect(),
+                ));
             }
         }
         out.histogram(name, help, rows);
     }
-    let rows = bots.iter().map(|bot| (vec![("bot", bot.name.as_str())], bot.shards().iter().map(|shard| &shard.overhead).collect())).collect();
+    let rows =
+        bots.iter().map(|bot| (vec![("bot", bot.name.as_str())], bot.shards().iter().map(|shard| &shard.overhead).collect())).collect();
     out.histogram("serin_overhead_seconds", "What serin itself adds: from having a request to sending it on.", rows);
 }
 

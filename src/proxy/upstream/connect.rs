@@ -58,9 +58,7 @@ impl Target {
     pub fn new(url: &UpstreamUrl, timeout: Duration, resolver: &Resolver, tls: &TlsClients) -> Result<Target, TlsError> {
         let tls = match url.tls {
             false => None,
-            true => {
-                Some((tls.client(url.ca_file.as_deref())?, server_name(url)?))
-            }
+            true => Some((tls.client(url.ca_file.as_deref())?, server_name(url)?)),
         };
         let addresses = resolver.addresses(&url.host, url.port);
         Ok(Target { url: url.clone(), addresses, tls, timeout, turn: Cell::new(0) })

@@ -114,9 +114,9 @@ impl Pool {
     /// Closes what was idle for too long; called now and then.
     pub fn reap(&self) {
         let now = Instant::now();
-        self.idle.borrow_mut().retain(|idle| {
-            now.saturating_duration_since(idle.since) < self.idle_timeout && !idle.connection.sender.is_closed()
-        });
+        self.idle
+            .borrow_mut()
+            .retain(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && !idle.connection.sender.is_closed());
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
