@@ -304,6 +304,10 @@ impl UpstreamBody {
         match frame {
             Some(Ok(frame)) => {
                 alarms.arm(Wait::Exchange, self.timeout);
+                // Nothing comes after trailers, and hyper does not ask.
+                if frame.is_trailers() {
+                    self.ended();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {

@@ -36,6 +36,8 @@ pub struct Session {
     pub limits: Arc<Limits>,
     phase: Cell<Phase>,
     interim: RefCell<Vec<u8>>,
+    /// The final answer is on its way: an interim one would come too late.
+    answering: Cell<bool>,
     gone: Cell<Option<Instant>>,
 }
 
@@ -60,6 +62,7 @@ impl Session {
             limits,
             phase: Cell::new(Phase::Idle),
             interim: RefCell::default(),
+            answering: Cell::new(false),
             gone: Cell::new(None),
         };
         session.alarms.arm(Wait::Client, session.limits.idle_timeout);
@@ -72,6 +75,7 @@ impl Session {
 
     pub fn request_began(&self) {
         self.phase.set(Phase::Busy);
+        self.answering.set(false);
         self.alarms.clear(Wait::Client);
         self.alarms.arm(Wait::Presence, PRESENCE_EVERY);
     }
@@ -81,6 +85,11 @@ impl Session {
         self.alarms.arm(Wait::Client, self.limits.idle_timeout);
         self.alarms.clear(Wait::Exchange);
         self.alarms.clear(Wait::Presence);
+    }
+
+    /// The final answer is about to be given to hyper.
+    pub fn answering(&self) {
+        self.answering.set(true);
     }
 
     /// The client hung up while its request was being answered.
@@ -114,11 +123,13 @@ impl Session {
 pub struct ClientIo {
     stream: TcpStream,
     session: Rc<Session>,
+    /// hyper has nothing half written: the next byte begins an answer.
+    between_answers: bool,
 }
 
 impl ClientIo {
     pub fn new(stream: TcpStream, session: Rc<Session>) -> ClientIo {
-        ClientIo { stream, session }
+        ClientIo { stream, session, between_answers: true }
     }
 
     pub fn into_stream(self) -> TcpStream {
@@ -136,7 +147,7 @@ impl ClientIo {
         result
     }
 
-    /// hyper calls `poll_flush` when all it had to say is written, so an interim answer never lands inside another.
+    /// Interim answers go out between answers and before the final one they belong to.
     fn write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let mut interim = self.session.interim.take();
@@ -150,6 +161,14 @@ impl ClientIo {
             self.session.interim.replace(interim);
             ready!(self.wrote(result))?;
         }
+    }
+
+    fn before_an_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.between_answers {
+            ready!(self.write_interim(cx))?;
+            self.between_answers = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// A reset is a client that left. A FIN is not: it may still wait for its answer.
@@ -175,11 +194,13 @@ impl Read for ClientIo {
 
 impl Write for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.before_an_answer(cx))?;
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(result)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.before_an_answer(cx))?;
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.wrote(result)
     }
@@ -188,9 +209,14 @@ impl Write for ClientIo {
         true
     }
 
+    /// hyper calls this when all it had to say is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.between_answers = true;
         if self.session.alarms.rang(Wait::Presence) {
             self.check_presence()?;
+        }
+        if self.session.answering.get() {
+            self.session.interim.borrow_mut().clear();
         }
         self.write_interim(cx)
     }

@@ -119,7 +119,8 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Result<Re
     let Answer { response, lease } = answer;
     let (mut head, incoming) = response.into_parts();
     // Nobody asked to switch protocols, and a coding that was not asked for cannot be undone here.
-    if head.status == StatusCode::SWITCHING_PROTOCOLS || !headers::only_chunked(&head.headers) {
+    let understood = head.status != StatusCode::SWITCHING_PROTOCOLS && headers::only_chunked(&head.headers);
+    if !understood || !headers::settle_length(&mut head.headers) {
         exchange.failed();
         return Err(Problem::UpstreamInvalid);
     }

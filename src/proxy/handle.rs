@@ -30,7 +30,9 @@ use crate::identify::Head;
 pub async fn handle(worker: Rc<Worker>, session: Rc<Session>, request: Request<Incoming>) -> Response<AnswerBody> {
     let started = Instant::now();
     session.request_began();
-    match answer(&worker, &session, request, started).await {
+    let answered = answer(&worker, &session, request, started).await;
+    session.answering();
+    match answered {
         Ok(response) => response,
         Err(problem) => {
             worker.metrics().error(problem.code());
@@ -76,6 +78,10 @@ fn check(request: &mut Request<Incoming>) -> Result<(), Problem> {
         return Err(Problem::Method);
     }
     headers::check(request.version(), request.headers())?;
+    // Neither a path nor a whole URL: `GET bot.example`, which is the form for CONNECT.
+    if request.uri().scheme().is_none() && request.uri().authority().is_some() {
+        return Err(Problem::BadTarget);
+    }
     // Absolute form: its authority is the host that was meant, whatever the header says (RFC 9112, 3.2.2).
     if let Some(authority) = request.uri().authority() {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Problem::BadHost)?;

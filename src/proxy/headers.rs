@@ -1,7 +1,7 @@
 //! What of a head passes on: hop-by-hop fields end here (RFC 9110, 7.6.1), `Forwarded`-like ones are added, all else
 //! passes as it came.
 
-use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA};
 
 use crate::core::Said;
 
@@ -54,6 +54,28 @@ pub fn only_chunked(headers: &HeaderMap) -> bool {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Leaves an answer at most one plain `Content-Length`, which is what its body was read by: none beside chunks, one
+/// where the same stood twice. False where two lengths disagree (RFC 9112, 6.3).
+pub fn settle_length(headers: &mut HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return true };
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+        return true;
+    }
+    if lengths.next().is_none() && first.as_bytes().iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    let plain = first.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii().to_vec();
+    let agree = !plain.is_empty()
+        && plain.iter().all(u8::is_ascii_digit)
+        && headers.get_all(CONTENT_LENGTH).iter().all(|value| value.as_bytes().split(|b| *b == b',').all(|one| one.trim_ascii() == plain));
+    if agree {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_bytes(&plain).expect("digits are a header value"));
+    }
+    agree
 }
 
 /// `host[:port]` as RFC 3986 spells it; empty is allowed (RFC 9112, 3.2).
@@ -112,7 +134,7 @@ const AT_TE: usize = 1;
 /// A field that `Connection` may take away. Those that frame or address the message are not its to name.
 fn nominated(option: &[u8]) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(option.trim_ascii()).ok()?;
-    let protected = [HOST, http::header::CONTENT_LENGTH, http::header::CONTENT_TYPE, TE, http::header::TRAILER];
+    let protected = [HOST, CONTENT_LENGTH, http::header::CONTENT_TYPE, TE, http::header::TRAILER];
     (!protected.contains(&name)).then_some(name)
 }
 
@@ -239,6 +261,23 @@ mod tests {
         assert_eq!(check(v11, &map(&[("host", "a"), ("transfer-encoding", "gzip, chunked")])), Err(BadHead::TransferCoding));
         assert_eq!(check(v11, &map(&[("host", "a"), ("transfer-encoding", "Chunked")])), Ok(()));
         assert_eq!(check(v11, &map(&[("host", "a"), ("expect", "bread")])), Err(BadHead::Expectation));
+    }
+
+    #[test]
+    fn an_answer_has_one_plain_length_or_none() {
+        let settled = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            lines.iter().for_each(|(name, value)| drop(headers.append(*name, HeaderValue::from_static(value))));
+            let ok = settle_length(&mut headers);
+            (ok, headers.get_all(CONTENT_LENGTH).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        let one = |length: &str| (true, vec![length.to_owned()]);
+        assert_eq!(settled(&[("content-length", "2")]), one("2"));
+        assert_eq!(settled(&[("content-length", "2, 2")]), one("2"));
+        assert_eq!(settled(&[("content-length", "2"), ("content-length", "2")]), one("2"));
+        assert_eq!(settled(&[("content-length", "7"), ("transfer-encoding", "chunked")]), (true, vec![]));
+        assert!(!settled(&[("content-length", "2, 3")]).0);
+        assert!(!settled(&[("content-length", "2"), ("content-length", "3")]).0);
     }
 
     #[test]

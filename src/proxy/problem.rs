@@ -12,6 +12,7 @@ use super::headers::{BadHead, SERIN_ERROR};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     NoBot,
+    BadTarget,
     BadHost,
     TransferCoding,
     Expectation,
@@ -43,6 +44,7 @@ impl Problem {
     fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Problem::NoBot => ("no_bot", StatusCode::NOT_FOUND, "No bot is configured for this host and path."),
+            Problem::BadTarget => ("bad_target", StatusCode::BAD_REQUEST, "The request's target is neither a path nor a whole URL."),
             Problem::BadHost => ("bad_host", StatusCode::BAD_REQUEST, "The request needs exactly one valid Host header."),
             Problem::TransferCoding => {
                 ("transfer_coding", StatusCode::NOT_IMPLEMENTED, "The only transfer coding understood here is chunked.")
@@ -101,11 +103,16 @@ impl Problem {
             Problem::Method => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Problem::BodyBroken | Problem::BodyTimeout | Problem::HeadTimeout | Problem::BodyTooLarge | Problem::BadHost => {
+            Problem::BadTarget
+            | Problem::BadHost
+            | Problem::TransferCoding
+            | Problem::BodyBroken
+            | Problem::BodyTimeout
+            | Problem::HeadTimeout
+            | Problem::BodyTooLarge => {
                 headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
             Problem::NoBot
-            | Problem::TransferCoding
             | Problem::Expectation
             | Problem::ConnectFailed
             | Problem::ConnectTimeout
