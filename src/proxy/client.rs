@@ -17,7 +17,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::clock::{Alarms, Clock, Wait};
-use super::io::read_into;
+use super::io::{read_into, write_from};
 use crate::config::Limits;
 
 /// How often serin looks whether the client of a slow request is still there.
@@ -201,7 +201,7 @@ impl Write for ClientIo {
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(self.before_an_answer(cx))?;
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = write_from(Pin::new(&mut self.stream), cx, slices);
         self.wrote(result)
     }
 

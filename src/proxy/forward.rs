@@ -15,7 +15,7 @@ use super::body::{AnswerBody, RequestBody, Upload};
 use super::client::Session;
 use super::clock::Wait;
 use super::exchange::Exchange;
-use super::headers;
+use super::headers::{self, Minded};
 use super::interim;
 use super::problem::Problem;
 use super::upstream::{Answer, ConnectError, Pool, SendError};
@@ -28,6 +28,8 @@ use crate::telemetry::RescueReason;
 pub struct Outbound {
     pub bot: Rc<BotView>,
     pub head: Parts,
+    /// What `head` had when it came.
+    pub minded: Minded,
     pub body: RequestBody,
     /// How far a streamed body has come; `None` where all of it is in hand.
     pub upload: Option<Rc<Cell<Upload>>>,
@@ -38,10 +40,9 @@ pub struct Outbound {
 
 /// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Response<AnswerBody>, Problem> {
-    let Outbound { bot, head, body, upload, track, since } = outbound;
+    let Outbound { bot, head, minded, body, upload, track, since } = outbound;
     let pool = bot.pool(track).ok_or(Problem::TlsFailed)?;
-    let http_10 = head.version == Version::HTTP_10;
-    let request = prepare(head, body, &bot, pool, exchange.session(), http_10);
+    let request = prepare(head, minded, body, &bot, pool, exchange.session());
     exchange.sending(since);
     let timeout = bot.bot().timeout;
     exchange.session().alarms.arm(Wait::Exchange, timeout);
@@ -68,15 +69,16 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
     }
 }
 
-fn prepare(head: Parts, body: RequestBody, bot: &BotView, pool: &Pool, session: &Session, http_10: bool) -> Request<RequestBody> {
+fn prepare(head: Parts, minded: Minded, body: RequestBody, bot: &BotView, pool: &Pool, session: &Session) -> Request<RequestBody> {
+    let http_10 = head.version == Version::HTTP_10;
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
     let fields = request.headers_mut();
-    headers::strip_hop_by_hop(fields);
-    headers::add_forwarded(fields, &session.peer);
-    set_host(fields, bot, pool);
+    headers::strip_hop_by_hop(minded, fields);
+    headers::add_forwarded(minded, fields, &session.peer);
+    set_host(fields, minded.has_host(), bot, pool);
     if !http_10 {
         interim::pass_on(&mut request, session);
     }
@@ -84,8 +86,8 @@ fn prepare(head: Parts, body: RequestBody, bot: &BotView, pool: &Pool, session: 
 }
 
 /// The Host that the upstream sees: the client's, unless the config says that the upstream routes by its own name.
-fn set_host(fields: &mut http::HeaderMap, bot: &BotView, pool: &Pool) {
-    if bot.bot().host == HostHeader::Upstream || !fields.contains_key(HOST) {
+fn set_host(fields: &mut http::HeaderMap, has_host: bool, bot: &BotView, pool: &Pool) {
+    if bot.bot().host == HostHeader::Upstream || !has_host {
         let authority = pool.target().url.authority.as_str();
         fields.insert(HOST, HeaderValue::from_str(authority).expect("an authority is a header value"));
     }
@@ -111,22 +113,23 @@ fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request<RequestBody>
 }
 
 fn readdress(mut request: Request<RequestBody>, bot: &BotView, pool: &Pool) -> Request<RequestBody> {
-    set_host(request.headers_mut(), bot, pool);
+    let has_host = request.headers().contains_key(HOST);
+    set_host(request.headers_mut(), has_host, bot, pool);
     request
 }
 
 fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Result<Response<AnswerBody>, Problem> {
     let Answer { response, lease } = answer;
     let (mut head, incoming) = response.into_parts();
-    // Nobody asked to switch protocols, and a coding that was not asked for cannot be undone here.
-    let understood = head.status != StatusCode::SWITCHING_PROTOCOLS && headers::only_chunked(&head.headers);
-    if !understood || !headers::settle_length(&mut head.headers) {
+    // Nobody asked to switch protocols.
+    let minded = Minded::of(&head.headers);
+    if head.status == StatusCode::SWITCHING_PROTOCOLS || !headers::settle_framing(minded, &mut head.headers) {
         exchange.failed();
         return Err(Problem::UpstreamInvalid);
     }
     let said = headers::take_outcome(&mut head.headers);
     exchange.answered(head.status.as_u16(), said);
-    headers::strip_hop_by_hop(&mut head.headers);
+    headers::strip_hop_by_hop(minded, &mut head.headers);
     head.version = Version::HTTP_11;
     Ok(Response::from_parts(head, AnswerBody::upstream(incoming, lease, exchange, bot.bot().timeout)))
 }

@@ -17,7 +17,7 @@ use super::body::{AnswerBody, Hold, RequestBody, hold};
 use super::client::Session;
 use super::exchange::Exchange;
 use super::forward::{Outbound, forward};
-use super::headers;
+use super::headers::{self, Minded};
 use super::listen::Worker;
 use super::problem::Problem;
 use super::route;
@@ -48,7 +48,7 @@ async fn answer(
     mut request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response<AnswerBody>, Problem> {
-    check(&mut request)?;
+    let minded = check(&mut request)?;
     if let Some(answer) = own_options(&mut request) {
         session.request_ended();
         return Ok(answer);
@@ -69,15 +69,16 @@ async fn answer(
             (body, Some(upload))
         }
     };
-    forward(exchange, Outbound { bot, head, body, upload, track: assignment.track, since }).await
+    forward(exchange, Outbound { bot, head, minded, body, upload, track: assignment.track, since }).await
 }
 
 /// Refuses what cannot be passed on, and brings the target into the form that an upstream expects.
-fn check(request: &mut Request<Incoming>) -> Result<(), Problem> {
+fn check(request: &mut Request<Incoming>) -> Result<Minded, Problem> {
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         return Err(Problem::Method);
     }
-    headers::check(request.version(), request.headers())?;
+    let minded = Minded::of(request.headers());
+    headers::check(request.version(), minded, request.headers())?;
     // Neither a path nor a whole URL: `GET bot.example`, which is the form for CONNECT.
     if request.uri().scheme().is_none() && request.uri().authority().is_some() {
         return Err(Problem::BadTarget);
@@ -89,7 +90,7 @@ fn check(request: &mut Request<Incoming>) -> Result<(), Problem> {
         request.headers_mut().insert(HOST, host);
         *request.uri_mut() = Uri::from(path);
     }
-    Ok(())
+    Ok(minded)
 }
 
 /// `Max-Forwards` counts down, and an OPTIONS that reaches 0 is ours to answer (RFC 9110, 7.6.2).

@@ -1,7 +1,10 @@
 //! What of a head passes on: hop-by-hop fields end here (RFC 9110, 7.6.1), `Forwarded`-like ones are added, all else
 //! passes as it came.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VIA,
+};
 
 use crate::core::Said;
 
@@ -17,7 +20,7 @@ const VIA_SERIN: HeaderValue = HeaderValue::from_static("1.1 serin");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
-/// What serin must know of a request's head before it goes on.
+/// What is wrong with a request's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHead {
     NoHost,
@@ -29,25 +32,98 @@ pub enum BadHead {
     Expectation,
 }
 
-/// Refuses what two parsers could read in two ways, or what serin cannot pass on unchanged.
-pub fn check(version: http::Version, headers: &HeaderMap) -> Result<(), BadHead> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if version >= http::Version::HTTP_11 => return Err(BadHead::NoHost),
-        (None, _) => {}
-        (Some(_), Some(_)) => return Err(BadHead::ManyHosts),
-        (Some(host), None) if !is_authority(host.as_bytes()) => return Err(BadHead::InvalidHost),
-        (Some(_), None) => {}
+/// Which of the fields that serin minds a head has. Most heads have few of them, so one pass that looks at each name
+/// once is cheaper than asking the map for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Minded(u16);
+
+const MINDED: [HeaderName; 14] = [
+    CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHORIZATION,
+    HOST,
+    EXPECT,
+    VIA,
+    CONTENT_LENGTH,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
+];
+const HOP_BY_HOP: usize = 7;
+
+impl Minded {
+    pub fn of(headers: &HeaderMap) -> Minded {
+        let mut minded = Minded(0);
+        for name in headers.keys() {
+            if let Some(at) = place(name) {
+                minded.0 |= 1 << at;
+            }
+        }
+        minded
     }
-    only_chunked(headers).then_some(()).ok_or(BadHead::TransferCoding)?;
-    match headers.get(EXPECT) {
-        Some(expect) if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(BadHead::Expectation),
-        Some(_) | None => Ok(()),
+
+    fn has(self, name: &HeaderName) -> bool {
+        place(name).is_some_and(|at| self.0 & (1 << at) != 0)
+    }
+
+    pub fn has_host(self) -> bool {
+        self.has(&HOST)
+    }
+
+    fn any_hop_by_hop(self) -> bool {
+        self.0 & ((1 << HOP_BY_HOP) - 1) != 0
     }
 }
 
-/// `Transfer-Encoding` is absent or exactly `chunked`, once.
-pub fn only_chunked(headers: &HeaderMap) -> bool {
+/// Where a name stands in `MINDED`. By its text: the compiler sorts these by length, and few lengths have more than one.
+fn place(name: &HeaderName) -> Option<usize> {
+    Some(match name.as_str() {
+        "connection" => 0,
+        "te" => 1,
+        "transfer-encoding" => 2,
+        "upgrade" => 3,
+        "keep-alive" => 4,
+        "proxy-connection" => 5,
+        "proxy-authorization" => 6,
+        "host" => 7,
+        "expect" => 8,
+        "via" => 9,
+        "content-length" => 10,
+        "x-forwarded-for" => 11,
+        "x-forwarded-host" => 12,
+        "x-forwarded-proto" => 13,
+        _ => return None,
+    })
+}
+
+/// Refuses what two parsers could read in two ways, or what serin cannot pass on unchanged.
+pub fn check(version: http::Version, minded: Minded, headers: &HeaderMap) -> Result<(), BadHead> {
+    if minded.has(&HOST) {
+        let mut hosts = headers.get_all(HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (Some(_), Some(_)) => return Err(BadHead::ManyHosts),
+            (Some(host), None) if !is_authority(host.as_bytes()) => return Err(BadHead::InvalidHost),
+            (Some(_) | None, _) => {}
+        }
+    } else if version >= http::Version::HTTP_11 {
+        return Err(BadHead::NoHost);
+    }
+    if minded.has(&TRANSFER_ENCODING) && !only_chunked(headers) {
+        return Err(BadHead::TransferCoding);
+    }
+    let known = |expect: &HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if minded.has(&EXPECT) && !headers.get(EXPECT).is_some_and(known) {
+        return Err(BadHead::Expectation);
+    }
+    Ok(())
+}
+
+/// `Transfer-Encoding` is exactly `chunked`, once.
+fn only_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -56,9 +132,15 @@ pub fn only_chunked(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Is the answer framed in a way that can be passed on? A coding that was not asked for cannot be undone here, and two
+/// lengths that disagree are two readings of where it ends (RFC 9112, 6.3).
+pub fn settle_framing(minded: Minded, headers: &mut HeaderMap) -> bool {
+    (!minded.has(&TRANSFER_ENCODING) || only_chunked(headers)) && (!minded.has(&CONTENT_LENGTH) || settle_length(headers))
+}
+
 /// Leaves an answer at most one plain `Content-Length`, which is what its body was read by: none beside chunks, one
 /// where the same stood twice. False where two lengths disagree (RFC 9112, 6.3).
-pub fn settle_length(headers: &mut HeaderMap) -> bool {
+fn settle_length(headers: &mut HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(first) = lengths.next() else { return true };
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -96,28 +178,15 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// Takes out the fields that are about the connection, and those that `Connection` names. `TE: trailers` may stay: it
 /// is made anew for the next hop.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let mut found = [false; HOPS];
-    let mut any = false;
-    // One pass that only looks: most messages have none of them, or only `Connection`.
-    for name in headers.keys() {
-        if let Some(at) = HOP_BY_HOP.iter().position(|hop| hop == name) {
-            found[at] = true;
-            any = true;
-        }
-    }
-    if !any {
+pub fn strip_hop_by_hop(minded: Minded, headers: &mut HeaderMap) {
+    if !minded.any_hop_by_hop() {
         return;
     }
-    let trailers = found[AT_TE] && headers.get_all(TE).iter().any(|te| lists(te, b"trailers"));
-    if found[AT_CONNECTION] {
-        let named: Vec<HeaderName> =
-            headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b',')).filter_map(nominated).collect();
-        for name in named {
-            headers.remove(name);
-        }
+    let trailers = minded.has(&TE) && headers.get_all(TE).iter().any(|te| lists(te, b"trailers"));
+    if minded.has(&CONNECTION) {
+        strip_nominated(headers);
     }
-    for (name, _) in HOP_BY_HOP.iter().zip(found).filter(|(_, found)| *found) {
+    for name in MINDED[..HOP_BY_HOP].iter().filter(|name| minded.has(name)) {
         headers.remove(name);
     }
     if trailers {
@@ -126,16 +195,27 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-const HOPS: usize = 7;
-const HOP_BY_HOP: [HeaderName; HOPS] = [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHORIZATION];
-const AT_CONNECTION: usize = 0;
-const AT_TE: usize = 1;
+fn strip_nominated(headers: &mut HeaderMap) {
+    let says_nothing_more = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    if headers.get_all(CONNECTION).iter().all(says_nothing_more) {
+        return;
+    }
+    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let named: Vec<HeaderName> = options.filter_map(nominated).collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
 
-/// A field that `Connection` may take away. Those that frame or address the message are not its to name.
+/// A field that `Connection` may take away. Those that frame or address the message, or say whom it came from, are not
+/// its to name.
 fn nominated(option: &[u8]) -> Option<HeaderName> {
     let name = HeaderName::from_bytes(option.trim_ascii()).ok()?;
-    let protected = [HOST, CONTENT_LENGTH, http::header::CONTENT_TYPE, TE, http::header::TRAILER];
-    (!protected.contains(&name)).then_some(name)
+    let protected = [TE, CONTENT_TYPE, TRAILER];
+    (!protected.contains(&name) && !MINDED[HOP_BY_HOP..].contains(&name)).then_some(name)
 }
 
 fn lists(value: &HeaderValue, wanted: &[u8]) -> bool {
@@ -146,21 +226,21 @@ fn lists(value: &HeaderValue, wanted: &[u8]) -> bool {
 }
 
 /// Says who asked, of whom, and how. A proxy in front may have said so already: its list grows, its word stands.
-pub fn add_forwarded(headers: &mut HeaderMap, peer: &HeaderValue) {
-    append_to_list(headers, X_FORWARDED_FOR, peer);
-    if !headers.contains_key(&X_FORWARDED_PROTO) {
+pub fn add_forwarded(minded: Minded, headers: &mut HeaderMap, peer: &HeaderValue) {
+    append_to_list(minded, headers, X_FORWARDED_FOR, peer);
+    if !minded.has(&X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HTTP);
     }
-    if !headers.contains_key(&X_FORWARDED_HOST)
+    if !minded.has(&X_FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    append_to_list(headers, VIA, &VIA_SERIN);
+    append_to_list(minded, headers, VIA, &VIA_SERIN);
 }
 
-fn append_to_list(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
-    if !headers.contains_key(&name) {
+fn append_to_list(minded: Minded, headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
+    if !minded.has(&name) {
         headers.insert(name, last.clone());
         return;
     }
@@ -195,9 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn each_minded_name_is_where_its_bit_is() {
+        for (at, name) in MINDED.iter().enumerate() {
+            assert_eq!(place(name), Some(at), "{name}");
+        }
+    }
+
+    #[test]
     fn hop_by_hop_fields_end_here() {
         let mut headers = map(&[
-            ("connection", "close, X-Mine , host, content-length"),
+            ("connection", "close, X-Mine , host, content-length, x-forwarded-for"),
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "x"),
             ("proxy-authorization", "x"),
@@ -205,18 +292,19 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("upgrade", "websocket"),
             ("x-mine", "1"),
+            ("x-forwarded-for", "1.1.1.1"),
             ("host", "a"),
             ("content-length", "0"),
             ("x-other", "2"),
         ]);
-        strip_hop_by_hop(&mut headers);
-        assert_eq!(names(&headers), ["content-length", "host", "x-other"]);
+        strip_hop_by_hop(Minded::of(&headers), &mut headers);
+        assert_eq!(names(&headers), ["content-length", "host", "x-forwarded-for", "x-other"]);
     }
 
     #[test]
     fn te_trailers_is_said_again_to_the_next_hop() {
         let mut headers = map(&[("te", "gzip, trailers;q=0.5"), ("trailer", "x-sum")]);
-        strip_hop_by_hop(&mut headers);
+        strip_hop_by_hop(Minded::of(&headers), &mut headers);
         assert_eq!(names(&headers), ["connection", "te", "trailer"]);
         assert_eq!(headers[TE], "trailers");
     }
@@ -227,7 +315,7 @@ mod tests {
         let mut headers =
             map(&[("host", "bot.example"), ("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https")]);
         headers.append("x-forwarded-for", HeaderValue::from_static("3.3.3.3"));
-        add_forwarded(&mut headers, &peer);
+        add_forwarded(Minded::of(&headers), &mut headers, &peer);
         assert_eq!(headers.get_all("x-forwarded-for").iter().collect::<Vec<_>>().len(), 1);
         assert!(headers["x-forwarded-for"].as_bytes().ends_with(b", 3.3.3.3, 10.0.0.9"));
         assert_eq!(headers["x-forwarded-proto"], "https");
@@ -237,6 +325,7 @@ mod tests {
 
     #[test]
     fn what_two_parsers_could_read_in_two_ways_is_refused() {
+        let check = |version, headers: &HeaderMap| check(version, Minded::of(headers), headers);
         let v11 = http::Version::HTTP_11;
         assert_eq!(check(v11, &map(&[])), Err(BadHead::NoHost));
         assert_eq!(check(http::Version::HTTP_10, &map(&[])), Ok(()));
@@ -267,7 +356,9 @@ mod tests {
     fn an_answer_has_one_plain_length_or_none() {
         let settled = |lines: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|(name, value)| drop(headers.append(*name, HeaderValue::from_static(value))));
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
             let ok = settle_length(&mut headers);
             (ok, headers.get_all(CONTENT_LENGTH).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>())
         };

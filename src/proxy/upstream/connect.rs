@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::{Config, UpstreamUrl};
-use crate::proxy::io::read_into;
+use crate::proxy::io::{read_into, write_from};
 use crate::proxy::resolve::{Addresses, Resolver};
 
 /// How to reach one upstream.
@@ -160,7 +160,7 @@ impl Write for Io {
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &mut *self.0.0.borrow_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Plain(stream) => write_from(Pin::new(stream), cx, slices),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, slices),
         }
     }
