@@ -1,1 +1,95 @@
-fn main() {}
+//! What one request costs on the worker before it goes upstream: finding its workspace, assigning it to a track.
+//!
+//! `cargo bench --bench hot_path`
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use serin::core::{Pins, Salt, Split, Weight, Workspace};
+use serin::identify::{Found, Head, Mixed, Plan, find};
+
+fn identify(c: &mut Criterion) {
+    let (small, large) = (slack_event(2_000), slack_event(27_000));
+    for (name, preset, content_type, body) in [
+        ("slack event 2 kB", "slack", "application/json", &small),
+        ("slack event 27 kB", "slack", "application/json", &large),
+        ("slack interactivity 2 kB", "slack", FORM, &slack_interactivity(2_000)),
+        ("slack command", "slack", FORM, &SLACK_COMMAND.to_owned()),
+        // A wildcard over every key of the body.
+        ("telegram update 2 kB", "telegram", "application/json", &telegram_update(2_000)),
+    ] {
+        let plan = Plan::new(Vec::new(), find(preset), Mixed::Stable).expect("a preset makes a plan");
+        let uri = Uri::from_static("/hook");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        let head = Head { method: &Method::POST, uri: &uri, headers: &headers };
+        assert!(matches!(plan.read(head, Some(body.as_bytes())).found, Found::Workspace { .. }), "{name}");
+        let mut group = c.benchmark_group("identify");
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |b| b.iter(|| black_box(&plan).read(black_box(head), Some(black_box(body.as_bytes())))));
+    }
+}
+
+fn assign(c: &mut Criterion) {
+    let weight = Weight::from_percent(5.0).expect("a weight");
+    let split = Split::new(Salt::new("serin"), "support", 1, weight, Pins::default());
+    let workspace = Workspace { namespace: "team", id: "T061EG9R6".into() };
+    c.bench_function("assign", |b| b.iter(|| black_box(&split).assign(black_box(&workspace))));
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+const SLACK_COMMAND: &str = "token=gIkuvaNzQIHg97ATvDxqgjtO&team_id=T0001&team_domain=example&channel_id=C2147483705&\
+    channel_name=test&user_id=U2147483697&user_name=Steve&command=%2Fweather&text=94070&api_app_id=A123456&\
+    response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2F1234%2F5678&trigger_id=13345224609.738474920.8088930838d88f008e0";
+
+/// A message with as many blocks as make up the length; the authorisations come last, as Slack sends them.
+fn slack_event(len: usize) -> String {
+    let event = |blocks: &str| {
+        format!(
+            r#"{{"token":"one-long-verification-token","team_id":"T061EG9R6","context_team_id":"T061EG9R6","context_enterprise_id":null,"api_app_id":"A0PNCHHK2","event":{{"user":"U2147483697","type":"message","ts":"1355517523.000005","client_msg_id":"f5c1b3a2-9f6c-4c3e-8f7e-0c6b8a1d2e3f","text":"Live long and prospect.","team":"T061EG9R6","blocks":[{blocks}],"channel":"C024BE91L","event_ts":"1355517523.000005","channel_type":"channel"}},"type":"event_callback","event_id":"Ev0PV52K21","event_time":1355517523,"authorizations":[{{"enterprise_id":null,"team_id":"T061EG9R6","user_id":"U222222222","is_bot":true,"is_enterprise_install":false}}],"is_ext_shared_channel":false,"event_context":"4-eyJldCI6Im1lc3NhZ2UifQ"}}"#
+        )
+    };
+    fill(len, event, |i| {
+        format!(
+            r#"{{"type":"rich_text","block_id":"b{i}","elements":[{{"type":"rich_text_section","elements":[{{"type":"text","text":"Line {i} of a message, \"quoted\" and so on.\n","style":{{"bold":true}}}},{{"type":"emoji","name":"wave","unicode":"1f44b"}}]}}]}}"#
+        )
+    })
+}
+
+fn slack_interactivity(len: usize) -> String {
+    let actions = |options: &str| {
+        let json = format!(
+            r#"{{"type":"block_actions","user":{{"id":"UA8RXUSPL","username":"jtorrance","team_id":"T9TK3CUKW"}},"api_app_id":"AABA1ABCD","team":{{"id":"T9TK3CUKW","domain":"example"}},"enterprise":null,"actions":[{options}]}}"#
+        );
+        form_urlencoded::Serializer::new(String::new()).append_pair("payload", &json).finish()
+    };
+    fill(len, actions, |i| format!(r#"{{"action_id":"a{i}","block_id":"b{i}","value":"click me {i}","type":"button"}}"#))
+}
+
+fn telegram_update(len: usize) -> String {
+    let update = |entities: &str| {
+        format!(
+            r#"{{"update_id":10000,"message":{{"message_id":1365,"from":{{"id":1111111,"is_bot":false,"first_name":"T","language_code":"en"}},"chat":{{"id":-1001234567890,"title":"G","type":"supergroup"}},"date":1441645532,"text":"a long text","entities":[{entities}]}}}}"#
+        )
+    };
+    fill(len, update, |i| format!(r#"{{"offset":{i},"length":7,"type":"text_link","url":"https://example.com/{i}"}}"#))
+}
+
+/// `whole` around as many parts as make it at least `len` bytes long.
+fn fill(len: usize, whole: impl Fn(&str) -> String, part: impl Fn(usize) -> String) -> String {
+    let mut parts = String::new();
+    for i in 0.. {
+        let body = whole(&parts);
+        if body.len() >= len {
+            return body;
+        }
+        parts += if i == 0 { "" } else { "," };
+        parts += &part(i);
+    }
+    unreachable!("the parts grow")
+}
+
+criterion_group!(benches, identify, assign);
+criterion_main!(benches);

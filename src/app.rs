@@ -1,1 +1,138 @@
-//! .
+//! The only place that knows everything: it builds the parts, runs them, reloads them, and takes them down in order.
+
+mod reload;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::admin;
+use crate::config::Config;
+use crate::controller::{self, Controller};
+use crate::live::Live;
+use crate::proxy::{Proxy, Resolver, Shared, TlsClients};
+use crate::telemetry::Metrics;
+
+use reload::Reloader;
+
+/// Serves until a signal says to end.
+pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
+    runtime.block_on(async {
+        let mut ends = Ends::new().context("cannot listen for signals")?;
+        let app = App::start(config).await?;
+        let mut reloader = Reloader::new(path, app.controller.clone(), app.shared.clone()).context("cannot watch the config")?;
+        tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
+        tokio::select! {
+            () = ends.next() => {}
+            () = reloader.run() => {}
+        }
+        tokio::select! {
+            () = app.stop() => tracing::info!("serin has ended"),
+            () = ends.next() => tracing::warn!("a second signal: serin ends at once"),
+        }
+        Ok(())
+    })
+}
+
+/// The running parts.
+pub struct App {
+    pub proxy: Proxy,
+    pub admin: std::net::SocketAddr,
+    pub controller: Arc<Controller>,
+    pub live: Arc<Live>,
+    pub shared: Shared,
+    ready: Arc<AtomicBool>,
+    stop_admin: oneshot::Sender<()>,
+    admin_server: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl App {
+    /// Binds both listeners, starts the workers, and is ready once all of them serve.
+    pub async fn start(config: Config) -> anyhow::Result<App> {
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let workers = config.proxy.workers;
+        let shared = Shared {
+            metrics: Arc::new(Metrics::new(workers)),
+            resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
+            tls: Arc::new(TlsClients::default()),
+        };
+        shared.tls.check(&config)?;
+        let epochs = controller::first_epochs(&config);
+        let config = Arc::new(config);
+        let live = Arc::new(Live::new(config.clone(), epochs, workers));
+        let controller = Arc::new(Controller::new(live.clone()));
+        let listener = TcpListener::bind(config.admin.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} for the admin API", config.admin.listen))?;
+        let admin = listener.local_addr()?;
+
+        let proxy = Proxy::start(config.proxy.listen, &live, &shared)?;
+        live.applied_everywhere(live.current().sequence).await?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let context = admin::Context {
+            live: live.clone(),
+            controller: controller.clone(),
+            metrics: shared.metrics.clone(),
+            ready: ready.clone(),
+            address: admin,
+        };
+        let (stop_admin, stopped) = oneshot::channel::<()>();
+        let server = axum::serve(listener, admin::router(context)).with_graceful_shutdown(async move { drop(stopped.await) });
+        let admin_server = tokio::spawn(server.into_future());
+        Ok(App { proxy, admin, controller, live, shared, ready, stop_admin, admin_server })
+    }
+
+    /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
+    /// drain can be watched.
+    pub async fn stop(self) {
+        self.ready.store(false, Ordering::Release);
+        let limits = self.live.current().config.proxy.clone();
+        tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
+        self.proxy.drain(limits.lame_duck, limits.drain).await;
+        let _ = self.stop_admin.send(());
+        // A client that keeps its admin connection open must not keep serin from ending.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.admin_server).await;
+    }
+}
+
+/// The signals that end serin.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        Ok(Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Each connection is a file descriptor, and the usual limit of 1,024 is an outage at 512 webhooks. The hard limit is
+/// the administrator's word; the soft one is only a habit.
+fn raise_file_limit() {
+    // SAFETY: both calls get a pointer to a valid `rlimit` that outlives them.
+    unsafe {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) != 0 {
+                tracing::warn!("cannot raise the limit of open files");
+            }
+        }
+    }
+}

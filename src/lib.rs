@@ -7,6 +7,7 @@ pub mod admin; // floor 4: the HTTP API for operators
 pub mod app;
 pub mod cli; // floor 4: one file per command
 pub mod config; // floor 1: the file as written, the file as meant
+pub mod controller; // floor 3: the one writer of what serves
 pub mod core; // floor 0: what a split is, what an answer means; no clock, no I/O
 pub mod identify; // floor 0: which workspace a webhook belongs to
 pub mod live; // floor 1: what serves now; one atomic swap publishes it

@@ -1,1 +1,138 @@
-//! What serves now.
+//! What serves now. A snapshot holds the whole configuration and each bot's epoch; publishing one swaps it in at once,
+//! and every worker says when it has taken it up, so that whoever changed something can wait until it is true on every
+//! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
+
+mod ledger;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use crate::config::Config;
+use crate::core::Split;
+
+pub use ledger::{Ledger, Shard, TrackTotals};
+
+/// One bot's split, and the tallies that belong to it. A new split is a new epoch; a change that leaves the assignment
+/// as it is keeps the epoch, and so the tallies.
+#[derive(Debug)]
+pub struct Epoch {
+    /// The number of the last committed change to this bot, rising by one.
+    pub revision: u64,
+    /// Rises only when the assignment changes.
+    pub split_id: u64,
+    pub split: Split,
+    /// Shared by successive epochs of the same split.
+    pub ledger: Arc<Ledger>,
+}
+
+/// Everything that serves at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub sequence: u64,
+    pub config: Arc<Config>,
+    /// Parallel to `config.bots`.
+    pub epochs: Vec<Arc<Epoch>>,
+}
+
+impl Snapshot {
+    /// The index of a bot by name.
+    pub fn bot(&self, name: &str) -> Option<usize> {
+        self.config.bots.iter().position(|bot| bot.name.as_str() == name)
+    }
+}
+
+#[derive(Debug)]
+pub struct Live {
+    sender: watch::Sender<Arc<Snapshot>>,
+    /// The sequence that each worker serves.
+    applied: Box<[AtomicU64]>,
+    progress: Notify,
+}
+
+/// A worker that does not take up a snapshot for this long is stuck; whoever published is told so.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{behind} of {workers} workers did not take up the change within {APPLY_TIMEOUT:?}")]
+pub struct NotApplied {
+    behind: usize,
+    workers: usize,
+}
+
+impl Live {
+    pub fn new(config: Arc<Config>, epochs: Vec<Arc<Epoch>>, workers: usize) -> Live {
+        let (sender, _) = watch::channel(Arc::new(Snapshot { sequence: 1, config, epochs }));
+        Live { sender, applied: (0..workers).map(|_| AtomicU64::new(0)).collect(), progress: Notify::new() }
+    }
+
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.sender.borrow().clone()
+    }
+
+    pub fn workers(&self) -> usize {
+        self.applied.len()
+    }
+
+    /// Swaps the snapshot in and waits until it serves on every core. Only one caller at a time: the controller.
+    pub async fn publish(&self, config: Arc<Config>, epochs: Vec<Arc<Epoch>>) -> Result<Duration, NotApplied> {
+        let started = Instant::now();
+        let sequence = self.current().sequence + 1;
+        self.sender.send_replace(Arc::new(Snapshot { sequence, config, epochs }));
+        self.applied_everywhere(sequence).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Waits until all workers serve this sequence or a later one.
+    pub async fn applied_everywhere(&self, sequence: u64) -> Result<(), NotApplied> {
+        let all = async {
+            loop {
+                // Registered before the look, so that no progress between the two is missed.
+                let mut progress = std::pin::pin!(self.progress.notified());
+                progress.as_mut().enable();
+                if self.behind(sequence) == 0 {
+                    return;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(APPLY_TIMEOUT, all)
+            .await
+            .map_err(|_| NotApplied { behind: self.behind(sequence), workers: self.applied.len() })
+    }
+
+    fn behind(&self, sequence: u64) -> usize {
+        self.applied.iter().filter(|applied| applied.load(Ordering::Acquire) < sequence).count()
+    }
+
+    /// For one worker's thread: what to serve, and the changes of it.
+    pub fn follow(self: &Arc<Self>, worker: usize) -> Follower {
+        let mut receiver = self.sender.subscribe();
+        receiver.mark_changed();
+        Follower { live: self.clone(), receiver, worker }
+    }
+}
+
+/// One worker's end: it takes up snapshots and says so.
+#[derive(Debug)]
+pub struct Follower {
+    live: Arc<Live>,
+    receiver: watch::Receiver<Arc<Snapshot>>,
+    pub worker: usize,
+}
+
+impl Follower {
+    /// Waits for a snapshot that was not seen yet; `None` when serin ends.
+    pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
+        self.receiver.changed().await.ok()?;
+        Some(self.receiver.borrow_and_update().clone())
+    }
+
+    /// To be called once the snapshot serves on this worker.
+    pub fn applied(&self, snapshot: &Snapshot) {
+        self.live.applied[self.worker].store(snapshot.sequence, Ordering::Release);
+        self.live.progress.notify_waiters();
+    }
+}

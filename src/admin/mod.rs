@@ -1,1 +1,130 @@
-//! .
+//! The HTTP API for operators, on a listener of its own. Wire types live here and are made by hand from the core's.
+
+mod access;
+mod document;
+mod problem;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router, body::Bytes};
+use serde::Deserialize;
+
+use crate::controller::Controller;
+use crate::core::Weight;
+use crate::live::{Live, Snapshot};
+use crate::telemetry::Metrics;
+
+use access::Access;
+use problem::ApiError;
+
+/// What the API acts on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub live: Arc<Live>,
+    pub controller: Arc<Controller>,
+    pub metrics: Arc<Metrics>,
+    /// False until all workers serve, and again from SIGTERM on.
+    pub ready: Arc<AtomicBool>,
+    /// Where the listener is, to know our own name in Host and Origin.
+    pub address: SocketAddr,
+}
+
+/// Who asked, for the logs: a token's name, or `local` where there are no tokens.
+#[derive(Clone, Debug)]
+struct Actor(String);
+
+/// A request to the API is small; more is a mistake.
+const BODY_MAX: usize = 64 * 1024;
+
+pub fn router(context: Context) -> Router {
+    Router::new()
+        .route("/v1/bots", get(list_bots))
+        .route("/v1/bots/{bot}", get(show_bot))
+        .route("/v1/bots/{bot}/weight", put(put_weight))
+        .route("/v1/bots/{bot}/explain", get(explain))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .fallback(|| async { ApiError::not_found("there is nothing here; the API is below /v1/bots") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
+        .with_state(context)
+}
+
+/// The one place that decides who may do what.
+async fn guard(State(context): State<Context>, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let snapshot = context.live.current();
+    let access = Access { admin: &snapshot.config.admin, address: context.address };
+    let actor = access.check(request.method(), request.uri().path(), request.headers())?;
+    request.extensions_mut().insert(Actor(actor));
+    Ok(next.run(request).await)
+}
+
+async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {
+    match context.ready.load(Ordering::Acquire) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
+}
+
+async fn metrics(State(context): State<Context>) -> Response {
+    let text = context.metrics.render(&context.live.current());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn list_bots(State(context): State<Context>) -> Json<document::Bots> {
+    let snapshot = context.live.current();
+    Json(document::Bots { bots: (0..snapshot.config.bots.len()).map(|index| document::bot(&snapshot, index)).collect() })
+}
+
+async fn show_bot(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    bot_answer(&context.live.current(), &name)
+}
+
+fn bot_answer(snapshot: &Snapshot, name: &str) -> Result<Response, ApiError> {
+    let index = snapshot.bot(name).ok_or_else(|| ApiError::unknown_bot(snapshot, name))?;
+    let document = document::bot(snapshot, index);
+    Ok(([(header::ETAG, format!("\"{}\"", document.revision))], Json(document)).into_response())
+}
+
+async fn put_weight(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    axum::Extension(actor): axum::Extension<Actor>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        percent: f64,
+    }
+    let wanted: Wanted = problem::json(&body, "{\"percent\": 5}")?;
+    let weight = Weight::from_percent(wanted.percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
+    let based_on = problem::if_match(&headers)?;
+    let snapshot = context.controller.set_weight(&name, weight, based_on, &actor.0).await?;
+    bot_answer(&snapshot, &name)
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    workspace: String,
+}
+
+async fn explain(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<document::Explained>, ApiError> {
+    let snapshot = context.live.current();
+    let index = snapshot.bot(&name).ok_or_else(|| ApiError::unknown_bot(&snapshot, &name))?;
+    Ok(Json(document::explain(&snapshot, index, &asked.workspace)))
+}

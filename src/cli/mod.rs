@@ -1,1 +1,76 @@
-//! .
+//! The command line: the same words as the API, one file per command.
+
+mod check;
+mod client;
+mod demo;
+mod explain;
+mod run;
+mod status;
+mod weight;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A canary traffic-splitting reverse proxy for bot webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "serin", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads the config
+    Run(run::Run),
+    /// Read a config and say what is wrong with it (exit code 0 or 2)
+    Check(check::Check),
+    /// Two example bots, signed traffic of some hundred workspaces, and a weight that changes, live in the terminal
+    Demo(demo::Demo),
+    /// Show the bots of a running serin
+    Status(status::Status),
+    /// Set the canary's share of a bot's workspaces
+    Weight(weight::WeightArgs),
+    /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
+    Explain(explain::Explain),
+}
+
+/// Where the config is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The config file
+    #[arg(short, long, env = "SERIN_CONFIG", default_value = "serin.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// How to reach a running serin's admin listener.
+#[derive(Debug, Args)]
+struct AdminAddress {
+    /// The admin listener of the running serin
+    #[arg(long, env = "SERIN_ADMIN", default_value = "http://127.0.0.1:9400", value_name = "URL")]
+    admin: String,
+    /// A file with the bearer token; SERIN_TOKEN holds the token itself
+    #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage or config.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Demo(demo) => demo.execute(),
+        Command::Status(status) => status.execute(),
+        Command::Weight(weight) => weight.execute(),
+        Command::Explain(explain) => explain.execute(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("serin: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -76,7 +76,7 @@ pub enum Scope {
 
 /// `[a-z0-9][a-z0-9_-]{0,62}`: fit for a path and for a label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BotName(pub(super) Arc<str>);
+pub struct BotName(Arc<str>);
 
 #[derive(Clone, Debug)]
 pub struct Bot {
@@ -113,7 +113,7 @@ pub struct Bot {
 /// `None` matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
-    /// Lower case, without a port.
+    /// Lower case, without a port; an IPv6 address in brackets.
     pub host: Option<String>,
     /// Begins with `/`; matches whole segments: `/slack` is for `/slack` and `/slack/events`, not for `/slackers`.
     pub path_prefix: Option<String>,
@@ -177,6 +177,18 @@ pub enum Retries {
 }
 
 impl BotName {
+    /// The longest name that can be a label everywhere.
+    const BYTES_MAX: usize = 63;
+
+    pub fn parse(text: &str) -> Option<BotName> {
+        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        (starts_well && text.len() <= Self::BYTES_MAX && text.chars().all(Self::may_hold)).then(|| BotName(text.into()))
+    }
+
+    pub(super) fn may_hold(c: char) -> bool {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_')
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -46,6 +46,11 @@ impl Tally {
             log_latency: log.unwrap_or(0),
         }
     }
+
+    /// The geometric mean of the latencies, in microseconds.
+    pub fn typical_micros(&self) -> Option<f64> {
+        (self.timed > 0).then(|| (self.log_latency as f64 / LOG_UNIT / f64::from(self.timed)).exp())
+    }
 }
 
 impl AddAssign for Tally {

@@ -56,6 +56,14 @@ impl Weight {
     pub fn threshold(self) -> u128 {
         (u128::from(self.0) << 64) / u128::from(Self::FULL.0)
     }
+
+    /// The least weight whose threshold is above this rank.
+    pub fn first_above(rank: u64) -> Weight {
+        let scaled = u128::from(rank) * u128::from(Self::FULL.0);
+        let guess = (scaled >> 64) as u16;
+        let candidates = (guess..=Self::FULL.0).map(Weight);
+        candidates.into_iter().find(|weight| u128::from(rank) < weight.threshold()).unwrap_or(Self::FULL)
+    }
 }
 
 impl fmt::Display for Weight {
@@ -130,6 +138,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_weight_above_a_rank_is_the_first(rank: u64) {
+            let first = Weight::first_above(rank);
+            prop_assert!(u128::from(rank) < first.threshold());
+            prop_assert!(first == Weight::ZERO || u128::from(rank) >= Weight(first.0 - 1).threshold());
+        }
+
         #[test]
         fn every_weight_reads_back_what_it_prints(bp in 0u16..=10_000) {
             let weight = Weight::from_bp(bp).unwrap();

@@ -1,10 +1,15 @@
-//! The sources of one bot, compiled, and what they say of one request.
-
-use std::borrow::Cow;
+//! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
+//! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
 use http::{HeaderMap, Method, Uri};
 
-use super::{Preset, Source, SourceError};
+use super::answer::Answer;
+use super::body::{Body, Kind};
+use super::form::{Form, JsonField, JsonFields};
+use super::look::{Look, Where};
+use super::marks::Marks;
+use super::trie::{Pointers, Trie};
+use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
 
 /// What to do when a body names several tenants that disagree.
@@ -19,7 +24,17 @@ pub enum Mixed {
 
 /// The sources of one bot, compiled.
 #[derive(Clone, Debug)]
-pub struct Plan {}
+pub struct Plan {
+    sources: Vec<Source>,
+    /// One for each source.
+    looks: Vec<Look>,
+    mixed: Mixed,
+    never: &'static [&'static str],
+    marks: Marks,
+    /// All pointers into a JSON body, of sources and marks; `None` where there are none.
+    json: Option<Trie>,
+    form_json: Vec<JsonField>,
+}
 
 /// A request's head, as the listener read it.
 #[derive(Clone, Copy, Debug)]
@@ -58,23 +73,192 @@ pub struct Reading<'a> {
 }
 
 impl Plan {
-    /// The preset's sources where `sources` is empty.
-    pub fn new(_sources: Vec<Source>, _preset: Option<&'static Preset>, _mixed: Mixed) -> Result<Plan, SourceError> {
-        Ok(Plan {})
+    /// The preset's sources where `sources` is empty; its handshakes and retry marks in any case.
+    pub fn new(sources: Vec<Source>, preset: Option<&'static Preset>, mixed: Mixed) -> Result<Plan, SourceError> {
+        let sources = match preset {
+            Some(preset) if sources.is_empty() => preset.sources.iter().map(|text| Source::parse(text)).collect::<Result<_, _>>()?,
+            Some(_) | None => sources,
+        };
+        if sources.is_empty() {
+            let message = "nothing says where the workspace's id is: give a preset, or sources such as `json:/team_id`";
+            return Err(SourceError::new(message, 0..0));
+        }
+        check_namespaces(&sources).map_err(|(_, error)| error)?;
+        let (mut pointers, mut fields) = (Pointers::default(), JsonFields::default());
+        let looks = sources.iter().map(|source| Look::new(source.place(), &mut pointers, &mut fields)).collect::<Result<_, _>>()?;
+        let marks = preset.map_or_else(|| Ok(Marks::default()), |preset| Marks::new(preset, &mut pointers))?;
+        let json = if pointers.is_empty() { None } else { Some(pointers.compile()?) };
+        let never = preset.map_or(&[][..], |preset| preset.never);
+        Ok(Plan { sources, looks, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
     pub fn sources(&self) -> &[Source] {
-        &[]
+        &self.sources
     }
 
-    /// Must the body be read to say which workspace this is?
-    pub fn wants_body(&self, _head: Head<'_>) -> bool {
+    /// The namespaces that the sources' ids are in, in the sources' order.
+    pub fn namespaces(&self) -> Vec<&str> {
+        self.sources.iter().map(Source::namespace_or_default).collect()
+    }
+
+    /// Would it find the same workspaces in the same requests?
+    pub fn same_sources(&self, other: &Plan) -> bool {
+        (&self.sources, self.mixed, self.never) == (&other.sources, other.mixed, other.never)
+    }
+
+    /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
+    pub fn wants_body(&self, head: Head<'_>) -> bool {
+        let kind = Kind::of(head.method, head.headers);
+        if self.marks.need(kind) {
+            return true;
+        }
+        for look in &self.looks {
+            match look.is_in(kind) {
+                Where::Body => return true,
+                Where::Elsewhere => {}
+                Where::Head => match look.ask(head, &Body::Unread).without(self.never) {
+                    Answer::Id(_) | Answer::Differ(_) => return false,
+                    Answer::Nothing | Answer::Unfit => {}
+                },
+            }
+        }
         false
     }
 
     /// `body` is the whole body, or `None` where it was not wanted or could not be had.
-    pub fn read<'a>(&'a self, _head: Head<'a>, _body: Option<&'a [u8]>) -> Reading<'a> {
-        let _ = Cow::Borrowed("");
-        Reading { found: Found::Missing, handshake: false, retry: None }
+    pub fn read<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Reading<'a> {
+        let body = self.open(head, body);
+        Reading { found: self.find(head, &body), handshake: self.marks.handshake(head, &body), retry: self.marks.retry(head, &body) }
+    }
+
+    fn open<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Body<'a> {
+        let Some(body) = body.filter(|body| !body.is_empty() && self.wants_body(head)) else { return Body::Unread };
+        match (Kind::of(head.method, head.headers), &self.json) {
+            (Kind::Json, Some(trie)) => json::walk(trie, body).map_or(Body::Broken, Body::Json),
+            (Kind::Form, _) => Body::Form(Form::read(&self.form_json, body)),
+            (Kind::Json, None) | (Kind::Opaque, _) => Body::Unread,
+        }
+    }
+
+    fn find<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Found<'a> {
+        // A constant says 'there is no tenant in here', which only a body that was looked into can.
+        let (mut unfit, mut unread) = (false, false);
+        for (source, look) in self.looks.iter().enumerate() {
+            if look.is_constant() && (unfit || unread) {
+                continue;
+            }
+            unread |= look.is_blind(body);
+            let id = match (look.ask(head, body).without(self.never), self.mixed) {
+                (Answer::Id(id), _) | (Answer::Differ(id), Mixed::First) => id,
+                (Answer::Differ(_), Mixed::Stable) => return Found::Mixed,
+                (Answer::Unfit, _) => {
+                    unfit = true;
+                    continue;
+                }
+                (Answer::Nothing, _) => continue,
+            };
+            return Found::Workspace { workspace: Workspace { namespace: self.sources[source].namespace_or_default(), id }, source };
+        }
+        if unfit { Found::Invalid } else { Found::Missing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::example::{Request, form, get, json, payload, plan, post};
+    use crate::identify::find;
+
+    fn told(sources: &[&str], request: Request) -> String {
+        request.to(&plan(sources))
+    }
+
+    #[test]
+    fn the_first_source_with_an_id_wins() {
+        let sources = ["header:X-Workspace-Id", "json:/team_id", "json:/team/id"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1","team":{"id":"T2"}}"#)), "ws:T1");
+        assert_eq!(told(&sources, json(r#"{"team_id":null,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"","team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":1.5,"team":{"id":"T2"}}"#)), "ws:T2");
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1"}"#).header("x-workspace-id", "H1")), "ws:H1");
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_told_from_what_is_not_there() {
+        let sources = ["json:/team_id"];
+        for body in [r#"{"team_id":1.5}"#, r#"{"team_id":true}"#, r#"{"team_id":{}}"#, r#"{"team_id":["T1"]}"#, r#"{"team_id":[]}"#] {
+            assert_eq!(told(&sources, json(body)), "invalid", "{body}");
+        }
+        for body in [r#"{"team_id":null}"#, r#"{"team_id":""}"#, "{}", "[]", "1", ""] {
+            assert_eq!(told(&sources, json(body)), "missing", "{body}");
+        }
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(256)))).len(), 3 + 256);
+        assert_eq!(told(&sources, json(format!(r#"{{"team_id":"{}"}}"#, "x".repeat(257)))), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":18446744073709551616}"#)), "invalid");
+        assert_eq!(told(&sources, json(r#"{"team_id":12}"#)), told(&sources, json(r#"{"team_id":"12"}"#)));
+    }
+
+    #[test]
+    fn a_head_source_still_speaks_where_the_body_is_broken() {
+        let sources = ["json:/team_id", "query:team", "path:0"];
+        assert_eq!(told(&sources, json(r#"{"team_id":"T1""#)), "ws:hook");
+        assert_eq!(told(&["json:/team_id"], json(r#"{"team_id":"T1""#)), "invalid");
+    }
+
+    #[test]
+    fn several_tenants_are_mixed_unless_the_first_may_decide() {
+        let sources = vec![Source::parse("json:/entry/*/id").unwrap()];
+        let stable = Plan::new(sources.clone(), None, Mixed::Stable).unwrap();
+        let first = Plan::new(sources, None, Mixed::First).unwrap();
+        let two = json(r#"{"entry":[{"id":"A"},{"id":"B"},{"id":"A"}]}"#);
+        assert_eq!((two.to(&stable), two.to(&first)), ("mixed".to_owned(), "ws:A".to_owned()));
+        let one = json(r#"{"entry":[{"id":"A"},{"id":"A"},{"id":null},{}]}"#);
+        assert_eq!((one.to(&stable), one.to(&first)), ("ws:A".to_owned(), "ws:A".to_owned()));
+    }
+
+    #[test]
+    fn the_content_type_chooses_the_parser() {
+        let sources = ["json:/team", "form:team", "form_json:payload#/team"];
+        assert_eq!(told(&sources, post("application/vnd.x+json", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, post("text/plain", r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form("team=T")), "ws:T");
+        assert_eq!(told(&sources, payload(r#"{"team":"T"}"#)), "ws:T");
+        assert_eq!(told(&sources, form(r#"{"team":"T"}"#)), "missing");
+        assert_eq!(told(&sources, post("multipart/form-data; boundary=b", "--b")), "missing");
+    }
+
+    #[test]
+    fn the_body_is_wanted_only_where_it_can_say_more() {
+        let wants = |sources: &[&str], request: &Request| plan(sources).wants_body(request.head());
+        let with_header = json("{}").header("x-team", "T1");
+        assert!(!wants(&["header:X-Team", "json:/team"], &with_header));
+        assert!(wants(&["json:/team", "header:X-Team"], &with_header));
+        assert!(wants(&["header:X-Team", "json:/team"], &json("{}")));
+        assert!(!wants(&["header:X-Team"], &json("{}")));
+        assert!(!wants(&["form:team"], &json("{}")));
+        assert!(!wants(&["json:/team"], &form("")));
+        assert!(!wants(&["json:/team"], &get("/")));
+        assert!(!wants(&["json:/team"], &post("multipart/form-data", "")));
+        assert!(!wants(&["const:one", "json:/team"], &json("{}")));
+    }
+
+    #[test]
+    fn a_presets_handshakes_need_the_body_even_if_the_id_does_not() {
+        let sources = vec![Source::parse("header:X-Team").unwrap()];
+        let plan = Plan::new(sources, find("slack"), Mixed::Stable).unwrap();
+        let request = json(r#"{"type":"url_verification"}"#).header("x-team", "T1");
+        assert!(plan.wants_body(request.head()));
+        assert_eq!(request.to(&plan), "ws:T1 handshake");
+        assert!(!plan.wants_body(get("/").head()));
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_meant_is_refused() {
+        let refused = |texts: &[&str]| {
+            let sources = texts.iter().map(|text| Source::parse(text).unwrap()).collect();
+            Plan::new(sources, None, Mixed::Stable).unwrap_err().message
+        };
+        assert!(refused(&[]).contains("give a preset"));
+        assert!(refused(&["json:/guild_id", "json:/user/id"]).contains("`user:json:/user/id`"));
     }
 }

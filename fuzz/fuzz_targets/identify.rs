@@ -1,0 +1,33 @@
+//! Any bytes as the body of a webhook to every preset's bot: nothing panics, and what is no JSON has no id.
+//!
+//! `cargo +nightly fuzz run identify -- -max_total_time=60`
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use serin::identify::{Found, Head, Mixed, Plan, all};
+
+static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
+    let plan = |preset| Plan::new(Vec::new(), Some(preset), Mixed::Stable).expect("every preset makes a plan");
+    all().map(plan).collect()
+});
+
+fuzz_target!(|body: &[u8]| {
+    let uri = Uri::from_static("/hook");
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        let head = Head { method: &Method::POST, uri: &uri, headers: &headers };
+        for plan in PLANS.iter() {
+            let found = plan.read(head, Some(body)).found;
+            if content_type == "application/json" && !is_json {
+                assert!(!matches!(found, Found::Workspace { .. } | Found::Mixed), "{found:?}");
+            }
+        }
+    }
+});

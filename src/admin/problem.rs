@@ -1,0 +1,108 @@
+//! The API's errors: problem documents (RFC 9457) that say what to do.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+
+use crate::controller::ChangeError;
+use crate::live::Snapshot;
+
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    /// A word for scripts.
+    code: &'static str,
+    detail: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> ApiError {
+        ApiError { status, code, detail: detail.into() }
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    pub fn unknown_bot(snapshot: &Snapshot, name: &str) -> ApiError {
+        let known: Vec<_> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
+        ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", format!("there is no bot {name:?}; there are {}", known.join(", ")))
+    }
+
+    pub fn method_not_allowed() -> ApiError {
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path does not take this method")
+    }
+
+    pub fn unauthorized(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub fn forbidden(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub fn unsupported(detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail)
+    }
+
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    #[cfg(test)]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+/// A JSON body of the expected shape; `example` shows it in the error.
+pub fn json<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => ApiError::unprocessable("body", format!("{error}; send {example}")),
+        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
+            ApiError::new(StatusCode::BAD_REQUEST, "json", format!("the body is not JSON: {error}; send {example}"))
+        }
+    })
+}
+
+/// The revision that a change is based on: `If-Match: "42"`; absent or `*`: whatever serves.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or("").trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let revision = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    revision.map(Some).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "if_match", "If-Match is a revision in quotes, such as \"42\""))
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> ApiError {
+        let detail = error.to_string();
+        match error {
+            ChangeError::UnknownBot { .. } => ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", detail),
+            ChangeError::Stale { .. } => ApiError::new(StatusCode::PRECONDITION_FAILED, "stale", detail),
+            ChangeError::OneUpstream { .. } => ApiError::new(StatusCode::CONFLICT, "one_upstream", detail),
+            ChangeError::WhichCanary { .. } => ApiError::new(StatusCode::CONFLICT, "which_canary", detail),
+            ChangeError::AboveMax { .. } => ApiError::unprocessable("above_max", detail),
+            ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let document = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], document.to_string()).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

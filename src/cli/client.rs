@@ -1,0 +1,64 @@
+//! The admin API as the commands call it.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+
+use super::AdminAddress;
+
+/// An operator waits at a terminal: an admin listener that says nothing for this long is not there.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub fn new(address: &AdminAddress) -> anyhow::Result<Client> {
+        let token = match &address.token_file {
+            Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?.trim().to_owned()),
+            None => std::env::var("SERIN_TOKEN").ok().filter(|token| !token.is_empty()),
+        };
+        Ok(Client::with_token(&address.admin, token))
+    }
+
+    pub fn with_token(base: &str, token: Option<String>) -> Client {
+        // No proxy from the environment: the admin listener is local, or on the operator's own network.
+        let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).build();
+        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        Client { agent: agent.into(), base: base.trim_end_matches('/').to_owned(), token }
+    }
+
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.call())
+    }
+
+    pub fn put(&self, path: &str, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
+        let mut request = self.agent.put(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        if let Some(revision) = if_match {
+            request = request.header("If-Match", format!("\"{revision}\""));
+        }
+        self.answer(request.send_json(body))
+    }
+
+    /// The document, or the problem's own words as an error.
+    fn answer(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
+        let mut answer = answer.map_err(|error| anyhow!("no serin answers at {}: {error}", self.base))?;
+        let status = answer.status();
+        let document: Value = answer.body_mut().read_json().with_context(|| format!("{} answered {status} without JSON", self.base))?;
+        if status.is_success() {
+            return Ok(document);
+        }
+        Err(anyhow!("{}", document["detail"].as_str().unwrap_or(status.as_str())))
+    }
+}

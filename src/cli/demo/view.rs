@@ -1,0 +1,79 @@
+//! What the demo shows: a line for each scene, and below it the state, redrawn in place on a terminal.
+
+use serde_json::Value;
+
+use super::bot::ExampleBot;
+use super::traffic::Totals;
+use crate::app::App;
+
+const BAR: usize = 40;
+
+pub struct View {
+    terminal: bool,
+    /// A frame stands below the last scene, to be drawn over.
+    drawn: bool,
+}
+
+impl View {
+    pub fn new(terminal: bool) -> View {
+        View { terminal, drawn: false }
+    }
+
+    pub fn begin(&self, app: &App, blue: &ExampleBot, green: &ExampleBot, workspaces: u32) {
+        println!("serin {} on {}, admin on http://{}", env!("CARGO_PKG_VERSION"), app.proxy.address, app.admin);
+        for bot in [blue, green] {
+            println!("example bot {} on {}", bot.version, bot.address);
+        }
+        println!("{workspaces} workspaces send signed webhooks; each bot verifies every signature. Ctrl-C ends it.\n");
+    }
+
+    pub fn scene(&mut self, line: &str) {
+        self.drawn = false;
+        println!("> {line}");
+    }
+
+    pub fn frame(&mut self, document: &Value, totals: &Totals) {
+        let lines = [bar(document, totals), counts(document), traffic(totals)];
+        if self.terminal && self.drawn {
+            print!("\x1b[{}A", lines.len());
+        }
+        let clear = if self.terminal { "\x1b[K" } else { "" };
+        // Where nothing can be drawn over, one line for each look is enough.
+        let shown = if self.terminal { &lines[..] } else { &lines[..1] };
+        shown.iter().for_each(|line| println!("{line}{clear}"));
+        self.drawn = true;
+    }
+
+    pub fn end(&self, totals: &Totals, interrupted: bool) {
+        let how = if interrupted { "interrupted" } else { "done" };
+        println!(
+            "\n{how}: {} webhooks, {} not answered 2xx, {} workspaces moved back during a raise",
+            totals.sent, totals.failed, totals.moved_back
+        );
+    }
+}
+
+fn bar(document: &Value, totals: &Totals) -> String {
+    let share = totals.on_canary as f64 / totals.workspaces.max(1) as f64;
+    let filled = (share * BAR as f64).round() as usize;
+    format!(
+        "  weight {:>5}%  [{}{}]  {} of {} workspaces last met v42",
+        document["weight_percent"],
+        "#".repeat(filled),
+        "-".repeat(BAR - filled),
+        totals.on_canary,
+        totals.workspaces
+    )
+}
+
+fn counts(document: &Value) -> String {
+    let track = |name: &str| {
+        let counts = &document["tracks"][name];
+        format!("{name} {} requests, {} errors, {} rejected", counts["requests"], counts["errors"], counts["rejected"])
+    };
+    format!("  since the change: {}; {}", track("stable"), track("canary"))
+}
+
+fn traffic(totals: &Totals) -> String {
+    format!("  in all: {} webhooks, {} not answered 2xx", totals.sent, totals.failed)
+}

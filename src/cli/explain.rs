@@ -1,0 +1,133 @@
+//! `serin explain`: which workspace a webhook belongs to, by the config's own rules, and, if a serin runs, where that
+//! workspace goes now and why.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde_json::Value;
+
+use super::client::Client;
+use super::{AdminAddress, ConfigFile};
+use crate::config::{self, Bot};
+use crate::core::Split;
+use crate::identify::{Found, Head};
+use crate::proxy::{Decision, Looked, decide, find_bot};
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The bot; without it, the one that the path and Host belong to
+    #[arg(short, long)]
+    bot: Option<String>,
+    /// A header of the webhook, as `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    #[arg(short = 'X', long, default_value = "POST")]
+    method: Method,
+    /// The webhook's path and query
+    #[arg(long, default_value = "/")]
+    path: Uri,
+    /// Do not ask a running serin
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+impl Explain {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let config = match config::load(&self.file.config) {
+            Ok(config) => config,
+            Err(error) => {
+                eprintln!("{error}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+        let headers = parse_headers(&self.headers)?;
+        let bot = self.find(&config.bots, &headers)?;
+        let mut body = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut body).context("cannot read the body from standard input")?;
+
+        let split = Split::new(config.proxy.salt.clone(), bot.name.as_str(), 0, bot.weight, bot.pins.clone());
+        let head = Head { method: &self.method, uri: &self.path, headers: &headers };
+        let looked = match bot.plan.wants_body(head) {
+            false => Looked::NotWanted,
+            true if body.len() > bot.body_cap => Looked::TooLarge,
+            true => Looked::Whole(&body),
+        };
+        let decision = decide(bot, &split, head, looked);
+        print!("{}", offline(bot, &split, &decision));
+        if let Found::Workspace { workspace, .. } = &decision.reading.found
+            && !self.offline
+        {
+            let encoded = percent_encoding::utf8_percent_encode(&workspace.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
+            match Client::new(&self.address)?.get(&format!("/v1/bots/{}/explain?workspace={encoded}", bot.name)) {
+                Ok(document) => print!("{}", online(&document)),
+                Err(error) => println!("track      unknown: {error}"),
+            }
+        }
+        Ok(if decision.source.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    fn find<'c>(&self, bots: &'c [Bot], headers: &HeaderMap) -> anyhow::Result<&'c Bot> {
+        let known = || bots.iter().map(|bot| bot.name.to_string()).collect::<Vec<_>>().join(", ");
+        match &self.bot {
+            Some(name) => {
+                bots.iter().find(|bot| bot.name.as_str() == name).ok_or_else(|| anyhow!("there is no bot {name:?}; there are {}", known()))
+            }
+            None => {
+                let host = headers.get("host").and_then(|host| host.to_str().ok());
+                let index = find_bot(bots, host, self.path.path());
+                index
+                    .map(|index| &bots[index])
+                    .ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))
+            }
+        }
+    }
+}
+
+fn parse_headers(lines: &[String]) -> anyhow::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some((name, value)) = line.split_once(':') else { bail!("a header is `Name: value`, not {line:?}") };
+        let name: HeaderName = name.trim().parse().with_context(|| format!("{name:?} is no header's name"))?;
+        headers.append(name, HeaderValue::from_str(value.trim()).with_context(|| format!("{value:?} is no header's value"))?);
+    }
+    Ok(headers)
+}
+
+fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {
+    let mut text = format!("bot        {}\n", bot.name);
+    let source = decision.source.map_or("none".to_owned(), |source| bot.plan.sources()[source].to_string());
+    text += &format!("source     {source}\n");
+    match &decision.reading.found {
+        Found::Workspace { workspace, .. } => {
+            let bucket = split.bucket(workspace);
+            text += &format!("workspace  {workspace}\nbucket     {bucket}\nrank       {}\n", split.rank(bucket));
+        }
+        Found::Missing | Found::Invalid | Found::Mixed => text += &format!("workspace  {}\n", decision.result.name()),
+    }
+    if decision.reading.handshake {
+        text += "handshake  yes: goes to stable, is no evidence\n";
+    }
+    if let Some(retry) = &decision.reading.retry {
+        text += &format!("retry      {}: is no evidence\n", retry.reason);
+    }
+    text
+}
+
+fn online(document: &Value) -> String {
+    let text = |key: &str| document[key].as_str().map_or_else(|| document[key].to_string(), str::to_owned);
+    format!(
+        "track      {} ({}), because {}\nweight     {}%; canary from {}% on\n",
+        text("track"),
+        text("upstream"),
+        text("reason"),
+        text("weight_percent"),
+        text("canary_from_percent")
+    )
+}

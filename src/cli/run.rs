@@ -1,0 +1,33 @@
+//! `serin run`: serve.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::ConfigFile;
+use crate::{app, config, telemetry};
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+impl Run {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        telemetry::logs::init();
+        let path = self.file.config;
+        let config = match config::load(&path) {
+            Ok(config) => config,
+            Err(error) => {
+                eprintln!("{error}");
+                if !path.exists() {
+                    eprintln!("\nA config to begin with (config/serin.toml explains every key):\n\n{}", config::MINIMAL);
+                }
+                return Ok(ExitCode::from(2));
+            }
+        };
+        app::run(config, &path)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,99 @@
+//! `serin status`: the bots of a running serin.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::AdminAddress;
+use super::client::Client;
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only this bot
+    bot: Option<String>,
+    /// Again every second, until Ctrl-C
+    #[arg(short, long)]
+    watch: bool,
+    /// The API's own document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+
+impl Status {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let client = Client::new(&self.address)?;
+        loop {
+            let document = match &self.bot {
+                Some(bot) => client.get(&format!("/v1/bots/{bot}"))?,
+                None => client.get("/v1/bots")?,
+            };
+            if self.watch && !self.json {
+                // Home, and clear what is below: no flicker.
+                print!("\x1b[H\x1b[J");
+            }
+            match self.json {
+                true => println!("{document}"),
+                false => print!("{}", table(&document)),
+            }
+            if !self.watch {
+                return Ok(ExitCode::SUCCESS);
+            }
+            std::thread::sleep(EVERY);
+        }
+    }
+}
+
+/// One bot's document, or the list of all, as people read it.
+pub fn table(document: &Value) -> String {
+    match document["bots"].as_array() {
+        Some(bots) => bots.iter().map(bot).collect::<Vec<_>>().join("\n"),
+        None => bot(document),
+    }
+}
+
+fn bot(bot: &Value) -> String {
+    let mut text = format!(
+        "{}  {}  canary {}% of buckets (really {}%)  revision {}\n",
+        plain(&bot["bot"]),
+        plain(&bot["phase"]),
+        plain(&bot["weight_percent"]),
+        plain(&bot["actual_percent"]),
+        plain(&bot["revision"])
+    );
+    text += &format!(
+        "  {:<7} {:<10} {:<8} {:>9} {:>7} {:>6} {:>9} {:>8} {:>9}\n",
+        "track", "upstream", "version", "requests", "errors", "late", "rejected", "buckets", "typical"
+    );
+    for track in ["stable", "canary"] {
+        if bot[track].is_null() {
+            continue;
+        }
+        let (upstream, counts) = (&bot[track], &bot["tracks"][track]);
+        let typical = counts["typical_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+        text += &format!(
+            "  {track:<7} {:<10} {:<8} {:>9} {:>7} {:>6} {:>9} {:>8} {typical:>9}\n",
+            plain(&upstream["upstream"]),
+            plain(&upstream["version"]),
+            plain(&counts["requests"]),
+            plain(&counts["errors"]),
+            plain(&counts["late"]),
+            plain(&counts["rejected"]),
+            plain(&counts["active_buckets"]),
+        );
+    }
+    text
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

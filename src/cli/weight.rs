@@ -1,0 +1,39 @@
+//! `serin weight`: set the canary's share by hand.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::AdminAddress;
+use super::client::Client;
+use super::status::table;
+use crate::core::Weight;
+
+#[derive(Debug, Args)]
+pub struct WeightArgs {
+    /// The bot
+    bot: String,
+    /// The canary's share, 0% to 100% in steps of 0.01%
+    weight: Weight,
+    /// Only if this revision still serves
+    #[arg(long, value_name = "REVISION")]
+    if_match: Option<u64>,
+    /// The API's own document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+impl WeightArgs {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let client = Client::new(&self.address)?;
+        let document = client.put(&format!("/v1/bots/{}/weight", self.bot), &json!({ "percent": self.weight.percent() }), self.if_match)?;
+        match self.json {
+            true => println!("{document}"),
+            false => print!("{}", table(&document)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,94 @@
+//! `[admin]` and `[[admin.token]]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+
+use serde_spanned::Spanned;
+
+use super::secret::secret;
+use crate::config::raw::{Read, Table};
+use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::{Admin, Scope, Token};
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
+const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
+
+/// Also where `listen` is written.
+pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>), Reported> {
+    let problems = table.problems();
+    let listen = table.read::<SocketAddr>("listen");
+    let metrics_open = table.read_or("metrics_open", false);
+    let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
+    table.close();
+    let (listen, tokens) = (listen?, tokens?);
+    guarded(listen.as_ref(), &tokens, problems)?;
+    let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
+    Ok((Admin { listen: address, tokens, metrics_open: metrics_open? }, listen.map(|listen| listen.span())))
+}
+
+/// Whoever reaches the admin API moves customers between versions.
+fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], problems: &Problems<'_>) -> Result<(), Reported> {
+    let Some(listen) = listen else { return Ok(()) };
+    let address = listen.get_ref();
+    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() {
+        return Ok(());
+    }
+    let title = format!("[admin] is open to others: it listens on {address}, without a token");
+    let label = format!("add an [[admin.token]], or write \"127.0.0.1:{}\"", address.port());
+    Err(problems.error(listen.span(), title, label))
+}
+
+/// A token, and the places that concern others too.
+struct Placed {
+    token: Token,
+    name_at: Range<usize>,
+    secret_at: Range<usize>,
+}
+
+fn tokens(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
+    let placed = all(tables.into_iter().map(token))?;
+    for (index, this) in placed.iter().enumerate() {
+        for other in &placed[..index] {
+            apart(this, other, problems)?;
+        }
+    }
+    Ok(placed.into_iter().map(|placed| placed.token).collect())
+}
+
+/// The history says who did something by the token's name, and knows the token by its secret.
+fn apart(this: &Placed, other: &Placed, problems: &Problems<'_>) -> Result<(), Reported> {
+    let (name, other_name) = (&this.token.name, &other.token.name);
+    if name == other_name {
+        let problem = Problem::new(format!("two tokens are named \"{name}\""));
+        return Err(problems.report(problem.at(this.name_at.clone(), "write another name").at(other.name_at.clone(), "the first")));
+    }
+    if this.token.secret == other.token.secret {
+        let problem = Problem::new(format!("the tokens \"{other_name}\" and \"{name}\" have the same secret"));
+        return Err(problems.report(problem.at(this.secret_at.clone(), "make another").at(other.secret_at.clone(), "the first")));
+    }
+    Ok(())
+}
+
+fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
+    let problems = table.problems();
+    let name: Read<String> = table.read("name");
+    let scope = table.choice("scope", &SCOPES);
+    let of = match &name {
+        Ok(Some(name)) => format!("token \"{}\"", name.get_ref().escape_debug()),
+        Ok(None) | Err(_) => "this token".to_owned(),
+    };
+    let secret = secret(&mut table, &of);
+    let at = table.at();
+    table.close();
+    let name = match name? {
+        Some(name) => Spanned::new(name.span(), super::name(&name, problems)?),
+        None => return Err(problems.error(at, "a token has no name", "add `name = \"ci\"`: it stands in the history")),
+    };
+    let Some(scope) = scope? else {
+        return Err(problems.error(at, format!("{of} has no scope"), "add `scope = \"read\"`, \"operate\" or \"report\""));
+    };
+    let secret = secret?;
+    let (name_at, secret_at) = (name.span(), secret.span());
+    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret: secret.into_inner() };
+    Ok(Placed { token, name_at, secret_at })
+}

@@ -1,0 +1,114 @@
+//! From the file as written to the file as meant. Each table has a file here, which reads all its keys before it gives
+//! up on one, so that everything that is wrong is said at once.
+
+mod admin;
+mod bot;
+mod identity;
+mod matching;
+mod proxy;
+mod roles;
+mod secret;
+mod success;
+mod timing;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
+
+use serde_spanned::Spanned;
+use toml::de::DeTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::raw::Table;
+use super::redact;
+use super::report::{Problem, Problems, Reported};
+use super::{Admin, Bot, BotName, Config, ConfigError, Proxy};
+
+/// An address and where it is written, if it is.
+type Listen = (SocketAddr, Option<Range<usize>>);
+
+pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let (table, broken) = DeTable::parse_recoverable(text);
+    if let Some(error) = broken.first() {
+        return Err(syntax_error(error, table.get_ref(), text, path));
+    }
+    let problems = Problems::new(path, text);
+    let parts = file(Table::root(&table, &problems));
+    let warnings = problems.finish(&redact::secrets(text, table.get_ref()))?;
+    match parts {
+        Ok((proxy, admin, bots)) => Ok(Config { proxy, admin, bots, hash: xxh3_64(text.as_bytes()), warnings }),
+        Err(Reported { .. }) => unreachable!("what was reported is an error above"),
+    }
+}
+
+fn file(mut root: Table<'_>) -> Result<(Proxy, Admin, Vec<Bot>), Reported> {
+    let problems = root.problems();
+    let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
+    let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
+    let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
+    root.not_yet(&["history"]);
+    root.close();
+    if bots.as_ref().is_ok_and(Vec::is_empty) {
+        // What is misspelt above may have been one.
+        problems.so_far()?;
+        let problem = Problem::new("there is no bot");
+        return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
+    }
+    let ((proxy, proxy_at), (admin, admin_at), bots) = (proxy?, admin?, bots?);
+    apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
+    Ok((proxy, admin, bots))
+}
+
+/// The syntax alone: what a broken file means is guesswork.
+fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> ConfigError {
+    let at = error.span().unwrap_or(0..0);
+    let written = text.get(at.clone()).unwrap_or("").trim();
+    let (title, label) = match error.message().split_once(", expected ") {
+        Some(("string values must be quoted", _)) if written.is_empty() => {
+            ("a key without a value", "write a value behind the `=`".to_owned())
+        }
+        Some(("string values must be quoted", _)) => ("a text stands in quotes", format!("write \"{}\"", written.escape_debug())),
+        Some((title, expected)) => (title, format!("expected {expected}")),
+        None if error.message() == "duplicate key" => ("the same key twice", "take this one out, or the one before".to_owned()),
+        None => (error.message(), String::new()),
+    };
+    let secrets = redact::secrets_of_broken(text, table);
+    let hidden = secrets.iter().any(|secret| secret.start < at.end && at.start < secret.end);
+    let problems = Problems::new(path, text);
+    problems.error(at, title, if hidden { String::new() } else { label });
+    match problems.finish(&secrets) {
+        Err(error) => error,
+        Ok(_) => unreachable!("it was reported just above"),
+    }
+}
+
+/// Two listeners cannot share an address.
+fn apart(proxy: Listen, admin: Listen, problems: &Problems<'_>) -> Result<(), Reported> {
+    let ((a, a_at), (b, b_at)) = (proxy, admin);
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    if a.port() != b.port() || a.port() == 0 || !same_ip {
+        return Ok(());
+    }
+    let mut problem = Problem::new(format!("[proxy] and [admin] both listen on port {}", a.port()));
+    for (at, who) in [(b_at, "[admin]"), (a_at, "[proxy]")] {
+        if let Some(at) = at {
+            problem = problem.at(at, format!("{who} listens here"));
+        }
+    }
+    Err(problems.report(problem))
+}
+
+/// What names a bot, an upstream or a token stands in paths and in labels.
+fn name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
+    let text = written.get_ref();
+    if let Some(name) = BotName::parse(text) {
+        return Ok(name);
+    }
+    let fit: String = text.to_lowercase().chars().map(|c| if BotName::may_hold(c) { c } else { '-' }).collect();
+    let label = match BotName::parse(fit.trim_matches(['-', '_'])) {
+        Some(fit) => format!("write \"{fit}\""),
+        None => "write 1 to 63 of a-z, 0-9, - and _, a letter or digit first".to_owned(),
+    };
+    Err(problems.error(written.span(), format!("a name cannot be \"{}\"", text.escape_debug()), label))
+}

@@ -1,0 +1,81 @@
+//! `[proxy]` and `[proxy.limits]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_spanned::Spanned;
+
+use crate::config::raw::Table;
+use crate::config::report::Reported;
+use crate::config::units::Bytes;
+use crate::config::{Limits, Proxy};
+use crate::core::Salt;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const SALT: &str = "serin";
+/// More workers than any machine has cores are a slip.
+const WORKERS_MAX: usize = 1_024;
+const DRAIN: Duration = Duration::from_secs(25);
+
+const LIMITS: Limits = Limits {
+    max_connections: 20_000,
+    max_inflight: 10_000,
+    max_head_bytes: 64 * 1_024,
+    head_timeout: Duration::from_secs(10),
+    body_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(30),
+    idle_timeout: Duration::from_secs(75),
+};
+const CONNECTIONS_MAX: usize = 10_000_000;
+/// hyper takes no smaller buffer for a head.
+const HEAD_LEAST: Bytes = Bytes(8 * 1_024);
+const HEAD_MOST: Bytes = Bytes(1_024 * 1_024);
+
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Also where `listen` is written.
+pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>), Reported> {
+    let listen = table.read::<SocketAddr>("listen");
+    let workers = table.within("workers", 1..=WORKERS_MAX);
+    let salt = table.read_or("salt", SALT.to_owned());
+    let limits = table.table_or_empty("limits", "[proxy.limits]").and_then(limits);
+    let lame_duck = table.within_or("lame_duck", Duration::ZERO..=HOUR, Duration::ZERO);
+    let drain = table.within_or("drain", Duration::ZERO..=24 * HOUR, DRAIN);
+    table.close();
+    let listen = listen?;
+    let proxy = Proxy {
+        listen: listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref()),
+        workers: workers?.map_or_else(one_a_core, Spanned::into_inner),
+        salt: Salt::new(&salt?),
+        limits: limits?,
+        lame_duck: lame_duck?,
+        drain: drain?,
+    };
+    Ok((proxy, listen.map(|listen| listen.span())))
+}
+
+fn limits(mut table: Table<'_>) -> Result<Limits, Reported> {
+    let max_connections = table.within_or("max_connections", 1..=CONNECTIONS_MAX, LIMITS.max_connections);
+    let max_inflight = table.within_or("max_inflight", 1..=CONNECTIONS_MAX, LIMITS.max_inflight);
+    let max_head = table.within_or("max_head", HEAD_LEAST..=HEAD_MOST, Bytes(LIMITS.max_head_bytes));
+    let head_timeout = table.within_or("head_timeout", MILLISECOND..=HOUR, LIMITS.head_timeout);
+    let body_timeout = table.within_or("body_timeout", MILLISECOND..=HOUR, LIMITS.body_timeout);
+    let write_timeout = table.within_or("write_timeout", MILLISECOND..=HOUR, LIMITS.write_timeout);
+    let idle_timeout = table.within_or("idle_timeout", MILLISECOND..=24 * HOUR, LIMITS.idle_timeout);
+    table.close();
+    Ok(Limits {
+        max_connections: max_connections?,
+        max_inflight: max_inflight?,
+        max_head_bytes: max_head?.0,
+        head_timeout: head_timeout?,
+        body_timeout: body_timeout?,
+        write_timeout: write_timeout?,
+        idle_timeout: idle_timeout?,
+    })
+}
+
+fn one_a_core() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,97 @@
+//! `config/serin.toml` is the documentation and the defaults: held together here.
+
+use super::*;
+
+const SLACK: &str = include_str!("../../../config/examples/slack.toml");
+const MANY_BOTS: &str = include_str!("../../../config/examples/many-bots.toml");
+
+/// The lines after `# `, where that is a key, a value or a header; and those after `# e.g. `, if wanted.
+fn uncommented(text: &str, examples: bool) -> (String, usize) {
+    let mut found = 0;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let stripped = match (line.strip_prefix("# e.g. "), line.strip_prefix("# ")) {
+            (Some(setting), _) => examples.then_some(setting),
+            (None, Some(setting)) => Some(setting).filter(|_| is_setting(line)),
+            (None, None) => None,
+        };
+        found += usize::from(stripped.is_some());
+        lines.push(stripped.unwrap_or(line));
+    }
+    (lines.join("\n"), found)
+}
+
+/// `# key = value`; prose never begins like it.
+fn is_setting(line: &str) -> bool {
+    let setting = line.trim_start_matches("# ").split_once(" = ");
+    setting.is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+}
+
+/// Everything but the hash of the text and the lines of the warnings.
+fn meant(config: Config) -> String {
+    format!("{:#?}", Config { hash: 0, warnings: Vec::new(), ..config })
+}
+
+#[test]
+fn the_documented_file_is_right_and_warns_of_nothing() {
+    let config = parse(DOCUMENTED).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn every_default_is_what_the_documented_file_says() {
+    let (text, defaults) = uncommented(DOCUMENTED, false);
+    assert!(defaults >= 30, "only {defaults} defaults were found");
+    let written = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(meant(written), meant(parse(DOCUMENTED).unwrap()));
+}
+
+#[test]
+fn every_key_stands_in_the_documented_file() {
+    let text = format!(
+        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\n[proxy.x]\n[admin.x]\n[proxy.limits.x]\n[bot.x]\n[bot.pins.x]\n[[admin.token]]\nx = 1\n"
+    );
+    let error = parse(&text).unwrap_err().to_string();
+    let mut tables = 0;
+    for line in error.lines() {
+        let Some((_, keys)) = line.split_once(" takes ") else { continue };
+        tables += 1;
+        for key in keys.split(", ").filter(|key| !["proxy", "admin", "bot"].contains(key)) {
+            let stands = DOCUMENTED.lines().any(|line| {
+                let line = line.trim_start_matches("# ").trim_start_matches("e.g. ");
+                line.starts_with(&format!("{key} = ")) || line.trim_matches(['[', ']']).ends_with(&format!(".{key}"))
+            });
+            assert!(stands || DOCUMENTED.contains(&format!("`{key}`")), "`{key}` is not documented");
+        }
+    }
+    assert_eq!(tables, 8, "{error}");
+}
+
+#[test]
+fn every_example_in_the_documented_file_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+    std::fs::write(folder.path().join("ci"), "a-token-of-more-than-16").unwrap();
+    let (text, _) = uncommented(DOCUMENTED, true);
+    let text = text
+        .replace("/run/secrets/serin-ci", "ci")
+        .replace("SERIN_TESTER", "CARGO_PKG_NAME")
+        // The example beside it has one upstream; the live one goes.
+        .replace("upstreams = { blue = \"http://127.0.0.1:3001\", green = \"http://127.0.0.1:3002\" }", "")
+        .replace("canary = \"green\"", "")
+        .replace("weight = \"0%\"", "");
+    let config = super::super::parse(&text, &folder.path().join("serin.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let bot = &config.bots[0];
+    assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
+    assert!(bot.tester.is_some() && bot.matches.host.is_some() && bot.upstreams[0].url.ca_file.is_some());
+}
+
+#[test]
+fn the_examples_are_right() {
+    let slack = parse(SLACK).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((slack.bots.len(), slack.bots[0].canary, slack.warnings.len()), (1, Some(1), 0));
+    let many = MANY_BOTS.replace("env = \"SERIN_TESTER\"", "env = \"CARGO_PKG_NAME\"");
+    let many = parse(&many).unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<&str> = many.bots.iter().map(|bot| bot.name.as_str()).collect();
+    assert_eq!(names, ["support", "reviews", "internal"]);
+}

@@ -1,0 +1,167 @@
+//! `application/x-www-form-urlencoded`: the values of a field, and JSON inside one (Slack's `payload`). Only the fields
+//! that somebody asks for are decoded.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+use super::SourceError;
+use super::answer::Answer;
+use super::json::{self, Broken, Seen};
+use super::pointer::Pointer;
+use super::trie::{Pointers, Slot, Trie};
+
+/// The values of a field as bytes, in their order, decoded: `+` is a space, `%41` is `A`.
+pub(super) fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    pairs(body).filter(move |(raw, _)| is_named(raw, name)).map(|(_, value)| decode(value))
+}
+
+/// A field that holds JSON, and what is looked for in it.
+#[derive(Clone, Debug)]
+pub(super) struct JsonField {
+    name: String,
+    trie: Trie,
+}
+
+impl JsonField {
+    fn walk(&self, body: &[u8]) -> Result<Seen<'static>, Broken> {
+        let mut values = values(body, &self.name).filter(|value| !value.is_empty());
+        let Some(text) = values.next() else { return Ok(Seen::default()) };
+        // Which of two documents would the bot read? Its framework decides.
+        if values.any(|other| other != text) {
+            return Err(Broken);
+        }
+        json::walk(&self.trie, &text).map(Seen::into_owned)
+    }
+}
+
+/// Fields that hold JSON, being collected.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JsonFields(Vec<(String, Pointers)>);
+
+impl JsonFields {
+    /// Which field, and where in it.
+    pub(super) fn slot(&mut self, name: &str, pointer: &Pointer) -> (usize, Slot) {
+        let index = self.0.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+            self.0.push((name.to_owned(), Pointers::default()));
+            self.0.len() - 1
+        });
+        (index, self.0[index].1.slot(pointer))
+    }
+
+    pub(super) fn compile(self) -> Result<Vec<JsonField>, SourceError> {
+        self.0.into_iter().map(|(name, pointers)| Ok(JsonField { name, trie: pointers.compile()? })).collect()
+    }
+}
+
+/// A form, with the JSON of its fields walked.
+#[derive(Debug)]
+pub(super) struct Form<'a> {
+    body: &'a [u8],
+    documents: Vec<Result<Seen<'static>, Broken>>,
+}
+
+impl<'a> Form<'a> {
+    pub(super) fn read(fields: &[JsonField], body: &'a [u8]) -> Form<'a> {
+        Form { body, documents: fields.iter().map(|field| field.walk(body)).collect() }
+    }
+
+    pub(super) fn field(&self, name: &str) -> Answer<'a> {
+        Answer::of_all(values(self.body, name).map(Answer::of_bytes))
+    }
+
+    /// Is this one of the field's values?
+    pub(super) fn has(&self, name: &str, value: &str) -> bool {
+        values(self.body, name).any(|v| *v == *value.as_bytes())
+    }
+
+    pub(super) fn json(&self, field: usize, slot: Slot) -> Answer<'static> {
+        match &self.documents[field] {
+            Ok(seen) => Answer::of_all(seen.at(slot).map(Answer::of_value)),
+            Err(Broken) => Answer::Unfit,
+        }
+    }
+}
+
+fn pairs(body: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = Some(body);
+    std::iter::from_fn(move || {
+        let now = rest?;
+        let pair = match memchr::memchr(b'&', now) {
+            Some(end) => {
+                rest = Some(&now[end + 1..]);
+                &now[..end]
+            }
+            None => {
+                rest = None;
+                now
+            }
+        };
+        Some(match memchr::memchr(b'=', pair) {
+            Some(equals) => (&pair[..equals], &pair[equals + 1..]),
+            None => (pair, &pair[..0]),
+        })
+    })
+}
+
+fn is_named(raw: &[u8], name: &str) -> bool {
+    raw == name.as_bytes() || (memchr::memchr2(b'%', b'+', raw).is_some() && *decode(raw) == *name.as_bytes())
+}
+
+fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'+', raw).is_none() {
+        return percent_decode(raw).into();
+    }
+    let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn field(body: &str, name: &str) -> Answer<'static> {
+        match Form::read(&[], body.as_bytes()).field(name) {
+            Answer::Id(id) => Answer::Id(Cow::Owned(id.into_owned())),
+            Answer::Differ(id) => Answer::Differ(Cow::Owned(id.into_owned())),
+            Answer::Nothing => Answer::Nothing,
+            Answer::Unfit => Answer::Unfit,
+        }
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_must_agree_with_itself() {
+        assert_eq!(field("team_id=T1&x=1&team_id=T1", "team_id"), Answer::Id("T1".into()));
+        assert_eq!(field("team_id=T1&team_id=T2", "team_id"), Answer::Differ("T1".into()));
+        assert_eq!(field("team_id=&team_id=T2", "team_id"), Answer::Id("T2".into()));
+        assert_eq!(field("team_id", "team_id"), Answer::Nothing);
+        assert_eq!(field("team_id=%FF", "team_id"), Answer::Unfit);
+    }
+
+    #[test]
+    fn two_documents_in_one_field_are_read_as_none() {
+        let mut fields = JsonFields::default();
+        let (index, slot) = fields.slot("payload", &Pointer::parse("/team").unwrap());
+        let fields = fields.compile().unwrap();
+        let json = |body: &str| Form::read(&fields, body.as_bytes()).json(index, slot);
+        assert_eq!(json("payload=%7B%22team%22:%22T+1%22%7D"), Answer::Id("T 1".into()));
+        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"B\"}"), Answer::Unfit);
+        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"A\"}"), Answer::Id("A".into()));
+        assert_eq!(json("payload={\"team\":\"A\"}x"), Answer::Unfit);
+        assert_eq!(json("payload="), Answer::Nothing);
+        assert_eq!(json("other=1"), Answer::Nothing);
+    }
+
+    proptest! {
+        #[test]
+        fn fields_decode_as_form_urlencoded_does(body in "[a-c%+=&0-9]{0,40}", name in "[a-c ]{0,2}") {
+            let ours: Vec<String> = values(body.as_bytes(), &name).map(|v| String::from_utf8_lossy(&v).into_owned()).collect();
+            // An empty pair is no field to form_urlencoded; nobody can ask for a field without a name.
+            prop_assume!(!name.is_empty());
+            let theirs: Vec<String> =
+                form_urlencoded::parse(body.as_bytes()).filter(|(n, _)| *n == name).map(|(_, v)| v.into_owned()).collect();
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Sources in a request's head: header, query, path, jwt.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, Uri};
+use percent_encoding::percent_decode_str;
+
+use super::answer::Answer;
+use super::form;
+use super::json;
+use super::trie::{Slot, Trie};
+
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Answer<'a> {
+    Answer::of_all(headers.get_all(name).iter().map(|value| Answer::of_bytes(Cow::Borrowed(value.as_bytes()))))
+}
+
+pub(super) fn query<'a>(uri: &'a Uri, name: &str) -> Answer<'a> {
+    let Some(query) = uri.query() else { return Answer::Nothing };
+    Answer::of_all(form::values(query.as_bytes(), name).map(Answer::of_bytes))
+}
+
+/// The nth segment of the path, from 0: `T1` is the second of `/hooks/T1`.
+pub(super) fn path(uri: &Uri, segment: usize) -> Answer<'_> {
+    match uri.path().split('/').nth(segment + 1) {
+        Some(text) => Answer::of_bytes(percent_decode_str(text).into()),
+        None => Answer::Nothing,
+    }
+}
+
+/// The claim of a token that nobody verified: the bot will, and a forged one only chooses a bucket.
+pub(super) fn jwt<'a>(headers: &HeaderMap, name: &HeaderName, trie: &Trie, claim: Slot) -> Answer<'a> {
+    Answer::of_all(headers.get_all(name).iter().map(|value| of_token(value.as_bytes(), trie, claim)))
+}
+
+fn of_token<'a>(value: &[u8], trie: &Trie, claim: Slot) -> Answer<'a> {
+    const BEARER: &[u8] = b"bearer ";
+    let token = match value.get(..BEARER.len()) {
+        Some(scheme) if scheme.eq_ignore_ascii_case(BEARER) => value[BEARER.len()..].trim_ascii(),
+        Some(_) | None => value,
+    };
+    if token.is_empty() {
+        return Answer::Nothing;
+    }
+    let payload = token.split(|b| *b == b'.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let Some(payload) = payload else { return Answer::Unfit };
+    match json::walk(trie, &payload) {
+        Ok(seen) => Answer::of_all(seen.into_owned().at(claim).map(Answer::of_value)),
+        Err(json::Broken) => Answer::Unfit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::pointer::Pointer;
+    use crate::identify::trie::Pointers;
+    use http::HeaderValue;
+
+    fn id(text: &str) -> Answer<'_> {
+        Answer::Id(text.into())
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_must_agree_with_itself() {
+        let name = HeaderName::from_static("x-workspace-id");
+        let mut headers = HeaderMap::new();
+        assert_eq!(header(&headers, &name), Answer::Nothing);
+        headers.append(&name, HeaderValue::from_static("T1"));
+        headers.append(&name, HeaderValue::from_static("T1"));
+        assert_eq!(header(&headers, &name), id("T1"));
+        headers.append(&name, HeaderValue::from_static("T2"));
+        assert_eq!(header(&headers, &name), Answer::Differ("T1".into()));
+        headers.insert(&name, HeaderValue::from_bytes(b"\xff").unwrap());
+        assert_eq!(header(&headers, &name), Answer::Unfit);
+    }
+
+    #[test]
+    fn a_query_is_decoded_as_a_form_is() {
+        let uri: Uri = "/hook?a=1&te%61m=T%2B1+x&empty=".parse().unwrap();
+        assert_eq!(query(&uri, "team"), id("T+1 x"));
+        assert_eq!(query(&uri, "empty"), Answer::Nothing);
+        assert_eq!(query(&uri, "none"), Answer::Nothing);
+        assert_eq!(query(&Uri::from_static("/hook"), "a"), Answer::Nothing);
+    }
+
+    #[test]
+    fn path_segments_count_from_zero() {
+        let uri = Uri::from_static("/hooks/123%3AABC//x?y");
+        assert_eq!(path(&uri, 0), id("hooks"));
+        assert_eq!(path(&uri, 1), id("123:ABC"));
+        assert_eq!(path(&uri, 2), Answer::Nothing);
+        assert_eq!(path(&uri, 3), id("x"));
+        assert_eq!(path(&uri, 4), Answer::Nothing);
+        assert_eq!(path(&Uri::from_static("*"), 0), Answer::Nothing);
+        assert_eq!(path(&Uri::from_static("/%FF"), 0), Answer::Unfit);
+    }
+
+    #[test]
+    fn a_claim_is_read_without_verifying_the_token() {
+        let mut pointers = Pointers::default();
+        let claim = pointers.slot(&Pointer::of_key("tid"));
+        let trie = pointers.compile().unwrap();
+        let of = |value: &str| of_token(value.as_bytes(), &trie, claim);
+        let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(r#"{"aud":"x","tid":"72f988bf"}"#));
+        assert_eq!(of(&token), id("72f988bf"));
+        assert_eq!(of(&format!("bEARER {token}")), id("72f988bf"));
+        assert_eq!(of("Bearer "), Answer::Nothing);
+        for broken in ["Bearer x", "Basic dXNlcjpwYXNz", "a.!.c", "a.e30x.c", "é"] {
+            assert_eq!(of(broken), Answer::Unfit, "{broken}");
+        }
+        assert_eq!(of("e30.e30."), Answer::Nothing);
+    }
+}

@@ -1,0 +1,129 @@
+//! What a platform says of a request besides whose it is: that it verifies the URL (a handshake), that it sends this
+//! again (a retry). A preset lists the marks; here they are compiled into the plan's one walk and looked for.
+
+use http::{HeaderName, Method};
+
+use super::body::{Body, Kind};
+use super::json::Value;
+use super::plan::{Head, Retry};
+use super::pointer::Pointer;
+use super::trie::{Pointers, Slot};
+use super::{Preset, SourceError, form};
+
+/// One sign in a request, as a preset writes it.
+#[derive(Debug)]
+pub(super) enum Mark {
+    /// This header with this value; names in lower case.
+    Header(&'static str, &'static str),
+    /// A GET with this parameter.
+    Query(&'static str),
+    Form(&'static str, &'static str),
+    Json(&'static str, Literal),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Literal {
+    Text(&'static str),
+    Number(u64),
+    True,
+    EmptyArray,
+}
+
+/// How a platform marks what it sends again.
+#[derive(Debug)]
+pub(super) enum RetryMark {
+    /// A header that only retries have, and the one that says why. A reason out of the list is `other`.
+    Header { mark: &'static str, reason: &'static str, reasons: &'static [&'static str] },
+    /// Nothing is said of why.
+    Json { pointer: &'static str, is: Literal, reason: &'static str },
+}
+
+/// The marks of one preset, compiled.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    headers: Vec<(HeaderName, &'static str)>,
+    queries: Vec<&'static str>,
+    forms: Vec<(&'static str, &'static str)>,
+    json: Vec<(Slot, Literal)>,
+    retry: Option<RetryLook>,
+}
+
+#[derive(Clone, Debug)]
+enum RetryLook {
+    Header { mark: HeaderName, reason: HeaderName, reasons: &'static [&'static str] },
+    Json { slot: Slot, is: Literal, reason: &'static str },
+}
+
+impl Marks {
+    pub(super) fn new(preset: &'static Preset, pointers: &mut Pointers) -> Result<Marks, SourceError> {
+        let mut marks = Marks::default();
+        for mark in preset.handshakes {
+            match mark {
+                Mark::Header(name, value) => marks.headers.push((HeaderName::from_static(name), value)),
+                Mark::Query(name) => marks.queries.push(name),
+                Mark::Form(field, value) => marks.forms.push((field, value)),
+                Mark::Json(pointer, is) => marks.json.push((pointers.slot(&Pointer::parse(pointer)?), *is)),
+            }
+        }
+        marks.retry = match &preset.retry {
+            Some(RetryMark::Header { mark, reason, reasons }) => {
+                Some(RetryLook::Header { mark: HeaderName::from_static(mark), reason: HeaderName::from_static(reason), reasons })
+            }
+            Some(RetryMark::Json { pointer, is, reason }) => {
+                Some(RetryLook::Json { slot: pointers.slot(&Pointer::parse(pointer)?), is: *is, reason })
+            }
+            None => None,
+        };
+        Ok(marks)
+    }
+
+    /// Is any of them in a body of this kind?
+    pub(super) fn need(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Json => !self.json.is_empty() || matches!(self.retry, Some(RetryLook::Json { .. })),
+            Kind::Form => !self.forms.is_empty(),
+            Kind::Opaque => false,
+        }
+    }
+
+    pub(super) fn handshake(&self, head: Head<'_>, body: &Body<'_>) -> bool {
+        let in_head = self.headers.iter().any(|(name, value)| head.headers.get(name).is_some_and(|v| v == value))
+            || (*head.method == Method::GET && self.queries.iter().any(|name| has_parameter(head, name)));
+        in_head
+            || match body {
+                Body::Json(seen) => self.json.iter().any(|(slot, is)| seen.at(*slot).any(|value| is.equals(value))),
+                Body::Form(form) => self.forms.iter().any(|(field, value)| form.has(field, value)),
+                Body::Unread | Body::Broken => false,
+            }
+    }
+
+    pub(super) fn retry(&self, head: Head<'_>, body: &Body<'_>) -> Option<Retry> {
+        match (self.retry.as_ref()?, body) {
+            (RetryLook::Header { mark, reason, reasons }, _) => {
+                head.headers.get(mark)?;
+                let said = head.headers.get(reason).map_or(&b""[..], |value| value.as_bytes());
+                Some(Retry { reason: reasons.iter().find(|r| r.as_bytes() == said).copied().unwrap_or("other") })
+            }
+            (RetryLook::Json { slot, is, reason }, Body::Json(seen)) => {
+                seen.at(*slot).any(|value| is.equals(value)).then_some(Retry { reason })
+            }
+            (RetryLook::Json { .. }, Body::Unread | Body::Broken | Body::Form(_)) => None,
+        }
+    }
+}
+
+impl Literal {
+    fn equals(self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Literal::Text(a), Value::Text(b)) => a == *b,
+            (Literal::Number(a), Value::Unsigned(b)) => a == *b,
+            (Literal::True, Value::Bool(b)) => *b,
+            (Literal::EmptyArray, Value::EmptyArray) => true,
+            (Literal::Text(_) | Literal::Number(_) | Literal::True | Literal::EmptyArray, _) => false,
+        }
+    }
+}
+
+fn has_parameter(head: Head<'_>, name: &str) -> bool {
+    head.uri.query().is_some_and(|query| form::values(query.as_bytes(), name).next().is_some())
+}

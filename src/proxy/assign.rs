@@ -1,0 +1,77 @@
+//! The assignment of one request: what its bot's plan reads in it, turned by the split and the bot's policies into a
+//! track and a reason. Pure, so that `explain` gives the very answer that the hot path would.
+
+use http::{HeaderMap, HeaderValue};
+use subtle::ConstantTimeEq;
+
+use crate::config::{Bot, Retries, TesterOverride};
+use crate::core::{Assignment, Reason, Split, Track};
+use crate::identify::{Found, Head, Reading, Retry};
+use crate::telemetry::IdentifyResult;
+
+/// What there is of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub enum Looked<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// The plan did not want it.
+    NotWanted,
+    /// It is larger than the cap.
+    TooLarge,
+}
+
+/// Where a request goes, and all that was found on the way.
+#[derive(Clone, Debug)]
+pub struct Decision<'a> {
+    pub assignment: Assignment,
+    pub reading: Reading<'a>,
+    pub result: IdentifyResult,
+    /// Index into the plan's sources of the one that had the workspace.
+    pub source: Option<usize>,
+}
+
+pub fn decide<'a>(bot: &'a Bot, split: &Split, head: Head<'a>, looked: Looked<'a>) -> Decision<'a> {
+    let body = match looked {
+        Looked::Whole(body) => Some(body),
+        Looked::NotWanted | Looked::TooLarge => None,
+    };
+    let reading = bot.plan.read(head, body);
+    let (result, source) = match (&reading.found, looked) {
+        (Found::Workspace { source, .. }, _) => (IdentifyResult::Found, Some(*source)),
+        (_, Looked::TooLarge) => (IdentifyResult::TooLarge, None),
+        (Found::Missing, _) => (IdentifyResult::Missing, None),
+        (Found::Invalid, _) => (IdentifyResult::Invalid, None),
+        (Found::Mixed, _) => (IdentifyResult::Mixed, None),
+    };
+    let asked = bot.tester.as_ref().and_then(|tester| asked_for(tester, head.headers));
+    Decision { assignment: assign(bot, split, &reading, asked), reading, result, source }
+}
+
+fn assign(bot: &Bot, split: &Split, reading: &Reading<'_>, asked: Option<Track>) -> Assignment {
+    let workspace = match &reading.found {
+        Found::Workspace { workspace, .. } => Some(workspace),
+        Found::Missing | Found::Invalid | Found::Mixed => None,
+    };
+    let bucket = workspace.map(|workspace| split.bucket(workspace));
+    if let Some(track) = asked {
+        return Assignment { track, reason: Reason::Override, bucket };
+    }
+    if reading.handshake {
+        return split.assign_apart(Reason::Handshake, bucket);
+    }
+    match (workspace, &reading.retry, bot.retries) {
+        (None, _, _) => split.assign_apart(Reason::Unidentified, None),
+        (Some(_), Some(Retry { .. }), Retries::Stable) => split.assign_apart(Reason::Retry, bucket),
+        (Some(workspace), _, Retries::Assigned | Retries::Stable) => split.assign(workspace),
+    }
+}
+
+/// The track that a tester asks for: `canary <secret>` or `stable <secret>`, compared in constant time.
+fn asked_for(tester: &TesterOverride, headers: &HeaderMap) -> Option<Track> {
+    let (track, secret) = headers.get(&tester.header).map(HeaderValue::as_bytes).and_then(|value| {
+        let at = value.iter().position(|b| *b == b' ')?;
+        Some((&value[..at], &value[at + 1..]))
+    })?;
+    let track = Track::ALL.into_iter().find(|t| t.name().as_bytes() == track)?;
+    bool::from(secret.ct_eq(tester.secret.as_bytes())).then_some(track)
+}

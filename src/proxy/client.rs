@@ -1,0 +1,201 @@
+//! A client's connection below HTTP: hyper reads and writes through it, and it keeps the client's waits in bounds, for
+//! hyper sets none by itself. It also carries interim (1xx) answers, which hyper's server cannot send.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use socket2::SockRef;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::clock::{Alarms, Clock, Wait};
+use super::io::read_into;
+use crate::config::Limits;
+
+/// How often serin looks whether the client of a slow request is still there.
+const PRESENCE_EVERY: Duration = Duration::from_millis(500);
+/// Interim answers that wait to be written are few and small; more than this is an upstream gone wrong.
+const INTERIM_BYTES_MAX: usize = 16 * 1024;
+
+/// What one connection's parts know of each other.
+#[derive(Debug)]
+pub struct Session {
+    pub alarms: Rc<Alarms>,
+    /// The peer's address as `X-Forwarded-For` says it, made once for all requests of the connection.
+    pub peer: HeaderValue,
+    /// Names this connection among all of its worker's.
+    pub id: u64,
+    pub limits: Arc<Limits>,
+    phase: Cell<Phase>,
+    interim: RefCell<Vec<u8>>,
+    gone: Cell<Option<Instant>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Between requests.
+    Idle,
+    /// Some bytes of a head came.
+    Head,
+    /// A request is being answered.
+    Busy,
+}
+
+impl Session {
+    pub fn new(clock: &Rc<Clock>, peer: SocketAddr, id: u64, limits: Arc<Limits>) -> Rc<Session> {
+        let address = peer.ip().to_canonical().to_string();
+        let peer = HeaderValue::from_str(&address).expect("an IP address is a header value");
+        let session = Session {
+            alarms: clock.alarms(),
+            peer,
+            id,
+            limits,
+            phase: Cell::new(Phase::Idle),
+            interim: RefCell::default(),
+            gone: Cell::new(None),
+        };
+        session.alarms.arm(Wait::Client, session.limits.idle_timeout);
+        Rc::new(session)
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub fn request_began(&self) {
+        self.phase.set(Phase::Busy);
+        self.alarms.clear(Wait::Client);
+        self.alarms.arm(Wait::Presence, PRESENCE_EVERY);
+    }
+
+    pub fn request_ended(&self) {
+        self.phase.set(Phase::Idle);
+        self.alarms.arm(Wait::Client, self.limits.idle_timeout);
+        self.alarms.clear(Wait::Exchange);
+        self.alarms.clear(Wait::Presence);
+    }
+
+    /// The client hung up while its request was being answered.
+    pub fn gone(&self) {
+        self.gone.set(Some(Instant::now()));
+    }
+
+    pub fn gone_since(&self) -> Option<Instant> {
+        self.gone.get()
+    }
+
+    /// An interim answer's bytes, to be written before the final answer.
+    pub fn interim(&self, head: &[u8]) {
+        let mut interim = self.interim.borrow_mut();
+        if self.phase() == Phase::Busy && interim.len() + head.len() <= INTERIM_BYTES_MAX {
+            interim.extend_from_slice(head);
+            self.alarms.wake();
+        }
+    }
+
+    fn bytes_came(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.alarms.arm(Wait::Client, self.limits.head_timeout);
+        }
+    }
+}
+
+/// The connection as hyper sees it.
+#[derive(Debug)]
+pub struct ClientIo {
+    stream: TcpStream,
+    session: Rc<Session>,
+}
+
+impl ClientIo {
+    pub fn new(stream: TcpStream, session: Rc<Session>) -> ClientIo {
+        ClientIo { stream, session }
+    }
+
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Pending if !self.session.alarms.armed(Wait::Write) => {
+                self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout)
+            }
+            Poll::Pending => {}
+            Poll::Ready(_) => self.session.alarms.clear(Wait::Write),
+        }
+        result
+    }
+
+    /// hyper calls `poll_flush` when all it had to say is written, so an interim answer never lands inside another.
+    fn write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut interim = self.session.interim.take();
+            if interim.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let result = Pin::new(&mut self.stream).poll_write(cx, &interim);
+            if let Poll::Ready(Ok(n)) = result {
+                interim.drain(..n);
+            }
+            self.session.interim.replace(interim);
+            ready!(self.wrote(result))?;
+        }
+    }
+
+    /// A reset is a client that left. A FIN is not: it may still wait for its answer.
+    fn check_presence(&self) -> io::Result<()> {
+        self.session.alarms.arm(Wait::Presence, PRESENCE_EVERY);
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match SockRef::from(&self.stream).peek(&mut byte) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Read for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let read = ready!(read_into(Pin::new(&mut self.stream), cx, buffer))?;
+        if read > 0 {
+            self.session.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.session.alarms.rang(Wait::Presence) {
+            self.check_presence()?;
+        }
+        self.write_interim(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,140 @@
+//! Timeouts that cost a store to set. Each worker ticks ten times a second and looks at every connection's due times;
+//! arming or clearing one is a `Cell` store, where a timer of the runtime would be an insertion and a removal for each
+//! request. So timeouts are up to a tenth of a second late, which no platform notices.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// One worker's clock.
+#[derive(Debug, Default)]
+pub struct Clock {
+    now: Cell<u32>,
+    alarms: RefCell<Vec<Weak<Alarms>>>,
+}
+
+/// What a connection may be waiting for; each has its own due time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The client: the next request, or the rest of its head.
+    Client,
+    /// The client, to take what was written.
+    Write,
+    /// The upstream's answer, or the request's body on its way there.
+    Exchange,
+    /// The moment to look whether the client is still there.
+    Presence,
+}
+
+const WAITS: usize = 4;
+const NEVER: u32 = u32::MAX;
+
+/// The due times of one connection. All belong to the task that polls the connection.
+#[derive(Debug)]
+pub struct Alarms {
+    clock: Rc<Clock>,
+    due: [Cell<u32>; WAITS],
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Clock {
+    /// To be awaited by the worker for as long as it lives.
+    pub async fn run(self: Rc<Clock>) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let started = tokio::time::Instant::now();
+        loop {
+            let at = interval.tick().await;
+            // By the time, not by counting ticks: a worker that was stopped for a minute must not wait it out again.
+            self.now.set((at.duration_since(started).as_millis() / TICK.as_millis()) as u32);
+            self.ring();
+        }
+    }
+
+    pub fn alarms(self: &Rc<Clock>) -> Rc<Alarms> {
+        let alarms = Rc::new(Alarms { clock: self.clone(), due: std::array::from_fn(|_| Cell::new(NEVER)), waker: RefCell::default() });
+        self.alarms.borrow_mut().push(Rc::downgrade(&alarms));
+        alarms
+    }
+
+    /// Has every connection look around: something that concerns them all has changed.
+    pub fn wake_all(&self) {
+        self.alarms.borrow().iter().filter_map(Weak::upgrade).for_each(|alarms| alarms.wake());
+    }
+
+    fn ring(&self) {
+        let now = self.now.get();
+        self.alarms.borrow_mut().retain(|alarms| {
+            let Some(alarms) = alarms.upgrade() else { return false };
+            if alarms.due.iter().any(|due| due.get() <= now)
+                && let Some(waker) = alarms.waker.borrow().as_ref()
+            {
+                waker.wake_by_ref();
+            }
+            true
+        });
+    }
+}
+
+impl Alarms {
+    pub fn arm(&self, wait: Wait, after: Duration) {
+        // One more tick than the time takes, so that none rings early.
+        let ticks = after.as_millis().div_ceil(TICK.as_millis()) as u32 + 1;
+        self.due[wait as usize].set(self.clock.now.get().saturating_add(ticks));
+    }
+
+    pub fn clear(&self, wait: Wait) {
+        self.due[wait as usize].set(NEVER);
+    }
+
+    pub fn armed(&self, wait: Wait) -> bool {
+        self.due[wait as usize].get() != NEVER
+    }
+
+    pub fn rang(&self, wait: Wait) -> bool {
+        self.due[wait as usize].get() <= self.clock.now.get()
+    }
+
+    /// Whom to wake when an alarm rings: the task that polls the connection.
+    pub fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn an_alarm_rings_after_its_time_and_not_before() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let clock = Rc::new(Clock::default());
+                tokio::task::spawn_local(clock.clone().run());
+                tokio::task::yield_now().await;
+                let alarms = clock.alarms();
+                alarms.arm(Wait::Client, Duration::from_secs(1));
+                alarms.arm(Wait::Write, Duration::from_secs(2));
+                tokio::time::sleep(Duration::from_millis(990)).await;
+                assert!(!alarms.rang(Wait::Client));
+                tokio::time::sleep(Duration::from_millis(220)).await;
+                assert!(alarms.rang(Wait::Client) && !alarms.rang(Wait::Write));
+                alarms.clear(Wait::Client);
+                assert!(!alarms.rang(Wait::Client) && !alarms.armed(Wait::Client));
+            })
+            .await;
+    }
+}

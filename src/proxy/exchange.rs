@@ -1,0 +1,127 @@
+//! One webhook from its arrival to its record. It is recorded once, into the epoch that routed it, when its answer
+//! ends, fails or is dropped.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::client::Session;
+use super::listen::Slot;
+use super::view::BotView;
+use crate::core::{Assignment, Ended, Outcome, Reason, Said, Sample, classify};
+use crate::telemetry::{CodeClass, RescueReason};
+
+pub struct Exchange {
+    bot: Rc<BotView>,
+    session: Rc<Session>,
+    /// One of the worker's requests in flight, for as long as this one is.
+    _slot: Slot,
+    started: Instant,
+    assignment: Assignment,
+    /// Sent again by the platform: counted, but no evidence.
+    retried: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// Stable answers for the canary, which is what is recorded.
+    Rescued,
+    Answered {
+        status: u16,
+        first_byte: Duration,
+        said: Option<Said>,
+    },
+    Recorded,
+}
+
+impl Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assignment: Assignment, retried: bool) -> Exchange {
+        bot.meters().inflight[assignment.track as usize].add(1);
+        Exchange { bot, session, _slot: slot, started, assignment, retried, state: State::Waiting }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// About to be sent: what came before was serin's own time.
+    pub fn sending(&self, since: Instant) {
+        self.bot.meters().overhead.record(since.elapsed());
+    }
+
+    pub fn rescued(&mut self, reason: RescueReason) {
+        self.bot.meters().rescues[reason as usize].add(1);
+        self.state = State::Rescued;
+    }
+
+    /// The answer's head is here.
+    pub fn answered(&mut self, status: u16, said: Option<Said>) {
+        if self.state == State::Waiting {
+            let first_byte = self.started.elapsed();
+            self.bot.meters().first_byte[self.assignment.track as usize].record(first_byte);
+            self.state = State::Answered { status, first_byte, said };
+        }
+    }
+
+    pub fn end_of_answer(&mut self) {
+        match self.state {
+            State::Answered { status, first_byte, said } => match self.session.gone_since() {
+                None => self.record(Ended::Answered { status, first_byte, said }),
+                Some(gone) => self.record(Ended::ClientGone { answered: false, after: gone.saturating_duration_since(self.started) }),
+            },
+            State::Waiting | State::Rescued => self.record(Ended::Failed),
+            State::Recorded => {}
+        }
+    }
+
+    /// No answer, or one that broke off: the upstream's fault.
+    pub fn failed(&mut self) {
+        self.record(Ended::Failed);
+    }
+
+    /// The client's own fault (a body that broke off or never came): no evidence.
+    pub fn client_failed(&mut self) {
+        self.record(Ended::ClientGone { answered: true, after: self.started.elapsed() });
+    }
+
+    fn record(&mut self, ended: Ended) {
+        if self.state == State::Recorded {
+            return;
+        }
+        // A rescued request has its record whatever became of stable's answer.
+        let ended = if self.state == State::Rescued { Ended::Failed } else { ended };
+        self.state = State::Recorded;
+        let outcome = classify(ended, &self.bot.bot().rules);
+        let (status, first_byte) = match ended {
+            Ended::Answered { status, first_byte, .. } => (Some(status), Some(first_byte)),
+            Ended::Failed | Ended::ClientGone { .. } => (None, None),
+        };
+        let track = self.assignment.track;
+        let meters = self.bot.meters();
+        meters.request(track, outcome, CodeClass::of(status)).add(1);
+        meters.duration[track as usize].record(self.started.elapsed());
+        meters.inflight[track as usize].add(-1);
+        self.session.request_ended();
+        self.count_as_evidence(outcome, first_byte);
+    }
+
+    /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries.
+    fn count_as_evidence(&self, outcome: Outcome, first_byte: Option<Duration>) {
+        if let (Reason::Rank, Some(bucket), false) = (self.assignment.reason, self.assignment.bucket, self.retried) {
+            let latency_micros = first_byte.map(|d| d.as_micros() as u64);
+            self.bot.record(bucket, Sample { outcome, latency_micros });
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let answered = match self.state {
+            State::Recorded => return,
+            State::Answered { .. } => true,
+            State::Waiting | State::Rescued => false,
+        };
+        self.record(Ended::ClientGone { answered, after: self.started.elapsed() });
+    }
+}

@@ -1,0 +1,286 @@
+//! Workers: a thread for each core, each with its own listener on the same port, its own runtime, its own connections
+//! and pools. The kernel spreads connections over them; they share nothing that is written on a request's way.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+
+use super::client::Session;
+use super::clock::Clock;
+use super::serve::serve;
+use super::view::{Shared, Surroundings, View};
+use crate::live::{Follower, Live};
+use crate::telemetry::Metrics;
+
+/// Connections that the kernel completes before we take them.
+const BACKLOG: i32 = 4096;
+/// After a failed accept (out of file descriptors, say) before the next; without it the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
+/// How often idle upstream connections are looked through.
+const REAP_EVERY: Duration = Duration::from_millis(500);
+
+/// How far serin is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Serving,
+    /// Not ready any more, but still serving whoever has not noticed.
+    LameDuck,
+    /// No new connections; what is in flight is finished.
+    Draining,
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Proxy {
+    pub address: SocketAddr,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start a worker: {0}")]
+    Thread(io::Error),
+}
+
+impl Proxy {
+    /// Binds and starts all workers; connections are taken from now on.
+    pub fn start(wanted: SocketAddr, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
+        let listeners = bind(wanted, live.workers()).map_err(|source| StartError::Listen { address: wanted, source })?;
+        let address = listeners[0].local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let mut threads = Vec::new();
+        for (worker, listener) in listeners.into_iter().enumerate() {
+            let (shared, follower, stages) = (shared.clone(), live.follow(worker), stages.clone());
+            let thread = std::thread::Builder::new().name(format!("serin-{worker}"));
+            threads.push(thread.spawn(move || run(listener, shared, follower, stages)).map_err(StartError::Thread)?);
+        }
+        Ok(Proxy { address, stage, threads })
+    }
+
+    /// Serves on for `lame_duck`, then takes no more and waits at most `drain` for what is in flight.
+    pub async fn drain(self, lame_duck: Duration, drain: Duration) {
+        self.stage.send_replace(Stage::LameDuck);
+        tokio::time::sleep(lame_duck).await;
+        self.stage.send_replace(Stage::Draining);
+        let joined = tokio::task::spawn_blocking(move || self.threads.into_iter().for_each(|thread| drop(thread.join())));
+        if tokio::time::timeout(drain, joined).await.is_err() {
+            tracing::warn!(?drain, "requests are still in flight after the drain's limit; they are cut off");
+        }
+    }
+}
+
+/// One listener for each worker, on one port. A first socket without SO_REUSEPORT makes sure that no other process has
+/// the port: the kernel would quietly share it.
+fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let socket = |reuse_port: bool, address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(reuse_port)?;
+        socket.bind(&address.into())?;
+        Ok::<Socket, io::Error>(socket)
+    };
+    drop(socket(false, address)?);
+    let mut listeners: Vec<std::net::TcpListener> = Vec::new();
+    for _ in 0..workers {
+        let address = listeners.first().map_or(Ok(address), std::net::TcpListener::local_addr)?;
+        let socket = socket(true, address)?;
+        socket.set_nonblocking(true)?;
+        socket.listen(BACKLOG)?;
+        listeners.push(socket.into());
+    }
+    Ok(listeners)
+}
+
+/// One core's share of the proxy.
+pub struct Worker {
+    around: Surroundings,
+    clock: Rc<Clock>,
+    view: RefCell<Rc<View>>,
+    stage: Cell<Stage>,
+    connections: Cell<usize>,
+    inflight: Cell<usize>,
+    sessions: Cell<u64>,
+    /// A connection ended.
+    ended: Notify,
+}
+
+/// One request in flight.
+pub struct Slot(Rc<Worker>);
+
+fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "cannot start a worker's runtime"),
+    };
+    let around = Surroundings { worker: follower.worker, shared, pools: RefCell::default() };
+    let local = tokio::task::LocalSet::new();
+    runtime.block_on(local.run_until(async move {
+        let Some(first) = follower.changed().await else { return };
+        let view = Rc::new(View::new(first, &around));
+        let worker = Rc::new(Worker {
+            around,
+            clock: Rc::new(Clock::default()),
+            view: RefCell::new(view),
+            stage: Cell::new(Stage::Serving),
+            connections: Cell::new(0),
+            inflight: Cell::new(0),
+            sessions: Cell::new(0),
+            ended: Notify::new(),
+        });
+        follower.applied(&worker.view().snapshot);
+        let mut chores = tokio::task::JoinSet::new();
+        chores.spawn_local(worker.clock.clone().run());
+        chores.spawn_local(worker.clone().follow(follower));
+        chores.spawn_local(worker.clone().reap());
+        worker.take_connections(listener, stages).await;
+    }));
+}
+
+impl Worker {
+    pub fn view(&self) -> Ref<'_, Rc<View>> {
+        self.view.borrow()
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.around.shared.metrics
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// A place among the requests in flight, `None` when there are as many as the config allows.
+    pub fn slot(self: &Rc<Self>) -> Option<Slot> {
+        let max = self.share_of(|limits| limits.max_inflight);
+        if self.inflight.get() >= max {
+            return None;
+        }
+        self.inflight.set(self.inflight.get() + 1);
+        Some(Slot(self.clone()))
+    }
+
+    /// This worker's part of a limit that is for all of them.
+    fn share_of(&self, limit: impl Fn(&crate::config::Limits) -> usize) -> usize {
+        let config = &self.view().snapshot.config;
+        limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
+    }
+
+    async fn follow(self: Rc<Self>, mut follower: Follower) {
+        while let Some(snapshot) = follower.changed().await {
+            let view = Rc::new(View::new(snapshot, &self.around));
+            *self.view.borrow_mut() = view;
+            follower.applied(&self.view().snapshot);
+        }
+    }
+
+    async fn reap(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(REAP_EVERY).await;
+            self.around.pools.borrow().values().for_each(|pool| pool.reap());
+        }
+    }
+
+    /// Takes connections until the drain, then waits for the last to end.
+    async fn take_connections(self: Rc<Self>, listener: std::net::TcpListener, mut stages: watch::Receiver<Stage>) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "cannot take connections"),
+        };
+        let mut last_log: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                changed = stages.changed() => {
+                    let stage = if changed.is_ok() { *stages.borrow_and_update() } else { Stage::Draining };
+                    self.stage.set(stage);
+                    self.clock.wake_all();
+                    if stage == Stage::Draining {
+                        break;
+                    }
+                }
+                accepted = self.accept(&listener) => match accepted {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(error) => {
+                        if last_log.is_none_or(|at| at.elapsed() > ACCEPT_LOG_EVERY) {
+                            tracing::error!(%error, "cannot take a connection; others wait in the kernel's queue");
+                            last_log = Some(Instant::now());
+                        }
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+        self.take_the_queue(listener);
+        while self.connections.get() > 0 {
+            self.ended.notified().await;
+        }
+    }
+
+    /// The next connection, once there is room for one more.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        while self.connections.get() >= self.share_of(|limits| limits.max_connections) {
+            self.ended.notified().await;
+        }
+        listener.accept().await
+    }
+
+    /// Connections that the kernel has completed would be reset when the listener closes.
+    fn take_the_queue(self: &Rc<Self>, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, peer)) = listener.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.take(stream, peer);
+            }
+        }
+    }
+
+    fn take(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Small answers must not wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        self.sessions.set(self.sessions.get() + 1);
+        let limits = self.view().limits.clone();
+        let session = Session::new(&self.clock, peer, self.sessions.get(), limits);
+        let connection = Open::new(self.clone());
+        tokio::task::spawn_local(async move {
+            serve(connection.0.clone(), stream, session).await;
+            drop(connection);
+        });
+    }
+}
+
+/// One open connection, counted.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn new(worker: Rc<Worker>) -> Open {
+        worker.connections.set(worker.connections.get() + 1);
+        Open(worker)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.inflight.set(self.0.inflight.get() - 1);
+    }
+}

@@ -1,0 +1,203 @@
+//! Upstream names become addresses, again and again: platforms move bots between hosts without telling. One resolver
+//! serves all workers; while a name has no answer, the last good one stays.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// How often a name is asked for again. The system's resolver hides the record's own lifetime; this is short enough
+/// for a fail-over and rare enough for any server.
+const REFRESH: Duration = Duration::from_secs(5);
+/// Until a name has its first address.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Asks for all names of the process, on the runtime that it was made on.
+#[derive(Debug)]
+pub struct Resolver {
+    runtime: Handle,
+    names: Mutex<HashMap<(String, u16), Weak<Name>>>,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug)]
+pub enum Addresses {
+    Fixed(SocketAddr),
+    Named(Arc<Name>),
+}
+
+/// A name and its last good answer.
+#[derive(Debug)]
+pub struct Name {
+    host: String,
+    port: u16,
+    answer: Mutex<Arc<[SocketAddr]>>,
+    /// Counts the changes of `answer`; 0 is 'none yet'.
+    changes: AtomicU64,
+    changed: Notify,
+}
+
+impl Resolver {
+    pub fn new(runtime: Handle) -> Resolver {
+        Resolver { runtime, names: Mutex::default() }
+    }
+
+    pub fn addresses(&self, host: &str, port: u16) -> Addresses {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Addresses::Fixed(SocketAddr::new(ip, port));
+        }
+        let mut names = self.names.lock().expect("no panic under this lock");
+        names.retain(|_, name| name.strong_count() > 0);
+        let key = (host.to_owned(), port);
+        if let Some(name) = names.get(&key).and_then(Weak::upgrade) {
+            return Addresses::Named(name);
+        }
+        let name = Arc::new(Name {
+            host: host.to_owned(),
+            port,
+            answer: Mutex::new(Arc::from([])),
+            changes: AtomicU64::new(0),
+            changed: Notify::new(),
+        });
+        names.insert(key, Arc::downgrade(&name));
+        // Ends by itself once no upstream has the name any more.
+        self.runtime.spawn(keep_asking(Arc::downgrade(&name)));
+        Addresses::Named(name)
+    }
+}
+
+async fn keep_asking(name: Weak<Name>) {
+    while let Some(name) = name.upgrade() {
+        match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
+            Ok(found) => name.answered(found.collect()),
+            Err(error) => tracing::warn!(host = name.host, %error, "cannot resolve an upstream's name"),
+        }
+        let pause = if name.changes() == 0 { RETRY } else { REFRESH };
+        drop(name);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Name {
+    fn answered(&self, mut found: Vec<SocketAddr>) {
+        found.sort_unstable();
+        found.dedup();
+        let mut answer = self.answer.lock().expect("no panic under this lock");
+        // An empty answer is no news: the last good one stays.
+        if found.is_empty() || **answer == *found {
+            return;
+        }
+        if !answer.is_empty() {
+            tracing::info!(host = self.host, addresses = ?found, "an upstream's addresses changed");
+        }
+        *answer = found.into();
+        drop(answer);
+        self.changes.fetch_add(1, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn answer(&self) -> Arc<[SocketAddr]> {
+        self.answer.lock().expect("no panic under this lock").clone()
+    }
+}
+
+impl Addresses {
+    /// Rises with each change; equal numbers mean equal addresses.
+    pub fn changes(&self) -> u64 {
+        match self {
+            Addresses::Fixed(_) => 0,
+            Addresses::Named(name) => name.changes(),
+        }
+    }
+
+    /// The known addresses; waits for a first answer, within the caller's own timeout.
+    pub async fn known(&self) -> Arc<[SocketAddr]> {
+        match self {
+            Addresses::Fixed(address) => Arc::from([*address]),
+            Addresses::Named(name) => loop {
+                let mut changed = std::pin::pin!(name.changed.notified());
+                changed.as_mut().enable();
+                let answer = name.answer();
+                if !answer.is_empty() {
+                    return answer;
+                }
+                changed.await;
+            },
+        }
+    }
+
+    pub fn is_known(&self) -> bool {
+        match self {
+            Addresses::Fixed(_) => true,
+            Addresses::Named(name) => name.changes() > 0,
+        }
+    }
+
+    /// Is this one of the addresses that are known now? An idle connection to another one is not used again.
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        match self {
+            Addresses::Fixed(fixed) => *fixed == address,
+            Addresses::Named(name) => name.answer().contains(&address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Arc<Name> {
+        Arc::new(Name {
+            host: "bot".into(),
+            port: 80,
+            answer: Mutex::new(Arc::from([])),
+            changes: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 80))
+    }
+
+    #[test]
+    fn the_last_good_answer_stays_while_there_is_none() {
+        let name = name();
+        name.answered(vec![address(2), address(1)]);
+        name.answered(vec![]);
+        assert_eq!(*name.answer(), [address(1), address(2)]);
+        assert_eq!(name.changes(), 1);
+        name.answered(vec![address(1), address(2)]);
+        assert_eq!(name.changes(), 1, "the same addresses in another order are no change");
+        name.answered(vec![address(3)]);
+        let addresses = Addresses::Named(name);
+        assert!(addresses.contains(address(3)) && !addresses.contains(address(1)));
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_the_first_answer() {
+        let name = name();
+        let waiting = tokio::spawn({
+            let addresses = Addresses::Named(name.clone());
+            async move { addresses.known().await }
+        });
+        tokio::task::yield_now().await;
+        name.answered(vec![address(1)]);
+        assert_eq!(*waiting.await.unwrap(), [address(1)]);
+    }
+
+    #[tokio::test]
+    async fn localhost_is_resolved_and_a_literal_needs_no_resolving() {
+        let resolver = Resolver::new(Handle::current());
+        assert!(resolver.addresses("localhost", 80).known().await.iter().all(|a| a.ip().is_loopback()));
+        assert!(matches!(resolver.addresses("127.0.0.1", 80), Addresses::Fixed(_)));
+    }
+}

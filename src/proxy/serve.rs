@@ -1,0 +1,178 @@
+//! One client connection from its first byte to its end: hyper speaks HTTP, and what hyper leaves open is done here:
+//! the waits for the client, a 408 for a head that never came whole, and a close that does not destroy the last answer.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::body::AnswerBody;
+use super::client::{ClientIo, Phase, Session};
+use super::clock::Wait;
+use super::handle::handle;
+use super::interim;
+use super::listen::{Stage, Worker};
+use super::problem::Problem;
+
+/// How long, and for how many bytes, a closing connection still listens, so that what the client sends does not reset
+/// the connection under our last answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// How a connection came to its end.
+enum End {
+    /// HTTP says so.
+    Done,
+    Failed(hyper::Error),
+    /// Nothing to wait for any more; `Head` says that a part of a head had come.
+    TimedOut(Phase),
+    /// The client takes nothing of its answer.
+    Stalled,
+}
+
+/// Drives a connection to its end.
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, session: Rc<Session>) {
+    let _registered = interim::register(&session);
+    let service = Webhooks { worker: worker.clone(), session: session.clone() };
+    let mut builder = http1::Builder::new();
+    builder.half_close(true).header_read_timeout(None).max_buf_size(session.limits.max_head_bytes);
+    let mut connection = builder.serve_connection(ClientIo::new(stream, session.clone()), service);
+    let mut told = false;
+    let end = std::future::poll_fn(|cx| {
+        if !told && is_last(&worker, &session) {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        match connection.poll_without_shutdown(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(End::Done),
+            Poll::Ready(Err(error)) => Poll::Ready(End::Failed(error)),
+            Poll::Pending => overdue(&session, cx),
+        }
+    })
+    .await;
+    let stream = connection.into_parts().io.into_stream();
+    // Boxed: closing needs room that an open connection should not hold.
+    Box::pin(close(worker, stream, end)).await;
+}
+
+/// Is the request that is being answered this connection's last? A lame duck says so in its answers and takes idle
+/// connections' next requests still; when it drains it closes the idle ones too.
+fn is_last(worker: &Worker, session: &Session) -> bool {
+    match worker.stage() {
+        Stage::Serving => false,
+        Stage::LameDuck => session.phase() == Phase::Busy,
+        Stage::Draining => true,
+    }
+}
+
+fn overdue(session: &Session, cx: &mut Context<'_>) -> Poll<End> {
+    session.alarms.watch(cx);
+    if session.alarms.rang(Wait::Client) {
+        return Poll::Ready(End::TimedOut(session.phase()));
+    }
+    if session.alarms.rang(Wait::Write) {
+        return Poll::Ready(End::Stalled);
+    }
+    Poll::Pending
+}
+
+async fn close(worker: Rc<Worker>, mut stream: TcpStream, end: End) {
+    match end {
+        End::Done => linger(stream).await,
+        End::Failed(error) => {
+            if error.is_parse() {
+                // hyper has answered 400, 414 or 431.
+                worker.metrics().error("bad_request");
+            }
+            linger(stream).await;
+        }
+        End::TimedOut(Phase::Head) => {
+            worker.metrics().error(Problem::HeadTimeout.code());
+            if stream.write_all(&head_timeout()).await.is_ok() {
+                linger(stream).await;
+            }
+        }
+        End::TimedOut(Phase::Idle | Phase::Busy) | End::Stalled => {}
+    }
+}
+
+/// hyper has no answer for a head that never came whole, so this one is written by hand.
+fn head_timeout() -> Vec<u8> {
+    let body = Problem::HeadTimeout.json();
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nserin-error: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        Problem::HeadTimeout.code(),
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
+}
+
+/// Closes our side, then reads what still comes for a while: closing with unread bytes would send a reset, and a reset
+/// makes the client's kernel throw our last answer away.
+async fn linger(mut stream: TcpStream) {
+    let drained = async {
+        stream.shutdown().await?;
+        let mut sink = [0u8; 4096];
+        let mut total = 0;
+        while total < LINGER_BYTES {
+            match stream.read(&mut sink).await? {
+                0 => break,
+                n => total += n,
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// hyper's way to `handle`.
+struct Webhooks {
+    worker: Rc<Worker>,
+    session: Rc<Session>,
+}
+
+impl Service<Request<Incoming>> for Webhooks {
+    type Response = Response<AnswerBody>;
+    type Error = std::convert::Infallible;
+    type Future = Running;
+
+    fn call(&self, request: Request<Incoming>) -> Running {
+        // Boxed: hyper keeps room for the future as long as the connection is open, and most of them are idle.
+        Running { future: Some(Box::pin(handle(self.worker.clone(), self.session.clone(), request))), session: self.session.clone() }
+    }
+}
+
+/// A request that is being answered. If the client hangs up it runs on, for the bot's work is not cancelled.
+struct Running {
+    future: Option<Pin<Box<dyn Future<Output = Response<AnswerBody>>>>>,
+    session: Rc<Session>,
+}
+
+impl Future for Running {
+    type Output = Result<Response<AnswerBody>, std::convert::Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.future.as_mut().expect("not polled after it was ready");
+        let response = std::task::ready!(future.as_mut().poll(cx));
+        self.future = None;
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            self.session.gone();
+            tokio::task::spawn_local(async move { future.await.into_body().drain().await });
+        }
+    }
+}

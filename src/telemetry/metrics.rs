@@ -1,0 +1,329 @@
+//! Every metric that serin exports: name, help text and labels, in one place. Labels are bounded; a workspace's id is
+//! never one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use prometheus::TextEncoder;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily, MetricType};
+
+use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, RescueReason};
+use crate::core::{Outcome, Track, Weight};
+use crate::live::Snapshot;
+
+/// All counters of the process, and how they are shown.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    bots: Mutex<BTreeMap<String, Arc<BotMeters>>>,
+    /// Answers that serin made itself, by their `serin-error` code.
+    errors: Mutex<HashMap<&'static str, u64>>,
+    unmatched: Mutex<u64>,
+    reload: Mutex<Reload>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reload {
+    successful: bool,
+    at: SystemTime,
+}
+
+impl Metrics {
+    pub fn new(workers: usize) -> Metrics {
+        Metrics {
+            workers,
+            bots: Mutex::default(),
+            errors: Mutex::default(),
+            unmatched: Mutex::default(),
+            reload: Mutex::new(Reload { successful: true, at: SystemTime::now() }),
+        }
+    }
+
+    /// The meters of a bot, made at its first mention; they outlive reloads.
+    pub fn bot(&self, name: &str) -> Arc<BotMeters> {
+        let mut bots = self.bots.lock().expect("no panic under this lock");
+        bots.entry(name.to_owned()).or_insert_with(|| Arc::new(BotMeters::new(name, self.workers))).clone()
+    }
+
+    pub fn error(&self, code: &'static str) {
+        *self.errors.lock().expect("no panic under this lock").entry(code).or_default() += 1;
+    }
+
+    pub fn unmatched(&self) {
+        *self.unmatched.lock().expect("no panic under this lock") += 1;
+    }
+
+    pub fn reloaded(&self, successful: bool) {
+        let mut reload = self.reload.lock().expect("no panic under this lock");
+        reload.successful = successful;
+        if successful {
+            reload.at = SystemTime::now();
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn render(&self, snapshot: &Snapshot) -> String {
+        let mut families = Families::default();
+        self.process(&mut families, snapshot);
+        self.states(&mut families, snapshot);
+        let bots: Vec<_> = self.bots.lock().expect("no panic under this lock").values().cloned().collect();
+        requests(&mut families, &bots);
+        latencies(&mut families, &bots);
+        workspaces(&mut families, &bots);
+        families.render()
+    }
+
+    fn process(&self, out: &mut Families, snapshot: &Snapshot) {
+        out.gauge("serin_build_info", "The version that runs; always 1.", [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
+        let unmatched = *self.unmatched.lock().expect("no panic under this lock");
+        out.counter(
+            "serin_unmatched_requests_total",
+            "Requests for which no bot is configured, answered 404.",
+            [(vec![], unmatched as f64)],
+        );
+        let mut errors: Vec<_> = self.errors.lock().expect("no panic under this lock").iter().map(|(k, v)| (*k, *v)).collect();
+        errors.sort_unstable();
+        out.counter(
+            "serin_proxy_errors_total",
+            "Answers that serin made itself instead of an upstream, by their serin-error code.",
+            errors.iter().map(|(code, n)| (vec![("code", *code)], *n as f64)),
+        );
+        let reload = *self.reload.lock().expect("no panic under this lock");
+        let at = reload.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        out.gauge(
+            "serin_config_last_reload_successful",
+            "1 if the last reading of the config was taken, 0 if it was refused.",
+            [(vec![], f64::from(u8::from(reload.successful)))],
+        );
+        out.gauge("serin_config_last_reload_success_timestamp_seconds", "When a config was last taken, in Unix time.", [(vec![], at)]);
+        let hash = format!("{:016x}", snapshot.config.hash);
+        out.gauge("serin_config_info", "The hash of the config that serves; always 1.", [(vec![("hash", hash.as_str())], 1.0)]);
+    }
+
+    fn states(&self, out: &mut Families, snapshot: &Snapshot) {
+        let bots = || snapshot.config.bots.iter().zip(&snapshot.epochs);
+        out.gauge(
+            "serin_canary_weight_ratio",
+            "The canary's share of the buckets, 0 to 1.",
+            bots().map(|(bot, epoch)| (vec![("bot", bot.name.as_str())], epoch.split.weight().ratio())),
+        );
+        out.gauge(
+            "serin_rollout_phase",
+            "1 for the phase a bot is in.",
+            bots().flat_map(|(bot, epoch)| {
+                let manual = epoch.split.weight() > Weight::ZERO;
+                [("idle", !manual), ("manual", manual)]
+                    .map(|(phase, is)| (vec![("bot", bot.name.as_str()), ("phase", phase)], f64::from(u8::from(is))))
+            }),
+        );
+        out.gauge(
+            "serin_release_info",
+            "Which upstream and version plays a track's role; always 1.",
+            bots().flat_map(|(bot, _)| {
+                let roles = [(Track::Stable, Some(bot.stable)), (Track::Canary, bot.canary)];
+                roles.into_iter().filter_map(move |(track, upstream)| {
+                    let upstream = &bot.upstreams[upstream?];
+                    let version = upstream.version.as_deref().unwrap_or("");
+                    Some((
+                        vec![("bot", bot.name.as_str()), ("track", track.name()), ("upstream", &upstream.name), ("version", version)],
+                        1.0,
+                    ))
+                })
+            }),
+        );
+    }
+}
+
+fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
+    let mut rows = Vec::new();
+    for bot in bots {
+        for track in Track::ALL {
+            for outcome in Outcome::ALL {
+                for class in CodeClass::ALL {
+                    let n = sum(bot, |shard| shard.request(track, outcome, class).load());
+                    // The plain case is there from the start, so that a rate over it begins at 0, not at nothing.
+                    if n > 0 || (outcome == Outcome::Ok && class == CodeClass::Success) {
+                        let labels = [
+                            ("bot", bot.name.as_str()),
+                            ("track", track.name()),
+                            ("outcome", outcome.name()),
+                            ("code_class", class.name()),
+                        ];
+                        rows.push((labels.to_vec(), n as f64));
+                    }
+                }
+            }
+        }
+    }
+    out.counter("serin_requests_total", "Webhooks, by the track they were assigned to and how they ended.", rows);
+    out.gauge(
+        "serin_inflight_requests",
+        "Webhooks that are being answered now, by track.",
+        by_track(bots, |shard, track| shard.inflight[track as usize].load() as f64),
+    );
+    out.counter(
+        "serin_rescues_total",
+        "Webhooks that stable answered because the canary could not be connected to, by reason.",
+        bots.iter().flat_map(|bot| {
+            RescueReason::ALL.map(|reason| {
+                let n = sum(bot, |shard| shard.rescues[reason as usize].load());
+                (vec![("bot", bot.name.as_str()), ("reason", reason.name())], n as f64)
+            })
+        }),
+    );
+    out.counter(
+        "serin_platform_retries_total",
+        "Webhooks that the platform sent again, by the track they were assigned to and the platform's reason.",
+        bots.iter().map(|bot| (bot, bot.retries())).collect::<Vec<_>>().iter().flat_map(|(bot, retries)| {
+            retries
+                .iter()
+                .map(|((track, reason), n)| (vec![("bot", bot.name.as_str()), ("track", track.name()), ("reason", *reason)], *n as f64))
+        }),
+    );
+    out.counter(
+        "serin_handshakes_total",
+        "Requests by which a platform verifies the URL.",
+        bots.iter().map(|bot| (vec![("bot", bot.name.as_str())], sum(bot, |shard| shard.handshakes.load()) as f64)),
+    );
+}
+
+fn latencies(out: &mut Families, bots: &[Arc<BotMeters>]) {
+    type Pick = fn(&BotShard, Track) -> &Histogram;
+    let tracked: [(&str, &str, Pick); 2] = [
+        ("serin_request_duration_seconds", "From a request's arrival to the end of its answer.", |shard, track| {
+            &shard.duration[track as usize]
+        }),
+        ("serin_upstream_first_byte_seconds", "From a request's arrival to the answer's first byte.", |shard, track| {
+            &shard.first_byte[track as usize]
+        }),
+    ];
+    for (name, help, pick) in tracked {
+        let mut rows = Vec::new();
+        for bot in bots {
+            for track in Track::ALL {
+                rows.push((
+                    vec![("bot", bot.name.as_str()), ("track", track.name())],
+                    bot.shards().iter().map(|shard| pick(shard, track)).collect(),
+                ));
+            }
+        }
+        out.histogram(name, help, rows);
+    }
+    let rows =
+        bots.iter().map(|bot| (vec![("bot", bot.name.as_str())], bot.shards().iter().map(|shard| &shard.overhead).collect())).collect();
+    out.histogram("serin_overhead_seconds", "What serin itself adds: from having a request to sending it on.", rows);
+}
+
+fn workspaces(out: &mut Families, bots: &[Arc<BotMeters>]) {
+    let sources: Vec<_> = bots.iter().map(|bot| (bot, bot.sources())).collect();
+    let rows = sources.iter().flat_map(|(bot, sources)| {
+        sources.iter().flat_map(move |source| {
+            IdentifyResult::ALL.into_iter().map(move |result| (source, result, source.sum(result))).filter(|(_, _, n)| *n > 0).map(
+                move |(source, result, n)| {
+                    (vec![("bot", bot.name.as_str()), ("source", source.source.as_str()), ("result", result.name())], n as f64)
+                },
+            )
+        })
+    });
+    out.counter("serin_identify_total", "What came of looking for the workspace, by the source that found it.", rows);
+}
+
+fn sum(bot: &BotMeters, pick: impl Fn(&BotShard) -> u64) -> u64 {
+    bot.shards().iter().map(pick).sum()
+}
+
+fn by_track<'a>(
+    bots: &'a [Arc<BotMeters>],
+    pick: impl Fn(&BotShard, Track) -> f64 + Copy + 'a,
+) -> impl Iterator<Item = (Vec<(&'a str, &'a str)>, f64)> {
+    bots.iter().flat_map(move |bot| {
+        Track::ALL.map(|track| {
+            let value = bot.shards().iter().map(|shard| pick(shard, track)).sum();
+            (vec![("bot", bot.name.as_str()), ("track", track.name())], value)
+        })
+    })
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+/// What is being built for one scrape.
+#[derive(Default)]
+struct Families(Vec<MetricFamily>);
+
+impl Families {
+    fn counter<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+        let metrics = rows.into_iter().map(|(labels, value)| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_counter(counter);
+            metric
+        });
+        self.push(name, help, MetricType::COUNTER, metrics.collect());
+    }
+
+    fn gauge<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+        let metrics = rows.into_iter().map(|(labels, value)| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_gauge(gauge);
+            metric
+        });
+        self.push(name, help, MetricType::GAUGE, metrics.collect());
+    }
+
+    /// Each row is the sum of some histograms with the same edges.
+    fn histogram(&mut self, name: &str, help: &str, rows: Vec<(Labels<'_>, Vec<&Histogram>)>) {
+        let metrics = rows.into_iter().filter(|(_, parts)| !parts.is_empty()).map(|(labels, parts)| {
+            let mut counts = [0u64; 16];
+            for part in &parts {
+                counts.iter_mut().zip(part.counts()).for_each(|(sum, n)| *sum += n);
+            }
+            let mut cumulative = 0;
+            let buckets = parts[0].edges().iter().zip(counts).map(|(edge, n)| {
+                cumulative += n;
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(*edge);
+                bucket.set_cumulative_count(cumulative);
+                bucket
+            });
+            let mut histogram = HistogramProto::default();
+            histogram.set_bucket(buckets.collect());
+            histogram.set_sample_count(counts.iter().sum());
+            histogram.set_sample_sum(parts.iter().map(|part| part.sum_nanos() as f64 / 1e9).sum());
+            let mut metric = Metric::from_label(pairs(labels));
+            metric.set_histogram(histogram);
+            metric
+        });
+        self.push(name, help, MetricType::HISTOGRAM, metrics.collect());
+    }
+
+    fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
+        // A family without a sample is no family to the encoder.
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.0.push(family);
+    }
+
+    fn render(self) -> String {
+        TextEncoder::new().encode_to_string(&self.0).expect("families are not empty and encode into memory")
+    }
+}
+
+fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
+    let pair = |(name, value): (&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    labels.into_iter().map(pair).collect()
+}
