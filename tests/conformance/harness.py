@@ -3,6 +3,7 @@ answers exact bytes. Neither corrects anything, which is the point: an HTTP libr
 
 import os
 import re
+import select
 import socket
 import struct
 import threading
@@ -261,6 +262,10 @@ class Client:
             if pause:
                 time.sleep(pause)
         return self
+
+    def silent(self, seconds):
+        """Waits so long for the other side to speak or to close; says whether it did neither."""
+        return not select.select([self.sock], [], [], seconds)[0]
 
     def finish(self):
         """FIN: no more requests, but an answer is still wanted."""

@@ -115,7 +115,10 @@ BROKEN = [
 def test_a_broken_chunk_is_refused_and_ends_the_connection(client, upstream, target, rest):
     client.send(raw_chunks(target, rest) + get(b"/smuggled"))
     try:
-        assert client.response().status == 400
+        response = client.response()
+        if response.status == 200:
+            client.response()  # what follows was taken for a request, and must not be left to the next test
+        assert response.status == 400
         assert client.closed()
     except Ended:
         pass  # cut off without a word is allowed too

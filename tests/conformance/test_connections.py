@@ -112,9 +112,9 @@ def test_a_head_that_trickles_is_cut_off(client, upstream):
     """A byte now and then must not keep a connection: the limit is for the head as a whole."""
     started = time.monotonic()
     client.send(b"GET / HTTP/1.1\r\nHost: bot.example\r\nX-A: ")
-    while time.monotonic() - started < 4 and client.try_send(b"a"):
-        time.sleep(0.1)
-    assert 0.5 < time.monotonic() - started < 3.5
+    while time.monotonic() - started < 4 and client.silent(0.1):
+        client.try_send(b"a")
+    assert 0.5 < time.monotonic() - started < 3
     assert upstream.heads == 0
 
 
@@ -205,6 +205,7 @@ def test_a_connection_that_the_upstream_closed_meanwhile_costs_nobody_an_answer(
         assert client.send(request_bytes).response().body == b"ok"
 
 
+@differs(haproxy="ends the client's connection without an answer")
 def test_a_request_that_was_sent_is_never_sent_twice(client, upstream):
     """On a reused connection, too: once the upstream has it, its silence is a 502, not a second delivery."""
     assert client.send(get()).response().status == 200

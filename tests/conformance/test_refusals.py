@@ -72,7 +72,6 @@ SYNTAX = [
     case("a_nul_in_the_method", head(b"GE\0T / HTTP/1.1"), {400, 405, 501}),
     case("connect", head(b"CONNECT bot.example:443 HTTP/1.1"), {400, 403, 405, 501}, haproxy="passes it on"),
     case("trace", head(b"TRACE / HTTP/1.1"), {405, 501}, haproxy="passes it on, as RFC 9110 allows"),
-    case("the_preface_of_http_2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 405, 505}, haproxy="speaks HTTP/2"),
     case("a_target_of_100_kb", get(b"/" + b"a" * 100_000), {414, 431}, haproxy="400"),
     case("fields_of_200_kb", get(b"/", *[b"X-%d: %s" % (n, b"a" * 4000) for n in range(50)]), {431}, nginx="400", haproxy="400"),
     case("a_field_of_200_kb", get(b"/", b"X-A: " + b"a" * 200_000), {431}, nginx="400", haproxy="400"),
@@ -99,6 +98,7 @@ def test_bad_syntax_is_refused(client, upstream, request_bytes, statuses):
 
 NOT_HTTP = [
     case("http_0_9", b"GET /\r\n", nginx="serves it"),
+    case("the_preface_of_http_2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", haproxy="speaks HTTP/2"),
     case("a_tls_hello", bytes.fromhex("16030100050100000103030a0a0d0a0d0a")),
     case("zeros", b"\0" * 64 + b"\r\n\r\n"),
     case("high_bytes", b"\xff" * 64 + b"\r\n\r\n"),

@@ -173,9 +173,11 @@ def test_a_client_of_http_1_0_gets_no_chunks(client, upstream, steps, body, keep
     ],
 )
 def test_an_interim_answer_does_not_stand_for_the_final_one(client, upstream, interim):
-    upstream.will(answer(interim, OK))
-    response = client.send(get()).response()
-    assert response.status == 200 and response.body == b"ok"
+    upstream.will(answer(interim, OK), interim + OK)
+    for _ in range(2):  # in two packets, then in one
+        response = client.send(get()).response()
+        assert response.status == 200 and response.body == b"ok"
+        assert client.silent(0.1), "an interim answer came after the final one"
     assert client.send(get(b"/next")).response().interim == []
 
 
