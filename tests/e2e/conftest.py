@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -243,6 +244,24 @@ def python_bot(file, *args):
 
 def node_bot(file, *args):
     return lambda track: ["node", str(HERE / "bots" / file), track, *args]
+
+
+def stub(track):
+    """An upstream that says its name."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(f"HTTP/1.1 200 OK\r\nX-Track: {track}\r\nContent-Length: 0\r\n\r\n".encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 def one_track_each(tracks):

@@ -7,9 +7,7 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import Serin, bot_config, connectable, free_port, wait_until
-
-from test_sweep import stub
+from conftest import Serin, bot_config, connectable, free_port, stub, wait_until
 
 
 @pytest.fixture(scope="module")

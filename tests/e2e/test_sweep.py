@@ -2,31 +2,12 @@
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import COUNT, Serin, bot_config
+from conftest import COUNT, Serin, bot_config, stub
 
 STEPS = [0, 1, 5, 25, 50, 100]
 WORKSPACES = [f"W{n:05d}" for n in range(COUNT)]
-
-
-def stub(track):
-    """An upstream that says its name."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.wfile.write(f"HTTP/1.1 200 OK\r\nX-Track: {track}\r\nContent-Length: 0\r\n\r\n".encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 @pytest.fixture(scope="module")
