@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use super::client::Session;
 use super::clock::Wait;
 use super::exchange::Exchange;
-use super::upstream::Lease;
+use super::upstream::AnswerStream;
 
 /// A held body must be there within this, however steadily it drips: ten times what a slow mobile uplink needs for the
 /// default cap of 1 MiB.
@@ -228,8 +228,7 @@ pub enum AnswerBody {
 }
 
 pub struct UpstreamBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
+    stream: AnswerStream,
     exchange: Exchange,
     timeout: Duration,
 }
@@ -238,7 +237,7 @@ pub struct UpstreamBody {
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerBroken {
     #[error("the upstream's answer broke off")]
-    Upstream(#[from] hyper::Error),
+    Upstream,
     #[error("the upstream's answer stalled")]
     Stalled,
 }
@@ -248,9 +247,9 @@ impl AnswerBody {
         AnswerBody::Own(bytes)
     }
 
-    pub fn upstream(incoming: Incoming, lease: Lease, exchange: Exchange, timeout: Duration) -> AnswerBody {
+    pub fn upstream(stream: AnswerStream, exchange: Exchange, timeout: Duration) -> AnswerBody {
         exchange.session().alarms.arm(Wait::Exchange, timeout);
-        AnswerBody::Upstream(UpstreamBody { incoming, lease: Some(lease), exchange, timeout })
+        AnswerBody::Upstream(UpstreamBody { stream, exchange, timeout })
     }
 
     /// Reads the body to its end for nobody: the bot's work is not cancelled because its client left.
@@ -275,14 +274,14 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             AnswerBody::Own(bytes) => bytes.is_empty(),
-            AnswerBody::Upstream(body) => body.incoming.is_end_stream(),
+            AnswerBody::Upstream(body) => body.stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             AnswerBody::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            AnswerBody::Upstream(body) => body.incoming.size_hint(),
+            AnswerBody::Upstream(body) => body.stream.size_hint(),
         }
     }
 }
@@ -290,14 +289,14 @@ impl Body for AnswerBody {
 impl UpstreamBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerBroken>>> {
         let alarms = &self.exchange.session().alarms;
-        let frame = match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let frame = match Pin::new(&mut self.stream).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 alarms.watch(cx);
                 if !alarms.rang(Wait::Exchange) {
                     return Poll::Pending;
                 }
-                self.broke();
+                self.exchange.failed();
                 return Poll::Ready(Some(Err(AnswerBroken::Stalled)));
             }
         };
@@ -306,39 +305,27 @@ impl UpstreamBody {
                 alarms.arm(Wait::Exchange, self.timeout);
                 // Nothing comes after trailers, and hyper does not ask.
                 if frame.is_trailers() {
-                    self.ended();
+                    self.exchange.end_of_answer();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                self.broke();
-                Poll::Ready(Some(Err(error.into())))
+            Some(Err(_)) => {
+                self.exchange.failed();
+                Poll::Ready(Some(Err(AnswerBroken::Upstream)))
             }
             None => {
-                self.ended();
+                self.exchange.end_of_answer();
                 Poll::Ready(None)
             }
         }
-    }
-
-    fn ended(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
-        }
-        self.exchange.end_of_answer();
-    }
-
-    fn broke(&mut self) {
-        self.lease = None;
-        self.exchange.failed();
     }
 }
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
         // hyper drops a body without asking for its end when it knows that it was the end.
-        if self.incoming.is_end_stream() {
-            self.ended();
+        if self.stream.is_end_stream() {
+            self.exchange.end_of_answer();
         }
     }
 }

@@ -31,8 +31,6 @@ pub struct Session {
     pub alarms: Rc<Alarms>,
     /// The peer's address as `X-Forwarded-For` says it, made once for all requests of the connection.
     pub peer: HeaderValue,
-    /// Names this connection among all of its worker's.
-    pub id: u64,
     pub limits: Arc<Limits>,
     phase: Cell<Phase>,
     interim: RefCell<Vec<u8>>,
@@ -52,13 +50,12 @@ pub enum Phase {
 }
 
 impl Session {
-    pub fn new(clock: &Rc<Clock>, peer: SocketAddr, id: u64, limits: Arc<Limits>) -> Rc<Session> {
+    pub fn new(clock: &Rc<Clock>, peer: SocketAddr, limits: Arc<Limits>) -> Rc<Session> {
         let address = peer.ip().to_canonical().to_string();
         let peer = HeaderValue::from_str(&address).expect("an IP address is a header value");
         let session = Session {
             alarms: clock.alarms(),
             peer,
-            id,
             limits,
             phase: Cell::new(Phase::Idle),
             interim: RefCell::default(),

@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, Version};
 
 use super::body::{AnswerBody, RequestBody, Upload};
 use super::client::Session;
 use super::clock::Wait;
 use super::exchange::Exchange;
 use super::headers::{self, Minded};
-use super::interim;
 use super::problem::Problem;
 use super::upstream::{Answer, ConnectError, Pool, SendError};
 use super::view::BotView;
@@ -42,19 +41,21 @@ pub struct Outbound {
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Response<AnswerBody>, Problem> {
     let Outbound { bot, head, minded, body, upload, track, since } = outbound;
     let pool = bot.pool(track).ok_or(Problem::TlsFailed)?;
+    // Clients of HTTP/1.0 know no interim answers.
+    let interim = head.version >= Version::HTTP_11;
     let request = prepare(head, minded, body, &bot, pool, exchange.session());
     exchange.sending(since);
     let timeout = bot.bot().timeout;
     exchange.session().alarms.arm(Wait::Exchange, timeout);
 
-    let mut sent = within(exchange.session(), pool.send(request)).await;
+    let mut sent = within(exchange.session(), pool.send(request, interim.then_some(exchange.session()))).await;
     if let Some(Err(SendError::Connect { reason, request })) = sent {
         match may_rescue(&bot, track, &request) {
             Some(stable) => {
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 let request = readdress(*request, &bot, stable);
-                sent = within(exchange.session(), stable.send(request)).await;
+                sent = within(exchange.session(), stable.send(request, interim.then_some(exchange.session()))).await;
             }
             None => {
                 exchange.failed();
@@ -63,14 +64,13 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
         }
     }
     match sent {
-        Some(Ok(answer)) => Ok(hand_back(exchange, answer, &bot)?),
+        Some(Ok(answer)) => Ok(hand_back(exchange, answer, &bot)),
         Some(Err(error)) => Err(failed(&mut exchange, error, upload.as_deref())),
         None => Err(timed_out(&mut exchange, upload.as_deref())),
     }
 }
 
 fn prepare(head: Parts, minded: Minded, body: RequestBody, bot: &BotView, pool: &Pool, session: &Session) -> Request<RequestBody> {
-    let http_10 = head.version == Version::HTTP_10;
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
@@ -79,9 +79,6 @@ fn prepare(head: Parts, minded: Minded, body: RequestBody, bot: &BotView, pool: 
     headers::strip_hop_by_hop(minded, fields);
     headers::add_forwarded(minded, fields, &session.peer);
     set_host(fields, minded.has_host(), bot, pool);
-    if !http_10 {
-        interim::pass_on(&mut request, session);
-    }
     request
 }
 
@@ -118,20 +115,12 @@ fn readdress(mut request: Request<RequestBody>, bot: &BotView, pool: &Pool) -> R
     request
 }
 
-fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Result<Response<AnswerBody>, Problem> {
-    let Answer { response, lease } = answer;
-    let (mut head, incoming) = response.into_parts();
-    // Nobody asked to switch protocols.
-    let minded = Minded::of(&head.headers);
-    if head.status == StatusCode::SWITCHING_PROTOCOLS || !headers::settle_framing(minded, &mut head.headers) {
-        exchange.failed();
-        return Err(Problem::UpstreamInvalid);
-    }
+fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Response<AnswerBody> {
+    let (mut head, stream) = answer.response.into_parts();
     let said = headers::take_outcome(&mut head.headers);
     exchange.answered(head.status.as_u16(), said);
-    headers::strip_hop_by_hop(minded, &mut head.headers);
-    head.version = Version::HTTP_11;
-    Ok(Response::from_parts(head, AnswerBody::upstream(incoming, lease, exchange, bot.bot().timeout)))
+    headers::strip_hop_by_hop(answer.minded, &mut head.headers);
+    Response::from_parts(head, AnswerBody::upstream(stream, exchange, bot.bot().timeout))
 }
 
 fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload>>) -> Problem {

@@ -79,8 +79,9 @@ fn check(request: &mut Request<Incoming>) -> Result<Minded, Problem> {
     }
     let minded = Minded::of(request.headers());
     headers::check(request.version(), minded, request.headers())?;
-    // Neither a path nor a whole URL: `GET bot.example`, which is the form for CONNECT.
-    if request.uri().scheme().is_none() && request.uri().authority().is_some() {
+    // Neither a path nor a whole URL: `GET bot.example`, which is the form for CONNECT; or `*`, which is for OPTIONS.
+    let bare_authority = request.uri().scheme().is_none() && request.uri().authority().is_some();
+    if bare_authority || (request.uri().path() == "*" && request.method() != Method::OPTIONS) {
         return Err(Problem::BadTarget);
     }
     // Absolute form: its authority is the host that was meant, whatever the header says (RFC 9112, 3.2.2).

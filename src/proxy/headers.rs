@@ -66,7 +66,12 @@ impl Minded {
         minded
     }
 
-    fn has(self, name: &HeaderName) -> bool {
+    /// Does serin mind fields of this name at all?
+    pub fn is_minded(name: &HeaderName) -> bool {
+        place(name).is_some()
+    }
+
+    pub fn has(self, name: &HeaderName) -> bool {
         place(name).is_some_and(|at| self.0 & (1 << at) != 0)
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -45,4 +46,15 @@ pub fn write_from(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, slice
         }
         stream.poll_write(cx, &piece[..total])
     })
+}
+
+/// Appends to the buffer what there is to read, as far as it has room; 0 is the end of the stream.
+pub fn read_more(stream: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    let mut unfilled = ReadBuf::uninit(buffer.spare_capacity_mut());
+    debug_assert!(unfilled.remaining() > 0, "a read into no room looks like the end");
+    ready!(stream.poll_read(cx, &mut unfilled))?;
+    let read = unfilled.filled().len();
+    // SAFETY: the first `read` bytes after the buffer's length were filled just now.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Poll::Ready(Ok(read))
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
 
 use super::client::Session;
@@ -111,7 +112,6 @@ pub struct Worker {
     stage: Cell<Stage>,
     connections: Cell<usize>,
     inflight: Cell<usize>,
-    sessions: Cell<u64>,
     /// A connection ended.
     ended: Notify,
 }
@@ -120,13 +120,12 @@ pub struct Worker {
 pub struct Slot(Rc<Worker>);
 
 fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "cannot start a worker's runtime"),
     };
     let around = Surroundings { worker: follower.worker, shared, pools: RefCell::default() };
-    let local = tokio::task::LocalSet::new();
-    runtime.block_on(local.run_until(async move {
+    runtime.block_on(async move {
         let Some(first) = follower.changed().await else { return };
         let view = Rc::new(View::new(first, &around));
         let worker = Rc::new(Worker {
@@ -136,7 +135,6 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
             stage: Cell::new(Stage::Serving),
             connections: Cell::new(0),
             inflight: Cell::new(0),
-            sessions: Cell::new(0),
             ended: Notify::new(),
         });
         follower.applied(&worker.view().snapshot);
@@ -145,7 +143,7 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
         chores.spawn_local(worker.clone().follow(follower));
         chores.spawn_local(worker.clone().reap());
         worker.take_connections(listener, stages).await;
-    }));
+    });
 }
 
 impl Worker {
@@ -251,9 +249,8 @@ impl Worker {
     fn take(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        self.sessions.set(self.sessions.get() + 1);
         let limits = self.view().limits.clone();
-        let session = Session::new(&self.clock, peer, self.sessions.get(), limits);
+        let session = Session::new(&self.clock, peer, limits);
         let connection = Open::new(self.clone());
         tokio::task::spawn_local(async move {
             serve(connection.0.clone(), stream, session).await;

@@ -19,7 +19,6 @@ use super::body::AnswerBody;
 use super::client::{ClientIo, Phase, Session};
 use super::clock::Wait;
 use super::handle::handle;
-use super::interim;
 use super::listen::{Stage, Worker};
 use super::problem::Problem;
 
@@ -41,7 +40,6 @@ enum End {
 
 /// Drives a connection to its end.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, session: Rc<Session>) {
-    let _registered = interim::register(&session);
     let service = Webhooks { worker: worker.clone(), session: session.clone() };
     let mut builder = http1::Builder::new();
     builder.half_close(true).header_read_timeout(None).max_buf_size(session.limits.max_head_bytes);

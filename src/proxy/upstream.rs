@@ -1,22 +1,26 @@
-//! One worker's connections to one upstream: `send(request) -> answer`, pooled. HTTP is hyper's client behind this one
-//! interface, so that another codec could take its place for plain HTTP/1.
+//! One worker's connections to one upstream: `send(request) -> answer`, pooled. This is our own HTTP/1.1 client, polled
+//! inside the request's own task: no task, channel or wake-up for each connection, which is a third of the cost of a
+//! webhook (docs/adr/0006). `call` is one request on one connection, `head` and `decode` are what it says and hears.
 
+mod answer;
+mod call;
 mod connect;
+mod decode;
+mod head;
 mod pool;
+mod stream;
+mod tls;
 
-pub use connect::{ConnectError, Target, TlsClients, TlsError};
-pub use pool::{Lease, Pool};
+pub use answer::AnswerStream;
+pub use connect::{ConnectError, Target};
+pub use head::Head;
+pub use pool::{Answer, Pool};
+pub use tls::{TlsClients, TlsError};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::Request;
 
 use super::body::RequestBody;
-
-/// An upstream's answer, and the connection to give back when its body has ended.
-pub struct Answer {
-    pub response: Response<Incoming>,
-    pub lease: Lease,
-}
+use super::headers::Minded;
 
 /// Why there is no answer.
 pub enum SendError {
@@ -26,9 +30,4 @@ pub enum SendError {
     Broken,
     /// What came is not valid HTTP.
     Invalid,
-}
-
-/// What hyper's errors mean here.
-fn meaning(error: &hyper::Error) -> SendError {
-    if error.is_parse() { SendError::Invalid } else { SendError::Broken }
 }

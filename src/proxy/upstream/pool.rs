@@ -6,12 +6,17 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::Request;
-use hyper::client::conn::http1::SendRequest;
+use bytes::BytesMut;
+use http::{Request, Response};
 
-use super::connect::{ConnectError, Socket, Target};
-use super::{Answer, SendError, meaning};
+use super::answer::AnswerStream;
+use super::call::{Call, Failure};
+use super::connect::{ConnectError, Target};
+use super::head::Head;
+use super::stream::Stream;
+use super::{Minded, SendError};
 use crate::proxy::body::RequestBody;
+use crate::proxy::client::Session;
 
 /// Idle connections to one upstream, for one worker. More than that many requests at once on one core is overload.
 const IDLE_MAX: usize = 1024;
@@ -29,9 +34,10 @@ pub struct Pool {
 }
 
 #[derive(Debug)]
-struct Connection {
-    sender: SendRequest<RequestBody>,
-    socket: Rc<Socket>,
+pub struct Connection {
+    pub stream: Stream,
+    pub input: BytesMut,
+    pub out: BytesMut,
     address: SocketAddr,
 }
 
@@ -41,11 +47,10 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection whose answer's body is still coming.
-#[derive(Debug)]
-pub struct Lease {
-    connection: Connection,
-    pool: Rc<Pool>,
+/// An upstream's answer, and which of the fields that serin minds it has.
+pub struct Answer {
+    pub response: Response<AnswerStream>,
+    pub minded: Minded,
 }
 
 impl Pool {
@@ -60,14 +65,12 @@ impl Pool {
 
     /// Sends on an idle connection, else on a new one. A request is sent twice only if an idle connection turned out to
     /// be closed before a single byte of it was written, and then once more only.
-    pub async fn send(self: &Rc<Self>, mut request: Request<RequestBody>) -> Result<Answer, SendError> {
+    pub async fn send(self: &Rc<Self>, mut request: Request<RequestBody>, interim: Option<&Session>) -> Result<Answer, SendError> {
         if let Some(mut connection) = self.checkout() {
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => return Ok(Answer { response, lease: self.lease(connection) }),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(meaning(error.error())),
-                },
+            match Call::new(request, &mut connection).answer(&mut connection, interim).await {
+                Ok((head, call)) => return Ok(self.answer(head, call, connection)),
+                Err(Failure::Unsent(unsent)) => request = unsent,
+                Err(Failure::Failed(error)) => return Err(error),
             }
         }
         // Boxed: connecting is rare, and its state would make every request's future larger.
@@ -75,14 +78,21 @@ impl Pool {
             Ok(connection) => connection,
             Err(reason) => return Err(SendError::Connect { reason, request: Box::new(request) }),
         };
-        match connection.sender.try_send_request(request).await {
-            Ok(response) => Ok(Answer { response, lease: self.lease(connection) }),
-            Err(error) => Err(meaning(error.error())),
+        match Call::new(request, &mut connection).answer(&mut connection, interim).await {
+            Ok((head, call)) => Ok(self.answer(head, call, connection)),
+            Err(Failure::Unsent(_)) => Err(SendError::Broken),
+            Err(Failure::Failed(error)) => Err(error),
         }
     }
 
-    fn lease(self: &Rc<Self>, connection: Connection) -> Lease {
-        Lease { connection, pool: self.clone() }
+    fn answer(self: &Rc<Self>, head: Head, call: Call, connection: Connection) -> Answer {
+        let mut response = Response::new(AnswerStream::new(head.body, connection, call, head.keep_alive, self.clone()));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        if let Some(reason) = head.reason {
+            response.extensions_mut().insert(reason);
+        }
+        Answer { response, minded: head.minded }
     }
 
     fn checkout(&self) -> Option<Connection> {
@@ -98,11 +108,18 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if connection.sender.is_ready() && (age < FRESH || connection.socket.is_open()) {
+            if connection.stream.seems_idle() && (age < FRESH || connection.stream.is_open()) {
                 return Some(connection);
             }
         }
         None
+    }
+
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_MAX {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
     }
 
     /// The upstream moved: connections to addresses that are no longer its own are closed.
@@ -111,39 +128,16 @@ impl Pool {
         self.idle.borrow_mut().retain(|idle| self.target.addresses.contains(idle.connection.address));
     }
 
-    /// Closes what was idle for too long; called now and then.
+    /// Closes what was idle for too long, or was closed by the other side; called now and then.
     pub fn reap(&self) {
         let now = Instant::now();
         self.idle
             .borrow_mut()
-            .retain(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && !idle.connection.sender.is_closed());
+            .retain(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.stream.seems_idle());
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        let connected = self.target.connect().await?;
-        let (sender, driver) = hyper::client::conn::http1::Builder::new()
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .handshake(connected.io)
-            .await
-            .map_err(|_| ConnectError::Unreachable)?;
-        // The task ends with the connection and is dropped then: a request queued on it comes back at once instead of
-        // waiting for its timeout.
-        tokio::task::spawn_local(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        Ok(Connection { sender, socket: connected.socket, address: connected.address })
-    }
-}
-
-impl Lease {
-    /// The answer ended: the connection may serve again.
-    pub fn give_back(self) {
-        let Lease { connection, pool } = self;
-        let mut idle = pool.idle.borrow_mut();
-        if idle.len() < IDLE_MAX && !connection.sender.is_closed() {
-            idle.push(Idle { connection, since: Instant::now() });
-        }
+        let (stream, address) = self.target.connect().await?;
+        Ok(Connection { stream, input: BytesMut::new(), out: BytesMut::new(), address })
     }
 }
