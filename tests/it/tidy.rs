@@ -24,6 +24,9 @@ const FLOORS_TO_MEND: [&str; 5] = [
     "live uses config",
 ];
 
+/// Documents that a comment names, and that are not there.
+const DOCUMENTS_TO_WRITE: [&str; 1] = ["core/split.rs: docs/statistics.md"];
+
 /// One file under `src/`, without its tests.
 struct Source {
     /// Below `src/`: `proxy/upstream/pool.rs`.
@@ -64,8 +67,7 @@ fn proxy_and_controller_never_name_each_other() {
 
 #[test]
 fn core_and_identify_have_no_clock_and_no_io() {
-    const WORDS: [&str; 10] =
-        ["Instant", "SystemTime", "tokio", "rand", "async", "await", "thread_local", "OnceLock", "Mutex", "tracing"];
+    const WORDS: [&str; 10] = ["Instant", "SystemTime", "tokio", "rand", "async", "await", "thread_local", "OnceLock", "Mutex", "tracing"];
     const PATHS: [&str; 5] = ["std::fs", "std::net", "std::io", "std::env", "std::thread"];
     let pure = |source: &Source| matches!(source.top_module().as_deref(), Some("core" | "identify"));
     for source in sources().iter().filter(|source| pure(source)) {
@@ -131,6 +133,20 @@ fn links_in_documents_lead_somewhere() {
 }
 
 #[test]
+fn documents_that_comments_name_are_there() {
+    let mut missing = BTreeSet::new();
+    for source in sources() {
+        let named = source.text.split(|c: char| !(is_in_word(c) || "/.-".contains(c))).map(|word| word.trim_matches('.'));
+        for document in named.filter(|word| word.starts_with("docs/") && word.ends_with(".md")) {
+            if !root().join(document).exists() {
+                missing.insert(format!("{}: {document}", source.path.display()));
+            }
+        }
+    }
+    assert_eq!(missing, DOCUMENTS_TO_WRITE.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
 fn the_preset_tables_agree_with_the_presets() {
     for document in ["README.md", "docs/identify.md"] {
         let text = read(&root().join(document));
@@ -156,7 +172,7 @@ fn every_error_code_is_documented() {
 fn every_metric_is_documented() {
     let source = read(&root().join("src/telemetry/metrics.rs"));
     let quoted = |text: &str| text.split('"').filter(|part| part.starts_with("serin_")).map(str::to_owned).collect::<BTreeSet<_>>();
-    let declared = quoted(without_tests(&source));
+    let declared = quoted(&without_tests(&source));
     let operations = read(&root().join("docs/operations.md"));
     let written: BTreeSet<String> =
         rows(&operations, "Metric").into_iter().map(|row| row[0].split(['`', '{']).nth(1).unwrap_or_default().to_owned()).collect();
@@ -200,16 +216,19 @@ fn sources() -> Vec<Source> {
     let is_test = |path: &Path| tests.iter().any(|test| path.starts_with(test) || path == test.with_extension("rs"));
     let kept = all.into_iter().filter(|(path, _)| !is_test(path));
     kept.map(|(path, text)| {
-        let lines = without_tests(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
+        let product = without_tests(&text);
+        let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
         let code = lines.map(|line| format!("{line}\n")).collect();
         Source { path: path.strip_prefix(&src).expect("it was found below").to_owned(), code, text }
     })
     .collect()
 }
 
-/// What stands before a file's `mod tests`, which is its last part.
-fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+/// A file without its `mod tests`, which ends at the first brace that is not indented.
+fn without_tests(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("#[cfg(test)]\nmod tests {") else { return text.to_owned() };
+    let after = rest.split_once("\n}\n").map_or("", |(_, after)| after);
+    format!("{before}{after}")
 }
 
 /// The modules that a file declares for tests only, as paths without an extension.
