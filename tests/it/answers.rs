@@ -167,6 +167,25 @@ fn an_interim_answer_that_comes_together_with_the_final_one_does_not_follow_it()
 }
 
 #[test]
+fn an_interim_answer_is_not_the_next_requests() {
+    let blue = Upstream::scripted(|request, wire| {
+        let first = request.field("x-first").is_some();
+        if !first {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let hints: &[u8] = if first { b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" } else { b"" };
+        let _ = wire.write(&[hints, &ok("x")].concat());
+        Then::KeepAlive
+    });
+    let serin = Serin::start(&Config::split(blue.address, blue.address));
+    let mut client = serin.client();
+    for _ in 0..3 {
+        assert_eq!(client.ask(&Ask::of("T1").field("X-First", "yes")).text(), "x");
+        assert_eq!(client.ask(&Ask::of("T1")).interim, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn nobody_switches_protocols_unasked() {
     let (_blue, serin) = answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", &[]);
     let answer = serin.ask(&Ask::of("T1").field("Upgrade", "x").field("Connection", "upgrade"));
