@@ -150,7 +150,11 @@ fn without_tokens_a_change_is_json_from_this_machine_and_from_no_other_page() {
 #[test]
 fn with_tokens_the_scope_decides() {
     let tokens = |config: Config| {
-        config.token("look", "read", "read-read-read-read").token("ci", "operate", "operate-operate-op").token("bot", "report", "report-report-report")
+        config.token("look", "read", "read-read-read-read").token("ci", "operate", "operate-operate-op").token(
+            "bot",
+            "report",
+            "report-report-report",
+        )
     };
     let blue = Upstream::answering("blue");
     let serin = Serin::with_token(&tokens(Config::split(blue.address, blue.address)), Some("operate-operate-op"));

@@ -99,7 +99,8 @@ fn what_has_no_workspace_goes_to_stable_and_is_no_evidence() {
 #[test]
 fn the_platforms_retries_are_counted_and_are_no_evidence() {
     let (blue, green) = both();
-    let retry = Ask::new("POST", "/").json("{\"team_id\":\"T1\"}").field("X-Slack-Retry-Num", "1").field("X-Slack-Retry-Reason", "http_timeout");
+    let retry =
+        Ask::new("POST", "/").json("{\"team_id\":\"T1\"}").field("X-Slack-Retry-Num", "1").field("X-Slack-Retry-Reason", "http_timeout");
     for (line, wanted, track) in [("retries = \"assigned\"", "green", "canary"), ("retries = \"stable\"", "blue", "stable")] {
         let config = Config::identified("preset = \"slack\"", blue.address, green.address).weight("99.99%").bot(line);
         let serin = Serin::start(&config);
@@ -236,7 +237,10 @@ fn a_request_within_a_body_is_a_body() {
     let inner = b"POST /smuggled HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 0\r\n\r\n";
     let mut client = serin.client();
     assert_eq!(client.ask(&Ask::of("T1").body(inner)).status, 200);
-    let both = format!("POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", inner.len());
+    let both = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        inner.len()
+    );
     client.send(&[both.as_bytes(), inner, b"\r\n0\r\n\r\n"].concat());
     let _ = client.answer();
     drop(client);

@@ -237,7 +237,8 @@ fn an_upstream_that_never_answers_a_client_that_left_is_let_go_at_the_timeout() 
 fn a_client_that_ends_its_side_after_a_whole_request_still_gets_its_answer() {
     let blue = slow(700 * MS);
     for by in ["header:X-Workspace", "json:/id"] {
-        let serin = Serin::start(&Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).bot("deadline = \"3s\""));
+        let serin =
+            Serin::start(&Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).bot("deadline = \"3s\""));
         let mut client = serin.client();
         client.send(&Ask::of("T1").json("{\"id\": 1}").bytes());
         client.finish_sending();

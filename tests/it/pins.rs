@@ -13,7 +13,13 @@ fn a_pinned_workspace_is_on_its_track_at_any_weight() {
             assert_eq!(serin.ask(&Ask::of(workspace)).text(), wanted, "{workspace} at {percent} %");
             assert_eq!(serin.explain(workspace)["upstream"], wanted, "{workspace} at {percent} %");
         }
-        serin.counted_in_all(if percent == 0.0 { 3 } else if percent == 50.0 { 6 } else { 9 });
+        serin.counted_in_all(if percent == 0.0 {
+            3
+        } else if percent == 50.0 {
+            6
+        } else {
+            9
+        });
         assert_eq!((serin.evidence("stable"), serin.evidence("canary")), ([0; 4], [0; 4]), "a pin is no evidence");
     }
 }
@@ -27,7 +33,9 @@ fn a_tester_with_the_secret_chooses_the_track() {
         serin.set_weight(percent);
         assert_eq!(ask("canary sesame-sesame-sesame"), "green", "at {percent} %");
         assert_eq!(ask("stable sesame-sesame-sesame"), "blue", "at {percent} %");
-        for wrong in ["canary sesame-sesame-sesamf", "stable sesame", "canary", "canary ", "sesame-sesame-sesame", "Canary sesame-sesame-sesame"] {
+        for wrong in
+            ["canary sesame-sesame-sesamf", "stable sesame", "canary", "canary ", "sesame-sesame-sesame", "Canary sesame-sesame-sesame"]
+        {
             assert_eq!(ask(wrong), otherwise, "{wrong} at {percent} %");
         }
     }

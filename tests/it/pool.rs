@@ -67,7 +67,8 @@ fn a_request_that_was_read_is_never_sent_again() {
         client.ask(&Ask::of("T1").field("X-Turn", &format!("{turn}a"))).is_problem(502, "upstream_broken");
         client.ask(&Ask::of("T1").field("X-Turn", &format!("{turn}b"))).is_problem(502, "upstream_broken");
     }
-    let all: Vec<_> = blue.requests().iter().filter_map(|request| request.field("x-turn").map(str::to_owned)).filter(|turn| turn != "first").collect();
+    let all: Vec<_> =
+        blue.requests().iter().filter_map(|request| request.field("x-turn").map(str::to_owned)).filter(|turn| turn != "first").collect();
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len(), "executed twice: {all:?}");
     assert_eq!(all.len(), 2 * turns(5));
     serin.counted("stable", "error", 2 * turns(5));

@@ -124,7 +124,8 @@ fn a_connect_timeout_without_rescue_is_504() {
 fn a_name_without_an_address_is_rescued() {
     let blue = Upstream::answering("blue");
     let upstreams = format!("upstreams = {{ blue = \"http://{}\", green = \"http://nobody.invalid:80\" }}", blue.address);
-    let lines = ["name = \"support\"", "workspace = \"header:X-Workspace\"", &upstreams, "stable = \"blue\"", "connect_timeout = \"100ms\""];
+    let lines =
+        ["name = \"support\"", "workspace = \"header:X-Workspace\"", &upstreams, "stable = \"blue\"", "connect_timeout = \"100ms\""];
     let serin = Serin::start(&Config::new().add(&lines).weight("99.99%"));
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
     rescued_once(&serin, "unresolved");

@@ -91,7 +91,8 @@ fn a_canary_whose_certificate_is_wrong_is_rescued() {
     let (_other, pem) = https("other", &["localhost"]);
     std::fs::write(&ca, pem).unwrap();
     let blue = Upstream::answering("blue");
-    let upstreams = [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://localhost:{}", green.address.port()), &ca)];
+    let upstreams =
+        [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://localhost:{}", green.address.port()), &ca)];
     let serin = Serin::start(&config(&upstreams).weight("99.99%"));
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
     serin.evidence_is("canary", [1, 1, 0, 0]);

@@ -88,9 +88,7 @@ impl Process {
     #[track_caller]
     pub fn reload_is(&self, successful: bool) {
         let wanted = f64::from(u8::from(successful));
-        eventually("the reload's result", || {
-            (self.metrics().sum("serin_config_last_reload_successful", &[]) == wanted).then_some(())
-        });
+        eventually("the reload's result", || (self.metrics().sum("serin_config_last_reload_successful", &[]) == wanted).then_some(()));
     }
 
     pub fn config_hash(&self) -> String {

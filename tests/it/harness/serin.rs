@@ -138,9 +138,8 @@ impl Handle {
     /// All requests that were counted, whatever became of them.
     #[track_caller]
     pub fn counted_in_all(&self, n: usize) {
-        let seen = eventually("all requests counted", || {
-            Some(self.metrics().sum("serin_requests_total", &[])).filter(|seen| *seen >= n as f64)
-        });
+        let seen =
+            eventually("all requests counted", || Some(self.metrics().sum("serin_requests_total", &[])).filter(|seen| *seen >= n as f64));
         assert_eq!(seen, n as f64);
     }
 

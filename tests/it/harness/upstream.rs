@@ -184,7 +184,10 @@ pub struct Closed {
 impl Closed {
     pub fn new() -> Closed {
         let socket = bound();
-        Closed { address: socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address"), _socket: socket }
+        Closed {
+            address: socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address"),
+            _socket: socket,
+        }
     }
 }
 

@@ -67,7 +67,9 @@ impl Wire {
     pub fn end(&mut self) -> io::Result<()> {
         match self.fill()? {
             0 if self.ahead.is_empty() => Ok(()),
-            _ => Err(io::Error::new(ErrorKind::InvalidData, format!("bytes instead of an end: {:?}", String::from_utf8_lossy(&self.ahead)))),
+            _ => {
+                Err(io::Error::new(ErrorKind::InvalidData, format!("bytes instead of an end: {:?}", String::from_utf8_lossy(&self.ahead))))
+            }
         }
     }
 
