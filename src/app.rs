@@ -25,7 +25,7 @@ use reload::Reloader;
 pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
         let app = App::start(config).await?;
         let mut reloader = Reloader::new(path, app.controller.clone(), app.shared.clone()).context("cannot watch the config")?;
@@ -39,7 +39,10 @@ pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
             () = ends.next() => tracing::warn!("a second signal: serin ends at once"),
         }
         Ok(())
-    })
+    });
+    // Dropping it would wait for the workers that the drain's limit, or a second signal, has just cut off.
+    runtime.shutdown_background();
+    result
 }
 
 /// The running parts.

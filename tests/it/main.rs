@@ -1,3 +1,21 @@
-mod tidy;
+//! The shell, tested as a whole: real sockets on port 0, real processes where signals matter, upstreams and clients that
+//! say exactly the bytes that a test wants. `harness` is what the tests stand on; every other module is one promise.
+//! `SERIN_TEST_COUNT` raises the number of turns of those tests that look for races.
 
-fn main() {}
+mod tidy;
+mod harness;
+
+mod answers;
+mod api;
+mod bodies;
+mod command_line;
+mod deadline;
+mod drain;
+mod overload;
+mod pins;
+mod pool;
+mod reload;
+mod rescue;
+mod routing;
+mod split;
+mod tls;

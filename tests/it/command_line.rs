@@ -1,0 +1,241 @@
+//! The commands, as scripts see them: output, exit codes, and errors that say what to do.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Ask, Config, Serin, Upstream, command};
+
+fn written(text: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("serin.toml");
+    std::fs::write(&path, text).expect("a writable directory");
+    (directory, path)
+}
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("serin is built");
+    // A command that does not read its input has ended by then.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("a child can be waited for")
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).expect("text")
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).expect("text")
+}
+
+#[track_caller]
+fn code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", out(output), err(output));
+}
+
+fn split() -> (Upstream, Upstream, Config) {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let config = Config::identified("preset = \"slack\"", blue.address, green.address);
+    (blue, green, config)
+}
+
+#[test]
+fn check_says_what_a_config_means() {
+    let (_blue, _green, config) = split();
+    let (_directory, path) = written(&config.weight("5%").text());
+    let output = run(&["check", path.to_str().unwrap()], "");
+    code(&output, 0);
+    for part in ["support", "stable blue", "canary green at 5%", "json:/team_id", "ok"] {
+        assert!(out(&output).contains(part), "{part}: {}", out(&output));
+    }
+}
+
+#[test]
+fn check_says_where_a_config_is_wrong() {
+    let (_blue, _green, config) = split();
+    let (_directory, path) = written(&config.bot("wieght = \"5%\"").text());
+    let output = run(&["check", path.to_str().unwrap()], "");
+    code(&output, 2);
+    assert!(err(&output).contains("wieght") && err(&output).contains("serin.toml:"), "{}", err(&output));
+    assert!(err(&output).contains("weight"), "did you mean: {}", err(&output));
+    assert_eq!(out(&output), "");
+}
+
+#[test]
+fn check_of_no_file_is_a_wrong_config() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["check", directory.path().join("none.toml").to_str().unwrap()], "");
+    code(&output, 2);
+    assert!(err(&output).contains("none.toml"), "{}", err(&output));
+}
+
+#[test]
+fn run_without_a_config_shows_one_to_begin_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["run", "--config", directory.path().join("none.toml").to_str().unwrap()], "");
+    code(&output, 2);
+    assert!(err(&output).contains("[[bot]]"), "{}", err(&output));
+}
+
+#[test]
+fn run_with_a_wrong_config_says_where() {
+    let (_directory, path) = written("[[bot]]\nname = \"Support\"\n");
+    let output = run(&["run", "--config", path.to_str().unwrap()], "");
+    code(&output, 2);
+    assert!(err(&output).contains("serin.toml:2"), "{}", err(&output));
+}
+
+/// The kernel would share the port between the two, and half of the webhooks would go astray.
+#[test]
+fn run_on_a_port_that_is_taken_is_refused() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config);
+    let (_directory, path) = written(&config.text().replacen("127.0.0.1:0", &serin.proxy.to_string(), 1));
+    let output = run(&["run", "--config", path.to_str().unwrap()], "");
+    code(&output, 1);
+    assert!(err(&output).contains(&serin.proxy.to_string()), "{}", err(&output));
+    let (_directory, path) =
+        written(&config.text().replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{}\"", serin.admin)));
+    let output = run(&["run", "--config", path.to_str().unwrap()], "");
+    code(&output, 1);
+    assert!(err(&output).contains(&serin.admin.to_string()), "{}", err(&output));
+}
+
+#[test]
+fn explain_offline_prints_the_workspace_its_bucket_and_its_rank() {
+    let (_blue, _green, config) = split();
+    let (_directory, path) = written(&config.text());
+    let explain =
+        |input: &str| run(&["explain", "--offline", "--config", path.to_str().unwrap(), "-H", "Content-Type: application/json"], input);
+    let output = explain("{\"team_id\":\"T1\"}");
+    code(&output, 0);
+    for part in ["bot        support", "source     team:json:/team_id", "workspace  team:T1", "bucket     5947", "rank       "] {
+        assert!(out(&output).contains(part), "{part}: {}", out(&output));
+    }
+    assert!(!out(&output).contains("track"), "nobody was asked: {}", out(&output));
+    let output = explain("{}");
+    code(&output, 1);
+    assert!(out(&output).contains("missing"), "{}", out(&output));
+    let output = explain(r#"{"type":"url_verification"}"#);
+    assert!(out(&output).contains("handshake"), "{}", out(&output));
+}
+
+#[test]
+fn explain_asks_a_running_serin_where_the_workspace_goes() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config);
+    let (_directory, path) = written(&config.text());
+    let explain = |admin: &str| run(&["explain", "--config", path.to_str().unwrap(), "--admin", admin], "{\"team_id\":\"T1\"}");
+    for (percent, track) in [(0.0, "track      stable (blue)"), (100.0, "track      canary (green)")] {
+        serin.set_weight(percent);
+        let output = explain(&serin.admin.to_string());
+        code(&output, 0);
+        assert!(out(&output).contains(track), "{}", out(&output));
+        assert!(
+            out(&output).contains(&format!("weight     {percent}%")) || out(&output).contains(&format!("weight     {percent:.1}%")),
+            "{}",
+            out(&output)
+        );
+    }
+    let output = explain("127.0.0.1:1");
+    code(&output, 0);
+    assert!(out(&output).contains("bucket     5947") && out(&output).contains("track      unknown: no serin answers"), "{}", out(&output));
+}
+
+#[test]
+fn explain_finds_the_bot_as_the_proxy_does() {
+    let blue = Upstream::answering("blue");
+    let upstreams = format!("upstreams = {{ blue = \"http://{}\" }}", blue.address);
+    let lines = ["name = \"support\"", "match = { path_prefix = \"/slack\" }", "workspace = \"header:X-Workspace\"", &upstreams];
+    let (_directory, path) = written(&Config::new().add(&lines).text());
+    let explain =
+        |more: &[&str]| run(&[&["explain", "--offline", "--config", path.to_str().unwrap(), "-H", "X-Workspace: T1"], more].concat(), "");
+    let output = explain(&["--path", "/slack/events"]);
+    code(&output, 0);
+    assert!(out(&output).contains("support"), "{}", out(&output));
+    let output = explain(&["--path", "/other"]);
+    code(&output, 1);
+    assert!(err(&output).contains("no bot is configured for /other"), "{}", err(&output));
+    let output = explain(&["--bot", "nobody"]);
+    code(&output, 1);
+    assert!(err(&output).contains("support"), "{}", err(&output));
+}
+
+#[test]
+fn status_shows_what_serves() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config.weight("5%"));
+    let admin = serin.admin.to_string();
+    serin.ask(&Ask::new("POST", "/").json("{\"team_id\":\"T1\"}"));
+    serin.counted_in_all(1);
+    for arguments in [&["status", "--admin", &admin][..], &["status", "support", "--admin", &format!("http://{admin}/")]] {
+        let output = run(arguments, "");
+        code(&output, 0);
+        for part in ["support", "manual", "5.0%", "stable", "blue", "canary", "green"] {
+            assert!(out(&output).contains(part), "{part}: {}", out(&output));
+        }
+    }
+    let output = run(&["status", "support", "--json", "--admin", &admin], "");
+    code(&output, 0);
+    assert_eq!(serde_json::from_str::<Value>(out(&output)).unwrap(), serin.bot());
+    let output = run(&["status", "nobody", "--admin", &admin], "");
+    code(&output, 1);
+    assert!(err(&output).contains("there is no bot \"nobody\""), "{}", err(&output));
+    let output = run(&["status", "--admin", "127.0.0.1:1"], "");
+    code(&output, 1);
+    assert!(err(&output).contains("no serin answers at http://127.0.0.1:1"), "{}", err(&output));
+}
+
+#[test]
+fn weight_sets_the_share() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config.bot("max = \"50%\""));
+    let admin = serin.admin.to_string();
+    let weight = |arguments: &[&str]| run(&[&["weight", "support", "--admin", &admin], arguments].concat(), "");
+    let output = weight(&["12.5%"]);
+    code(&output, 0);
+    assert!(out(&output).contains("canary 12.5% of buckets"), "{}", out(&output));
+    assert_eq!(serin.bot()["weight_percent"], 12.5);
+    let output = weight(&["5", "--if-match", "1"]);
+    code(&output, 1);
+    assert!(err(&output).contains("based on revision 1, but 2 serves"), "{}", err(&output));
+    code(&weight(&["5", "--if-match", "2", "--json"]), 0);
+    assert_eq!(serin.bot()["weight_percent"], 5.0);
+    let output = weight(&["51%"]);
+    code(&output, 1);
+    assert!(err(&output).contains("max = \"50%\""), "{}", err(&output));
+    for wrong in ["five", "101%", "0.001%"] {
+        code(&weight(&[wrong]), 2);
+    }
+    assert_eq!(serin.bot()["weight_percent"], 5.0);
+}
+
+#[test]
+fn a_token_comes_from_a_file_or_the_environment() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::with_token(&config.token("ci", "operate", "operate-operate-op"), Some("operate-operate-op"));
+    let admin = serin.admin.to_string();
+    let output = run(&["weight", "support", "5%", "--admin", &admin], "");
+    code(&output, 1);
+    assert!(err(&output).contains("Bearer"), "{}", err(&output));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "operate-operate-op\n").unwrap();
+    code(&run(&["weight", "support", "5%", "--admin", &admin, "--token-file", file.to_str().unwrap()], ""), 0);
+    let output =
+        command(&["weight", "support", "6%"]).env("SERIN_ADMIN", &admin).env("SERIN_TOKEN", "operate-operate-op").output().unwrap();
+    code(&output, 0);
+    assert_eq!(serin.bot()["weight_percent"], 6.0);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [&[][..], &["nothing"], &["weight", "support"], &["status", "--what"]] {
+        code(&run(arguments, ""), 2);
+    }
+    code(&run(&["--version"], ""), 0);
+    code(&run(&["--help"], ""), 0);
+}

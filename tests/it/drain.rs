@@ -1,0 +1,209 @@
+//! The end of a process: it says so, serves on for who has not noticed, finishes what is in flight, and loses nothing.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Ask, Client, Config, Process, Then, Upstream, eventually, ok, turns};
+
+/// Answers T-held once for each word through the channel, and others at once.
+fn held_on_demand() -> (Sender<()>, Upstream) {
+    let (release, held) = channel();
+    let held = Mutex::new(held);
+    let upstream = Upstream::scripted(move |request, wire| {
+        if request.field("x-workspace") == Some("T-held") {
+            let _ = held.lock().unwrap().recv();
+        }
+        let _ = wire.write(&ok("blue"));
+        Then::KeepAlive
+    });
+    (release, upstream)
+}
+
+fn ready(process: &Process) -> u16 {
+    process.admin(Ask::new("GET", "/readyz")).status
+}
+
+#[track_caller]
+fn hold(process: &Process, blue: &Upstream) -> Client {
+    let mut client = process.client();
+    client.send(&Ask::of("T-held").bytes());
+    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
+    client
+}
+
+#[test]
+fn a_lame_duck_serves_on_and_the_drain_finishes_what_is_in_flight() {
+    let (release, blue) = held_on_demand();
+    let mut process = Process::start(&Config::split(blue.address, blue.address).proxy("lame_duck = \"1500ms\""));
+    let mut idle = process.client();
+    let before = idle.ask(&Ask::of("T1"));
+    assert_eq!((before.status, before.field("connection")), (200, None));
+    assert_eq!(ready(&process), 200);
+    let mut held = hold(&process, &blue);
+
+    process.signal(libc::SIGTERM);
+    eventually("not ready", || (ready(&process) == 503).then_some(()));
+    let new = process.ask(&Ask::of("T2"));
+    assert_eq!((new.status, new.field("connection")), (200, Some("close")), "who has not noticed is served, and told");
+    let last = idle.ask(&Ask::of("T3"));
+    assert_eq!((last.status, last.field("connection")), (200, Some("close")));
+    idle.wire.end().unwrap();
+
+    eventually("no new connections", || Client::try_connect(process.proxy).is_err().then_some(()));
+    assert!(process.is_running(), "a request is in flight");
+    assert_eq!(process.admin(Ask::new("GET", "/livez")).status, 200, "the drain can be watched");
+    assert_eq!(ready(&process), 503);
+    release.send(()).unwrap();
+    let answer = held.answer().unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    held.wire.end().unwrap();
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+#[test]
+fn idle_connections_are_closed_when_it_drains() {
+    let blue = Upstream::answering("blue");
+    let mut process = Process::start(&Config::split(blue.address, blue.address));
+    let (mut used, mut unused) = (process.client(), process.client());
+    assert_eq!(used.ask(&Ask::of("T1")).status, 200);
+    process.signal(libc::SIGINT);
+    used.wire.end().unwrap();
+    unused.wire.end().unwrap();
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (_release, blue) = held_on_demand();
+    let mut process = Process::start(&Config::split(blue.address, blue.address).proxy("lame_duck = \"60s\""));
+    let mut held = hold(&process, &blue);
+    process.signal(libc::SIGTERM);
+    eventually("not ready", || (ready(&process) == 503).then_some(()));
+    assert!(process.is_running());
+    let started = Instant::now();
+    process.signal(libc::SIGTERM);
+    process.ended();
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(held.answer().is_err());
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let (_release, blue) = held_on_demand();
+    let mut process = Process::start(&Config::split(blue.address, blue.address));
+    let mut held = hold(&process, &blue);
+    process.signal(libc::SIGTERM);
+    eventually("no new connections", || Client::try_connect(process.proxy).is_err().then_some(()));
+    assert!(process.is_running());
+    let started = Instant::now();
+    process.signal(libc::SIGTERM);
+    process.ended();
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(held.answer().is_err());
+}
+
+#[test]
+fn what_never_ends_is_cut_off_at_the_drains_limit() {
+    let (_release, blue) = held_on_demand();
+    let config = Config::split(blue.address, blue.address);
+    let text = config.text().replace("drain = \"10s\"", "drain = \"300ms\"");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serin.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut process = Process::start_with(&path);
+    let mut held = hold(&process, &blue);
+    let started = Instant::now();
+    process.signal(libc::SIGTERM);
+    assert_eq!(process.ended().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(held.answer().is_err());
+}
+
+/// Connections that wait in the kernel's queues when the listeners close are served as well.
+#[test]
+fn connections_opened_just_before_the_drain_lose_no_request() {
+    let blue = Upstream::answering("blue");
+    for turn in 0..turns(3) {
+        let mut process = Process::start(&Config::split(blue.address, blue.address).workers(4));
+        let ask = Ask::of("T1").bytes();
+        let mut clients: Vec<Client> = (0..200)
+            .map(|_| {
+                let mut client = process.client();
+                client.send(&ask);
+                client
+            })
+            .collect();
+        process.signal(libc::SIGTERM);
+        let answered = clients.iter_mut().filter_map(|client| client.answer().ok()).filter(|answer| answer.status == 200).count();
+        assert_eq!(answered, 200, "turn {turn}");
+        drop(clients);
+        assert_eq!(process.ended().code(), Some(0));
+    }
+}
+
+/// Load balancers go on sending until they have noticed.
+#[test]
+fn clients_that_reconnect_within_the_lame_duck_lose_no_request() {
+    let blue = Upstream::answering("blue");
+    let mut process = Process::start(&Config::split(blue.address, blue.address).proxy("lame_duck = \"2s\""));
+    process.signal(libc::SIGTERM);
+    eventually("not ready", || (ready(&process) == 503).then_some(()));
+    let started = Instant::now();
+    let mut asked = 0;
+    while started.elapsed() < Duration::from_millis(500) {
+        assert_eq!(process.ask(&Ask::of("T1")).status, 200);
+        asked += 1;
+    }
+    assert_eq!(process.ended().code(), Some(0));
+    assert_eq!(blue.count(), asked);
+}
+
+/// What the client had sent before the signal is no idle connection's, even if nobody has read it yet.
+#[test]
+fn requests_on_open_connections_just_before_the_drain_are_answered() {
+    let blue = Upstream::answering("blue");
+    for turn in 0..turns(3) {
+        let mut process = Process::start(&Config::split(blue.address, blue.address).workers(2));
+        let ask = Ask::of("T1").bytes();
+        let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
+        for client in &mut clients {
+            client.send(&ask);
+            assert_eq!(client.answer().unwrap().status, 200);
+        }
+        clients.iter_mut().for_each(|client| client.send(&ask));
+        process.signal(libc::SIGTERM);
+        let answered = clients.iter_mut().filter_map(|client| client.answer().ok()).filter(|answer| answer.status == 200).count();
+        assert_eq!(answered, 100, "turn {turn}");
+        drop(clients);
+        assert_eq!(process.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_streamed_body_in_flight_is_finished() {
+    let blue = Upstream::answering("blue");
+    let mut process = Process::start(&Config::split(blue.address, blue.address));
+    let mut client = process.client();
+    let body = vec![b'x'; 200_000];
+    let ask = Ask::of("T1").body(&body).bytes();
+    client.send(&ask[..100_000]);
+    eventually("the connection at the upstream", || (blue.connections() == 1).then_some(()));
+    process.signal(libc::SIGTERM);
+    eventually("no new connections", || Client::try_connect(process.proxy).is_err().then_some(()));
+    client.send(&ask[100_000..]);
+    assert_eq!(client.answer().unwrap().text(), "blue");
+    assert!(blue.only_request().body == body);
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+/// An admin client that keeps its connection open must not keep serin from ending.
+#[test]
+fn an_open_admin_connection_does_not_hold_up_the_end() {
+    let blue = Upstream::answering("blue");
+    let mut process = Process::start(&Config::split(blue.address, blue.address));
+    let mut admin = Client::connect(process.admin);
+    assert_eq!(admin.ask(&Ask::new("GET", "/livez").host("localhost")).status, 200);
+    process.signal(libc::SIGTERM);
+    assert_eq!(process.ended().code(), Some(0));
+}

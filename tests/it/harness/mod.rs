@@ -1,0 +1,43 @@
+//! What the tests stand on. A test builds a `Config`, starts scripted `Upstream`s and a serin (`Serin` in this process,
+//! `Process` as an own one), asks by a `Client` that sees every byte, and looks at what was counted. Whatever a test
+//! did, no request may be left in flight at its end: a serin looks for that when it is dropped.
+
+mod client;
+mod config;
+mod metrics;
+mod process;
+mod serin;
+mod upstream;
+mod wire;
+
+pub use client::{Answer, Ask, Client};
+pub use config::Config;
+pub use metrics::Metrics;
+pub use process::{Process, command};
+pub use serin::{Handle, Serin};
+pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
+pub use wire::Wire;
+
+use std::time::{Duration, Instant};
+
+/// Whatever takes longer than this has not happened. Far above what a loaded machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(3);
+
+/// Looks again and again until there is something to see.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How many turns a test that looks for races takes.
+pub fn turns(usually: usize) -> usize {
+    std::env::var("SERIN_TEST_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(usually)
+}

@@ -1,0 +1,126 @@
+//! serin as an own process, for signals, files and exit codes.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Config, Handle, eventually};
+
+pub struct Process {
+    handle: Handle,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    pub directory: Option<TempDir>,
+    pub config: PathBuf,
+}
+
+/// `serin` with these arguments, and nothing of this process's own settings.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_serin"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SERIN_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+impl Process {
+    /// Runs with the config in a directory of its own.
+    pub fn start(config: &Config) -> Process {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("serin.toml");
+        std::fs::write(&path, config.text()).expect("a writable directory");
+        let mut process = Process::start_with(&path);
+        process.directory = Some(directory);
+        process
+    }
+
+    /// Runs with this file, once it serves.
+    pub fn start_with(config: &Path) -> Process {
+        let mut child = command(&["run", "--config"]).arg(config).stderr(Stdio::piped()).spawn().expect("serin is built");
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (lines, errors) = (log.clone(), BufReader::new(child.stderr.take().expect("piped")));
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line)));
+        let serves = eventually("serin serves", || {
+            let ended = child.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "serin ended: {ended:?} {:?}", log.lock().unwrap());
+            log.lock().unwrap().iter().find_map(|line| addresses(line))
+        });
+        let handle = Handle { proxy: serves.0, admin: serves.1, token: None };
+        Process { handle, child, log, directory: None, config: config.to_owned() }
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
+        // SAFETY: no pointers; the child is ours and was not waited for, so that its number is its own.
+        let result = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// Replaces the config as careful editors do: whole, by a rename.
+    pub fn replace_config(&self, text: &str) {
+        let new = self.config.with_extension("new");
+        std::fs::write(&new, text).expect("a writable directory");
+        std::fs::rename(&new, &self.config).expect("a rename within a directory");
+    }
+
+    /// Waits until serin has ended.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        eventually("serin ends", || self.child.try_wait().expect("a child can be waited for"))
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Waits for a line of the log that holds this.
+    #[track_caller]
+    pub fn logged(&self, part: &str) -> String {
+        eventually(&format!("{part:?} in the log"), || self.log.lock().unwrap().iter().find(|line| line.contains(part)).cloned())
+    }
+
+    #[track_caller]
+    pub fn reload_is(&self, successful: bool) {
+        let wanted = f64::from(u8::from(successful));
+        eventually("the reload's result", || (self.metrics().sum("serin_config_last_reload_successful", &[]) == wanted).then_some(()));
+    }
+
+    pub fn config_hash(&self) -> String {
+        self.metrics().label("serin_config_info", "hash").expect("the config's hash").to_owned()
+    }
+}
+
+fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["message"] == "serin serves").then_some(())?;
+    Some((line["proxy"].as_str()?.parse().ok()?, line["admin"].as_str()?.parse().ok()?))
+}
+
+impl Deref for Process {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            if !std::thread::panicking() {
+                self.handle.nothing_in_flight();
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("serin's log:\n{}", self.log.lock().unwrap().join("\n"));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The bots' side: upstreams that do what a script says and remember what they were sent.
+
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use socket2::{Domain, Socket, Type};
+
+use super::wire::{Framing, Wire, field, framing};
+
+/// A request as an upstream got it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
+    /// Which of the upstream's connections it came on, from 0.
+    pub connection: usize,
+}
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    KeepAlive,
+    Close,
+}
+
+pub struct Upstream {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A whole answer with this text.
+pub fn ok(text: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
+}
+
+impl Upstream {
+    /// Answers every request 200 with this text.
+    pub fn answering(text: &'static str) -> Upstream {
+        Upstream::scripted(move |_, wire| {
+            let _ = wire.write(&ok(text));
+            Then::KeepAlive
+        })
+    }
+
+    /// Answers every request with these bytes, and closes.
+    pub fn saying(answer: &'static str) -> Upstream {
+        Upstream::scripted(move |_, wire| {
+            let _ = wire.write(answer.as_bytes());
+            Then::Close
+        })
+    }
+
+    /// Reads whole requests, remembers them, and has the script answer.
+    pub fn scripted(answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static) -> Upstream {
+        Upstream::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"), Wire::new, answer)
+    }
+
+    /// The same behind some layer, such as TLS; `layer` makes a connection's wire.
+    pub fn layered(
+        layer: impl Fn(TcpStream) -> Wire + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static,
+    ) -> Upstream {
+        Upstream::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"), layer, answer)
+    }
+
+    fn start(
+        listener: TcpListener,
+        layer: impl Fn(TcpStream) -> Wire + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static,
+    ) -> Upstream {
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let seen = requests.clone();
+        let serve = move |stream: TcpStream, connection: usize| {
+            let mut wire = layer(stream);
+            while let Some(request) = read_request(&mut wire, connection) {
+                seen.lock().unwrap().push(request.clone());
+                if answer(&request, &mut wire) == Then::Close {
+                    return;
+                }
+            }
+        };
+        Upstream::listening(listener, requests, serve)
+    }
+
+    /// Full control: the script gets each connection as it comes, with its number.
+    pub fn raw(serve: impl Fn(Wire, usize) + Send + Sync + 'static) -> Upstream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        Upstream::listening(listener, Arc::default(), move |stream, connection| serve(Wire::new(stream), connection))
+    }
+
+    fn listening(
+        listener: TcpListener,
+        requests: Arc<Mutex<Vec<Request>>>,
+        serve: impl Fn(TcpStream, usize) + Send + Sync + 'static,
+    ) -> Upstream {
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (connections, ended) = (Arc::<Mutex<Vec<TcpStream>>>::default(), Arc::new(AtomicBool::new(false)));
+        let (open, stop, serve) = (connections.clone(), ended.clone(), Arc::new(serve));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::Acquire) {
+                    return;
+                }
+                let _ = stream.set_nodelay(true);
+                let connection = {
+                    let mut open = open.lock().unwrap();
+                    open.push(stream.try_clone().expect("file descriptors to spare"));
+                    open.len() - 1
+                };
+                let serve = serve.clone();
+                std::thread::spawn(move || {
+                    let closing = stream.try_clone();
+                    serve(stream, connection);
+                    // The clone that the list holds must not keep the connection open.
+                    let _ = closing.map(|stream| stream.shutdown(Shutdown::Both));
+                });
+            }
+        });
+        Upstream { address, requests, connections, ended, thread: Some(thread) }
+    }
+
+    /// What came so far, in the order in which it was whole.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    /// How many connections were taken.
+    pub fn connections(&self) -> usize {
+        self.connections.lock().unwrap().len()
+    }
+
+    /// The only request that came.
+    #[track_caller]
+    pub fn only_request(&self) -> Request {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests.remove(0)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        for connection in self.connections.lock().unwrap().iter() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        // Wakes the accept.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn read_request(wire: &mut Wire, connection: usize) -> Option<Request> {
+    let head = wire.head().ok()??;
+    let body = wire.body(framing(&head).unwrap_or(Framing::Length(0))).ok()?;
+    Some(Request { head, body, connection })
+}
+
+impl Request {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or("")
+    }
+}
+
+/// An address at which every connection is refused, for as long as this lives: the port is taken, and nobody listens.
+pub struct Closed {
+    pub address: SocketAddr,
+    _socket: Socket,
+}
+
+impl Closed {
+    pub fn new() -> Closed {
+        let socket = bound();
+        Closed {
+            address: socket.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has an address"),
+            _socket: socket,
+        }
+    }
+}
+
+/// An address at which no connection is ever completed: the listener's queue is full, and the kernel drops what comes.
+pub struct Full {
+    pub address: SocketAddr,
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl Full {
+    pub fn new() -> Full {
+        let listener = bound();
+        listener.listen(0).expect("a bound socket can listen");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let queued = (0..4).map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("an open socket takes options");
+            let _ = socket.connect(&address);
+            socket
+        });
+        let queued = queued.collect();
+        Full { address: address.as_socket().expect("an IPv4 address"), _listener: listener, _queued: queued }
+    }
+}
+
+fn bound() -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    socket
+}

@@ -1,0 +1,93 @@
+//! Bounds: what comes above them is refused at once, or waits in the kernel, and is no evidence.
+
+use std::io::ErrorKind;
+use std::sync::Mutex;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use crate::harness::{Ask, Config, Serin, Then, Upstream, eventually, ok};
+
+/// Answers once for each word through the channel.
+fn on_demand() -> (Sender<()>, Upstream) {
+    let (release, held) = channel();
+    let held = Mutex::new(held);
+    let upstream = Upstream::scripted(move |_, wire| {
+        let _ = held.lock().unwrap().recv();
+        let _ = wire.write(&ok("blue"));
+        Then::KeepAlive
+    });
+    (release, upstream)
+}
+
+#[test]
+fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
+    let (release, blue) = on_demand();
+    let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_inflight = 2"));
+    let mut clients = [serin.client(), serin.client(), serin.client()];
+    clients[0].send(&Ask::of("T0").bytes());
+    clients[1].send(&Ask::of("T1").bytes());
+    eventually("two requests at the upstream", || (blue.count() == 2).then_some(()));
+    assert_eq!(serin.metrics().sum("serin_inflight_requests", &[]), 2.0);
+    for _ in 0..3 {
+        let refused = clients[2].ask(&Ask::of("T2"));
+        refused.is_problem(503, "overloaded");
+        assert_eq!(refused.field("retry-after"), Some("1"));
+    }
+    release.send(()).unwrap();
+    release.send(()).unwrap();
+    assert_eq!(clients[0].answer().unwrap().status, 200);
+    assert_eq!(clients[1].answer().unwrap().status, 200);
+    serin.nothing_in_flight();
+    release.send(()).unwrap();
+    assert_eq!(clients[2].ask(&Ask::of("T2")).status, 200, "there is room again");
+    serin.counted_in_all(3);
+    serin.evidence_is("stable", [3, 0, 0, 0]);
+    assert_eq!(serin.errors("overloaded"), 3.0);
+}
+
+/// A client that left still occupies its place while the upstream works for it.
+#[test]
+fn a_request_whose_client_left_still_has_its_place() {
+    let (release, blue) = on_demand();
+    let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_inflight = 1"));
+    let mut client = serin.client();
+    client.send(&Ask::of("T0").bytes());
+    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
+    client.reset();
+    serin.ask(&Ask::of("T1")).is_problem(503, "overloaded");
+    // Noticed within half a second and a tick; if not, the answer is the client's.
+    std::thread::sleep(Duration::from_millis(800));
+    serin.ask(&Ask::of("T1")).is_problem(503, "overloaded");
+    release.send(()).unwrap();
+    serin.counted("stable", "aborted", 1);
+    release.send(()).unwrap();
+    assert_eq!(serin.ask(&Ask::of("T1")).status, 200);
+}
+
+#[test]
+fn a_connection_too_many_waits_until_another_ends() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_connections = 2"));
+    let (mut first, mut second) = (serin.client(), serin.client());
+    assert_eq!((first.ask(&Ask::of("T1")).status, second.ask(&Ask::of("T1")).status), (200, 200));
+    let mut third = serin.client();
+    third.send(&Ask::of("T3").bytes());
+    third.wait_at_most(Duration::from_millis(200));
+    assert_eq!(third.answer().unwrap_err().kind(), ErrorKind::WouldBlock, "it waits in the kernel's queue");
+    assert_eq!(first.ask(&Ask::of("T1")).status, 200, "and those that are open are served");
+    drop(second);
+    third.wait_at_most(Duration::from_secs(10));
+    assert_eq!(third.answer().unwrap().status, 200);
+    serin.counted_in_all(4);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_431() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&Config::split(blue.address, blue.address).limit("max_head = \"8KiB\""));
+    let mut client = serin.client();
+    client.send(&Ask::of("T1").field("X-Large", &"x".repeat(9_000)).bytes());
+    assert_eq!(client.answer().unwrap().status, 431);
+    assert_eq!(serin.ask(&Ask::of("T1").field("X-Fits", &"x".repeat(7_000))).status, 200);
+    serin.counted_in_all(1);
+}

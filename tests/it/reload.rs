@@ -1,0 +1,323 @@
+//! Reloads of a running process: whatever way the file changes, it is taken whole or refused whole, and no request
+//! notices.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use crate::harness::{Ask, Config, Process, Then, Upstream, eventually, ok};
+
+fn both() -> (Upstream, Upstream) {
+    (Upstream::answering("blue"), Upstream::answering("green"))
+}
+
+#[track_caller]
+fn weight_becomes(process: &Process, percent: f64) {
+    eventually(&format!("a weight of {percent} %"), || (process.bot()["weight_percent"] == percent).then_some(()));
+}
+
+/// Waits until a text that was written has been looked at, taken or not.
+#[track_caller]
+fn refused(process: &Process, text: &str, says: &str) {
+    let hash = process.config_hash();
+    process.replace_config(text);
+    process.reload_is(false);
+    let line = process.logged(says);
+    assert!(line.contains("the old one serves on"), "{line}");
+    assert_eq!(process.config_hash(), hash, "the old one serves");
+}
+
+#[test]
+fn a_file_that_is_replaced_takes_effect() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    let before = process.config_hash();
+    for percent in ["100%", "0%", "25%"] {
+        process.replace_config(&config.clone().weight(percent).text());
+        weight_becomes(&process, percent.trim_end_matches('%').parse().unwrap());
+    }
+    assert_ne!(process.config_hash(), before);
+    process.reload_is(true);
+}
+
+#[test]
+fn a_file_that_is_written_in_place_takes_effect() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    fs::write(&process.config, config.weight("100%").text()).unwrap();
+    weight_becomes(&process, 100.0);
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+}
+
+/// `config/serin.toml` → `..data/serin.toml`, `..data` → a directory with a date, which is swapped by a rename.
+#[test]
+fn a_config_map_that_is_swapped_takes_effect_each_time() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let directory = tempfile::tempdir().unwrap();
+    let volume = directory.path();
+    let swap = |turn: usize, text: &str| {
+        let dated = format!("..2024_{turn}");
+        fs::create_dir(volume.join(&dated)).unwrap();
+        fs::write(volume.join(&dated).join("serin.toml"), text).unwrap();
+        symlink(&dated, volume.join("..data_tmp")).unwrap();
+        fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        if turn > 0 {
+            fs::remove_dir_all(volume.join(format!("..2024_{}", turn - 1))).unwrap();
+        }
+    };
+    swap(0, &config.text());
+    symlink("..data/serin.toml", volume.join("serin.toml")).unwrap();
+    let process = Process::start_with(&volume.join("serin.toml"));
+    for (turn, percent) in [1.0, 50.0, 100.0, 0.0].into_iter().enumerate() {
+        swap(turn + 1, &config.clone().weight(&format!("{percent}%")).text());
+        weight_becomes(&process, percent);
+    }
+}
+
+/// The file is a link itself, to one in another directory.
+#[test]
+fn a_link_that_is_turned_takes_effect() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("releases")).unwrap();
+    fs::create_dir(at("etc")).unwrap();
+    fs::write(at("releases/1.toml"), config.text()).unwrap();
+    fs::write(at("releases/2.toml"), config.weight("100%").text()).unwrap();
+    symlink(at("releases/1.toml"), at("etc/serin.toml")).unwrap();
+    let process = Process::start_with(&at("etc/serin.toml"));
+    symlink(at("releases/2.toml"), at("etc/new")).unwrap();
+    fs::rename(at("etc/new"), at("etc/serin.toml")).unwrap();
+    weight_becomes(&process, 100.0);
+}
+
+#[test]
+fn a_hangup_reads_again_what_the_config_names() {
+    let blue = Upstream::answering("blue");
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let secret = secrets.path().join("ci");
+    fs::write(&secret, "first-first-first-first\n").unwrap();
+    let token = format!("[[admin.token]]\nname = \"ci\"\nscope = \"operate\"\nfile = \"{}\"", secret.display());
+    let path = directory.path().join("serin.toml");
+    fs::write(&path, Config::split(blue.address, blue.address).admin("metrics_open = true").admin(&token).text()).unwrap();
+    let process = Process::start_with(&path);
+    let status = |token: &str| process.admin(Ask::new("GET", "/v1/bots").field("Authorization", &format!("Bearer {token}"))).status;
+    assert_eq!((status("first-first-first-first"), status("second-second-second")), (200, 401));
+    fs::write(&secret, "second-second-second").unwrap();
+    process.signal(libc::SIGHUP);
+    eventually("the new secret", || (status("second-second-second") == 200).then_some(()));
+    assert_eq!(status("first-first-first-first"), 401);
+}
+
+#[test]
+fn a_hangup_without_a_change_changes_nothing() {
+    let (blue, green) = both();
+    let process = Process::start(&Config::split(blue.address, green.address));
+    process.set_weight(50.0);
+    let before = process.bot();
+    process.signal(libc::SIGHUP);
+    process.logged("no change in it");
+    assert_eq!(process.bot(), before);
+}
+
+#[test]
+fn a_broken_config_is_refused_whole() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    // The first bot's weight is fine; the second bot is not.
+    let half = config.clone().weight("100%").add(&["name = \"second\"", "match = { path_prefix = \"/second\" }"]);
+    refused(&process, &half.text(), "second");
+    assert_eq!(process.bot()["weight_percent"], 0.0);
+    refused(&process, "[proxy", "config refused");
+    refused(&process, &config.clone().bot("wieght = \"5%\"").text(), "wieght");
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+    process.replace_config(&config.weight("100%").text());
+    process.reload_is(true);
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+}
+
+#[test]
+fn a_config_that_is_gone_leaves_all_as_it_is() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config.clone().weight("100%"));
+    fs::remove_file(&process.config).unwrap();
+    process.signal(libc::SIGHUP);
+    process.reload_is(false);
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+    fs::write(&process.config, config.weight("0%").text()).unwrap();
+    weight_becomes(&process, 0.0);
+    process.reload_is(true);
+}
+
+#[test]
+fn a_request_in_flight_survives_a_reload() {
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let blue = Upstream::scripted(move |_, wire| {
+        let _ = held.lock().unwrap().recv();
+        let _ = wire.write(&ok("blue"));
+        Then::KeepAlive
+    });
+    let green = Upstream::answering("green");
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    let mut client = process.client();
+    client.send(&Ask::of("T1").bytes());
+    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
+    // Even one that takes its upstream away.
+    let hash = process.config_hash();
+    process.replace_config(&Config::split(green.address, green.address).text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    assert_eq!(process.ask(&Ask::of("T2")).text(), "green");
+    release.send(()).unwrap();
+    assert_eq!(client.answer().unwrap().text(), "blue");
+    assert_eq!(client.ask(&Ask::of("T1")).text(), "green", "the same connection obeys the new config");
+}
+
+#[test]
+fn a_weight_that_the_file_does_not_change_is_the_operators() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address).weight("10%");
+    let process = Process::start(&config);
+    assert_eq!(process.bot()["weight_percent"], 10.0);
+    process.set_weight(40.0);
+    let hash = process.config_hash();
+    process.replace_config(&config.clone().bot("timeout = \"9s\"").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    assert_eq!(process.bot()["weight_percent"], 40.0, "an unchanged value never overrides");
+    let changed = Config::split(blue.address, green.address).weight("20%");
+    process.replace_config(&changed.text());
+    weight_becomes(&process, 20.0);
+    let hash = process.config_hash();
+    process.set_weight(60.0);
+    process.replace_config(&changed.bot("max = \"30%\"").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    assert_eq!(process.bot()["weight_percent"], 30.0, "within the new cap");
+}
+
+/// An unrelated reload does not begin the evidence anew.
+#[test]
+fn an_unrelated_change_keeps_the_split_and_its_tallies() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address).weight("100%");
+    let process = Process::start(&config);
+    process.ask(&Ask::of("T1"));
+    process.evidence_is("canary", [1, 0, 0, 0]);
+    let hash = process.config_hash();
+    process.replace_config(&config.limit("idle_timeout = \"30s\"").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    assert_eq!(process.evidence("canary"), [1, 0, 0, 0]);
+}
+
+#[test]
+fn what_a_live_split_rests_on_is_not_changed_under_it() {
+    let (blue, green) = both();
+    let other = Upstream::answering("other");
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    process.set_weight(5.0);
+    let changes = [
+        (Config::split(other.address, green.address), "the stable upstream"),
+        (Config::split(blue.address, other.address), "the canary upstream"),
+        (config.clone().proxy("salt = \"another\""), "the salt"),
+        (Config::identified("workspace = \"json:/id\"", blue.address, green.address), "the workspace's sources"),
+        (config.clone().bot("mixed = \"first\""), "the workspace's sources"),
+    ];
+    for (change, what) in &changes {
+        refused(&process, &change.text(), what);
+        assert_eq!(process.bot()["weight_percent"], 5.0);
+        process.replace_config(&config.text());
+        process.reload_is(true);
+    }
+    let text = config.text().replace("\"support\"", "\"renamed\"");
+    refused(&process, &text, "the name");
+    process.set_weight(0.0);
+    process.replace_config(&changes[0].0.text());
+    process.reload_is(true);
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "other", "without a split nothing stands in its way");
+}
+
+#[test]
+fn what_needs_a_restart_is_refused() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    let text = config.text();
+    refused(&process, &text.replacen("127.0.0.1:0", "127.0.0.1:1", 1), "[proxy] listen");
+    refused(&process, &text.replace("workers = 2", "workers = 3"), "[proxy] workers");
+    let admin = text.rfind("127.0.0.1:0").map(|at| format!("{}127.0.0.1:2{}", &text[..at], &text[at + 11..])).unwrap();
+    refused(&process, &admin, "[admin] listen");
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+}
+
+#[test]
+fn a_bot_that_is_added_serves_and_one_that_is_gone_does_not() {
+    let (blue, green) = both();
+    let lines = |name: &str, upstream: &Upstream| {
+        let upstreams = format!("upstreams = {{ only = \"http://{}\" }}", upstream.address);
+        [format!("name = \"{name}\""), format!("match = {{ path_prefix = \"/{name}\" }}"), "workspace = \"header:X\"".to_owned(), upstreams]
+    };
+    let add = |config: Config, name: &str, upstream| config.add(&lines(name, upstream).each_ref().map(String::as_str));
+    let one = add(Config::new(), "one", &blue);
+    let process = Process::start(&one);
+    let ask = |path: &str| process.ask(&Ask::new("POST", path).body(b"{}"));
+    assert_eq!((ask("/one").text(), ask("/two").status), ("blue", 404));
+    process.replace_config(&add(one, "two", &green).text());
+    eventually("the second bot", || (ask("/two").text() == "green").then_some(()));
+    assert_eq!(ask("/one").text(), "blue");
+    process.replace_config(&add(Config::new(), "two", &green).text());
+    eventually("the first bot's end", || (ask("/one").status == 404).then_some(()));
+    assert_eq!(ask("/two").text(), "green");
+}
+
+#[test]
+fn requests_flow_on_through_many_reloads() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let asked: usize = std::thread::scope(|scope| {
+        let (process, ended) = (&process, &ended);
+        let ask = move || {
+            let mut client = process.client();
+            let mut asked = 0;
+            while !ended.load(std::sync::atomic::Ordering::Acquire) {
+                assert_eq!(client.ask(&Ask::of(&format!("T{asked}"))).status, 200);
+                asked += 1;
+            }
+            asked
+        };
+        let threads = [scope.spawn(ask), scope.spawn(ask)];
+        for percent in [100.0, 0.0, 50.0, 100.0, 0.0] {
+            process.replace_config(&config.clone().weight(&format!("{percent}%")).text());
+            weight_becomes(process, percent);
+        }
+        ended.store(true, std::sync::atomic::Ordering::Release);
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    process.counted_in_all(asked);
+    assert_eq!(blue.count() + green.count(), asked);
+}
+
+#[test]
+fn a_directory_full_of_other_files_is_no_reload() {
+    let (blue, green) = both();
+    let process = Process::start(&Config::split(blue.address, green.address));
+    let at = |metric: &str| process.metrics().sum(metric, &[]);
+    let before = at("serin_config_last_reload_success_timestamp_seconds");
+    let beside: &Path = process.config.parent().unwrap();
+    (0..20).for_each(|i| fs::write(beside.join(format!("{i}")), "x").unwrap());
+    process.replace_config(&Config::split(blue.address, green.address).weight("1%").text());
+    weight_becomes(&process, 1.0);
+    assert!(at("serin_config_last_reload_success_timestamp_seconds") > before);
+    process.reload_is(true);
+}

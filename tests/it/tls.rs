@@ -1,0 +1,128 @@
+//! HTTPS upstreams: a certificate of the authorities that the config names, and no other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::harness::{Ask, Config, Serin, Then, Upstream, Wire, ok};
+
+/// An upstream with a certificate of its own for these names, and that certificate as PEM.
+fn https(text: &'static str, names: &[&str]) -> (Upstream, String) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the default versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a key for its certificate");
+    let config = Arc::new(config);
+    let layer = move |stream| Wire::new(StreamOwned::new(ServerConnection::new(config.clone()).expect("a server"), stream));
+    let upstream = Upstream::layered(layer, move |_, wire| {
+        let _ = wire.write(&ok(text));
+        Then::KeepAlive
+    });
+    (upstream, made.cert.pem())
+}
+
+fn upstream(name: &str, url: &str, ca: &Path) -> String {
+    format!("{name} = {{ url = \"{url}\", ca_file = \"{}\" }}", ca.display())
+}
+
+fn config(upstreams: &[String]) -> Config {
+    let upstreams = format!("upstreams = {{ {} }}", upstreams.join(", "));
+    Config::new().add(&["name = \"support\"", "workspace = \"header:X-Workspace\"", &upstreams, "stable = \"blue\""]).workers(1)
+}
+
+#[test]
+fn an_upstream_with_a_trusted_certificate_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, pem) = https("secret", &["localhost", "127.0.0.1"]);
+    std::fs::write(&ca, pem).unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("https://{host}:{}", blue.address.port());
+        let serin = Serin::start(&config(&[upstream("blue", &url, &ca)]).bot("host = \"upstream\""));
+        let mut client = serin.client();
+        let body = vec![b'x'; 300_000];
+        for _ in 0..5 {
+            assert_eq!(client.ask(&Ask::of("T1").body(&body)).text(), "secret", "{url}");
+        }
+        serin.counted("stable", "ok", 5);
+        let last = blue.requests().pop().unwrap();
+        assert_eq!(last.field("host"), Some(format!("{host}:{}", blue.address.port()).as_str()));
+        assert!(last.body == body);
+    }
+    assert_eq!((blue.count(), blue.connections()), (10, 2), "connections are used again");
+}
+
+#[test]
+fn a_certificate_of_a_stranger_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, _) = https("secret", &["localhost", "127.0.0.1"]);
+    let (_other, pem) = https("other", &["localhost", "127.0.0.1"]);
+    std::fs::write(&ca, pem).unwrap();
+    let serin = Serin::start(&config(&[upstream("blue", &format!("https://{}", blue.address), &ca)]));
+    serin.ask(&Ask::of("T1")).is_problem(502, "tls_failed");
+    serin.counted("stable", "error", 1);
+    assert_eq!(blue.count(), 0, "nothing was said to it");
+}
+
+#[test]
+fn a_certificate_for_another_name_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, pem) = https("secret", &["bot.example"]);
+    std::fs::write(&ca, pem).unwrap();
+    let serin = Serin::start(&config(&[upstream("blue", &format!("https://{}", blue.address), &ca)]));
+    serin.ask(&Ask::of("T1")).is_problem(502, "tls_failed");
+    assert_eq!(blue.count(), 0);
+}
+
+#[test]
+fn a_canary_whose_certificate_is_wrong_is_rescued() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (green, _) = https("secret", &["localhost"]);
+    let (_other, pem) = https("other", &["localhost"]);
+    std::fs::write(&ca, pem).unwrap();
+    let blue = Upstream::answering("blue");
+    let upstreams =
+        [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://localhost:{}", green.address.port()), &ca)];
+    let serin = Serin::start(&config(&upstreams).weight("99.99%"));
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
+    serin.evidence_is("canary", [1, 1, 0, 0]);
+    assert_eq!(serin.metrics().sum("serin_rescues_total", &[("reason", "tls")]), 1.0);
+}
+
+/// Somebody speaks plain HTTP where TLS was expected.
+#[test]
+fn an_upstream_without_tls_is_rescued() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (_other, pem) = https("other", &["localhost"]);
+    std::fs::write(&ca, pem).unwrap();
+    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire, _| drop(wire.write(b"HTTP/1.1 400 No\r\n\r\n"))));
+    let upstreams = [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://{}", green.address), &ca)];
+    let serin = Serin::start(&config(&upstreams).weight("99.99%"));
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!(serin.metrics().sum("serin_rescues_total", &[("reason", "tls")]), 1.0);
+}
+
+/// The connection is there, the handshake is not: the connect timeout is for both.
+#[test]
+fn an_upstream_that_says_nothing_in_the_handshake_is_rescued_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (_other, pem) = https("other", &["localhost"]);
+    std::fs::write(&ca, pem).unwrap();
+    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire, _| while wire.exactly(1).is_ok() {}));
+    let upstreams = [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://{}", green.address), &ca)];
+    let serin = Serin::start(&config(&upstreams).weight("99.99%").bot("connect_timeout = \"200ms\""));
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!(serin.metrics().sum("serin_rescues_total", &[("reason", "connect_timeout")]), 1.0);
+}
