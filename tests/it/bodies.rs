@@ -193,7 +193,7 @@ fn a_client_that_waits_to_be_told_is_told_to_continue() {
 /// A bot may refuse a body before it has read it: the client sees the refusal, not a reset.
 #[test]
 fn an_answer_before_the_body_was_read_is_the_answer() {
-    let blue = Upstream::raw(|mut wire, _| {
+    let blue = Upstream::raw(|mut wire| {
         if let Ok(Some(_)) = wire.head() {
             let _ = wire.write(b"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
         }
