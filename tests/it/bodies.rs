@@ -193,7 +193,7 @@ fn a_client_that_waits_to_be_told_is_told_to_continue() {
 /// A bot may refuse a body before it has read it: the client sees the refusal, not a reset.
 #[test]
 fn an_answer_before_the_body_was_read_is_the_answer() {
-    let blue = Upstream::raw(|mut wire, _| {
+    let blue = Upstream::raw(|mut wire| {
         if let Ok(Some(_)) = wire.head() {
             let _ = wire.write(b"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
         }
@@ -262,4 +262,29 @@ fn pipelined_requests_are_answered_in_their_order() {
         assert_eq!(client.answer().unwrap().text(), format!("POST /{i} HTTP/1.1"));
     }
     serin.counted("stable", "ok", 10);
+}
+
+#[test]
+fn trailers_pass() {
+    let (sent, seen) = std::sync::mpsc::channel();
+    let blue = Upstream::raw(move |mut wire| {
+        while let Ok(Some(head)) = wire.head() {
+            let body = wire.exactly(b"8\r\n{\"id\":1}\r\n0\r\n".len());
+            let trailers = wire.head();
+            let _ = sent.send((head, body, trailers));
+            let _ = wire.write(&crate::harness::ok("blue"));
+        }
+    });
+    for by in ["header:X-Workspace", "json:/id"] {
+        let serin = Serin::start(&Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address));
+        let mut client = serin.client();
+        client
+            .send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nTE: trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(b"8\r\n{\"id\":1}\r\n0\r\nX-Sum: 7\r\n\r\n");
+        assert_eq!(client.answer().unwrap().text(), "blue", "{by}");
+        let (head, body, trailers) = seen.recv().unwrap();
+        assert!(head.to_lowercase().contains("trailer: x-sum"), "{by}: {head}");
+        assert_eq!(body.unwrap(), b"8\r\n{\"id\":1}\r\n0\r\n", "{by}");
+        assert_eq!(trailers.unwrap().unwrap().to_lowercase(), "x-sum: 7\r\n\r\n", "{by}");
+    }
 }

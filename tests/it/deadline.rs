@@ -38,11 +38,11 @@ fn an_answer_after_the_deadline_is_passed_on_and_counts_as_late() {
 fn an_answer_before_the_deadline_is_not_late_however_long_its_body_takes() {
     let blue = Upstream::scripted(|_, wire| {
         let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
-        std::thread::sleep(250 * MS);
+        std::thread::sleep(700 * MS);
         let _ = wire.write(b"half");
         Then::KeepAlive
     });
-    let serin = Serin::start(&split(&blue).bot("deadline = \"150ms\""));
+    let serin = Serin::start(&split(&blue).bot("deadline = \"500ms\""));
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "halfhalf");
     serin.counted("stable", "ok", 1);
 }
@@ -144,6 +144,18 @@ fn a_head_that_does_not_come_whole_is_408() {
     client.answer().unwrap().is_problem(408, "head_timeout");
     assert_eq!(serin.errors("head_timeout"), 3.0);
     serin.counted_in_all(1);
+}
+
+/// The rest of a head that began within another request's bytes is waited for no longer than any other.
+#[test]
+fn a_head_that_began_behind_another_request_is_408_too() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&split(&blue).limit("head_timeout = \"200ms\""));
+    let mut client = serin.client();
+    client.send(&[&Ask::of("T1").bytes()[..], b"POST / HTTP/1.1\r\nHost: a\r\n"].concat());
+    assert_eq!(client.answer().unwrap().text(), "blue");
+    client.wait_at_most(Duration::from_secs(5));
+    client.answer().expect("an answer within the head's time").is_problem(408, "head_timeout");
 }
 
 #[test]

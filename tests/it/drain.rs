@@ -207,3 +207,20 @@ fn an_open_admin_connection_does_not_hold_up_the_end() {
     process.signal(libc::SIGTERM);
     assert_eq!(process.ended().code(), Some(0));
 }
+
+/// A head of which a part has come is a request on its way.
+#[test]
+fn a_head_that_has_begun_is_finished() {
+    let blue = Upstream::answering("blue");
+    let mut process = Process::start(&Config::split(blue.address, blue.address));
+    let mut client = process.client();
+    let ask = Ask::of("T1").bytes();
+    client.send(&ask[..20]);
+    // Served by the same worker or not, what came before is read once this is answered.
+    (0..20).for_each(|_| assert_eq!(process.ask(&Ask::of("T2")).status, 200));
+    process.signal(libc::SIGTERM);
+    eventually("no new connections", || Client::try_connect(process.proxy).is_err().then_some(()));
+    client.send(&ask[20..]);
+    assert_eq!(client.answer().unwrap().text(), "blue");
+    assert_eq!(process.ended().code(), Some(0));
+}

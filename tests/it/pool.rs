@@ -15,23 +15,46 @@ fn a_connection_is_used_again() {
 }
 
 /// Servers say keep-alive and close all the same: gunicorn, Node, whatever restarts.
-#[test]
-fn an_upstream_that_closes_idle_connections_unsaid_loses_no_request() {
-    let blue = Upstream::scripted(|_, wire| {
+fn closing_unsaid() -> Upstream {
+    Upstream::scripted(|_, wire| {
         let _ = wire.write(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nblue");
         Then::Close
-    });
+    })
+}
+
+#[test]
+fn a_connection_that_was_closed_before_the_request_came_loses_no_request() {
+    let blue = closing_unsaid();
     let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1));
     let mut client = serin.client();
     let turns = turns(50);
     for turn in 0..turns {
         let answer = client.ask(&Ask::of("T1").field("X-Turn", &turn.to_string()));
         assert_eq!((answer.status, answer.text()), (200, "blue"), "turn {turn}");
-        // The upstream's close and the next request arrive in any order.
-        eventually("its connection", || (blue.connections() == turn + 1).then_some(()));
+        eventually("the upstream's close", || (blue.closed() == turn + 1).then_some(()));
     }
     executed_once(&blue, turns);
     serin.counted("stable", "ok", turns);
+}
+
+/// The close and the request may cross on their way: then nobody knows what was read, and nothing is sent again.
+#[test]
+fn a_request_that_crosses_a_close_is_executed_at_most_once() {
+    let blue = closing_unsaid();
+    let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1));
+    let mut client = serin.client();
+    let turns = turns(200);
+    let mut crossed = 0;
+    for turn in 0..turns {
+        let answer = client.ask(&Ask::of("T1").field("X-Turn", &turn.to_string()));
+        if answer.status != 200 {
+            answer.is_problem(502, "upstream_broken");
+            crossed += 1;
+        }
+    }
+    assert_eq!(blue.count(), turns - crossed, "each at most once");
+    serin.counted("stable", "ok", turns - crossed);
+    serin.counted("stable", "error", crossed);
 }
 
 /// The close arrives while the connection is idle for longer than it counts as fresh.

@@ -92,3 +92,46 @@ fn a_request_without_one_valid_host_is_refused() {
     }
     assert_eq!((blue.count(), serin.errors("bad_host")), (0, 4.0));
 }
+
+#[test]
+fn an_old_client_is_answered_and_its_connection_closed() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&bot(Config::new(), "rest", "{ path_prefix = \"/\" }", &blue));
+    let mut client = serin.client();
+    client.send(b"POST /old HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}");
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "blue"));
+    client.wire.end().unwrap();
+    let request = blue.only_request();
+    assert_eq!((request.line(), request.body.as_slice()), ("POST /old HTTP/1.1", &b"{}"[..]));
+    assert_eq!(request.field("host"), Some(blue.address.to_string().as_str()), "HTTP/1.1 needs one");
+}
+
+#[test]
+fn an_options_that_may_go_no_further_is_answered_here() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&bot(Config::new(), "rest", "{ path_prefix = \"/\" }", &blue));
+    let answer = serin.ask(&Ask::new("OPTIONS", "/").field("Max-Forwards", "0"));
+    assert!(answer.status == 200 && answer.field("allow").is_some(), "{answer:?}");
+    assert_eq!(blue.count(), 0);
+    assert_eq!(serin.ask(&Ask::new("OPTIONS", "/").field("Max-Forwards", "2")).text(), "blue");
+    assert_eq!(blue.only_request().field("max-forwards"), Some("1"));
+}
+
+#[test]
+fn what_is_no_http_1_is_refused_and_closed() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&bot(Config::new(), "rest", "{ path_prefix = \"/\" }", &blue));
+    for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello\r\n\r\n", "\u{16}\u{3}\u{1}\0\r\n\r\n", "POST / HTTP/1.1\r\nHost : a\r\n\r\n"]
+    {
+        let mut client = Client::connect(serin.proxy);
+        client.send(bytes.as_bytes());
+        // No HTTP/2 speaker understands an HTTP/1 answer, and hyper closes without one there.
+        if let Ok(answer) = client.answer() {
+            assert_eq!(answer.status, 400, "{bytes:?}");
+            client.wire.end().unwrap();
+        }
+    }
+    assert_eq!(blue.count(), 0);
+    crate::harness::eventually("four bad requests", || (serin.errors("bad_request") == 4.0).then_some(()));
+}

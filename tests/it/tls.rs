@@ -106,7 +106,7 @@ fn an_upstream_without_tls_is_rescued() {
     let ca = directory.path().join("ca.pem");
     let (_other, pem) = https("other", &["localhost"]);
     std::fs::write(&ca, pem).unwrap();
-    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire, _| drop(wire.write(b"HTTP/1.1 400 No\r\n\r\n"))));
+    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire| drop(wire.write(b"HTTP/1.1 400 No\r\n\r\n"))));
     let upstreams = [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://{}", green.address), &ca)];
     let serin = Serin::start(&config(&upstreams).weight("99.99%"));
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
@@ -120,7 +120,7 @@ fn an_upstream_that_says_nothing_in_the_handshake_is_rescued_in_time() {
     let ca = directory.path().join("ca.pem");
     let (_other, pem) = https("other", &["localhost"]);
     std::fs::write(&ca, pem).unwrap();
-    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire, _| while wire.exactly(1).is_ok() {}));
+    let (blue, green) = (Upstream::answering("blue"), Upstream::raw(|mut wire| while wire.exactly(1).is_ok() {}));
     let upstreams = [format!("blue = \"http://{}\"", blue.address), upstream("green", &format!("https://{}", green.address), &ca)];
     let serin = Serin::start(&config(&upstreams).weight("99.99%").bot("connect_timeout = \"200ms\""));
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");

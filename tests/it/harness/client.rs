@@ -95,10 +95,6 @@ impl Client {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).expect("an open socket takes options");
     }
 
-    pub fn local_address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("a connected socket has an address")
-    }
-
     pub fn wait_at_most(&self, patience: Duration) {
         self.socket.set_read_timeout(Some(patience)).expect("an open socket takes options");
     }

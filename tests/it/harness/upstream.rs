@@ -1,7 +1,7 @@
 //! The bots' side: upstreams that do what a script says and remember what they were sent.
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -14,8 +14,6 @@ use super::wire::{Framing, Wire, field, framing};
 pub struct Request {
     pub head: String,
     pub body: Vec<u8>,
-    /// Which of the upstream's connections it came on, from 0.
-    pub connection: usize,
 }
 
 /// What becomes of a connection after an answer.
@@ -29,6 +27,7 @@ pub struct Upstream {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
+    closed: Arc<AtomicUsize>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,9 +74,9 @@ impl Upstream {
     ) -> Upstream {
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let seen = requests.clone();
-        let serve = move |stream: TcpStream, connection: usize| {
+        let serve = move |stream: TcpStream| {
             let mut wire = layer(stream);
-            while let Some(request) = read_request(&mut wire, connection) {
+            while let Some(request) = read_request(&mut wire) {
                 seen.lock().unwrap().push(request.clone());
                 if answer(&request, &mut wire) == Then::Close {
                     return;
@@ -87,41 +86,35 @@ impl Upstream {
         Upstream::listening(listener, requests, serve)
     }
 
-    /// Full control: the script gets each connection as it comes, with its number.
-    pub fn raw(serve: impl Fn(Wire, usize) + Send + Sync + 'static) -> Upstream {
+    /// Full control: the script gets each connection as it comes.
+    pub fn raw(serve: impl Fn(Wire) + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        Upstream::listening(listener, Arc::default(), move |stream, connection| serve(Wire::new(stream), connection))
+        Upstream::listening(listener, Arc::default(), move |stream| serve(Wire::new(stream)))
     }
 
-    fn listening(
-        listener: TcpListener,
-        requests: Arc<Mutex<Vec<Request>>>,
-        serve: impl Fn(TcpStream, usize) + Send + Sync + 'static,
-    ) -> Upstream {
+    fn listening(listener: TcpListener, requests: Arc<Mutex<Vec<Request>>>, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Upstream {
         let address = listener.local_addr().expect("a bound listener has an address");
         let (connections, ended) = (Arc::<Mutex<Vec<TcpStream>>>::default(), Arc::new(AtomicBool::new(false)));
-        let (open, stop, serve) = (connections.clone(), ended.clone(), Arc::new(serve));
+        let closed = Arc::new(AtomicUsize::new(0));
+        let (open, stop, shut, serve) = (connections.clone(), ended.clone(), closed.clone(), Arc::new(serve));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
                 let _ = stream.set_nodelay(true);
-                let connection = {
-                    let mut open = open.lock().unwrap();
-                    open.push(stream.try_clone().expect("file descriptors to spare"));
-                    open.len() - 1
-                };
-                let serve = serve.clone();
+                open.lock().unwrap().push(stream.try_clone().expect("file descriptors to spare"));
+                let (serve, shut) = (serve.clone(), shut.clone());
                 std::thread::spawn(move || {
                     let closing = stream.try_clone();
-                    serve(stream, connection);
+                    serve(stream);
                     // The clone that the list holds must not keep the connection open.
                     let _ = closing.map(|stream| stream.shutdown(Shutdown::Both));
+                    shut.fetch_add(1, Ordering::Release);
                 });
             }
         });
-        Upstream { address, requests, connections, ended, thread: Some(thread) }
+        Upstream { address, requests, connections, closed, ended, thread: Some(thread) }
     }
 
     /// What came so far, in the order in which it was whole.
@@ -136,6 +129,11 @@ impl Upstream {
     /// How many connections were taken.
     pub fn connections(&self) -> usize {
         self.connections.lock().unwrap().len()
+    }
+
+    /// How many of them it has closed.
+    pub fn closed(&self) -> usize {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// The only request that came.
@@ -159,10 +157,10 @@ impl Drop for Upstream {
     }
 }
 
-fn read_request(wire: &mut Wire, connection: usize) -> Option<Request> {
+fn read_request(wire: &mut Wire) -> Option<Request> {
     let head = wire.head().ok()??;
     let body = wire.body(framing(&head).unwrap_or(Framing::Length(0))).ok()?;
-    Some(Request { head, body, connection })
+    Some(Request { head, body })
 }
 
 impl Request {
