@@ -27,7 +27,8 @@ impl Access<'_> {
                 let token = self.token(headers)?;
                 let allowed = token.scope == Scope::Operate || (token.scope == Scope::Read && !changes);
                 if !allowed {
-                    return Err(ApiError::forbidden(format!("the token {:?} may not do this: it needs the scope operate", token.name)));
+                    let needed = if changes { "operate" } else { "read" };
+                    return Err(ApiError::forbidden(format!("the token {:?} may not do this: it needs the scope {needed}", token.name)));
                 }
                 return Ok(token.name.clone());
             }
@@ -45,7 +46,12 @@ impl Access<'_> {
         });
         let given = given.ok_or_else(|| ApiError::unauthorized("send Authorization: Bearer <token>"))?;
         // All are compared, whatever comes of it, so that the time does not tell which one was near.
-        let found = self.admin.tokens.iter().filter(|token| bool::from(token.secret.as_bytes().ct_eq(given.as_bytes()))).last();
+        let mut found = None;
+        for token in &self.admin.tokens {
+            if bool::from(token.secret.as_bytes().ct_eq(given.as_bytes())) {
+                found = Some(token);
+            }
+        }
         found.ok_or_else(|| ApiError::unauthorized("this token is not known here"))
     }
 

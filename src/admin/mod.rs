@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -100,14 +101,14 @@ async fn put_weight(
     Path(name): Path<String>,
     headers: HeaderMap,
     axum::Extension(actor): axum::Extension<Actor>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
         percent: f64,
     }
-    let wanted: Wanted = problem::json(&body, "{\"percent\": 5}")?;
+    let wanted: Wanted = problem::json(&body?, "{\"percent\": 5}")?;
     let weight = Weight::from_percent(wanted.percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
     let based_on = problem::if_match(&headers)?;
     let snapshot = context.controller.set_weight(&name, weight, based_on, &actor.0).await?;
@@ -122,8 +123,9 @@ struct Asked {
 async fn explain(
     State(context): State<Context>,
     Path(name): Path<String>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<document::Explained>, ApiError> {
+    let Query(asked) = asked?;
     let snapshot = context.live.current();
     let index = snapshot.bot(&name).ok_or_else(|| ApiError::unknown_bot(&snapshot, &name))?;
     Ok(Json(document::explain(&snapshot, index, &asked.workspace)))

@@ -1,5 +1,6 @@
 //! The API's errors: problem documents (RFC 9457) that say what to do.
 
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -57,12 +58,13 @@ impl ApiError {
 
 /// A JSON body of the expected shape; `example` shows it in the error.
 pub fn json<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::unprocessable("body", format!("{error}; send {example}")),
-        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
-            ApiError::new(StatusCode::BAD_REQUEST, "json", format!("the body is not JSON: {error}; send {example}"))
-        }
-    })
+    let value: serde_json::Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "json", format!("the body is not JSON: {error}; send {example}")))?;
+    // serde takes an array for a struct as well; no caller means that.
+    if !value.is_object() {
+        return Err(ApiError::unprocessable("body", format!("the body is not an object; send {example}")));
+    }
+    serde_json::from_value(value).map_err(|error| ApiError::unprocessable("body", format!("{error}; send {example}")))
 }
 
 /// The revision that a change is based on: `If-Match: "42"`; absent or `*`: whatever serves.
@@ -74,6 +76,18 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     }
     let revision = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     revision.map(Some).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "if_match", "If-Match is a revision in quotes, such as \"42\""))
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> ApiError {
+        ApiError::new(rejection.status(), "query", rejection.body_text())
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> ApiError {
+        ApiError::new(rejection.status(), "body", rejection.body_text())
+    }
 }
 
 impl From<ChangeError> for ApiError {

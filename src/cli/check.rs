@@ -46,11 +46,15 @@ fn describe(bot: &Bot) -> String {
     let name = |index: usize| bot.upstreams[index].name.to_string();
     let canary = bot.canary.map_or("none".to_owned(), name);
     let sources: Vec<_> = bot.plan.sources().iter().map(ToString::to_string).collect();
+    let sources = match bot.preset {
+        Some(preset) if sources == preset.sources => format!("preset {}", preset.name),
+        Some(_) | None => sources.join(", "),
+    };
     format!(
         "bot {}: {host} {path}; stable {}, canary {canary} at {}\n  workspace from {}\n",
         bot.name,
         name(bot.stable),
         bot.weight,
-        sources.join(", ")
+        sources
     )
 }

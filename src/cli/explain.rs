@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::{AdminAddress, ConfigFile};
 use crate::config::{self, Bot};
-use crate::core::Split;
+use crate::core::{Reason, Split};
 use crate::identify::{Found, Head};
 use crate::proxy::{Decision, Looked, decide, find_bot};
 
@@ -61,7 +61,8 @@ impl Explain {
         };
         let decision = decide(bot, &split, head, looked);
         print!("{}", offline(bot, &split, &decision));
-        if let Found::Workspace { workspace, .. } = &decision.reading.found
+        // A running serin knows where workspaces go; a handshake goes nowhere by its workspace.
+        if let (Found::Workspace { workspace, .. }, Reason::Rank | Reason::Pinned) = (&decision.reading.found, decision.assignment.reason)
             && !self.offline
         {
             let encoded = percent_encoding::utf8_percent_encode(&workspace.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
@@ -70,7 +71,8 @@ impl Explain {
                 Err(error) => println!("track      unknown: {error}"),
             }
         }
-        Ok(if decision.source.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        let understood = decision.source.is_some() || decision.reading.handshake;
+        Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 
     fn find<'c>(&self, bots: &'c [Bot], headers: &HeaderMap) -> anyhow::Result<&'c Bot> {
@@ -112,12 +114,13 @@ fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {
         Found::Missing | Found::Invalid | Found::Mixed => text += &format!("workspace  {}\n", decision.result.name()),
     }
     if decision.reading.handshake {
-        text += "handshake  yes: goes to stable, is no evidence\n";
+        text += "handshake  yes: it is no evidence\n";
     }
     if let Some(retry) = &decision.reading.retry {
-        text += &format!("retry      {}: is no evidence\n", retry.reason);
+        text += &format!("retry      {}: it is no evidence\n", retry.reason);
     }
-    text
+    let assignment = &decision.assignment;
+    text + &format!("by config  {} at {}, because of {}\n", assignment.track.name(), split.weight(), assignment.reason.name())
 }
 
 fn online(document: &Value) -> String {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::AdminAddress;
 use super::client::Client;
+use crate::core::Weight;
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -59,11 +60,11 @@ pub fn table(document: &Value) -> String {
 
 fn bot(bot: &Value) -> String {
     let mut text = format!(
-        "{}  {}  canary {}% of buckets (really {}%)  revision {}\n",
+        "{}  {}  canary {} of buckets (really {})  revision {}\n",
         plain(&bot["bot"]),
         plain(&bot["phase"]),
-        plain(&bot["weight_percent"]),
-        plain(&bot["actual_percent"]),
+        percent(&bot["weight_percent"]),
+        percent(&bot["actual_percent"]),
         plain(&bot["revision"])
     );
     text += &format!(
@@ -88,6 +89,12 @@ fn bot(bot: &Value) -> String {
         );
     }
     text
+}
+
+/// As a weight is written: `5%`, `12.5%`.
+pub fn percent(value: &Value) -> String {
+    let weight = value.as_f64().and_then(|percent| Weight::from_percent((percent * 100.0).round() / 100.0).ok());
+    weight.map_or_else(|| plain(value), |weight| weight.to_string())
 }
 
 fn plain(value: &Value) -> String {

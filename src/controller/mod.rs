@@ -21,7 +21,7 @@ pub struct Controller {
     turn: Mutex<()>,
 }
 
-/// Why a change was not made. Nothing has changed then.
+/// Why a change was not made. Nothing has changed then, except after `NotApplied`: some workers serve it already.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("there is no bot {name:?}; there are {}", list(.known))]
@@ -51,11 +51,15 @@ fn first_epoch(config: &Config, bot: &Bot) -> Arc<Epoch> {
 
 /// The next epoch of a bot: a new split has a new id and begins with empty tallies, the same split keeps both.
 fn next_epoch(old: &Epoch, split: Split, workers: usize) -> Arc<Epoch> {
-    let revision = old.revision + 1;
     if split == old.split {
-        return Arc::new(Epoch { revision, split_id: old.split_id, split, ledger: old.ledger.clone() });
+        return Arc::new(Epoch { revision: old.revision + 1, split_id: old.split_id, split, ledger: old.ledger.clone() });
     }
-    Arc::new(Epoch { revision, split_id: old.split_id + 1, split, ledger: Arc::new(Ledger::new(workers)) })
+    new_epoch(old, split, workers)
+}
+
+/// An epoch with a new split id and empty tallies.
+fn new_epoch(old: &Epoch, split: Split, workers: usize) -> Arc<Epoch> {
+    Arc::new(Epoch { revision: old.revision + 1, split_id: old.split_id + 1, split, ledger: Arc::new(Ledger::new(workers)) })
 }
 
 impl Controller {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{Controller, first_epoch, next_epoch};
+use super::{Controller, first_epoch, new_epoch};
 use crate::config::{Bot, Config};
 use crate::core::{Split, Weight};
 use crate::live::{Epoch, NotApplied};
 
-/// Why a config is not taken while serin runs. The old one serves on.
+/// Why a config is not taken while serin runs. The old one serves on, except after `NotApplied`: some workers serve
+/// the new one already.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadRefused {
     #[error("{key} changed from {from} to {to}: that needs a restart")]
@@ -60,16 +61,20 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
 fn carry_over(old_config: &Config, old: &Bot, epoch: &Arc<Epoch>, new_config: &Config, new: &Bot) -> Result<Arc<Epoch>, ReloadRefused> {
     refuse_if_live(old, epoch, "the salt", old_config.proxy.salt != new_config.proxy.salt)?;
     refuse_if_live(old, epoch, "the workspace's sources", !old.plan.same_sources(&new.plan))?;
-    refuse_if_live(old, epoch, "the stable upstream", upstream(old, Some(old.stable)) != upstream(new, Some(new.stable)))?;
-    refuse_if_live(old, epoch, "the canary upstream", upstream(old, old.canary) != upstream(new, new.canary))?;
+    let same_stable = upstream(old, Some(old.stable)) == upstream(new, Some(new.stable));
+    let same_canary = upstream(old, old.canary) == upstream(new, new.canary);
+    refuse_if_live(old, epoch, "the stable upstream", !same_stable)?;
+    refuse_if_live(old, epoch, "the canary upstream", !same_canary)?;
+    // Tallies of one upstream must not be read as another's.
+    let same_upstreams = same_stable && same_canary;
     // A weight that the config does not change is the operators': it stays, within the new `max`.
     let weight = if old.weight == new.weight { epoch.split.weight().min(new.max_weight) } else { new.weight };
     let weight = if new.canary.is_some() { weight } else { Weight::ZERO };
     let split = Split::new(new_config.proxy.salt.clone(), new.name.as_str(), 0, weight, new.pins.clone());
-    if split == epoch.split {
-        return Ok(epoch.clone());
+    match split == epoch.split && same_upstreams {
+        true => Ok(epoch.clone()),
+        false => Ok(new_epoch(epoch, split, new_config.proxy.workers)),
     }
-    Ok(next_epoch(epoch, split, new_config.proxy.workers))
 }
 
 fn refuse_if_live(bot: &Bot, epoch: &Epoch, what: &'static str, changed: bool) -> Result<(), ReloadRefused> {

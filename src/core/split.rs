@@ -1,6 +1,6 @@
 //! Who is on the canary. A bucket has a rank, fixed for the release; it is canary iff its rank is below the weight's
 //! threshold. So a raise only adds buckets, a lowering only removes them, and each bucket is in or out independently of
-//! the others: that independence is what the evidence rests on (docs/statistics.md).
+//! the others: that independence is what evidence about the canary can rest on.
 
 use std::collections::HashMap;
 

@@ -40,7 +40,10 @@ pub struct Outbound {
 /// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Response<AnswerBody>, Problem> {
     let Outbound { bot, head, minded, body, upload, track, since } = outbound;
-    let pool = bot.pool(track).ok_or(Problem::TlsFailed)?;
+    let Some(pool) = bot.pool(track) else {
+        exchange.failed();
+        return Err(Problem::TlsFailed);
+    };
     // Clients of HTTP/1.0 know no interim answers.
     let interim = head.version >= Version::HTTP_11;
     let request = prepare(head, minded, body, &bot, pool, exchange.session());

@@ -85,12 +85,14 @@ fn check(request: &mut Request<Incoming>) -> Result<Minded, Problem> {
         return Err(Problem::BadTarget);
     }
     // Absolute form: its authority is the host that was meant, whatever the header says (RFC 9112, 3.2.2).
-    if let Some(authority) = request.uri().authority() {
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Problem::BadHost)?;
-        let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        request.headers_mut().insert(HOST, host);
-        *request.uri_mut() = Uri::from(path);
-    }
+    let Some(authority) = request.uri().authority() else { return Ok(minded) };
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Problem::BadHost)?;
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    request.headers_mut().insert(HOST, host);
+    *request.uri_mut() = Uri::from(path);
+    // Anew: there is a Host now in any case, and it may have a user in it.
+    let minded = Minded::of(request.headers());
+    headers::check(request.version(), minded, request.headers())?;
     Ok(minded)
 }
 

@@ -49,10 +49,10 @@ pub struct Proxy {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("cannot start a worker: {0}")]
-    Thread(io::Error),
+    #[error("cannot start a worker")]
+    Thread(#[source] io::Error),
 }
 
 impl Proxy {
@@ -259,11 +259,11 @@ impl Worker {
     }
 }
 
-/// One open connection, counted.
-struct Open(Rc<Worker>);
+/// One open connection, counted; or a request that runs on after its connection has ended.
+pub struct Open(Rc<Worker>);
 
 impl Open {
-    fn new(worker: Rc<Worker>) -> Open {
+    pub fn new(worker: Rc<Worker>) -> Open {
         worker.connections.set(worker.connections.get() + 1);
         Open(worker)
     }

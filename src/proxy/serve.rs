@@ -19,13 +19,16 @@ use super::body::AnswerBody;
 use super::client::{ClientIo, Phase, Session};
 use super::clock::Wait;
 use super::handle::handle;
-use super::listen::{Stage, Worker};
+use super::listen::{Open, Stage, Worker};
 use super::problem::Problem;
 
 /// How long, and for how many bytes, a closing connection still listens, so that what the client sends does not reset
 /// the connection under our last answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
+
+/// hyper's buffer has room for this much of a body behind the longest head.
+const BEHIND_HEAD: usize = 16 * 1024;
 
 /// How a connection came to its end.
 enum End {
@@ -42,7 +45,11 @@ enum End {
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, session: Rc<Session>) {
     let service = Webhooks { worker: worker.clone(), session: session.clone() };
     let mut builder = http1::Builder::new();
-    builder.half_close(true).header_read_timeout(None).max_buf_size(session.limits.max_head_bytes);
+    builder
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_header_size(session.limits.max_head_bytes)
+        .max_buf_size(session.limits.max_head_bytes + BEHIND_HEAD);
     let mut connection = builder.serve_connection(ClientIo::new(stream, session.clone()), service);
     let mut told = false;
     let end = std::future::poll_fn(|cx| {
@@ -145,13 +152,15 @@ impl Service<Request<Incoming>> for Webhooks {
 
     fn call(&self, request: Request<Incoming>) -> Running {
         // Boxed: hyper keeps room for the future as long as the connection is open, and most of them are idle.
-        Running { future: Some(Box::pin(handle(self.worker.clone(), self.session.clone(), request))), session: self.session.clone() }
+        let future = handle(self.worker.clone(), self.session.clone(), request);
+        Running { future: Some(Box::pin(future)), worker: self.worker.clone(), session: self.session.clone() }
     }
 }
 
 /// A request that is being answered. If the client hangs up it runs on, for the bot's work is not cancelled.
 struct Running {
     future: Option<Pin<Box<dyn Future<Output = Response<AnswerBody>>>>>,
+    worker: Rc<Worker>,
     session: Rc<Session>,
 }
 
@@ -170,7 +179,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Some(future) = self.future.take() {
             self.session.gone();
-            tokio::task::spawn_local(async move { future.await.into_body().drain().await });
+            // Counted like a connection, so that a drain waits for it.
+            let open = Open::new(self.worker.clone());
+            tokio::task::spawn_local(async move {
+                future.await.into_body().drain().await;
+                drop(open);
+            });
         }
     }
 }

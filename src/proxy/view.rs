@@ -87,9 +87,9 @@ impl BotView {
         self.meters.shard(self.worker)
     }
 
-    /// A track's pool; stable's where there is no canary.
+    /// A track's pool; `None` where there is no such upstream, or it could not be set up.
     pub fn pool(&self, track: Track) -> Option<&Rc<Pool>> {
-        self.pools[track as usize].as_ref().or(self.pools[Track::Stable as usize].as_ref())
+        self.pools[track as usize].as_ref()
     }
 
     pub fn has_canary(&self) -> bool {
@@ -104,7 +104,9 @@ impl BotView {
 impl Surroundings {
     fn pool(&self, bot: &Bot, upstream: usize) -> Option<Rc<Pool>> {
         let url = &bot.upstreams[upstream].url;
-        let key = format!("{url:?} {:?} {:?}", bot.connect_timeout, bot.upstream_idle);
+        let tls = url.tls.then(|| self.shared.tls.client(url.ca_file.as_deref()).map(|client| Arc::as_ptr(&client)).ok());
+        // With the TLS client's identity: another file of authorities, or the same one replaced, is another pool.
+        let key = format!("{url:?} {:?} {:?} {tls:?}", bot.connect_timeout, bot.upstream_idle);
         if let Some(pool) = self.pools.borrow().get(&key) {
             return Some(pool.clone());
         }

@@ -266,7 +266,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 
 #[test]
 fn trailers_pass() {
-    let (sent, seen) = std::sync::mpsc::channel();
+    let (sent, seen) = std::sync::mpsc::sync_channel(1);
     let blue = Upstream::raw(move |mut wire| {
         while let Ok(Some(head)) = wire.head() {
             let body = wire.exactly(b"8\r\n{\"id\":1}\r\n0\r\n".len());

@@ -48,7 +48,7 @@ fn check_says_what_a_config_means() {
     let (_directory, path) = written(&config.weight("5%").text());
     let output = run(&["check", path.to_str().unwrap()], "");
     code(&output, 0);
-    for part in ["support", "stable blue", "canary green at 5%", "json:/team_id", "ok"] {
+    for part in ["support", "stable blue", "canary green at 5%", "workspace from preset slack", "ok"] {
         assert!(out(&output).contains(part), "{part}: {}", out(&output));
     }
 }
@@ -174,7 +174,7 @@ fn status_shows_what_serves() {
     for arguments in [&["status", "--admin", &admin][..], &["status", "support", "--admin", &format!("http://{admin}/")]] {
         let output = run(arguments, "");
         code(&output, 0);
-        for part in ["support", "manual", "5.0%", "stable", "blue", "canary", "green"] {
+        for part in ["support", "manual", "5%", "stable", "blue", "canary", "green"] {
             assert!(out(&output).contains(part), "{part}: {}", out(&output));
         }
     }

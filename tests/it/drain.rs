@@ -1,14 +1,14 @@
 //! The end of a process: it says so, serves on for who has not noticed, finishes what is in flight, and loses nothing.
 
 use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Ask, Client, Config, Process, Then, Upstream, eventually, ok, turns};
 
 /// Answers T-held once for each word through the channel, and others at once.
-fn held_on_demand() -> (Sender<()>, Upstream) {
-    let (release, held) = channel();
+fn held_on_demand() -> (SyncSender<()>, Upstream) {
+    let (release, held) = sync_channel(1);
     let held = Mutex::new(held);
     let upstream = Upstream::scripted(move |request, wire| {
         if request.field("x-workspace") == Some("T-held") {

@@ -2,14 +2,14 @@
 
 use std::io::ErrorKind;
 use std::sync::Mutex;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::harness::{Ask, Config, Serin, Then, Upstream, eventually, ok};
 
 /// Answers once for each word through the channel.
-fn on_demand() -> (Sender<()>, Upstream) {
-    let (release, held) = channel();
+fn on_demand() -> (SyncSender<()>, Upstream) {
+    let (release, held) = sync_channel(1);
     let held = Mutex::new(held);
     let upstream = Upstream::scripted(move |_, wire| {
         let _ = held.lock().unwrap().recv();

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use crate::harness::{Ask, Config, Process, Then, Upstream, eventually, ok};
 
@@ -160,7 +160,7 @@ fn a_config_that_is_gone_leaves_all_as_it_is() {
 
 #[test]
 fn a_request_in_flight_survives_a_reload() {
-    let (release, held) = channel::<()>();
+    let (release, held) = sync_channel::<()>(1);
     let held = Mutex::new(held);
     let blue = Upstream::scripted(move |_, wire| {
         let _ = held.lock().unwrap().recv();

@@ -13,19 +13,10 @@ const LINES_MAX: usize = 500;
 
 /// Where the code breaks a rule today. These are faults to mend, not exceptions: a new fault fails the test, and so does
 /// a line here that is no longer true.
-const FLOORS_TO_MEND: [&str; 5] = [
-    // rustfmt sorted the modules and let two comments slip onto one line.
-    "lib.rs: `app` names 0 floors, not one",
-    "lib.rs: `telemetry` names 2 floors, not one",
-    // Floors of their own would do: core 0, identify 1, config 2, live 3, telemetry 4, proxy and controller 5, admin 6,
-    // app 7, cli 8.
-    "cli uses app",
-    "identify uses core",
-    "live uses config",
-];
+const FLOORS_TO_MEND: [&str; 0] = [];
 
 /// Documents that a comment names, and that are not there.
-const DOCUMENTS_TO_WRITE: [&str; 1] = ["core/split.rs: docs/statistics.md"];
+const DOCUMENTS_TO_WRITE: [&str; 0] = [];
 
 /// One file under `src/`, without its tests.
 struct Source {

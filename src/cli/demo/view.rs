@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::bot::ExampleBot;
 use super::traffic::Totals;
 use crate::app::App;
+use crate::cli::status::percent;
 
 const BAR: usize = 40;
 
@@ -57,8 +58,8 @@ fn bar(document: &Value, totals: &Totals) -> String {
     let share = totals.on_canary as f64 / totals.workspaces.max(1) as f64;
     let filled = (share * BAR as f64).round() as usize;
     format!(
-        "  weight {:>5}%  [{}{}]  {} of {} workspaces last met v42",
-        document["weight_percent"],
+        "  weight {:>5}  [{}{}]  {} of {} workspaces last met v42",
+        percent(&document["weight_percent"]),
         "#".repeat(filled),
         "-".repeat(BAR - filled),
         totals.on_canary,

@@ -48,7 +48,7 @@ enum Sent {
 /// Why a call came to nothing.
 pub enum Failure {
     /// Nothing was written: the request is as it was.
-    Unsent(Request<RequestBody>),
+    Unsent(Box<Request<RequestBody>>),
     Failed(SendError),
 }
 
@@ -79,7 +79,7 @@ impl Call {
         loop {
             let head = match std::future::poll_fn(|cx| self.poll_head(cx, connection)).await {
                 Ok(head) => head,
-                Err(_) if !self.wrote => return Err(Failure::Unsent(self.request)),
+                Err(_) if !self.wrote => return Err(Failure::Unsent(Box::new(self.request))),
                 Err(error) => return Err(Failure::Failed(error)),
             };
             if !head.status.is_informational() {

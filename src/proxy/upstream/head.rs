@@ -181,7 +181,8 @@ fn finish(
         (false, false, None) => Decoder::until_close(),
     };
     // A coding in an HTTP/1.0 message may come from a hop that does not know it (RFC 9112, 6.1).
-    let keep_alive = wants_keep_alive(version_1_1, minded, &headers) && !(chunked && !version_1_1) && !body.is_until_close();
+    let framed_for_sure = (version_1_1 || !chunked) && !body.is_until_close();
+    let keep_alive = framed_for_sure && wants_keep_alive(version_1_1, minded, &headers);
     Ok(Head { status, headers, minded, reason, keep_alive, body })
 }
 

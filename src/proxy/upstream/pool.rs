@@ -69,7 +69,7 @@ impl Pool {
         if let Some(mut connection) = self.checkout() {
             match Call::new(request, &mut connection).answer(&mut connection, interim).await {
                 Ok((head, call)) => return Ok(self.answer(head, call, connection)),
-                Err(Failure::Unsent(unsent)) => request = unsent,
+                Err(Failure::Unsent(unsent)) => request = *unsent,
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }

@@ -36,7 +36,7 @@ impl TlsClients {
         Ok(())
     }
 
-    pub(super) fn client(&self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    pub fn client(&self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         let key = ca_file.map(Path::to_owned);
         let mut clients = self.0.lock().expect("no panic under this lock");
         if let Some(client) = clients.get(&key) {

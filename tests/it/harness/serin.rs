@@ -35,7 +35,7 @@ impl Serin {
     pub fn with_token(config: &Config, token: Option<&str>) -> Serin {
         let config = config.parsed();
         let (stop, stopped) = oneshot::channel();
-        let (started, addresses) = mpsc::channel();
+        let (started, addresses) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
