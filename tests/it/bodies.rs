@@ -190,21 +190,43 @@ fn a_client_that_waits_to_be_told_is_told_to_continue() {
     }
 }
 
-/// A bot may refuse a body before it has read it: the client sees the refusal, not a reset.
+const REFUSAL: &[u8] = b"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+
+/// A bot may refuse a body before it has read it: the client sees the refusal.
 #[test]
 fn an_answer_before_the_body_was_read_is_the_answer() {
     let blue = Upstream::raw(|mut wire| {
         if let Ok(Some(_)) = wire.head() {
-            let _ = wire.write(b"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+            let _ = wire.write(REFUSAL);
+            while wire.exactly(1).is_ok() {}
         }
     });
+    refused_early(&blue);
+}
+
+/// The same of a bot that closes at once, body unread: its kernel sends a reset after the answer.
+#[test]
+fn an_answer_before_a_reset_is_the_answer() {
+    let blue = Upstream::raw(|mut wire| {
+        if let Ok(Some(_)) = wire.head() {
+            let _ = wire.write(REFUSAL);
+        }
+    });
+    refused_early(&blue);
+}
+
+#[track_caller]
+fn refused_early(blue: &Upstream) {
     let serin = Serin::start(&Config::split(blue.address, blue.address));
-    let mut client = serin.client();
     let ask = Ask::of("T1").body(&noise(MIB)).bytes();
-    client.send(&ask[..100_000]);
-    let answer = client.answer().unwrap();
-    assert_eq!((answer.status, answer.text()), (401, "no"));
-    serin.counted("stable", "rejected", 1);
+    let turns = crate::harness::turns(20);
+    for turn in 0..turns {
+        let mut client = serin.client();
+        client.send(&ask[..100_000]);
+        let answer = client.answer().unwrap();
+        assert_eq!((answer.status, answer.text()), (401, "no"), "turn {turn}");
+    }
+    serin.counted("stable", "rejected", turns);
 }
 
 #[test]
