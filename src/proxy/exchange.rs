@@ -66,10 +66,7 @@ impl Exchange {
 
     pub fn end_of_answer(&mut self) {
         match self.state {
-            State::Answered { status, first_byte, said } => match self.session.gone_since() {
-                None => self.record(Ended::Answered { status, first_byte, said }),
-                Some(gone) => self.record(Ended::ClientGone { answered: false, after: gone.saturating_duration_since(self.started) }),
-            },
+            State::Answered { status, first_byte, said } => self.record(Ended::Answered { status, first_byte, said }),
             State::Waiting | State::Rescued => self.record(Ended::Failed),
             State::Recorded => {}
         }
@@ -89,8 +86,13 @@ impl Exchange {
         if self.state == State::Recorded {
             return;
         }
-        // A rescued request has its record whatever became of stable's answer.
-        let ended = if self.state == State::Rescued { Ended::Failed } else { ended };
+        let ended = match (self.state, self.session.gone_since()) {
+            // A rescued request has its record whatever became of stable's answer.
+            (State::Rescued, _) => Ended::Failed,
+            // The request ran on for the bot's sake: what its client saw is that it got no answer.
+            (_, Some(gone)) => Ended::ClientGone { answered: false, after: gone.saturating_duration_since(self.started) },
+            (_, None) => ended,
+        };
         self.state = State::Recorded;
         let outcome = classify(ended, &self.bot.bot().rules);
         let (status, first_byte) = match ended {

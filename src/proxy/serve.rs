@@ -27,6 +27,8 @@ use super::problem::Problem;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// How long an idle connection's next request may take to reach us once serin drains.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
 /// hyper's buffer has room for this much of a body behind the longest head.
 const BEHIND_HEAD: usize = 16 * 1024;
 
@@ -51,31 +53,49 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, session: Rc<Session>) 
         .max_header_size(session.limits.max_head_bytes)
         .max_buf_size(session.limits.max_head_bytes + BEHIND_HEAD);
     let mut connection = builder.serve_connection(ClientIo::new(stream, session.clone()), service);
-    let mut told = false;
+    let mut last = LastRequest::default();
     let end = std::future::poll_fn(|cx| {
-        if !told && is_last(&worker, &session) {
-            told = true;
+        let polled = connection.poll_without_shutdown(cx);
+        if last.is_now(worker.stage(), &session) {
             Pin::new(&mut connection).graceful_shutdown();
         }
-        match connection.poll_without_shutdown(cx) {
+        match polled {
             Poll::Ready(Ok(())) => Poll::Ready(End::Done),
             Poll::Ready(Err(error)) => Poll::Ready(End::Failed(error)),
             Poll::Pending => overdue(&session, cx),
         }
     })
     .await;
-    let stream = connection.into_parts().io.into_stream();
+    let parts = connection.into_parts();
+    // What came of a head may have come behind another request: then only hyper's buffer knows.
+    let end = match end {
+        End::TimedOut(Phase::Idle) if !parts.read_buf.is_empty() => End::TimedOut(Phase::Head),
+        end => end,
+    };
     // Boxed: closing needs room that an open connection should not hold.
-    Box::pin(close(worker, stream, end)).await;
+    Box::pin(close(worker, parts.io.into_stream(), end)).await;
 }
 
-/// Is the request that is being answered this connection's last? A lame duck says so in its answers and takes idle
-/// connections' next requests still; when it drains it closes the idle ones too.
-fn is_last(worker: &Worker, session: &Session) -> bool {
-    match worker.stage() {
-        Stage::Serving => false,
-        Stage::LameDuck => session.phase() == Phase::Busy,
-        Stage::Draining => true,
+/// Tells a connection, once, that its present request is the last: when serin is on its way out. An idle connection is
+/// not closed at once when it drains, for its next request may be in the kernel already: it gets a last moment.
+#[derive(Default)]
+struct LastRequest {
+    told: bool,
+    last_moment: bool,
+}
+
+impl LastRequest {
+    fn is_now(&mut self, stage: Stage, session: &Session) -> bool {
+        match (stage, session.phase()) {
+            (Stage::Serving, _) | (_, Phase::Head) | (Stage::LameDuck, Phase::Idle) => false,
+            (Stage::LameDuck | Stage::Draining, Phase::Busy) => !std::mem::replace(&mut self.told, true),
+            (Stage::Draining, Phase::Idle) => {
+                if !std::mem::replace(&mut self.last_moment, true) {
+                    session.alarms.arm(Wait::Client, LAST_MOMENT);
+                }
+                false
+            }
+        }
     }
 }
 
@@ -92,7 +112,7 @@ fn overdue(session: &Session, cx: &mut Context<'_>) -> Poll<End> {
 
 async fn close(worker: Rc<Worker>, mut stream: TcpStream, end: End) {
     match end {
-        End::Done => linger(stream).await,
+        End::Done | End::TimedOut(Phase::Idle) => linger(stream).await,
         End::Failed(error) => {
             if error.is_parse() {
                 // hyper has answered 400, 414 or 431.
@@ -106,7 +126,7 @@ async fn close(worker: Rc<Worker>, mut stream: TcpStream, end: End) {
                 linger(stream).await;
             }
         }
-        End::TimedOut(Phase::Idle | Phase::Busy) | End::Stalled => {}
+        End::TimedOut(Phase::Busy) | End::Stalled => {}
     }
 }
 

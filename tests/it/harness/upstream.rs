@@ -56,7 +56,7 @@ impl Upstream {
 
     /// Reads whole requests, remembers them, and has the script answer.
     pub fn scripted(answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static) -> Upstream {
-        Upstream::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"), Wire::new, answer)
+        Upstream::start(bind(), Wire::new, answer)
     }
 
     /// The same behind some layer, such as TLS; `layer` makes a connection's wire.
@@ -64,7 +64,7 @@ impl Upstream {
         layer: impl Fn(TcpStream) -> Wire + Send + Sync + 'static,
         answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static,
     ) -> Upstream {
-        Upstream::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"), layer, answer)
+        Upstream::start(bind(), layer, answer)
     }
 
     fn start(
@@ -88,7 +88,7 @@ impl Upstream {
 
     /// Full control: the script gets each connection as it comes.
     pub fn raw(serve: impl Fn(Wire) + Send + Sync + 'static) -> Upstream {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener = bind();
         Upstream::listening(listener, Arc::default(), move |stream| serve(Wire::new(stream)))
     }
 
@@ -171,6 +171,13 @@ impl Request {
     pub fn line(&self) -> &str {
         self.head.lines().next().unwrap_or("")
     }
+}
+
+/// With room for all connections of a test at once: std's listener has room for 128, and one more waits for a second.
+fn bind() -> TcpListener {
+    let socket = bound();
+    socket.listen(4096).expect("a bound socket can listen");
+    socket.into()
 }
 
 /// An address at which every connection is refused, for as long as this lives: the port is taken, and nobody listens.
