@@ -182,6 +182,14 @@ impl Body for RequestBody {
 }
 
 impl Stream {
+    /// Gives back the piece that was last taken, which was not sent after all.
+    pub fn put_back(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.read = Some(piece);
+            self.upload.set(Upload::ForUpstream);
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let alarms = &self.session.alarms;
         if let Some(read) = self.read.take() {

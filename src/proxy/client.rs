@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::SockRef;
@@ -22,6 +23,9 @@ use crate::config::Limits;
 
 /// How often serin looks whether the client of a slow request is still there.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
+/// A connection that was idle for this long gives hyper's buffers back (16 kB and more). Most connections of a webhook's
+/// sender are idle most of the time; a busy one never rests.
+const REST_AFTER: Duration = Duration::from_millis(100);
 /// Interim answers that wait to be written are few and small; more than this is an upstream gone wrong.
 const INTERIM_BYTES_MAX: usize = 16 * 1024;
 
@@ -36,6 +40,8 @@ pub struct Session {
     interim: RefCell<Vec<u8>>,
     /// The final answer is on its way: an interim one would come too late.
     answering: Cell<bool>,
+    /// hyper has nothing half written: the next byte begins an answer.
+    between_answers: Cell<bool>,
     gone: Cell<Option<Instant>>,
 }
 
@@ -60,6 +66,7 @@ impl Session {
             phase: Cell::new(Phase::Idle),
             interim: RefCell::default(),
             answering: Cell::new(false),
+            between_answers: Cell::new(true),
             gone: Cell::new(None),
         };
         session.alarms.arm(Wait::Client, session.limits.idle_timeout);
@@ -74,12 +81,14 @@ impl Session {
         self.phase.set(Phase::Busy);
         self.answering.set(false);
         self.alarms.clear(Wait::Client);
+        self.alarms.clear(Wait::Rest);
         self.alarms.arm(Wait::Presence, PRESENCE_EVERY);
     }
 
     pub fn request_ended(&self) {
         self.phase.set(Phase::Idle);
         self.alarms.arm(Wait::Client, self.limits.idle_timeout);
+        self.alarms.arm(Wait::Rest, REST_AFTER);
         self.alarms.clear(Wait::Exchange);
         self.alarms.clear(Wait::Presence);
     }
@@ -107,7 +116,18 @@ impl Session {
         }
     }
 
-    fn bytes_came(&self) {
+    /// Is nothing going on, for long enough that the next request is not expected at once?
+    pub fn may_rest(&self) -> bool {
+        self.phase() == Phase::Idle && self.between_answers.get() && self.alarms.rang(Wait::Rest)
+    }
+
+    /// Something may come: if nothing does, the connection may rest again.
+    pub fn roused(&self) {
+        self.alarms.arm(Wait::Rest, REST_AFTER);
+    }
+
+    /// Some bytes came, of a head if no request is being answered.
+    pub fn bytes_came(&self) {
         if self.phase.get() == Phase::Idle {
             self.phase.set(Phase::Head);
             self.alarms.arm(Wait::Client, self.limits.head_timeout);
@@ -120,13 +140,13 @@ impl Session {
 pub struct ClientIo {
     stream: TcpStream,
     session: Rc<Session>,
-    /// hyper has nothing half written: the next byte begins an answer.
-    between_answers: bool,
+    /// Bytes that were read before, to be read again first.
+    before: Bytes,
 }
 
 impl ClientIo {
-    pub fn new(stream: TcpStream, session: Rc<Session>) -> ClientIo {
-        ClientIo { stream, session, between_answers: true }
+    pub fn new(stream: TcpStream, session: Rc<Session>, before: Bytes) -> ClientIo {
+        ClientIo { stream, session, before }
     }
 
     pub fn into_stream(self) -> TcpStream {
@@ -161,9 +181,9 @@ impl ClientIo {
     }
 
     fn before_an_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.between_answers {
+        if self.session.between_answers.get() {
             ready!(self.write_interim(cx))?;
-            self.between_answers = false;
+            self.session.between_answers.set(false);
         }
         Poll::Ready(Ok(()))
     }
@@ -180,7 +200,12 @@ impl ClientIo {
 }
 
 impl Read for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.before.is_empty() {
+            let n = self.before.len().min(buffer.remaining());
+            buffer.put_slice(&self.before.split_to(n));
+            return Poll::Ready(Ok(()));
+        }
         let read = ready!(read_into(Pin::new(&mut self.stream), cx, buffer))?;
         if read > 0 {
             self.session.bytes_came();
@@ -208,7 +233,7 @@ impl Write for ClientIo {
 
     /// hyper calls this when all it had to say is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.between_answers = true;
+        self.session.between_answers.set(true);
         if self.session.alarms.rang(Wait::Presence) {
             self.check_presence()?;
         }

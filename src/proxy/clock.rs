@@ -27,9 +27,11 @@ pub enum Wait {
     Exchange,
     /// The moment to look whether the client is still there.
     Presence,
+    /// The moment from which on an idle connection may rest.
+    Rest,
 }
 
-const WAITS: usize = 4;
+const WAITS: usize = 5;
 const NEVER: u32 = u32::MAX;
 
 /// The due times of one connection. All belong to the task that polls the connection.

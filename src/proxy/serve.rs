@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -43,37 +44,83 @@ enum End {
     Stalled,
 }
 
-/// Drives a connection to its end.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, session: Rc<Session>) {
-    let service = Webhooks { worker: worker.clone(), session: session.clone() };
+/// Drives a connection to its end. While it rests it is a socket and a few hundred bytes; hyper comes with the first
+/// byte, and goes again when nothing more is expected soon.
+pub async fn serve(worker: Rc<Worker>, mut stream: TcpStream, session: Rc<Session>) {
+    loop {
+        if rest(&worker, &stream, &session).await.is_err() {
+            return Box::pin(close(worker, stream, End::TimedOut(Phase::Idle))).await;
+        }
+        // Boxed, as are other rare or large states: a resting connection must not keep room for them.
+        match Box::pin(converse(&worker, stream, &session)).await {
+            Conversed::Rests(socket) => stream = socket,
+            Conversed::Ended(socket, end) => return Box::pin(close(worker, socket, end)).await,
+        }
+    }
+}
+
+/// The client said nothing for too long.
+struct Silence;
+
+/// Waits until there is something to read.
+async fn rest(worker: &Worker, stream: &TcpStream, session: &Session) -> Result<(), Silence> {
+    let mut last = LastRequest::default();
+    std::future::poll_fn(|cx| {
+        // It is idle, so this only sets its last moment when serin drains.
+        last.is_now(worker.stage(), session);
+        if stream.poll_read_ready(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        session.alarms.watch(cx);
+        if session.alarms.rang(Wait::Client) { Poll::Ready(Err(Silence)) } else { Poll::Pending }
+    })
+    .await
+}
+
+enum Conversed {
+    Rests(TcpStream),
+    Ended(TcpStream, End),
+}
+
+/// Speaks HTTP until the connection ends or may rest.
+async fn converse(worker: &Rc<Worker>, stream: TcpStream, session: &Rc<Session>) -> Conversed {
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)
         .header_read_timeout(None)
         .max_header_size(session.limits.max_head_bytes)
         .max_buf_size(session.limits.max_head_bytes + BEHIND_HEAD);
-    let mut connection = builder.serve_connection(ClientIo::new(stream, session.clone()), service);
     let mut last = LastRequest::default();
-    let end = std::future::poll_fn(|cx| {
-        let polled = connection.poll_without_shutdown(cx);
-        if last.is_now(worker.stage(), &session) {
-            Pin::new(&mut connection).graceful_shutdown();
+    let (mut stream, mut before) = (stream, Bytes::new());
+    loop {
+        session.roused();
+        let service = Webhooks { worker: worker.clone(), session: session.clone() };
+        let mut connection = builder.serve_connection(ClientIo::new(stream, session.clone(), before), service);
+        let end = std::future::poll_fn(|cx| {
+            let polled = connection.poll_without_shutdown(cx);
+            if last.is_now(worker.stage(), session) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match polled {
+                Poll::Ready(Ok(())) => Poll::Ready(Some(End::Done)),
+                Poll::Ready(Err(error)) => Poll::Ready(Some(End::Failed(error))),
+                Poll::Pending if session.may_rest() => Poll::Ready(None),
+                Poll::Pending => overdue(session, cx).map(Some),
+            }
+        })
+        .await;
+        let parts = connection.into_parts();
+        stream = parts.io.into_stream();
+        match end {
+            Some(end) => return Conversed::Ended(stream, end),
+            None if parts.read_buf.is_empty() => return Conversed::Rests(stream),
+            // A part of the next head came behind the last request: it is waited for like any other.
+            None => {
+                before = parts.read_buf;
+                session.bytes_came();
+            }
         }
-        match polled {
-            Poll::Ready(Ok(())) => Poll::Ready(End::Done),
-            Poll::Ready(Err(error)) => Poll::Ready(End::Failed(error)),
-            Poll::Pending => overdue(&session, cx),
-        }
-    })
-    .await;
-    let parts = connection.into_parts();
-    // What came of a head may have come behind another request: then only hyper's buffer knows.
-    let end = match end {
-        End::TimedOut(Phase::Idle) if !parts.read_buf.is_empty() => End::TimedOut(Phase::Head),
-        end => end,
-    };
-    // Boxed: closing needs room that an open connection should not hold.
-    Box::pin(close(worker, parts.io.into_stream(), end)).await;
+    }
 }
 
 /// Tells a connection, once, that its present request is the last: when serin is on its way out. An idle connection is

@@ -146,11 +146,11 @@ fn a_head_that_does_not_come_whole_is_408() {
     serin.counted_in_all(1);
 }
 
-/// A head that began within another request's bytes is waited for as long as the next request would be.
+/// The rest of a head that began within another request's bytes is waited for no longer than any other.
 #[test]
 fn a_head_that_began_behind_another_request_is_408_too() {
     let blue = Upstream::answering("blue");
-    let serin = Serin::start(&split(&blue).limit("idle_timeout = \"200ms\""));
+    let serin = Serin::start(&split(&blue).limit("head_timeout = \"200ms\""));
     let mut client = serin.client();
     client.send(&[&Ask::of("T1").bytes()[..], b"POST / HTTP/1.1\r\nHost: a\r\n"].concat());
     assert_eq!(client.answer().unwrap().text(), "blue");

@@ -79,7 +79,7 @@ impl Call {
         loop {
             let head = match std::future::poll_fn(|cx| self.poll_head(cx, connection)).await {
                 Ok(head) => head,
-                Err(_) if !self.wrote => return Err(Failure::Unsent(Box::new(self.request))),
+                Err(_) if !self.wrote => return Err(Failure::Unsent(Box::new(self.take_back()))),
                 Err(error) => return Err(Failure::Failed(error)),
             };
             if !head.status.is_informational() {
@@ -93,6 +93,14 @@ impl Call {
                 interim::pass_on(session, head);
             }
         }
+    }
+
+    /// The request as it was: nothing of it was written.
+    fn take_back(mut self) -> Request<RequestBody> {
+        if let RequestBody::Stream(stream) = self.request.body_mut() {
+            stream.put_back(self.data);
+        }
+        self.request
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Head, SendError>> {
@@ -121,6 +129,14 @@ impl Call {
     /// Writes what can be written; ready when there is no more to write. Only the client's body can fail it: a
     /// connection that takes no more may still have an answer for us.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), SendError>> {
+        // What has come of the body goes out with the head: one packet instead of two.
+        if !self.wrote
+            && self.sent == Sent::Partly
+            && self.data.is_empty()
+            && let Poll::Ready(Err(_)) = self.poll_more(cx, &mut connection.out)
+        {
+            return Poll::Ready(Err(SendError::Broken));
+        }
         loop {
             match ready!(self.poll_written(cx, connection)) {
                 Ok(()) => {}

@@ -108,7 +108,7 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if connection.stream.seems_idle() && (age < FRESH || connection.stream.is_open()) {
+            if (age < FRESH && connection.stream.seems_idle()) || connection.stream.is_open() {
                 return Some(connection);
             }
         }
@@ -131,9 +131,10 @@ impl Pool {
     /// Closes what was idle for too long, or was closed by the other side; called now and then.
     pub fn reap(&self) {
         let now = Instant::now();
-        self.idle
-            .borrow_mut()
-            .retain(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.stream.seems_idle());
+        self.idle.borrow_mut().retain(|idle| {
+            now.saturating_duration_since(idle.since) < self.idle_timeout
+                && (idle.connection.stream.seems_idle() || idle.connection.stream.is_open())
+        });
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {

@@ -42,7 +42,8 @@ impl Stream {
         }
     }
 
-    /// Has the runtime seen nothing on this idle connection? Costs no system call, and may be a moment behind.
+    /// Has the runtime seen nothing on this idle connection? Costs no system call. It may be a moment behind, and after a
+    /// read that filled its buffer it may think that there is more.
     pub fn seems_idle(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match self {
