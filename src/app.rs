@@ -16,7 +16,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::controller::{self, Controller};
 use crate::live::Live;
-use crate::proxy::{Proxy, Resolver, Shared, TlsClients};
+use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
 
 use reload::Reloader;
@@ -24,7 +24,7 @@ use reload::Reloader;
 /// Serves until a signal says to end.
 pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     raise_file_limit();
-    keep_freed_memory();
+    memory::keep_freed();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
@@ -125,21 +125,6 @@ impl Ends {
         }
     }
 }
-
-/// glibc gives memory back to the kernel as soon as 128 kB lie free at a heap's end, and asks for it again with the next
-/// large answer: page faults that cost more than the answer. It keeps what it has until there is this much.
-#[cfg(target_env = "gnu")]
-fn keep_freed_memory() {
-    const KEEP_BYTES: libc::c_int = 16 << 20;
-    // SAFETY: `mallopt` takes two integers and is called before there is a second thread.
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KEEP_BYTES);
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn keep_freed_memory() {}
 
 /// Each connection is a file descriptor, and the usual limit of 1,024 is an outage at 512 webhooks. The hard limit is
 /// the administrator's word; the soft one is only a habit.

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -51,14 +52,19 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
     let timeout = bot.bot().timeout;
     exchange.session().alarms.arm(Wait::Exchange, timeout);
 
-    let mut sent = within(exchange.session(), pool.send(request, interim.then_some(exchange.session()))).await;
+    let mut sent = {
+        let sending = std::pin::pin!(pool.send(request, interim.then_some(exchange.session())));
+        within(exchange.session(), sending).await
+    };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
         match may_rescue(&bot, track, &request) {
             Some(stable) => {
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 let request = readdress(*request, &bot, stable);
-                sent = within(exchange.session(), stable.send(request, interim.then_some(exchange.session()))).await;
+                // Boxed: it is rare, and its room would be a second answer's in every request.
+                let mut sending = Box::pin(stable.send(request, interim.then_some(exchange.session())));
+                sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {
                 exchange.failed();
@@ -94,8 +100,10 @@ fn set_host(fields: &mut http::HeaderMap, has_host: bool, bot: &BotView, pool: &
 }
 
 /// The upstream's answer, `None` when the timeout came first.
-async fn within(session: &Session, answer: impl Future<Output = Result<Answer, SendError>>) -> Option<Result<Answer, SendError>> {
-    let mut answer = std::pin::pin!(answer);
+async fn within(
+    session: &Session,
+    mut answer: Pin<&mut impl Future<Output = Result<Answer, SendError>>>,
+) -> Option<Result<Answer, SendError>> {
     std::future::poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(answer));

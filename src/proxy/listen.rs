@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use super::client::Session;
 use super::clock::Clock;
+use super::memory;
 use super::serve::serve;
 use super::view::{Shared, Surroundings, View};
 use crate::live::{Follower, Live};
@@ -28,6 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
 /// How often idle upstream connections are looked through.
 const REAP_EVERY: Duration = Duration::from_millis(500);
+
+/// So many connections that went to rest leave some megabytes behind, which are worth giving back.
+const RESTED_MANY: usize = 256;
 
 /// How far serin is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub struct Worker {
     stage: Cell<Stage>,
     connections: Cell<usize>,
     inflight: Cell<usize>,
+    /// Connections that went to rest since memory was last given back.
+    rested: Cell<usize>,
     /// A connection ended.
     ended: Notify,
 }
@@ -135,6 +141,7 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
             stage: Cell::new(Stage::Serving),
             connections: Cell::new(0),
             inflight: Cell::new(0),
+            rested: Cell::new(0),
             ended: Notify::new(),
         });
         follower.applied(&worker.view().snapshot);
@@ -175,6 +182,10 @@ impl Worker {
         limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
     }
 
+    pub fn one_rests(&self) {
+        self.rested.set(self.rested.get() + 1);
+    }
+
     async fn follow(self: Rc<Self>, mut follower: Follower) {
         while let Some(snapshot) = follower.changed().await {
             let view = Rc::new(View::new(snapshot, &self.around));
@@ -187,6 +198,10 @@ impl Worker {
         loop {
             tokio::time::sleep(REAP_EVERY).await;
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
+            if self.rested.get() >= RESTED_MANY {
+                self.rested.set(0);
+                memory::give_back();
+            }
         }
     }
 

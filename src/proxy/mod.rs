@@ -13,6 +13,7 @@ mod headers;
 mod interim;
 mod io;
 mod listen;
+pub mod memory;
 mod problem;
 mod resolve;
 mod route;

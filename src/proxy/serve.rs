@@ -53,7 +53,10 @@ pub async fn serve(worker: Rc<Worker>, mut stream: TcpStream, session: Rc<Sessio
         }
         // Boxed, as are other rare or large states: a resting connection must not keep room for them.
         match Box::pin(converse(&worker, stream, &session)).await {
-            Conversed::Rests(socket) => stream = socket,
+            Conversed::Rests(socket) => {
+                worker.one_rests();
+                stream = socket;
+            }
             Conversed::Ended(socket, end) => return Box::pin(close(worker, socket, end)).await,
         }
     }

@@ -74,7 +74,11 @@ impl Pool {
             }
         }
         // Boxed: connecting is rare, and its state would make every request's future larger.
-        let mut connection = match Box::pin(self.connect()).await {
+        Box::pin(self.send_on_new(request, interim)).await
+    }
+
+    async fn send_on_new(self: &Rc<Self>, request: Request<RequestBody>, interim: Option<&Session>) -> Result<Answer, SendError> {
+        let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(reason) => return Err(SendError::Connect { reason, request: Box::new(request) }),
         };
