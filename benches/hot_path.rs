@@ -11,9 +11,10 @@ use serin::core::{Pins, Salt, Split, Weight, Workspace};
 use serin::identify::{Found, Head, Mixed, Plan, find};
 
 fn identify(c: &mut Criterion) {
-    let (small, large) = (slack_event(2_000), slack_event(27_000));
+    let (small, large, prose) = (slack_event(2_000), slack_event(27_000), slack_text(2_000));
     for (name, preset, content_type, body) in [
         ("slack event 2 kB", "slack", "application/json", &small),
+        ("slack event 2 kB, one long text", "slack", "application/json", &prose),
         ("slack event 27 kB", "slack", "application/json", &large),
         ("slack interactivity 2 kB", "slack", FORM, &slack_interactivity(2_000)),
         ("slack command", "slack", FORM, &SLACK_COMMAND.to_owned()),
@@ -56,6 +57,16 @@ fn slack_event(len: usize) -> String {
             r#"{{"type":"rich_text","block_id":"b{i}","elements":[{{"type":"rich_text_section","elements":[{{"type":"text","text":"Line {i} of a message, \"quoted\" and so on.\n","style":{{"bold":true}}}},{{"type":"emoji","name":"wave","unicode":"1f44b"}}]}}]}}"#
         )
     })
+}
+
+/// A message with one text that makes up the length, as a person or another bot's alert writes it.
+fn slack_text(len: usize) -> String {
+    let event = |text: &str| {
+        format!(
+            r#"{{"token":"one-long-verification-token","team_id":"T061EG9R6","api_app_id":"A0PNCHHK2","event":{{"type":"message","channel":"C024BE91L","user":"U2147483697","text":"{text}","ts":"1355517523.000005"}},"type":"event_callback","event_id":"Ev0PV52K21","event_time":1355517523}}"#
+        )
+    };
+    fill(len, event, |i| format!("Line {i} of a message that goes on for a while.\\n"))
 }
 
 fn slack_interactivity(len: usize) -> String {

@@ -119,8 +119,8 @@ impl Trie {
 }
 
 impl State {
-    pub(super) fn edge_of_key(&self, key: &str) -> Option<usize> {
-        self.edges.iter().position(|edge| *edge.key == *key)
+    pub(super) fn edge_of_key(&self, key: &[u8]) -> Option<usize> {
+        self.edges.iter().position(|edge| edge.key.as_bytes() == key)
     }
 
     pub(super) fn at_index(&self, index: usize) -> Option<StateId> {
@@ -155,7 +155,7 @@ mod tests {
         let mut at = Trie::START;
         for key in keys {
             let state = trie.state(at);
-            match state.edge_of_key(key).map(|edge| state.edges[edge].to).or(state.other) {
+            match state.edge_of_key(key.as_bytes()).map(|edge| state.edges[edge].to).or(state.other) {
                 Some(next) => at = next,
                 None => return Vec::new(),
             }

@@ -1,0 +1,54 @@
+//! Sixteen bytes of a string at once. Every x86-64 has SSE2, so there is no choice at run time; elsewhere the compiler
+//! makes what it can of the plain loop.
+
+pub(super) const LEN: usize = 16;
+
+/// Bit `i` is set where byte `i` may not simply be passed over inside a string: `"`, `\`, control characters.
+#[inline]
+pub(super) fn stops(block: &[u8; LEN]) -> u32 {
+    #[cfg(target_feature = "sse2")]
+    // SAFETY: it has no other condition than SSE2, and is only compiled where all code may use that.
+    return unsafe { stops_sse2(block) };
+    #[cfg(not(target_feature = "sse2"))]
+    stops_one_by_one(block)
+}
+
+#[cfg(target_feature = "sse2")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn stops_sse2(block: &[u8; LEN]) -> u32 {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
+    let block = u128::from_le_bytes(*block);
+    let bytes = _mm_set_epi64x((block >> 64) as i64, block as i64);
+    let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+    let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+    let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control)) as u32
+}
+
+#[cfg(any(test, not(target_feature = "sse2")))]
+fn stops_one_by_one(block: &[u8; LEN]) -> u32 {
+    block.iter().enumerate().fold(0, |bits, (i, byte)| bits | u32::from(is_stop(*byte)) << i)
+}
+
+pub(super) fn is_stop(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..0x20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_stops_at_every_place_as_it_does_alone() {
+        for place in 0..LEN {
+            for byte in 0..=u8::MAX {
+                let mut block = [b'a'; LEN];
+                block[place] = byte;
+                block[LEN - 1 - place / 2] |= 0x80;
+                assert_eq!(stops(&block), stops_one_by_one(&block), "{block:?}");
+            }
+        }
+        assert_eq!(stops(b"a\"b\\c\x1fd\x20e\x7ff\xffg\0hi"), 0b0010_0000_0010_1010);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a walk has found so far, and what a later duplicate of a key takes back.
+
+use std::borrow::Cow;
+
+use super::super::trie::State;
+use super::{Broken, Seen, Value};
+
+/// A batch that names more tenants than this has no id. Meta's batches are the largest, with up to 1,000 updates.
+const VALUES_MAX: usize = 1_024;
+
+/// An object in which a wildcard finds something under more than this many keys has no id: every further key is compared
+/// with these, and a hostile body of 1 MiB has some 100,000 keys.
+const WILD_KEYS_MAX: usize = 16;
+
+#[derive(Default)]
+pub(super) struct Log<'a> {
+    seen: Seen<'a>,
+    /// For the objects that the walk is in: which values came from which key, to be struck out if the key comes again.
+    spans: Vec<Span<'a>>,
+}
+
+/// An object that the walk is in: where its spans begin.
+#[derive(Clone, Copy)]
+pub(super) struct Frame(usize);
+
+struct Span<'a> {
+    key: Key<'a>,
+    from: usize,
+    to: usize,
+}
+
+/// A key of an object, as the state there knows it.
+#[derive(PartialEq)]
+pub(super) enum Key<'a> {
+    /// Index of an edge.
+    Named(usize),
+    /// Only a wildcard matches it.
+    Wild(Cow<'a, [u8]>),
+}
+
+impl<'a> Log<'a> {
+    /// A value at every pointer that ends in `state`.
+    pub(super) fn found(&mut self, state: &State, value: Value<'a>) -> Result<(), Broken> {
+        let Some((last, others)) = state.slots.split_last() else { return Ok(()) };
+        for slot in others {
+            self.seen.values.push((*slot, Some(value.clone())));
+        }
+        self.seen.values.push((*last, Some(value)));
+        if self.seen.values.len() > VALUES_MAX { Err(Broken) } else { Ok(()) }
+    }
+
+    pub(super) fn enter(&self) -> Frame {
+        Frame(self.spans.len())
+    }
+
+    pub(super) fn leave(&mut self, frame: Frame) {
+        self.spans.truncate(frame.0);
+    }
+
+    /// `key` begins: what it gave before, if it was in this object before, is gone. Returns how much was found until now.
+    pub(super) fn begin(&mut self, frame: Frame, key: &Key<'a>) -> usize {
+        if let Some(at) = self.spans[frame.0..].iter().position(|span| span.key == *key) {
+            let span = self.spans.swap_remove(frame.0 + at);
+            for (_, value) in &mut self.seen.values[span.from..span.to] {
+                *value = None;
+            }
+        }
+        self.seen.values.len()
+    }
+
+    /// `key` has given all that was found since `from`.
+    pub(super) fn end(&mut self, frame: Frame, state: &State, key: Key<'a>, from: usize) -> Result<(), Broken> {
+        let to = self.seen.values.len();
+        if to > from {
+            self.spans.push(Span { key, from, to });
+        }
+        if self.spans.len() - frame.0 > WILD_KEYS_MAX + state.edges.len() { Err(Broken) } else { Ok(()) }
+    }
+
+    pub(super) fn into_seen(self) -> Seen<'a> {
+        self.seen
+    }
+}

@@ -1,0 +1,83 @@
+//! One walk over a JSON body that collects the values at some pointers. It reads what the bots' parsers read: the last
+//! of duplicate keys wins, with all that hung on the earlier ones gone; a body that is cut off or followed by anything
+//! has no values. Nothing is built for the rest of the body, and strings are borrowed from it where they can be.
+//!
+//! The reader is our own, because skipping what no pointer asks for is most of the work and serde_json's can't be made
+//! faster from outside (docs/adr/0005-own-json-reader.md). What is JSON is still what serde_json says it is: `reference`,
+//! which is the same walk on serde_json, must agree about every body, in the tests and in the fuzz target.
+//!
+//! `walk` goes down the pointers; `scan` passes over values, `string` over strings, `block` over 16 bytes at once; `log`
+//! keeps what was found.
+
+// The name that cargo-fuzz gives its builds.
+#![allow(unexpected_cfgs)]
+
+mod block;
+mod log;
+mod scan;
+mod string;
+mod walk;
+
+#[cfg(test)]
+mod differential;
+#[cfg(any(test, fuzzing))]
+pub(super) mod reference;
+
+use std::borrow::Cow;
+
+use super::trie::{Slot, Trie};
+
+/// What stands at a pointer, as far as anybody asks. `null` and `""` are as good as absent and not collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Text(Cow<'a, str>),
+    Unsigned(u64),
+    Negative(i64),
+    Bool(bool),
+    EmptyArray,
+    /// A float, an integer beyond 64 bits, too long a string, an object or an array into which no pointer looks.
+    Unfit,
+}
+
+/// The body is not JSON, or has more values than anyone may want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+/// The values of one body, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen<'a> {
+    /// `None` for a value that a later duplicate of a key replaced.
+    values: Vec<(Slot, Option<Value<'a>>)>,
+}
+
+/// The whole body must be UTF-8: Python and serde_json refuse it otherwise. Most bodies are ASCII, and to see that is
+/// several times cheaper than to decode.
+pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
+    if !body.is_ascii() && std::str::from_utf8(body).is_err() {
+        return Err(Broken);
+    }
+    walk::walk(trie, body)
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn at(&self, slot: Slot) -> impl Iterator<Item = &Value<'a>> {
+        self.values.iter().filter(move |(s, _)| *s == slot).filter_map(|(_, value)| value.as_ref())
+    }
+
+    pub(super) fn into_owned(self) -> Seen<'static> {
+        Seen { values: self.values.into_iter().map(|(slot, value)| (slot, value.map(Value::into_owned))).collect() }
+    }
+}
+
+impl Value<'_> {
+    fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::Unsigned(n) => Value::Unsigned(n),
+            Value::Negative(n) => Value::Negative(n),
+            Value::Bool(b) => Value::Bool(b),
+            Value::EmptyArray => Value::EmptyArray,
+            Value::Unfit => Value::Unfit,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Strings of a JSON body: passed over, or read. All take the place behind the opening quote and return the place behind
+//! the closing one.
+//!
+//! As in serde_json, an escape is looked at more closely in a string that is read: half a surrogate pair is no character,
+//! so such a string is refused. In a string that is passed over any four hexadecimal digits will do.
+
+use std::borrow::Cow;
+
+use super::block;
+use super::{Broken, scan::byte};
+
+#[inline]
+pub(super) fn skip(body: &[u8], mut at: usize) -> Result<usize, Broken> {
+    loop {
+        at = stop(body, at);
+        match byte(body, at) {
+            b'"' => return Ok(at + 1),
+            b'\\' => at = skip_escape(body, at + 1)?,
+            _ => return Err(Broken),
+        }
+    }
+}
+
+/// Borrowed from the body if it has no escape.
+#[inline]
+pub(super) fn read(body: &[u8], from: usize) -> Result<(Cow<'_, [u8]>, usize), Broken> {
+    let at = stop(body, from);
+    match byte(body, at) {
+        b'"' => Ok((Cow::Borrowed(&body[from..at]), at + 1)),
+        b'\\' => unescape(body, from).map(|(text, end)| (Cow::Owned(text), end)),
+        _ => Err(Broken),
+    }
+}
+
+/// The next byte that ends the string, begins an escape or may not be here; the body's end if there is none.
+#[inline]
+fn stop(body: &[u8], mut at: usize) -> usize {
+    while let Some(block) = body.get(at..).and_then(|rest| rest.first_chunk()) {
+        match block::stops(block) {
+            0 => at += block::LEN,
+            stops => return at + stops.trailing_zeros() as usize,
+        }
+    }
+    while body.get(at).is_some_and(|byte| !block::is_stop(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// `at` is behind the backslash.
+#[inline]
+fn skip_escape(body: &[u8], at: usize) -> Result<usize, Broken> {
+    match byte(body, at) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 1),
+        b'u' => hex(body, at + 1).map(|_| at + 5),
+        _ => Err(Broken),
+    }
+}
+
+#[cold]
+fn unescape(body: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Broken> {
+    let mut text = Vec::new();
+    loop {
+        let from = at;
+        at = stop(body, at);
+        text.extend_from_slice(&body[from..at]);
+        match byte(body, at) {
+            b'"' => return Ok((text, at + 1)),
+            b'\\' => {
+                let (character, end) = escaped(body, at + 1)?;
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                at = end;
+            }
+            _ => return Err(Broken),
+        }
+    }
+}
+
+/// `at` is behind the backslash.
+fn escaped(body: &[u8], at: usize) -> Result<(char, usize), Broken> {
+    let character = match byte(body, at) {
+        plain @ (b'"' | b'\\' | b'/') => char::from(plain),
+        b'b' => '\x08',
+        b'f' => '\x0c',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode(body, at + 1),
+        _ => return Err(Broken),
+    };
+    Ok((character, at + 1))
+}
+
+/// `at` is behind the `u`. What lies beyond 16 bits is written as a pair of surrogates, each an escape.
+fn unicode(body: &[u8], at: usize) -> Result<(char, usize), Broken> {
+    let first = hex(body, at)?;
+    if let Some(character) = char::from_u32(first) {
+        return Ok((character, at + 4));
+    }
+    if byte(body, at + 4) != b'\\' || byte(body, at + 5) != b'u' {
+        return Err(Broken);
+    }
+    let second = hex(body, at + 6)?;
+    match (first, second) {
+        (0xd800..=0xdbff, 0xdc00..=0xdfff) => {
+            let character = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            char::from_u32(character).map(|character| (character, at + 10)).ok_or(Broken)
+        }
+        _ => Err(Broken),
+    }
+}
+
+fn hex(body: &[u8], at: usize) -> Result<u32, Broken> {
+    let digits = body.get(at..).and_then(|rest| rest.first_chunk::<4>()).ok_or(Broken)?;
+    digits.iter().try_fold(0, |n, digit| Some(n << 4 | char::from(*digit).to_digit(16)?)).ok_or(Broken)
+}
