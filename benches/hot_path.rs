@@ -1,4 +1,5 @@
-//! What one request costs on the worker before it goes upstream: finding its workspace, assigning it to a track.
+//! What one request costs on the worker before it goes upstream: finding its workspace, assigning it to a track; and what
+//! its record costs afterwards.
 //!
 //! `cargo bench --bench hot_path`
 
@@ -7,8 +8,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use serin::core::{Pins, Salt, Split, Weight, Workspace};
+use serin::core::{Bucket, Outcome, Pins, Salt, Sample, Split, Weight, Workspace};
 use serin::identify::{Found, Head, Mixed, Plan, find};
+use serin::live::Ledger;
 
 fn identify(c: &mut Criterion) {
     let (small, large, prose) = (slack_event(2_000), slack_event(27_000), slack_text(2_000));
@@ -37,6 +39,14 @@ fn assign(c: &mut Criterion) {
     let split = Split::new(Salt::new("serin"), "support", 1, weight, Pins::default());
     let workspace = Workspace { namespace: "team", id: "T061EG9R6".into() };
     c.bench_function("assign", |b| b.iter(|| black_box(&split).assign(black_box(&workspace))));
+}
+
+fn record(c: &mut Criterion) {
+    let ledger = Ledger::new(1);
+    let buckets: Vec<_> = Bucket::all().collect();
+    let mut next = buckets.iter().cycle();
+    let sample = Sample { outcome: Outcome::Ok, latency_micros: Some(1_234) };
+    c.bench_function("record", |b| b.iter(|| ledger.shard(0).record(*next.next().expect("a cycle"), black_box(sample))));
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -102,5 +112,5 @@ fn fill(len: usize, whole: impl Fn(&str) -> String, part: impl Fn(usize) -> Stri
     unreachable!("the parts grow")
 }
 
-criterion_group!(benches, identify, assign);
+criterion_group!(benches, identify, assign, record);
 criterion_main!(benches);
