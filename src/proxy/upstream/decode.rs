@@ -195,6 +195,8 @@ mod tests {
             b"4 \r\r\nWiki",
             b"4\x0c\r\nWiki",
             b"0\r\nbad line\r\n\r\n",
+            b"0\r\nX: 1\n\r\n",
+            b"0\r\n\n",
         ] {
             assert!(decode(Decoder::chunked(), wire, 100).is_err(), "{:?}", String::from_utf8_lossy(wire));
         }
