@@ -229,6 +229,38 @@ fn refused_early(blue: &Upstream) {
     serin.counted("stable", "rejected", turns);
 }
 
+/// The client breaks its body off while it reads an early answer. To the upstream that body never ends: neither is it
+/// made to look whole, nor does the next request become its rest.
+#[test]
+fn a_body_that_breaks_off_under_an_early_answer_never_looks_whole() {
+    for framing in ["Content-Length: 10", "Transfer-Encoding: chunked"] {
+        let (sent, seen) = std::sync::mpsc::sync_channel(1);
+        let blue = Upstream::raw(move |mut wire| {
+            let head = wire.head().unwrap().unwrap();
+            if !head.contains("x-early") {
+                let _ = wire.write(&crate::harness::ok("next"));
+                return;
+            }
+            let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nearl");
+            let part = if head.contains("chunked") { &b"4\r\nhalf\r\n"[..] } else { b"half" };
+            assert_eq!(wire.exactly(part.len()).unwrap(), part);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let _ = wire.write(b"y bi");
+            let _ = sent.send(wire.body(crate::harness::Framing::UntilClose));
+        });
+        let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1));
+        let mut client = serin.client();
+        let part = if framing.contains("chunked") { "4\r\nhalf\r\n" } else { "half" };
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nX-Early: yes\r\n{framing}\r\n\r\n{part}").as_bytes());
+        assert!(client.wire.head().unwrap().is_some());
+        client.finish_sending();
+        let _ = client.wire.exactly(8);
+        assert_eq!(serin.ask(&Ask::of("T1")).text(), "next", "{framing}");
+        let rest = seen.recv_timeout(crate::harness::PATIENCE).expect("the upstream's connection is closed");
+        assert_eq!(String::from_utf8_lossy(&rest.unwrap_or_default()), "", "{framing}");
+    }
+}
+
 #[test]
 fn ambiguous_framing_is_refused_and_the_connection_closed() {
     let blue = Upstream::answering("blue");

@@ -8,6 +8,7 @@ mod harness;
 mod answers;
 mod api;
 mod bodies;
+mod codec_differential;
 mod command_line;
 mod deadline;
 mod drain;

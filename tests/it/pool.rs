@@ -14,6 +14,21 @@ fn a_connection_is_used_again() {
     assert_eq!(blue.connections(), 1);
 }
 
+/// However much of a long answer comes at once, nothing is left of it, and the connection is idle.
+#[test]
+fn a_connection_is_used_again_after_a_long_answer() {
+    for length in [4_000, 16_384, 65_536, 200_000] {
+        let blue = Upstream::scripted(move |_, wire| {
+            let _ = wire.write(&ok(&"x".repeat(length)));
+            Then::KeepAlive
+        });
+        let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1));
+        let mut client = serin.client();
+        (0..turns(50)).for_each(|_| assert_eq!(client.ask(&Ask::of("T1")).body.len(), length));
+        assert_eq!(blue.connections(), 1, "{length}");
+    }
+}
+
 /// Servers say keep-alive and close all the same: gunicorn, Node, whatever restarts.
 fn closing_unsaid() -> Upstream {
     Upstream::scripted(|_, wire| {

@@ -1,15 +1,27 @@
 //! HTTPS upstreams: a certificate of the authorities that the config names, and no other.
 
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::SockRef;
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream, Wire, ok};
+use crate::harness::{Ask, Config, Serin, Then, Upstream, Wire, eventually, ok};
 
 /// An upstream with a certificate of its own for these names, and that certificate as PEM.
 fn https(text: &'static str, names: &[&str]) -> (Upstream, String) {
+    https_that(names, Duration::ZERO, move |wire| {
+        let _ = wire.write(&ok(text));
+        Then::KeepAlive
+    })
+}
+
+/// One that takes little at once, and waits for so long between the handshake and its first look at the request, and then does this.
+fn https_that(names: &[&str], wait: Duration, answer: impl Fn(&mut Wire) -> Then + Send + Sync + 'static) -> (Upstream, String) {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -20,12 +32,40 @@ fn https(text: &'static str, names: &[&str]) -> (Upstream, String) {
         .with_single_cert(vec![made.cert.der().clone()], key)
         .expect("a key for its certificate");
     let config = Arc::new(config);
-    let layer = move |stream| Wire::new(StreamOwned::new(ServerConnection::new(config.clone()).expect("a server"), stream));
-    let upstream = Upstream::layered(layer, move |_, wire| {
-        let _ = wire.write(&ok(text));
-        Then::KeepAlive
-    });
-    (upstream, made.cert.pem())
+    let layer = move |mut stream: TcpStream| {
+        let _ = SockRef::from(&stream).set_recv_buffer_size(64 * 1024);
+        let mut tls = ServerConnection::new(config.clone()).expect("a server");
+        let _ = tls.complete_io(&mut stream);
+        std::thread::sleep(wait);
+        Wire::new(Polite(StreamOwned::new(tls, stream)))
+    };
+    (Upstream::layered(layer, move |_, wire| answer(wire)), made.cert.pem())
+}
+
+/// TLS that says that it ends before it ends.
+struct Polite(StreamOwned<ServerConnection, TcpStream>);
+
+impl Read for Polite {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Polite {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Polite {
+    fn drop(&mut self) {
+        self.0.conn.send_close_notify();
+        let _ = self.0.flush();
+    }
 }
 
 fn upstream(name: &str, url: &str, ca: &Path) -> String {
@@ -57,6 +97,52 @@ fn an_upstream_with_a_trusted_certificate_answers() {
         assert!(last.body == body);
     }
     assert_eq!((blue.count(), blue.connections()), (10, 2), "connections are used again");
+}
+
+/// The end of a request may wait in TLS's own buffer until the upstream takes more.
+#[test]
+fn a_long_request_reaches_an_upstream_that_reads_late() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, pem) = https_that(&["127.0.0.1"], Duration::from_millis(150), |wire| {
+        let _ = wire.write(&ok("late"));
+        Then::KeepAlive
+    });
+    std::fs::write(&ca, pem).unwrap();
+    let config =
+        config(&[upstream("blue", &format!("https://{}", blue.address), &ca)]).bot("timeout = \"5s\"").bot("upstream_idle = \"0s\"");
+    let serin = Serin::start(&config);
+    // How much the kernel takes is its own affair: one of these lengths is just a little more.
+    std::thread::scope(|scope| {
+        for first in 1..=8 {
+            let serin = &serin;
+            scope.spawn(move || {
+                for length in (96 + first..=152).step_by(8).map(|n| n * 32 * 1024) {
+                    assert_eq!(serin.ask(&Ask::of("T1").body(&vec![b'x'; length])).text(), "late", "{length}");
+                }
+            });
+        }
+    });
+    serin.counted("stable", "ok", 56);
+}
+
+#[test]
+fn a_connection_that_was_closed_while_idle_is_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, pem) = https_that(&["127.0.0.1"], Duration::ZERO, |wire| {
+        let _ = wire.write(&ok("once"));
+        Then::Close
+    });
+    std::fs::write(&ca, pem).unwrap();
+    let serin = Serin::start(&config(&[upstream("blue", &format!("https://{}", blue.address), &ca)]));
+    let mut client = serin.client();
+    for turn in 1..=5 {
+        assert_eq!(client.ask(&Ask::of("T1")).text(), "once", "turn {turn}");
+        eventually("the upstream's close", || (blue.closed() == turn).then_some(()));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    serin.counted("stable", "ok", 5);
 }
 
 #[test]

@@ -28,6 +28,8 @@ struct Open {
     /// The rest of the request, where the upstream answers before it has all of it.
     call: Option<Box<Call>>,
     keep_alive: bool,
+    /// What to have room for at the next read, where the length is not known.
+    room: usize,
     pool: Rc<Pool>,
 }
 
@@ -39,7 +41,7 @@ pub struct Broken;
 impl AnswerStream {
     pub(super) fn new(decoder: Decoder, connection: Connection, call: Call, keep_alive: bool, pool: Rc<Pool>) -> AnswerStream {
         let call = (!call.is_sent(&connection)).then(|| Box::new(call));
-        let mut stream = AnswerStream { decoder, open: Some(Open { connection, call, keep_alive, pool }) };
+        let mut stream = AnswerStream { decoder, open: Some(Open { connection, call, keep_alive, room: READ_MIN, pool }) };
         if stream.decoder.is_done() {
             stream.ended();
         }
@@ -48,7 +50,7 @@ impl AnswerStream {
 
     /// The connection may serve again if nothing is left over on either side.
     fn ended(&mut self) {
-        if let Some(Open { connection, call: None, keep_alive: true, pool }) = self.open.take()
+        if let Some(Open { connection, call: None, keep_alive: true, pool, .. }) = self.open.take()
             && connection.input.is_empty()
         {
             pool.give_back(connection);
@@ -64,17 +66,18 @@ impl AnswerStream {
             open.call = None;
         }
         loop {
-            let input = &mut open.connection.input;
-            match self.decoder.decode(input).map_err(|Invalid| Broken)? {
+            match self.decoder.decode(&mut open.connection.input).map_err(|Invalid| Broken)? {
                 Decoded::NeedMore => {}
                 decoded @ (Decoded::Data(_) | Decoded::Trailers(_) | Decoded::End) => return Poll::Ready(Ok(decoded)),
             }
-            let room = self.decoder.remaining().unwrap_or(READ_MAX as u64).clamp(READ_MIN as u64, READ_MAX as u64);
-            input.reserve(room as usize);
-            match ready!(open.connection.stream.poll_read(cx, input)) {
+            // One more than is to come: a read that fills its room looks as if there were more, and the connection busy.
+            let expected = self.decoder.remaining().map_or(open.room as u64, |left| left.saturating_add(1));
+            let room = expected.clamp(READ_MIN as u64, READ_MAX as u64) as usize;
+            match ready!(open.connection.poll_read(cx, room)) {
                 Ok(0) if self.decoder.ended_by_close() => return Poll::Ready(Ok(Decoded::End)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken)),
-                Ok(_) => {}
+                // Room for as much again, and more: a slow stream needs little, a fast one should not come in crumbs.
+                Ok(n) => open.room = (n * 4).min(READ_MAX),
             }
         }
     }

@@ -31,6 +31,8 @@ pub struct Call {
     data: Bytes,
     tail: &'static [u8],
     sent: Sent,
+    /// Written, but perhaps still in TLS's buffer.
+    unflushed: bool,
     /// Was anything given to the kernel? Then the request is never sent again.
     wrote: bool,
 }
@@ -41,7 +43,7 @@ enum Sent {
     Partly,
     /// All of it is in `out`, `data` and `tail`, or written.
     Wholly,
-    /// The upstream takes no more.
+    /// The upstream takes no more, or the client's body broke off: it will never be whole.
     Refused,
 }
 
@@ -57,7 +59,7 @@ impl Call {
         let out = &mut connection.out;
         out.clear();
         let framing = head::write(&request, out);
-        let mut call = Call { request, framing, data: Bytes::new(), tail: b"", sent: Sent::Partly, wrote: false };
+        let mut call = Call { request, framing, data: Bytes::new(), tail: b"", sent: Sent::Partly, unflushed: false, wrote: false };
         match call.request.body() {
             RequestBody::Empty => call.sent = Sent::Wholly,
             RequestBody::Held { bytes, trailers: None } => {
@@ -118,8 +120,7 @@ impl Call {
                     Err(head::Invalid) => return Poll::Ready(Err(SendError::Invalid)),
                 }
             }
-            connection.input.reserve(READ_ROOM);
-            match ready!(connection.stream.poll_read(cx, &mut connection.input)) {
+            match ready!(connection.poll_read(cx, READ_ROOM)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(SendError::Broken)),
                 Ok(_) => {}
             }
@@ -144,33 +145,44 @@ impl Call {
             }
             match self.sent {
                 Sent::Wholly | Sent::Refused => return Poll::Ready(Ok(())),
-                Sent::Partly => ready!(self.poll_more(cx, &mut connection.out)).map_err(|_| SendError::Broken)?,
+                Sent::Partly => {
+                    if ready!(self.poll_more(cx, &mut connection.out)).is_err() {
+                        // The body says no more after its error, which must not look like its end.
+                        self.sent = Sent::Refused;
+                        return Poll::Ready(Err(SendError::Broken));
+                    }
+                }
             }
         }
     }
 
     /// Is the whole request written?
     pub fn is_sent(&self, connection: &Connection) -> bool {
-        self.sent == Sent::Wholly && connection.out.is_empty() && self.data.is_empty() && self.tail.is_empty()
+        self.sent == Sent::Wholly && !self.unflushed && connection.out.is_empty() && self.data.is_empty() && self.tail.is_empty()
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<io::Result<()>> {
         if self.sent == Sent::Refused {
             return Poll::Ready(Ok(()));
         }
-        let mut any = false;
         loop {
             let parts = [&connection.out[..], &self.data[..], self.tail];
             if parts.iter().all(|part| part.is_empty()) {
-                return if any { connection.stream.poll_flush(cx) } else { Poll::Ready(Ok(())) };
+                if self.unflushed {
+                    ready!(connection.stream.poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                return Poll::Ready(Ok(()));
             }
             let slices = parts.map(IoSlice::new);
             let filled = if self.data.is_empty() && self.tail.is_empty() { 1 } else { 3 };
-            let written = ready!(connection.stream.poll_write(cx, &slices[..filled]))?;
+            let written = ready!(connection.stream.poll_write(cx, &slices[..filled])).inspect_err(|_| {
+                self.wrote |= !connection.stream.fails_whole();
+            })?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            any = true;
+            self.unflushed = true;
             self.wrote = true;
             self.advance(written, &mut connection.out);
         }

@@ -128,7 +128,8 @@ fn take(buffer: &mut BytesMut, left: &mut u64) -> Bytes {
 /// `size [;extension] CRLF`: hexadecimal, at least one digit, at most 2^64 - 1.
 fn read_size(buffer: &mut BytesMut) -> Result<Option<u64>, Invalid> {
     let Some(end) = memchr::memchr(b'\n', buffer) else {
-        return if buffer.len() > EXTENSION_MAX { Err(Invalid) } else { Ok(None) };
+        // One more for the CR that the line may have already.
+        return if buffer.len() > EXTENSION_MAX + 1 { Err(Invalid) } else { Ok(None) };
     };
     let line = buffer[..end].strip_suffix(b"\r").ok_or(Invalid)?;
     if line.len() > EXTENSION_MAX {
@@ -136,8 +137,8 @@ fn read_size(buffer: &mut BytesMut) -> Result<Option<u64>, Invalid> {
     }
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let (size, rest) = line.split_at(digits);
-    let rest = rest.trim_ascii_start();
-    let extension_ok = rest.is_empty() || (rest[0] == b';' && !rest.contains(&b'\r'));
+    let spaces = rest.iter().take_while(|b| b" \t".contains(b)).count();
+    let extension_ok = rest.get(spaces).is_none_or(|first| *first == b';') && !rest.contains(&b'\r');
     if digits == 0 || digits > 16 || !extension_ok {
         return Err(Invalid);
     }
@@ -190,12 +191,27 @@ mod tests {
             b"4\r\nWikiX\r\n",
             b"4\r\nWiki\nX",
             b"4;\r\r\n",
+            b"4\r\r\nWiki",
+            b"4 \r\r\nWiki",
+            b"4\x0c\r\nWiki",
             b"0\r\nbad line\r\n\r\n",
+            b"0\r\nX: 1\n\r\n",
+            b"0\r\n\n",
         ] {
             assert!(decode(Decoder::chunked(), wire, 100).is_err(), "{:?}", String::from_utf8_lossy(wire));
         }
         let long = [b"4;".as_slice(), &[b'x'; 5000]].concat();
         assert!(decode(Decoder::chunked(), &long, 100).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_a_size_line_does_not_depend_on_how_it_arrives() {
+        for (extra, fits) in [(0, true), (1, false)] {
+            let line = [b"4;".as_slice(), &vec![b'x'; EXTENSION_MAX - 2 + extra], b"\r\nWiki\r\n0\r\n\r\n"].concat();
+            for piece in [1, EXTENSION_MAX + 1, line.len()] {
+                assert_eq!(decode(Decoder::chunked(), &line, piece).is_ok(), fits, "{extra} more, by {piece}");
+            }
+        }
     }
 
     #[test]

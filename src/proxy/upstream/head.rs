@@ -1,7 +1,10 @@
 //! Heads on the wire: a request's written, an answer's read. Reading is strict where two readers could differ.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, MAX_FORWARDS, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{Method, Request, StatusCode};
 use hyper::ext::ReasonPhrase;
 
@@ -24,7 +27,11 @@ pub enum Framing {
 pub fn write(request: &Request<RequestBody>, out: &mut BytesMut) -> Framing {
     out.extend_from_slice(request.method().as_str().as_bytes());
     out.extend_from_slice(b" ");
-    out.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    if target.starts_with('?') {
+        out.extend_from_slice(b"/");
+    }
+    out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for (name, value) in request.headers() {
         if name != CONTENT_LENGTH {
@@ -64,10 +71,14 @@ fn write_field(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Trailers that may pass on: none that frame or address a message (RFC 9110, 6.5.1).
+/// Beside those that serin minds: what an upstream that merges trailers into the head must not learn from them.
+const NO_TRAILERS: [HeaderName; 8] =
+    [AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, MAX_FORWARDS, SET_COOKIE, TRAILER];
+
+/// Trailers that may pass on: none that frame or address a message, say who sent it or how to read it (RFC 9110, 6.5.1).
 pub fn write_trailers(trailers: &HeaderMap, out: &mut BytesMut) {
     for (name, value) in trailers {
-        if !Minded::is_minded(name) {
+        if !Minded::is_minded(name) && !NO_TRAILERS.contains(name) {
             write_field(name, value.as_bytes(), out);
         }
     }
@@ -96,9 +107,9 @@ pub fn read(buffer: &mut BytesMut, to_head_request: bool) -> Result<Option<Head>
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     let length = match config.parse_response(&mut parsed, buffer) {
-        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Complete(length)) if length <= HEAD_MAX => length,
         Ok(httparse::Status::Partial) if buffer.len() < HEAD_MAX => return Ok(None),
-        Ok(httparse::Status::Partial) | Err(_) => return Err(Invalid),
+        Ok(httparse::Status::Complete(_) | httparse::Status::Partial) | Err(_) => return Err(Invalid),
     };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Invalid)?;
     let version_1_1 = parsed.version == Some(1);
@@ -147,7 +158,7 @@ fn field_value(value: Bytes) -> Result<HeaderValue, Invalid> {
         return HeaderValue::from_maybe_shared(value).map_err(|_| Invalid);
     }
     let lines: Vec<&[u8]> = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).collect();
-    HeaderValue::from_bytes(&lines.join(&b" "[..])).map_err(|_| Invalid)
+    HeaderValue::from_bytes(lines.join(&b" "[..]).trim_ascii()).map_err(|_| Invalid)
 }
 
 fn unusual(status: StatusCode, reason: &str) -> Result<Option<ReasonPhrase>, Invalid> {
@@ -166,7 +177,8 @@ fn finish(
 ) -> Result<Head, Invalid> {
     let minded = Minded::of(&headers);
     let chunked = minded.has(&TRANSFER_ENCODING);
-    if !settle_framing(minded, &mut headers) {
+    // HTTP/1.0 has no codings: what says so came through a hop that did not know it (RFC 9112, 6.1).
+    if !settle_framing(minded, &mut headers) || (chunked && !version_1_1) {
         return Err(Invalid);
     }
     let bodiless = to_head_request || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
@@ -180,9 +192,9 @@ fn finish(
         (false, false, Some(length)) => Decoder::length(length),
         (false, false, None) => Decoder::until_close(),
     };
-    // A coding in an HTTP/1.0 message may come from a hop that does not know it (RFC 9112, 6.1).
-    let framed_for_sure = (version_1_1 || !chunked) && !body.is_until_close();
-    let keep_alive = framed_for_sure && wants_keep_alive(version_1_1, minded, &headers);
+    // A length beside chunks may be an answer split in two (RFC 9112, 6.3): the chunks count, and nothing after them.
+    let in_doubt = body.is_until_close() || (chunked && minded.has(&CONTENT_LENGTH));
+    let keep_alive = !in_doubt && wants_keep_alive(version_1_1, minded, &headers);
     Ok(Head { status, headers, minded, reason, keep_alive, body })
 }
 
@@ -205,10 +217,116 @@ pub fn read_trailers(buffer: &mut BytesMut) -> Result<Option<HeaderMap>, Invalid
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let (length, count) = match httparse::parse_headers(buffer, &mut fields) {
-        Ok(httparse::Status::Complete((length, fields))) => (length, fields.len()),
+        Ok(httparse::Status::Complete((length, fields))) if length <= HEAD_MAX => (length, fields.len()),
         Ok(httparse::Status::Partial) if buffer.len() < HEAD_MAX => return Ok(None),
-        Ok(httparse::Status::Partial) | Err(_) => return Err(Invalid),
+        Ok(httparse::Status::Complete(_) | httparse::Status::Partial) | Err(_) => return Err(Invalid),
     };
     let spans = Spans::of(&fields[..count], buffer);
-    spans.into_headers(buffer.split_to(length).freeze()).map(Some)
+    let whole = buffer.split_to(length).freeze();
+    // Chunks' other lines end with CRLF or are refused: so do these.
+    let bare = memchr::memchr_iter(b'\n', &whole).any(|at| at == 0 || whole[at - 1] != b'\r');
+    if bare { Err(Invalid) } else { spans.into_headers(whole).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(wire: &[u8]) -> Result<Head, Invalid> {
+        read(&mut BytesMut::from(wire), false).map(|head| head.expect("the head is whole"))
+    }
+
+    fn written(request: Request<RequestBody>) -> String {
+        let mut out = BytesMut::new();
+        write(&request, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn only_a_connection_whose_framing_is_beyond_doubt_serves_again() {
+        for (head, keep_alive) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\nConnection: x, Close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n", false),
+            ("HTTP/1.1 204 No\r\n\r\n", true),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: Keep-Alive\r\n\r\n", true),
+        ] {
+            assert_eq!(whole(head.as_bytes()).unwrap().keep_alive, keep_alive, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_could_be_framed_in_two_ways_is_refused() {
+        for head in [
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        ] {
+            assert!(whole(head.as_bytes()).is_err(), "{head}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_a_head_does_not_depend_on_how_it_arrives() {
+        let of_length = |length: usize| {
+            let (start, end) = ("HTTP/1.1 200 OK\r\nX: ", "\r\n\r\n");
+            [start, &"x".repeat(length - start.len() - end.len()), end].concat().into_bytes()
+        };
+        assert!(whole(&of_length(HEAD_MAX)).is_ok());
+        assert!(whole(&of_length(HEAD_MAX + 1)).is_err());
+        assert!(read(&mut BytesMut::from(&of_length(HEAD_MAX)[..HEAD_MAX - 1]), false).is_ok_and(|head| head.is_none()));
+        assert!(read(&mut BytesMut::from(&of_length(HEAD_MAX + 1)[..HEAD_MAX]), false).is_err());
+    }
+
+    #[test]
+    fn a_folded_value_becomes_one_line() {
+        let head = whole(b"HTTP/1.1 200 OK\r\nX: a\r\n\t b \r\n c\r\nY: \r\nZ:\r\n a\r\n \r\n\r\n").unwrap();
+        let value = |name: &str| head.headers[name].to_str().unwrap();
+        assert_eq!((value("x"), value("y"), value("z")), ("a b c", "", "a"));
+    }
+
+    /// `http://host?x` has a query and no path.
+    #[test]
+    fn a_target_begins_with_a_slash() {
+        for (uri, line) in
+            [("/a?x", "GET /a?x HTTP/1.1\r\n"), ("http://a?x=1", "GET /?x=1 HTTP/1.1\r\n"), ("http://a", "GET / HTTP/1.1\r\n")]
+        {
+            let uri: http::Uri = uri.parse().unwrap();
+            let mut request = Request::new(RequestBody::Empty);
+            *request.uri_mut() = http::Uri::from(uri.path_and_query().cloned().unwrap());
+            assert!(written(request).starts_with(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_empty_body_has_a_length_where_one_is_expected() {
+        for (method, length) in
+            [(Method::POST, true), (Method::PUT, true), (Method::PATCH, true), (Method::GET, false), (Method::DELETE, false)]
+        {
+            let mut request = Request::new(RequestBody::Empty);
+            *request.method_mut() = method.clone();
+            assert_eq!(written(request).contains("content-length: 0\r\n"), length, "{method}");
+        }
+    }
+
+    #[test]
+    fn trailers_cannot_say_what_only_a_head_may_say() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["transfer-encoding", "content-length", "host", "connection", "trailer", "content-type", "content-encoding", "authorization"]
+        {
+            trailers.insert(name, HeaderValue::from_static("x"));
+        }
+        trailers.insert("x-sum", HeaderValue::from_static("7"));
+        let mut out = BytesMut::new();
+        write_trailers(&trailers, &mut out);
+        assert_eq!(out, "x-sum: 7\r\n");
+    }
 }

@@ -2,8 +2,10 @@
 //! again: servers close idle ones whenever they like (gunicorn after 2 s, Node after 5 s).
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -22,6 +24,8 @@ use crate::proxy::client::Session;
 const IDLE_MAX: usize = 1024;
 /// A connection that was used this recently is taken without asking the kernel whether it is still open.
 const FRESH: Duration = Duration::from_millis(20);
+/// An idle connection keeps no larger buffers than this: few webhooks need more, and there may be a thousand of them.
+const BUFFER_KEPT: usize = 8 * 1024;
 
 /// One worker's connections to one upstream.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Connection {
     pub input: BytesMut,
     pub out: BytesMut,
     address: SocketAddr,
+    /// The most that `input` had to have room for.
+    room: usize,
 }
 
 #[derive(Debug)]
@@ -105,21 +111,22 @@ impl Pool {
         }
         let mut idle = self.idle.borrow_mut();
         let now = Instant::now();
-        while let Some(Idle { connection, since }) = idle.pop() {
+        while let Some(Idle { mut connection, since }) = idle.pop() {
             let age = now.saturating_duration_since(since);
             if age >= self.idle_timeout {
                 // All others are older still.
                 idle.clear();
                 return None;
             }
-            if (age < FRESH && connection.stream.seems_idle()) || connection.stream.is_open() {
+            if connection.stream.seems_idle() && (age < FRESH || connection.stream.is_open()) {
                 return Some(connection);
             }
         }
         None
     }
 
-    pub(super) fn give_back(&self, connection: Connection) {
+    pub(super) fn give_back(&self, mut connection: Connection) {
+        connection.shrink();
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
             idle.push(Idle { connection, since: Instant::now() });
@@ -135,14 +142,32 @@ impl Pool {
     /// Closes what was idle for too long, or was closed by the other side; called now and then.
     pub fn reap(&self) {
         let now = Instant::now();
-        self.idle.borrow_mut().retain(|idle| {
-            now.saturating_duration_since(idle.since) < self.idle_timeout
-                && (idle.connection.stream.seems_idle() || idle.connection.stream.is_open())
-        });
+        self.idle
+            .borrow_mut()
+            .retain_mut(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.stream.seems_idle());
     }
 
     async fn connect(&self) -> Result<Connection, ConnectError> {
         let (stream, address) = self.target.connect().await?;
-        Ok(Connection { stream, input: BytesMut::new(), out: BytesMut::new(), address })
+        Ok(Connection { stream, input: BytesMut::new(), out: BytesMut::new(), address, room: 0 })
+    }
+}
+
+impl Connection {
+    /// Appends to `input` what there is to read, if `room` is enough for it; 0 is the end.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.room = self.room.max(self.input.len() + room);
+        self.input.reserve(room);
+        self.stream.poll_read(cx, &mut self.input)
+    }
+
+    /// Lets go of buffers that a long message needed. What is left of `input` may be the end of a large one.
+    fn shrink(&mut self) {
+        if self.room > BUFFER_KEPT {
+            (self.input, self.room) = (BytesMut::new(), 0);
+        }
+        if self.out.capacity() > BUFFER_KEPT {
+            self.out = BytesMut::new();
+        }
     }
 }

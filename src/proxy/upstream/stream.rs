@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use socket2::SockRef;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -42,29 +42,31 @@ impl Stream {
         }
     }
 
-    /// Has the runtime seen nothing on this idle connection? Costs no system call. It may be a moment behind, and after a
-    /// read that filled its buffer it may think that there is more.
-    pub fn seems_idle(&self) -> bool {
+    /// Has the runtime seen nothing on this idle connection? Costs no system call where it has not, and may be a moment
+    /// behind.
+    pub fn seems_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match self {
-            Stream::Plain(stream) => stream.poll_read_ready(&mut cx).is_pending(),
-            // Below TLS there may be a session ticket to read.
-            Stream::Tls(_) => true,
+            // The runtime believes in more to come as long as each read filled its room: then the kernel knows.
+            Stream::Plain(stream) => stream.poll_read_ready(&mut cx).is_pending() || self.is_open(),
+            // What TLS says to itself, such as a session ticket, is taken in here. Its end, or data, is not idle.
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_pending(),
         }
     }
 
-    /// Asks the kernel whether an idle connection is still open. Something to read on a plain one is not idle as HTTP
-    /// means it.
+    /// Does a write that failed say for sure that nothing was written? TLS may have sent whole records before.
+    pub fn fails_whole(&self) -> bool {
+        matches!(self, Stream::Plain(_))
+    }
+
+    /// Asks the kernel whether an idle connection is still open. Something to read is not idle as HTTP means it; below
+    /// TLS it is most likely the word that it ends.
     pub fn is_open(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
-        let (peeked, plain) = match self {
-            Stream::Plain(stream) => (SockRef::from(stream).peek(&mut byte), true),
-            Stream::Tls(stream) => (SockRef::from(stream.get_ref().0).peek(&mut byte), false),
+        let peeked = match self {
+            Stream::Plain(stream) => SockRef::from(stream).peek(&mut byte),
+            Stream::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
         };
-        match peeked {
-            Ok(0) => false,
-            Ok(_) => !plain,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
