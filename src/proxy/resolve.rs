@@ -71,10 +71,19 @@ impl Resolver {
 }
 
 async fn keep_asking(name: Weak<Name>) {
+    let mut failing = false;
     while let Some(name) = name.upgrade() {
         match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
-            Ok(found) => name.answered(found.collect()),
-            Err(error) => tracing::warn!(host = name.host, %error, "cannot resolve an upstream's name"),
+            Ok(found) => {
+                name.answered(found.collect());
+                failing = false;
+            }
+            // Said once for each time that it begins.
+            Err(error) if !failing => {
+                tracing::warn!(host = name.host, %error, "cannot resolve an upstream's name; its last addresses stay");
+                failing = true;
+            }
+            Err(_) => {}
         }
         let pause = if name.changes() == 0 { RETRY } else { REFRESH };
         drop(name);
