@@ -80,6 +80,7 @@ pub async fn hold(mut incoming: Incoming, cap: usize, session: &Session) -> Hold
         let frame = match next_frame(&mut incoming, session).await {
             Some(Some(Ok(frame))) => frame,
             Some(Some(Err(_))) => return Hold::Broken,
+            Some(None) if !ended(&incoming, session) => return Hold::Broken,
             Some(None) => break,
             None => return Hold::TimedOut,
         };
@@ -107,6 +108,11 @@ pub async fn hold(mut incoming: Incoming, cap: usize, session: &Session) -> Hold
     Hold::Whole(RequestBody::Held { bytes, trailers })
 }
 
+/// Is a body that gives no more at its end? When its connection is dropped, hyper's body ends without an error.
+fn ended(incoming: &Incoming, session: &Session) -> bool {
+    incoming.is_end_stream() || (incoming.size_hint().exact().is_none() && session.gone_since().is_none())
+}
+
 /// The next frame, or `None` when the alarm rang first.
 async fn next_frame(incoming: &mut Incoming, session: &Session) -> Option<Option<Result<Frame<Bytes>, hyper::Error>>> {
     std::future::poll_fn(|cx| {
@@ -126,6 +132,11 @@ impl RequestBody {
         let read = (!read.is_empty()).then_some(read);
         let stream = Stream { read, rest, session: session.clone(), upload: upload.clone(), timeout };
         (RequestBody::Stream(Box::new(stream)), upload)
+    }
+
+    /// Has the client broken it off?
+    pub fn is_broken(&self) -> bool {
+        matches!(self, RequestBody::Stream(stream) if stream.upload.get() == Upload::Broken)
     }
 
     /// Could this body be sent a second time? Not if any of it was read from the client and given on.
@@ -174,7 +185,7 @@ impl Body for RequestBody {
         match self {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::Held { bytes, trailers: None } => SizeHint::with_exact(bytes.len() as u64),
-            // Trailers need the chunked coding, which hyper takes where no length is known.
+            // Trailers need the chunked coding, which is taken where no length is known.
             RequestBody::Held { trailers: Some(_), .. } => SizeHint::default(),
             RequestBody::Stream(stream) => stream.size_hint(),
         }
@@ -208,6 +219,7 @@ impl Stream {
                 self.upload.set(Upload::ForUpstream);
                 alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             }
+            None if !ended(&self.rest, &self.session) => self.upload.set(Upload::Broken),
             Some(Ok(_)) | None => {
                 self.upload.set(Upload::Done);
                 alarms.arm(Wait::Exchange, self.timeout);

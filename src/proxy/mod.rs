@@ -25,5 +25,7 @@ pub use assign::{Decision, Looked, decide};
 pub use listen::{Proxy, StartError};
 pub use resolve::Resolver;
 pub use route::find as find_bot;
+#[cfg(fuzzing)]
+pub use upstream::fuzzing;
 pub use upstream::{TlsClients, TlsError};
 pub use view::Shared;

@@ -6,6 +6,8 @@ mod answer;
 mod call;
 mod connect;
 mod decode;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod pool;
 mod stream;

@@ -261,6 +261,30 @@ fn a_body_that_breaks_off_under_an_early_answer_never_looks_whole() {
     }
 }
 
+/// The client resets while its body waits for an upstream that takes no more.
+#[test]
+fn a_body_whose_client_is_gone_never_looks_whole() {
+    for framing in ["Content-Length: 100000000", "Transfer-Encoding: chunked"] {
+        let (sent, seen) = std::sync::mpsc::sync_channel(1);
+        let blue = Upstream::raw(move |mut wire| {
+            let _ = wire.head();
+            // Longer than serin takes to look whether a client is still there.
+            std::thread::sleep(std::time::Duration::from_millis(1_500));
+            let _ = sent.send(wire.body(crate::harness::Framing::UntilClose));
+        });
+        let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1));
+        let mut client = serin.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\n{framing}\r\n\r\n").as_bytes());
+        let chunk = [&b"10000\r\n"[..], &noise(0x10000), b"\r\n"].concat();
+        client.write_at_most(std::time::Duration::from_millis(200));
+        while client.wire.write(&chunk).is_ok() {}
+        client.reset();
+        let got = seen.recv_timeout(crate::harness::PATIENCE).expect("the upstream's connection is closed").unwrap_or_default();
+        assert!(got.len() > MIB && !got.ends_with(b"\r\n0\r\n\r\n"), "{framing}: {} bytes, and an end", got.len());
+        serin.counted("stable", "aborted", 1);
+    }
+}
+
 #[test]
 fn ambiguous_framing_is_refused_and_the_connection_closed() {
     let blue = Upstream::answering("blue");

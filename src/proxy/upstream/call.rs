@@ -146,7 +146,7 @@ impl Call {
             match self.sent {
                 Sent::Wholly | Sent::Refused => return Poll::Ready(Ok(())),
                 Sent::Partly => {
-                    if ready!(self.poll_more(cx, &mut connection.out)).is_err() {
+                    if ready!(self.poll_more(cx, &mut connection.out)).is_err() || self.request.body().is_broken() {
                         // The body says no more after its error, which must not look like its end.
                         self.sent = Sent::Refused;
                         return Poll::Ready(Err(SendError::Broken));
@@ -214,6 +214,7 @@ impl Call {
                 self.data = data;
                 self.tail = b"\r\n";
             }
+            (None, _) if self.request.body().is_broken() => {}
             (None, Framing::Length) => self.sent = Sent::Wholly,
             (Some(Err(_)), Framing::Length) => {}
             (None, Framing::Chunked) => {

@@ -171,3 +171,26 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_idle_connection_keeps_no_large_buffers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (input, out) = (BytesMut::new(), BytesMut::with_capacity(64 * 1024));
+        let mut connection = Connection { stream: Stream::Plain(client.unwrap()), input, out, address, room: 0 };
+        server.unwrap().0.write_all(&[b'x'; 100]).await.unwrap();
+        std::future::poll_fn(|cx| connection.poll_read(cx, 64 * 1024)).await.unwrap();
+        // What is left of a large buffer is small, and still all of it.
+        let _answer = connection.input.split();
+        connection.shrink();
+        assert_eq!((connection.input.capacity(), connection.out.capacity()), (0, 0));
+    }
+}

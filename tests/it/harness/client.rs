@@ -95,6 +95,10 @@ impl Client {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).expect("an open socket takes options");
     }
 
+    pub fn write_at_most(&self, patience: Duration) {
+        self.socket.set_write_timeout(Some(patience)).expect("an open socket takes options");
+    }
+
     pub fn wait_at_most(&self, patience: Duration) {
         self.socket.set_read_timeout(Some(patience)).expect("an open socket takes options");
     }
