@@ -123,8 +123,8 @@ fn what_never_ends_is_cut_off_at_the_drains_limit() {
 /// Connections that wait in the kernel's queues when the listeners close are served as well.
 #[test]
 fn connections_opened_just_before_the_drain_lose_no_request() {
-    let blue = Upstream::answering("blue");
     for turn in 0..turns(3) {
+        let blue = Upstream::answering("blue");
         let mut process = Process::start(&Config::split(blue.address, blue.address).workers(4));
         let ask = Ask::of("T1").bytes();
         let mut clients: Vec<Client> = (0..200)
@@ -163,8 +163,8 @@ fn clients_that_reconnect_within_the_lame_duck_lose_no_request() {
 /// What the client had sent before the signal is no idle connection's, even if nobody has read it yet.
 #[test]
 fn requests_on_open_connections_just_before_the_drain_are_answered() {
-    let blue = Upstream::answering("blue");
     for turn in 0..turns(3) {
+        let blue = Upstream::answering("blue");
         let mut process = Process::start(&Config::split(blue.address, blue.address).workers(2));
         let ask = Ask::of("T1").bytes();
         let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
