@@ -121,6 +121,11 @@ impl Session {
         self.phase() == Phase::Idle && self.between_answers.get() && self.alarms.rang(Wait::Rest)
     }
 
+    /// It rests: the alarm that said so would ring on with each tick.
+    pub fn rests(&self) {
+        self.alarms.clear(Wait::Rest);
+    }
+
     /// Something may come: if nothing does, the connection may rest again.
     pub fn roused(&self) {
         self.alarms.arm(Wait::Rest, REST_AFTER);

@@ -67,6 +67,7 @@ struct Silence;
 
 /// Waits until there is something to read.
 async fn rest(worker: &Worker, stream: &TcpStream, session: &Session) -> Result<(), Silence> {
+    session.rests();
     let mut last = LastRequest::default();
     std::future::poll_fn(|cx| {
         // It is idle, so this only sets its last moment when serin drains.
