@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::Value;
 
 use super::client::Client;
+use super::status::percent;
 use super::{AdminAddress, ConfigFile};
 use crate::config::{self, Bot};
 use crate::core::{Reason, Split};
@@ -126,11 +127,11 @@ fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {
 fn online(document: &Value) -> String {
     let text = |key: &str| document[key].as_str().map_or_else(|| document[key].to_string(), str::to_owned);
     format!(
-        "track      {} ({}), because {}\nweight     {}%; canary from {}% on\n",
+        "track      {} ({}), because {}\nweight     {}; canary from {} on\n",
         text("track"),
         text("upstream"),
         text("reason"),
-        text("weight_percent"),
-        text("canary_from_percent")
+        percent(&document["weight_percent"]),
+        percent(&document["canary_from_percent"])
     )
 }
