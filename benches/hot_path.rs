@@ -9,21 +9,25 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use serin::core::{Bucket, Outcome, Pins, Salt, Sample, Split, Weight, Workspace};
-use serin::identify::{Found, Head, Mixed, Plan, find};
+use serin::identify::{Found, Head, Mixed, Plan, Source, find};
 use serin::live::Ledger;
 
 fn identify(c: &mut Criterion) {
     let (small, large, prose) = (slack_event(2_000), slack_event(27_000), slack_text(2_000));
-    for (name, preset, content_type, body) in [
-        ("slack event 2 kB", "slack", "application/json", &small),
-        ("slack event 2 kB, one long text", "slack", "application/json", &prose),
-        ("slack event 27 kB", "slack", "application/json", &large),
-        ("slack interactivity 2 kB", "slack", FORM, &slack_interactivity(2_000)),
-        ("slack command", "slack", FORM, &SLACK_COMMAND.to_owned()),
+    let one = vec![Source::parse("json:/team_id").expect("a source")];
+    for (name, sources, preset, content_type, body) in [
+        ("slack event 2 kB", vec![], "slack", "application/json", &small),
+        ("slack event 27 kB", vec![], "slack", "application/json", &large),
+        ("slack event 2 kB, one long text", vec![], "slack", "application/json", &prose),
+        // What reading the body costs with little to look for: a plan without a preset.
+        ("one pointer, 2 kB, one long text", one.clone(), "", "application/json", &prose),
+        ("one pointer, 27 kB", one, "", "application/json", &large),
+        ("slack interactivity 2 kB", vec![], "slack", FORM, &slack_interactivity(2_000)),
+        ("slack command", vec![], "slack", FORM, &SLACK_COMMAND.to_owned()),
         // A wildcard over every key of the body.
-        ("telegram update 2 kB", "telegram", "application/json", &telegram_update(2_000)),
+        ("telegram update 2 kB", vec![], "telegram", "application/json", &telegram_update(2_000)),
     ] {
-        let plan = Plan::new(Vec::new(), find(preset), Mixed::Stable).expect("a preset makes a plan");
+        let plan = Plan::new(sources, find(preset), Mixed::Stable).expect("a plan");
         let uri = Uri::from_static("/hook");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         let head = Head { method: &Method::POST, uri: &uri, headers: &headers };

@@ -25,6 +25,8 @@ mod agreement;
 #[cfg(test)]
 mod example;
 
+#[cfg(fuzzing)]
+pub use json::readers_agree;
 pub use namespace::check_namespaces;
 pub use plan::{Found, Head, Mixed, Plan, Reading, Retry};
 pub use preset::{Preset, all, find, names};

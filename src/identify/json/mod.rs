@@ -9,9 +9,6 @@
 //! `walk` goes down the pointers; `scan` passes over values, `string` over strings, `block` over 16 bytes at once; `log`
 //! keeps what was found.
 
-// The name that cargo-fuzz gives its builds.
-#![allow(unexpected_cfgs)]
-
 mod block;
 mod log;
 mod scan;
@@ -21,7 +18,7 @@ mod walk;
 #[cfg(test)]
 mod differential;
 #[cfg(any(test, fuzzing))]
-pub(super) mod reference;
+mod reference;
 
 use std::borrow::Cow;
 
@@ -80,4 +77,15 @@ impl Value<'_> {
             Value::Unfit => Value::Unfit,
         }
     }
+}
+
+/// For the fuzz target: do our reader and serde_json's see the same at `pointers`?
+#[cfg(fuzzing)]
+pub fn readers_agree(pointers: &[&str], body: &[u8]) -> bool {
+    let mut all = super::trie::Pointers::default();
+    for pointer in pointers {
+        all.slot(&super::pointer::Pointer::parse(pointer).expect("a pointer"));
+    }
+    let trie = all.compile().expect("few pointers");
+    walk(&trie, body) == reference::walk(&trie, body)
 }

@@ -11,7 +11,7 @@ use super::super::trie::{State, StateId, Trie};
 use super::log::{Key, Log};
 use super::{Broken, Seen, Value};
 
-pub(crate) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
+pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
     let text = std::str::from_utf8(body).map_err(|_| Broken)?;
     let mut log = Log::default();
     let mut json = serde_json::Deserializer::from_str(text);

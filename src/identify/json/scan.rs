@@ -6,81 +6,83 @@
 use super::{Broken, string};
 
 /// The byte there, or at the body's end one that JSON allows nowhere.
-#[inline]
+#[inline(always)]
 pub(super) fn byte(body: &[u8], at: usize) -> u8 {
     body.get(at).copied().unwrap_or(0)
 }
 
-#[inline]
-pub(super) fn skip_space(body: &[u8], mut at: usize) -> usize {
+/// The next byte that is no white space, and its place.
+#[inline(always)]
+pub(super) fn token(body: &[u8], at: usize) -> (u8, usize) {
+    match byte(body, at) {
+        byte @ b'!'.. => (byte, at),
+        _ => token_behind_space(body, at),
+    }
+}
+
+#[inline(never)]
+fn token_behind_space(body: &[u8], mut at: usize) -> (u8, usize) {
     while matches!(byte(body, at), b' ' | b'\n' | b'\r' | b'\t') {
         at += 1;
     }
-    at
+    (byte(body, at), at)
 }
 
-/// Passes over the value that begins at or after `at`.
-pub(super) fn skip_value(body: &[u8], mut at: usize) -> Result<usize, Broken> {
+/// Passes over the value that begins with the token `first`.
+pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broken> {
     let mut inside = Nesting::default();
+    let (mut byte, mut at) = first;
     loop {
-        at = skip_space(body, at);
-        at = match byte(body, at) {
-            b'"' => string::skip(body, at + 1)?,
-            b'{' => {
-                at = skip_space(body, at + 1);
-                if byte(body, at) != b'}' {
-                    inside.enter(Container::Object);
-                    at = skip_key(body, at)?;
-                    continue;
+        if byte == b'"' {
+            at = string::skip(body, at + 1)?;
+        } else if let open @ (b'{' | b'[') = byte {
+            (byte, at) = token(body, at + 1);
+            // In ASCII the closing bracket is the second after the opening one.
+            if byte != open + 2 {
+                inside.enter(open == b'{');
+                if open == b'{' {
+                    (byte, at) = skip_key(body, (byte, at))?;
                 }
-                at + 1
+                continue;
             }
-            b'[' => {
-                at = skip_space(body, at + 1);
-                if byte(body, at) != b']' {
-                    inside.enter(Container::Array);
-                    continue;
-                }
-                at + 1
-            }
-            _ => skip_scalar(body, at)?,
-        };
+            at += 1;
+        } else {
+            at = skip_scalar(body, at)?;
+        }
         loop {
-            let Some(container) = inside.innermost() else { return Ok(at) };
-            at = skip_space(body, at);
-            match (byte(body, at), container) {
-                (b',', Container::Array) => {
-                    at += 1;
-                    break;
+            let Some(in_object) = inside.innermost() else { return Ok(at) };
+            (byte, at) = token(body, at);
+            at += 1;
+            if byte == b',' {
+                (byte, at) = token(body, at);
+                if in_object {
+                    (byte, at) = skip_key(body, (byte, at))?;
                 }
-                (b',', Container::Object) => {
-                    at = skip_key(body, skip_space(body, at + 1))?;
-                    break;
-                }
-                (b']', Container::Array) | (b'}', Container::Object) => {
-                    inside.leave();
-                    at += 1;
-                }
-                _ => return Err(Broken),
+                break;
             }
+            if byte != if in_object { b'}' } else { b']' } {
+                return Err(Broken);
+            }
+            inside.leave();
         }
     }
 }
 
-/// Passes over a key and its colon.
-#[inline]
-fn skip_key(body: &[u8], at: usize) -> Result<usize, Broken> {
-    if byte(body, at) != b'"' {
+/// Passes over a key and its colon, to the value.
+#[inline(always)]
+fn skip_key(body: &[u8], (first, at): (u8, usize)) -> Result<(u8, usize), Broken> {
+    if first != b'"' {
         return Err(Broken);
     }
-    skip_byte(body, string::skip(body, at + 1)?, b':')
+    skip_colon(body, string::skip(body, at + 1)?)
 }
 
-/// Passes over `expected`, with white space before it.
-#[inline]
-pub(super) fn skip_byte(body: &[u8], at: usize, expected: u8) -> Result<usize, Broken> {
-    let at = skip_space(body, at);
-    if byte(body, at) == expected { Ok(at + 1) } else { Err(Broken) }
+#[inline(always)]
+pub(super) fn skip_colon(body: &[u8], at: usize) -> Result<(u8, usize), Broken> {
+    match token(body, at) {
+        (b':', at) => Ok(token(body, at + 1)),
+        _ => Err(Broken),
+    }
 }
 
 /// Passes over a number or a literal.
@@ -121,45 +123,40 @@ fn skip_digits(body: &[u8], from: usize) -> Result<usize, Broken> {
     if at > from { Ok(at) } else { Err(Broken) }
 }
 
-#[derive(Clone, Copy)]
-enum Container {
-    Array,
-    Object,
-}
-
-/// The containers that a value is in, as bits: 1 for an object. The 64 innermost or fewer are in `bits`, lowest first.
-#[derive(Default)]
+/// The containers that a value is in, a bit for each and the innermost lowest: 1 for an object. Above them a 1.
 struct Nesting {
     bits: u64,
-    depth: usize,
+    /// Further out, 63 at a time.
     outer: Vec<u64>,
 }
 
+impl Default for Nesting {
+    fn default() -> Nesting {
+        Nesting { bits: 1, outer: Vec::new() }
+    }
+}
+
 impl Nesting {
-    #[inline]
-    fn enter(&mut self, container: Container) {
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
+    #[inline(always)]
+    fn enter(&mut self, object: bool) {
+        if self.bits >> 63 == 1 {
             self.outer.push(self.bits);
+            self.bits = 1;
         }
-        self.bits = self.bits << 1 | u64::from(matches!(container, Container::Object));
-        self.depth += 1;
+        self.bits = self.bits << 1 | u64::from(object);
     }
 
-    #[inline]
-    fn innermost(&self) -> Option<Container> {
-        match (self.depth, self.bits & 1) {
-            (0, _) => None,
-            (_, 0) => Some(Container::Array),
-            (_, _) => Some(Container::Object),
-        }
+    /// Is it an object?
+    #[inline(always)]
+    fn innermost(&self) -> Option<bool> {
+        (self.bits != 1).then_some(self.bits & 1 == 1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self) {
-        self.depth -= 1;
         self.bits >>= 1;
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.bits = self.outer.pop().unwrap_or_default();
+        if self.bits == 1 {
+            self.bits = self.outer.pop().unwrap_or(1);
         }
     }
 }

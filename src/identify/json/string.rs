@@ -9,8 +9,17 @@ use std::borrow::Cow;
 use super::block;
 use super::{Broken, scan::byte};
 
-#[inline]
-pub(super) fn skip(body: &[u8], mut at: usize) -> Result<usize, Broken> {
+/// Most strings end within sixteen bytes, and this is meant to be copied to where they are passed over.
+#[inline(always)]
+pub(super) fn skip(body: &[u8], at: usize) -> Result<usize, Broken> {
+    match stop_nearby(body, at) {
+        Some((b'"', stop)) => Ok(stop + 1),
+        _ => skip_slowly(body, at),
+    }
+}
+
+#[inline(never)]
+fn skip_slowly(body: &[u8], mut at: usize) -> Result<usize, Broken> {
     loop {
         at = stop(body, at);
         match byte(body, at) {
@@ -24,12 +33,23 @@ pub(super) fn skip(body: &[u8], mut at: usize) -> Result<usize, Broken> {
 /// Borrowed from the body if it has no escape.
 #[inline]
 pub(super) fn read(body: &[u8], from: usize) -> Result<(Cow<'_, [u8]>, usize), Broken> {
-    let at = stop(body, from);
-    match byte(body, at) {
+    let (byte, at) = stop_nearby(body, from).unwrap_or_else(|| {
+        let at = stop(body, from);
+        (byte(body, at), at)
+    });
+    match byte {
         b'"' => Ok((Cow::Borrowed(&body[from..at]), at + 1)),
         b'\\' => unescape(body, from).map(|(text, end)| (Cow::Owned(text), end)),
         _ => Err(Broken),
     }
+}
+
+/// The first byte of the next block that may not simply be passed over.
+#[inline(always)]
+fn stop_nearby(body: &[u8], at: usize) -> Option<(u8, usize)> {
+    let block = body.get(at..)?.first_chunk()?;
+    let stop = block::stops(block).trailing_zeros() as usize;
+    Some((*block.get(stop)?, at + stop))
 }
 
 /// The next byte that ends the string, begins an escape or may not be here; the body's end if there is none.

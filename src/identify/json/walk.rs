@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use super::super::ID_BYTES_MAX;
 use super::super::trie::{State, StateId, Trie};
 use super::log::{Key, Log};
-use super::scan::{byte, skip_byte, skip_number, skip_space, skip_value, skip_word};
+use super::scan::{skip_colon, skip_number, skip_value, skip_word, token};
 use super::{Broken, Seen, Value, string};
 
 /// `body` must be UTF-8.
 pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
     let mut walk = Walk { trie, body, log: Log::default() };
-    let end = walk.value(0, Trie::START)?;
-    if skip_space(body, end) == body.len() { Ok(walk.log.into_seen()) } else { Err(Broken) }
+    let end = walk.value(token(body, 0), Trie::START)?;
+    if token(body, end).1 == body.len() { Ok(walk.log.into_seen()) } else { Err(Broken) }
 }
 
 struct Walk<'t, 'a> {
@@ -24,19 +24,22 @@ struct Walk<'t, 'a> {
     log: Log<'a>,
 }
 
-/// Each takes the place where its part of the body begins and returns the place behind it.
+/// Each takes the token with which its part of the body begins and returns the place behind that part.
 impl<'a> Walk<'_, 'a> {
-    fn value(&mut self, at: usize, state: StateId) -> Result<usize, Broken> {
+    fn value(&mut self, (first, at): (u8, usize), state: StateId) -> Result<usize, Broken> {
         let state = self.trie.state(state);
-        let at = skip_space(self.body, at);
-        let (found, end) = match byte(self.body, at) {
+        let (found, end) = match first {
             b'{' => {
                 let end = self.object(at, state)?;
                 ((!state.looks_inside()).then_some(Value::Unfit), end)
             }
-            b'[' if byte(self.body, skip_space(self.body, at + 1)) == b']' => (Some(Value::EmptyArray), skip_value(self.body, at)?),
-            b'[' if state.looks_inside() => return self.array(at, state),
-            b'[' => (Some(Value::Unfit), skip_value(self.body, at)?),
+            b'[' => match token(self.body, at + 1) {
+                (b']', end) => (Some(Value::EmptyArray), end + 1),
+                element => {
+                    let end = self.array(element, state)?;
+                    ((!state.looks_inside()).then_some(Value::Unfit), end)
+                }
+            },
             b'"' => text(self.body, at)?,
             b'n' => (None, skip_word(self.body, at, b"null")?),
             b't' => (Some(Value::Bool(true)), skip_word(self.body, at, b"true")?),
@@ -52,51 +55,49 @@ impl<'a> Walk<'_, 'a> {
     /// Its keys are read even where no pointer goes on below it, so half a surrogate pair in one is refused.
     fn object(&mut self, at: usize, state: &State) -> Result<usize, Broken> {
         let frame = self.log.enter();
-        let mut at = skip_space(self.body, at + 1);
-        if byte(self.body, at) == b'}' {
-            return Ok(at + 1);
+        let mut next = token(self.body, at + 1);
+        if let (b'}', end) = next {
+            return Ok(end + 1);
         }
         loop {
-            if byte(self.body, at) != b'"' {
-                return Err(Broken);
-            }
+            let (b'"', at) = next else { return Err(Broken) };
             let (key, end) = string::read(self.body, at + 1)?;
-            at = skip_byte(self.body, end, b':')?;
-            at = match leads_to(state, key) {
+            let value = skip_colon(self.body, end)?;
+            let end = match leads_to(state, key) {
                 Some((key, to)) => {
                     let from = self.log.begin(frame, &key);
-                    let end = self.value(at, to)?;
+                    let end = self.value(value, to)?;
                     self.log.end(frame, state, key, from)?;
                     end
                 }
-                None => skip_value(self.body, at)?,
+                None => skip_value(self.body, value)?,
             };
-            at = skip_space(self.body, at);
-            match byte(self.body, at) {
-                b',' => at = skip_space(self.body, at + 1),
-                b'}' => break,
+            match token(self.body, end) {
+                (b',', at) => next = token(self.body, at + 1),
+                (b'}', at) => {
+                    self.log.leave(frame);
+                    return Ok(at + 1);
+                }
                 _ => return Err(Broken),
             }
         }
-        self.log.leave(frame);
-        Ok(at + 1)
     }
 
-    /// It is not empty.
-    fn array(&mut self, mut at: usize, state: &State) -> Result<usize, Broken> {
-        for index in 0.. {
-            at = match state.at_index(index) {
-                Some(to) => self.value(at + 1, to)?,
-                None => skip_value(self.body, at + 1)?,
+    /// From its first element: it is not empty.
+    fn array(&mut self, mut element: (u8, usize), state: &State) -> Result<usize, Broken> {
+        let mut index = 0;
+        loop {
+            let end = match state.at_index(index) {
+                Some(to) => self.value(element, to)?,
+                None => skip_value(self.body, element)?,
             };
-            at = skip_space(self.body, at);
-            match byte(self.body, at) {
-                b',' => {}
-                b']' => break,
+            match token(self.body, end) {
+                (b',', at) => element = token(self.body, at + 1),
+                (b']', at) => return Ok(at + 1),
                 _ => return Err(Broken),
             }
+            index += 1;
         }
-        Ok(at + 1)
     }
 }
 
