@@ -125,21 +125,16 @@ fn what_never_ends_is_cut_off_at_the_drains_limit() {
 fn connections_opened_just_before_the_drain_lose_no_request() {
     for turn in 0..turns(3) {
         let blue = Upstream::answering("blue");
-        let mut process = Process::start(&Config::split(blue.address, blue.address).workers(4));
+        let process = Process::start(&Config::split(blue.address, blue.address).workers(4));
         let ask = Ask::of("T1").bytes();
-        let mut clients: Vec<Client> = (0..200)
+        let clients: Vec<Client> = (0..200)
             .map(|_| {
                 let mut client = process.client();
                 client.send(&ask);
                 client
             })
             .collect();
-        process.signal(libc::SIGTERM);
-        let lost: Vec<_> =
-            clients.iter_mut().map(Client::answer).filter(|answer| !answer.as_ref().is_ok_and(|a| a.status == 200)).collect();
-        assert!(lost.is_empty(), "turn {turn}: {} lost, the first {:?}", lost.len(), lost[0]);
-        drop(clients);
-        assert_eq!(process.ended().code(), Some(0));
+        a_drain_answers_all(process, clients, turn);
     }
 }
 
@@ -165,7 +160,7 @@ fn clients_that_reconnect_within_the_lame_duck_lose_no_request() {
 fn requests_on_open_connections_just_before_the_drain_are_answered() {
     for turn in 0..turns(3) {
         let blue = Upstream::answering("blue");
-        let mut process = Process::start(&Config::split(blue.address, blue.address).workers(2));
+        let process = Process::start(&Config::split(blue.address, blue.address).workers(2));
         let ask = Ask::of("T1").bytes();
         let mut clients: Vec<Client> = (0..100).map(|_| process.client()).collect();
         for client in &mut clients {
@@ -173,13 +168,18 @@ fn requests_on_open_connections_just_before_the_drain_are_answered() {
             assert_eq!(client.answer().unwrap().status, 200);
         }
         clients.iter_mut().for_each(|client| client.send(&ask));
-        process.signal(libc::SIGTERM);
-        let lost: Vec<_> =
-            clients.iter_mut().map(Client::answer).filter(|answer| !answer.as_ref().is_ok_and(|a| a.status == 200)).collect();
-        assert!(lost.is_empty(), "turn {turn}: {} lost, the first {:?}", lost.len(), lost[0]);
-        drop(clients);
-        assert_eq!(process.ended().code(), Some(0));
+        a_drain_answers_all(process, clients, turn);
     }
+}
+
+/// Every client has sent a request, and gets its answer.
+fn a_drain_answers_all(mut process: Process, mut clients: Vec<Client>, turn: usize) {
+    process.signal(libc::SIGTERM);
+    let answers = clients.iter_mut().map(Client::answer);
+    let lost: Vec<_> = answers.filter(|answer| !answer.as_ref().is_ok_and(|answer| answer.status == 200)).collect();
+    assert!(lost.is_empty(), "turn {turn}: {} lost, the first {:?}", lost.len(), lost[0]);
+    drop(clients);
+    assert_eq!(process.ended().code(), Some(0));
 }
 
 #[test]
