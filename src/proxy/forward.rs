@@ -61,7 +61,9 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
             Some(stable) => {
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
-                let request = readdress(*request, &bot, stable);
+                let mut request = *request;
+                // It has a Host by now, its client's or the canary's.
+                set_host(request.headers_mut(), true, &bot, stable);
                 // Boxed: it is rare, and its room would be a second answer's in every request.
                 let mut sending = Box::pin(stable.send(request, interim.then_some(exchange.session())));
                 sent = within(exchange.session(), sending.as_mut()).await;
@@ -118,12 +120,6 @@ async fn within(
 fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request<RequestBody>) -> Option<&'a Rc<Pool>> {
     let live = bot.has_canary() && bot.epoch.split.weight() < crate::core::Weight::FULL;
     (track == Track::Canary && live && bot.bot().rescue && request.body().is_whole()).then(|| bot.pool(Track::Stable)).flatten()
-}
-
-fn readdress(mut request: Request<RequestBody>, bot: &BotView, pool: &Pool) -> Request<RequestBody> {
-    let has_host = request.headers().contains_key(HOST);
-    set_host(request.headers_mut(), has_host, bot, pool);
-    request
 }
 
 fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Response<AnswerBody> {
