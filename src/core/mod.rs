@@ -2,6 +2,7 @@
 //! and evidence come in as arguments and answers go out as values, so that everything here can be tested by calling it.
 
 mod bucket;
+pub mod evidence;
 mod outcome;
 mod split;
 mod tally;
@@ -10,5 +11,5 @@ mod weight;
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use split::{Assignment, Pins, Reason, Split, Track};
-pub use tally::{Sample, Tally};
+pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
 pub use weight::{Weight, WeightError};

@@ -1,7 +1,7 @@
 //! What is counted per bucket: plain integers that merge by adding, so that cores and replicas can each keep their own
 //! and whoever decides sums them.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use super::outcome::Outcome;
 
@@ -22,8 +22,24 @@ pub struct Tally {
     pub rejected: u32,
     /// How many latencies are in `log_latency`.
     pub timed: u32,
+    /// Of these, above the bot's usual p90 and p99.5: see [`LatencyMarks`].
+    pub slow: u32,
+    pub very_slow: u32,
     /// Sum of ln(latency in µs), in units of 2^-20: integers merge in any order to the same sum.
     pub log_latency: i64,
+}
+
+/// Above which latencies an answer counts as slow, and as very slow: the p90 and the p99.5 of the bot's stable track, over
+/// all its workspaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyMarks {
+    pub slow_micros: u64,
+    pub very_slow_micros: u64,
+}
+
+impl LatencyMarks {
+    /// Nothing is slow: for a bot whose usual latency is not known yet.
+    pub const NONE: LatencyMarks = LatencyMarks { slow_micros: u64::MAX, very_slow_micros: u64::MAX };
 }
 
 /// 2^20 units to one: 1e-6 of a natural logarithm, finer than any clock.
@@ -31,7 +47,7 @@ pub const LOG_UNIT: f64 = (1 << 20) as f64;
 
 impl Tally {
     /// The tally of one request. A client's abort is no evidence: it counts nowhere.
-    pub fn of(sample: Sample) -> Tally {
+    pub fn of(sample: Sample, marks: LatencyMarks) -> Tally {
         if sample.outcome == Outcome::Aborted {
             return Tally::default();
         }
@@ -43,6 +59,8 @@ impl Tally {
             late: is(Outcome::Late),
             rejected: is(Outcome::Rejected),
             timed: u32::from(log.is_some()),
+            slow: u32::from(sample.latency_micros.is_some_and(|micros| micros > marks.slow_micros)),
+            very_slow: u32::from(sample.latency_micros.is_some_and(|micros| micros > marks.very_slow_micros)),
             log_latency: log.unwrap_or(0),
         }
     }
@@ -60,7 +78,23 @@ impl AddAssign for Tally {
         self.late += other.late;
         self.rejected += other.rejected;
         self.timed += other.timed;
+        self.slow += other.slow;
+        self.very_slow += other.very_slow;
         self.log_latency += other.log_latency;
+    }
+}
+
+/// Takes out what was added before.
+impl SubAssign for Tally {
+    fn sub_assign(&mut self, other: Tally) {
+        self.requests -= other.requests;
+        self.errors -= other.errors;
+        self.late -= other.late;
+        self.rejected -= other.rejected;
+        self.timed -= other.timed;
+        self.slow -= other.slow;
+        self.very_slow -= other.very_slow;
+        self.log_latency -= other.log_latency;
     }
 }
 
@@ -69,6 +103,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MARKS: LatencyMarks = LatencyMarks { slow_micros: 50_000_000, very_slow_micros: 90_000_000 };
+
     fn any_sample() -> impl Strategy<Value = Sample> {
         (0..Outcome::ALL.len(), proptest::option::of(0u64..100_000_000))
             .prop_map(|(i, latency_micros)| Sample { outcome: Outcome::ALL[i], latency_micros })
@@ -76,13 +112,13 @@ mod tests {
 
     fn sum<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Tally {
         let mut total = Tally::default();
-        samples.into_iter().for_each(|s| total += Tally::of(*s));
+        samples.into_iter().for_each(|s| total += Tally::of(*s, MARKS));
         total
     }
 
     #[test]
     fn an_abort_is_no_evidence() {
-        assert_eq!(Tally::of(Sample { outcome: Outcome::Aborted, latency_micros: Some(5) }), Tally::default());
+        assert_eq!(Tally::of(Sample { outcome: Outcome::Aborted, latency_micros: Some(5) }, MARKS), Tally::default());
     }
 
     proptest! {
@@ -95,12 +131,15 @@ mod tests {
             ba += sum(a);
             prop_assert_eq!(ab, ba);
             prop_assert_eq!(ab, sum(&samples));
+            ab -= sum(b);
+            prop_assert_eq!(ab, sum(a));
         }
 
         #[test]
         fn parts_never_exceed_the_whole(samples in proptest::collection::vec(any_sample(), 0..50)) {
             let t = sum(&samples);
             prop_assert!(t.errors + t.late + t.rejected <= t.requests && t.timed <= t.requests);
+            prop_assert!(t.very_slow <= t.slow && t.slow <= t.timed);
         }
     }
 }

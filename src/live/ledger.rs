@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 
-use crate::core::{BUCKETS, Bucket, Sample, Split, Tally};
+use crate::core::{BUCKETS, Bucket, LatencyMarks, Sample, Split, Tally};
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
 /// bot must not cost memory unused.
@@ -30,6 +30,8 @@ struct Cell {
     late: AtomicU32,
     rejected: AtomicU32,
     timed: AtomicU32,
+    slow: AtomicU32,
+    very_slow: AtomicU32,
     log_latency: AtomicI64,
 }
 
@@ -81,7 +83,7 @@ impl Shard {
     /// Only for the worker whose shard this is.
     pub fn record(&self, bucket: Bucket, sample: Sample) {
         let page = self.pages[bucket.index() / PAGE].get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())));
-        page[bucket.index() % PAGE].add(Tally::of(sample));
+        page[bucket.index() % PAGE].add(Tally::of(sample, LatencyMarks::NONE));
     }
 
     fn bucket(&self, bucket: Bucket) -> Tally {
@@ -101,6 +103,8 @@ impl Cell {
         bump(&self.late, tally.late);
         bump(&self.rejected, tally.rejected);
         bump(&self.timed, tally.timed);
+        bump(&self.slow, tally.slow);
+        bump(&self.very_slow, tally.very_slow);
         self.log_latency.store(self.log_latency.load(Relaxed).wrapping_add(tally.log_latency), Relaxed);
     }
 
@@ -111,6 +115,8 @@ impl Cell {
             late: self.late.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             timed: self.timed.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+            very_slow: self.very_slow.load(Relaxed),
             log_latency: self.log_latency.load(Relaxed),
         }
     }

@@ -1,0 +1,249 @@
+//! What is usual: for each bucket the rates of its own past on stable, shrunk towards the bot's. A customer who always
+//! had 5 % errors is not taken for a bug, and one without a past is judged by the others.
+
+use crate::core::{BUCKETS, Bucket, LOG_UNIT, LatencyMarks, Tally};
+
+use super::metric::{COUNTED, Metric};
+
+/// A Gamma(a, c) belief about a rate: its mean is a/c, and it weighs as much as `c` requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    pub a: f64,
+    pub c: f64,
+}
+
+impl Rate {
+    pub(super) fn mean(self) -> f64 {
+        self.a / self.c
+    }
+}
+
+/// What to expect of one bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Baseline {
+    pub(super) rates: [Rate; COUNTED],
+    /// Of ln(latency in µs).
+    pub(super) log_mean: f64,
+    /// How far a bucket's mean over many requests may lie from `log_mean`, squared.
+    pub(super) log_variance: f64,
+}
+
+/// A request's ln(latency) varies by this much (squared) within a workspace.
+pub(super) const LOG_VARIANCE: f64 = 0.75;
+/// From one hour to the next a bucket's own mean wanders by about this much.
+const LOG_WANDER: f64 = 0.07;
+/// Between workspaces the means differ by about this much: what is known of one without a past.
+const LOG_SPREAD: f64 = 0.3;
+
+/// What shapes the belief about one metric's rate.
+struct Shape {
+    /// A₀: the weight, in events, of the bot's rate against the bucket's own.
+    prior: f64,
+    /// A_max: a past counts for no more events than this, for rates move.
+    most: f64,
+    /// P₀: the rate of a bot without a past.
+    cold: f64,
+    /// A bucket adds at most `fair·n + 5` events to the bot's rate, so that one customer cannot make it.
+    fair: f64,
+}
+
+const fn shape(prior: f64, most: f64, cold: f64, fair: f64) -> Shape {
+    Shape { prior, most, cold, fair }
+}
+
+/// In the order of [`Metric::COUNTS`].
+const SHAPES: [Shape; COUNTED] = [
+    shape(0.5, 6.0, 0.005, 0.05),
+    shape(20.0, 50.0, 0.1, 0.05),
+    shape(0.5, 6.0, 0.0005, 0.05),
+    shape(0.5, 6.0, 0.02, 0.2),
+    shape(2.0, 8.0, 0.005, 0.05),
+];
+
+/// The bot's rate is believed to be between these.
+const POOLED: (f64, f64) = (1e-4, 0.5);
+/// Until the bot has had many more requests than this its rate is drawn towards the cold one.
+const COLD_REQUESTS: f64 = 200.0;
+
+/// A bucket's past on stable, fading.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Past {
+    requests: f64,
+    timed: f64,
+    log_latency: f64,
+    /// Requests that were compared with the latency marks in force.
+    marked: f64,
+    /// In the order of [`Metric::COUNTS`].
+    counts: [f64; COUNTED],
+}
+
+/// The past of all buckets of a bot.
+#[derive(Clone, Debug)]
+pub struct History {
+    buckets: Vec<Past>,
+    marks: Option<LatencyMarks>,
+}
+
+/// After a day a request counts half.
+const HALF_LIFE_SECS: f64 = 24.0 * 3600.0;
+
+impl Default for History {
+    fn default() -> History {
+        History { buckets: vec![Past::default(); usize::from(BUCKETS)], marks: None }
+    }
+}
+
+impl History {
+    /// Adds what a bucket had on stable.
+    pub fn learn(&mut self, bucket: Bucket, tally: &Tally) {
+        let past = &mut self.buckets[bucket.index()];
+        past.requests += f64::from(tally.requests);
+        past.timed += f64::from(tally.timed);
+        past.log_latency += tally.log_latency as f64 / LOG_UNIT;
+        if self.marks.is_some() {
+            past.marked += f64::from(tally.timed);
+        }
+        for (count, metric) in past.counts.iter_mut().zip(Metric::COUNTS) {
+            *count += metric.of(tally).0;
+        }
+    }
+
+    /// Lets time pass over it.
+    pub fn fade(&mut self, secs: f64) {
+        let keep = 0.5_f64.powf(secs / HALF_LIFE_SECS);
+        for past in &mut self.buckets {
+            past.requests *= keep;
+            past.timed *= keep;
+            past.log_latency *= keep;
+            past.marked *= keep;
+            past.counts.iter_mut().for_each(|count| *count *= keep);
+        }
+    }
+
+    pub fn requests(&self) -> f64 {
+        self.buckets.iter().map(|past| past.requests).sum()
+    }
+
+    pub fn marks(&self) -> Option<LatencyMarks> {
+        self.marks
+    }
+
+    /// From now on slow means something else: what was counted as slow so far is forgotten.
+    pub fn set_marks(&mut self, marks: LatencyMarks) {
+        self.marks = Some(marks);
+        for past in &mut self.buckets {
+            past.marked = 0.0;
+            past.counts[Metric::Slow as usize] = 0.0;
+            past.counts[Metric::VerySlow as usize] = 0.0;
+        }
+    }
+
+    /// What to expect of each bucket. A rollout takes this once, at its start.
+    pub fn baselines(&self) -> Vec<Baseline> {
+        let mut baselines = vec![
+            Baseline {
+                rates: [Rate { a: 0.0, c: 1.0 }; COUNTED],
+                log_mean: self.pooled_log_mean(),
+                log_variance: LOG_SPREAD * LOG_SPREAD
+            };
+            self.buckets.len()
+        ];
+        for (index, (metric, shape)) in Metric::COUNTS.iter().zip(&SHAPES).enumerate() {
+            let pooled = self.pooled_rate(*metric, shape);
+            for (baseline, past) in baselines.iter_mut().zip(&self.buckets) {
+                let (a, c) = (shape.prior + past.counts[index], shape.prior / pooled + past.exposed(*metric));
+                let weight = (shape.most / a).min(1.0);
+                baseline.rates[index] = Rate { a: a * weight, c: c * weight };
+            }
+        }
+        for (baseline, past) in baselines.iter_mut().zip(&self.buckets) {
+            if past.timed >= 1.0 {
+                baseline.log_mean = past.log_latency / past.timed;
+                baseline.log_variance = LOG_VARIANCE / past.timed + LOG_WANDER * LOG_WANDER;
+            }
+        }
+        baselines
+    }
+
+    fn pooled_rate(&self, metric: Metric, shape: &Shape) -> f64 {
+        let (mut x, mut n) = (COLD_REQUESTS * shape.cold, COLD_REQUESTS);
+        for past in &self.buckets {
+            let exposed = past.exposed(metric);
+            x += past.counts[metric as usize].min(shape.fair * exposed + 5.0);
+            n += exposed;
+        }
+        (x / n).clamp(POOLED.0, POOLED.1)
+    }
+
+    fn pooled_log_mean(&self) -> f64 {
+        let timed: f64 = self.buckets.iter().map(|past| past.timed).sum();
+        let sum: f64 = self.buckets.iter().map(|past| past.log_latency).sum();
+        if timed > 0.0 { sum / timed } else { 0.0 }
+    }
+}
+
+impl Past {
+    fn exposed(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
+            Metric::Slow | Metric::VerySlow => self.marked,
+            Metric::LogLatency => self.timed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(bucket: usize, baselines: &[Baseline], metric: Metric) -> f64 {
+        baselines[bucket].rates[metric as usize].mean()
+    }
+
+    fn bucket(index: usize) -> Bucket {
+        Bucket::all().nth(index).unwrap()
+    }
+
+    #[test]
+    fn a_bot_without_a_past_has_the_cold_rates() {
+        let baselines = History::default().baselines();
+        for (metric, rate) in
+            [(Metric::Errors, 0.005), (Metric::Slow, 0.1), (Metric::Late, 0.0005), (Metric::Rejected, 0.02), (Metric::VerySlow, 0.005)]
+        {
+            assert!((of(7, &baselines, metric) - rate).abs() < 1e-12, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_noisy_customer_is_expected_to_be_noisy_and_does_not_make_the_others_so() {
+        let mut history = History::default();
+        for index in 0..100 {
+            history.learn(bucket(index), &Tally { requests: 10_000, errors: 10, timed: 10_000, ..Tally::default() });
+        }
+        history.learn(bucket(100), &Tally { requests: 10_000, errors: 3_000, timed: 10_000, ..Tally::default() });
+        let baselines = history.baselines();
+        assert!((of(100, &baselines, Metric::Errors) - 0.3).abs() < 0.01);
+        // The noisy one counts for 505 of its 3,000 errors.
+        let pooled = (1.0 + 1_000.0 + 505.0) / (200.0 + 1_010_000.0);
+        assert!((of(5_000, &baselines, Metric::Errors) - pooled).abs() < 1e-12);
+        // A past weighs no more than six errors.
+        assert!(baselines[100].rates[Metric::Errors as usize].a <= 6.0 + 1e-12);
+    }
+
+    #[test]
+    fn a_day_halves_what_is_remembered_and_keeps_the_rate() {
+        let mut history = History::default();
+        history.learn(bucket(0), &Tally { requests: 1_000, errors: 100, timed: 1_000, log_latency: 5_000 << 20, ..Tally::default() });
+        history.fade(86_400.0);
+        assert!((history.requests() - 500.0).abs() < 1e-9);
+        assert!((history.baselines()[0].log_mean - 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn new_marks_forget_what_was_slow_by_the_old_ones() {
+        let mut history = History::default();
+        history.learn(bucket(0), &Tally { requests: 100, timed: 100, slow: 100, ..Tally::default() });
+        history.set_marks(LatencyMarks { slow_micros: 1, very_slow_micros: 2 });
+        assert!((of(0, &history.baselines(), Metric::Slow) - 0.1).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,400 @@
+//! One look: every alternative bets on every bucket's label, twice: among all buckets, and among those that this step
+//! could have put on the canary for the first time. The heart of the matter, and its hot loop.
+
+use super::baseline::{Baseline, Rate};
+use super::likelihood::{RATIO_MOST, log_latency_variance, raised, shifted_latency};
+use super::metric::{Alternative, COUNTED, Metric};
+use super::shock;
+
+/// What one active bucket shows in a window.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    pub bucket: usize,
+    pub canary: bool,
+    /// Never on the canary before this step: what the step's draw was made from.
+    pub pool: bool,
+    /// Its trouble turned out to be its own: it can lose a bet but not win one.
+    pub refuted: bool,
+    pub requests: f64,
+    /// Of these, with a latency.
+    pub timed: f64,
+    /// In the order of [`Metric::COUNTS`].
+    pub counts: [f64; COUNTED],
+    /// Σ ln(latency in µs).
+    pub log_latency: f64,
+    pub baseline: &'a Baseline,
+}
+
+impl Row<'_> {
+    pub fn exposed(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
+            Metric::Slow | Metric::VerySlow | Metric::LogLatency => self.timed,
+        }
+    }
+
+    pub fn rate(&self, metric: Metric) -> Rate {
+        self.baseline.rates[metric as usize]
+    }
+
+    pub fn count(&self, metric: Metric) -> f64 {
+        self.counts[metric as usize]
+    }
+}
+
+/// With which probability a label is canary: among all buckets, and among the pool (0: nobody is new in this step).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Odds {
+    pub all: f64,
+    pub fresh: f64,
+}
+
+/// The wealth of each alternative, as logarithms.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wealth {
+    pub all: Vec<f64>,
+    pub fresh: Vec<f64>,
+}
+
+/// The shared shock of a counted metric over all rows.
+pub(super) fn rate_shock(rows: &[Row<'_>], metric: Metric) -> f64 {
+    shock::of_rate(rows.iter().map(|row| (row.count(metric), row.exposed(metric), row.rate(metric))))
+}
+
+/// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's.
+pub(super) fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], mut seen: impl FnMut(usize, usize, f64)) -> Wealth {
+    let mut wealth = Wealth { all: Vec::new(), fresh: Vec::new() };
+    let mut ready = Ready::Nothing;
+    for (number, alternative) in alternatives.iter().enumerate() {
+        if !ready.is_for(alternative.metric) {
+            ready = Ready::of(rows, alternative.metric);
+        }
+        let (all, fresh) = match &ready {
+            Ready::Nothing => continue,
+            Ready::Counted(_, rates) => {
+                place(rows, odds, alternative, |row| rates[row].log_ratio(alternative.added), |row, l| seen(number, row, l))
+            }
+            Ready::Latency(shifts) => {
+                place(rows, odds, alternative, |row| shifts[row].log_ratio(alternative.added), |row, l| seen(number, row, l))
+            }
+        };
+        wealth.all.push(all);
+        wealth.fresh.push(fresh);
+    }
+    wealth
+}
+
+/// What all alternatives of one metric share.
+enum Ready {
+    Nothing,
+    Counted(Metric, Vec<Counted>),
+    Latency(Vec<Shift>),
+}
+
+/// A bucket's count, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand.
+struct Counted {
+    x: f64,
+    a: f64,
+    /// s·p̂.
+    expected: f64,
+    /// s·n/c.
+    weight: f64,
+    /// ln(1 + s·n/c).
+    log_weight: f64,
+}
+
+/// A bucket's mean log-latency; `variance` 0 where it has none.
+struct Shift {
+    deviation: f64,
+    variance: f64,
+}
+
+impl Ready {
+    fn is_for(&self, metric: Metric) -> bool {
+        match self {
+            Ready::Nothing => false,
+            Ready::Counted(of, _) => *of == metric,
+            Ready::Latency(_) => metric == Metric::LogLatency,
+        }
+    }
+
+    fn of(rows: &[Row<'_>], metric: Metric) -> Ready {
+        if metric == Metric::LogLatency {
+            return Ready::Latency(shifts(rows));
+        }
+        let shock = rate_shock(rows, metric);
+        let counted = rows.iter().map(|row| {
+            let rate = row.rate(metric);
+            let weight = shock * row.exposed(metric) / rate.c;
+            Counted { x: row.count(metric), a: rate.a, expected: shock * rate.mean(), weight, log_weight: weight.ln_1p() }
+        });
+        Ready::Counted(metric, counted.collect())
+    }
+}
+
+fn shifts(rows: &[Row<'_>]) -> Vec<Shift> {
+    let mut shifts: Vec<Shift> = rows
+        .iter()
+        .map(|row| match row.timed > 0.0 {
+            true => Shift {
+                deviation: row.log_latency / row.timed - row.baseline.log_mean,
+                variance: log_latency_variance(row.timed, row.baseline.log_variance),
+            },
+            false => Shift { deviation: 0.0, variance: 0.0 },
+        })
+        .collect();
+    let timed = shifts.iter().filter(|shift| shift.variance > 0.0).map(|shift| (shift.deviation, shift.variance));
+    let shock = shock::of_latency(timed);
+    shifts.iter_mut().for_each(|shift| shift.deviation -= shock);
+    shifts
+}
+
+impl Counted {
+    fn log_ratio(&self, added: f64) -> f64 {
+        let theta = raised(added, self.expected);
+        let won = if self.x > 0.0 { self.x * theta.ln() } else { 0.0 };
+        let cost = (self.a + self.x) * ((theta * self.weight).ln_1p() - self.log_weight);
+        (won - cost).min(RATIO_MOST)
+    }
+}
+
+impl Shift {
+    fn log_ratio(&self, added: f64) -> f64 {
+        if self.variance > 0.0 { shifted_latency(self.deviation, self.variance, added) } else { 0.0 }
+    }
+}
+
+/// One alternative's bets: the logarithms of what they paid among all, and among the pool.
+fn place(
+    rows: &[Row<'_>],
+    odds: Odds,
+    alternative: &Alternative,
+    log_ratio: impl Fn(usize) -> f64,
+    mut seen: impl FnMut(usize, f64),
+) -> (f64, f64) {
+    let cap = |f: f64| alternative.cap.min(2.0 / f);
+    let (cap_all, cap_fresh) = (cap(odds.all), cap(odds.fresh));
+    let (mut all, mut fresh) = (Product::default(), Product::default());
+    for (number, row) in rows.iter().enumerate() {
+        let log_ratio = log_ratio(number);
+        let plain = 1.0 - alternative.share + alternative.share * log_ratio.exp();
+        all.times(pay(evened(plain, cap_all), odds.all, row));
+        if row.pool && odds.fresh > 0.0 {
+            fresh.times(pay(evened(plain, cap_fresh), odds.fresh, row));
+            seen(number, log_ratio);
+        }
+    }
+    (all.log(), fresh.log())
+}
+
+/// The bounded bet of `likelihood::bounded_bet`, from the plain one on.
+fn evened(plain: f64, cap: f64) -> f64 {
+    plain * (1.0 + 1.0 / cap) / (1.0 + plain / cap)
+}
+
+fn pay(g: f64, f: f64, row: &Row<'_>) -> f64 {
+    let lost = 1.0 / (1.0 - f + f * g);
+    match (row.canary, row.refuted) {
+        (false, _) => lost,
+        (true, false) => g * lost,
+        (true, true) => (g * lost).min(1.0),
+    }
+}
+
+/// A product of many factors: its logarithm is taken only when it nears the ends of a double.
+struct Product {
+    product: f64,
+    log: f64,
+}
+
+impl Default for Product {
+    fn default() -> Product {
+        Product { product: 1.0, log: 0.0 }
+    }
+}
+
+impl Product {
+    fn times(&mut self, factor: f64) {
+        self.product *= factor;
+        if !(1e-150..=1e150).contains(&self.product) {
+            self.log += self.product.ln();
+            self.product = 1.0;
+        }
+    }
+
+    fn log(&self) -> f64 {
+        self.log + self.product.ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::evidence::golden::{self, close};
+    use crate::core::evidence::likelihood::{added_rate, bounded_bet, label_bet};
+    use crate::core::evidence::metric::{ALTERNATIVES, log_sum, mix};
+    use crate::core::evidence::urn::Urn;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn baselines(v: &Value, place: &[usize]) -> Vec<Baseline> {
+        let n = golden::numbers(&v["N"]).len();
+        (0..n)
+            .map(|i| {
+                let mut rates = [Rate { a: 1.0, c: 1.0 }; COUNTED];
+                for (metric, j) in place.iter().enumerate() {
+                    rates[metric] = Rate { a: golden::number(&v["a"][*j][i]), c: golden::number(&v["b"][*j][i]) };
+                }
+                Baseline { rates, log_mean: 0.0, log_variance: golden::number(&v["bv"]) }
+            })
+            .collect()
+    }
+
+    /// `place` says which of the vector's metrics stands for which of ours.
+    fn rows<'a>(v: &Value, place: &[usize], baselines: &'a [Baseline], refuted: bool) -> Vec<Row<'a>> {
+        let n = golden::numbers(&v["N"]);
+        let (m0, m) = (golden::number(&v["m0"]) as usize, golden::number(&v["m"]) as usize);
+        (0..n.len())
+            .filter(|i| n[*i] > 0.0)
+            .map(|i| {
+                let mut counts = [0.0; COUNTED];
+                for (metric, j) in place.iter().enumerate() {
+                    counts[metric] = golden::number(&v["X"][*j][i]);
+                }
+                Row {
+                    bucket: i,
+                    canary: i < m,
+                    pool: i >= m0,
+                    refuted: refuted && i == 0,
+                    requests: n[i],
+                    timed: n[i],
+                    counts,
+                    log_latency: golden::number(&v["Lsum"][i]),
+                    baseline: &baselines[i],
+                }
+            })
+            .collect()
+    }
+
+    /// Bets and draws the urns as a step does, and compares with everything the vector holds.
+    fn check(key: &str, place: &[usize], alternatives: &[Alternative], refuted: bool) -> Wealth {
+        let v = golden::value(key);
+        let baselines = baselines(&v, place);
+        let rows = rows(&v, place, &baselines, refuted);
+        let odds = Odds { all: golden::number(&v["f"]), fresh: golden::number(&v["fc"]) };
+        let mut urns = vec![[Urn::<2>::new(1, 7), Urn::<2>::new(1, 7)]; alternatives.len()];
+        let wealth = bet(&rows, odds, alternatives, |number, row, log_ratio| {
+            for (urn, threshold) in urns[number].iter_mut().zip([1.5, 4.0]) {
+                if log_ratio > threshold {
+                    urn.draw(rows[row].canary, &[3.0, 20.0]);
+                }
+            }
+        });
+        for (number, (all, fresh)) in wealth.all.iter().zip(&wealth.fresh).enumerate() {
+            close(*all, golden::number(&v["logE_all"][number]), &v["logE_all"]);
+            close(*fresh, golden::number(&v["logE_cohort"][number]), &v["logE_cohort"]);
+            for (h, urn) in urns[number].iter().enumerate() {
+                for (r, log) in urn.logs.iter().enumerate() {
+                    close(*log, golden::number(&v["urn_log"][h][number][r]), &v["urn_log"]);
+                }
+            }
+        }
+        wealth
+    }
+
+    /// Where the metrics of the vectors are in their arrays: errors, slow, late, rejected, very slow.
+    const PLACE: [usize; COUNTED] = [0, 1, 3, 4, 5];
+
+    fn array(wealth: &[f64]) -> [f64; ALTERNATIVES.len()] {
+        wealth.try_into().unwrap()
+    }
+
+    #[test]
+    fn the_alternatives_are_the_golden_ones() {
+        let v = golden::value("v2_alternatives");
+        let order = [Metric::Errors, Metric::Slow, Metric::Errors, Metric::Late, Metric::Rejected, Metric::VerySlow, Metric::LogLatency];
+        let total: f64 = ALTERNATIVES.iter().map(|a| a.prior).sum();
+        for (i, a) in ALTERNATIVES.iter().enumerate() {
+            let row = golden::numbers(&v["rows"][i]);
+            assert_eq!((order[row[0] as usize], row[1], row[2], row[3]), (a.metric, a.added, a.share, a.cap));
+            close(a.prior / total, golden::number(&v["prior"][i]), &v["prior"][i]);
+        }
+    }
+
+    #[test]
+    fn a_whole_look_is_the_golden_one() {
+        let v = golden::value("v2_eval");
+        let wealth = check("v2_eval", &PLACE, &ALTERNATIVES, false);
+        close(mix(&array(&wealth.all)), golden::number(&v["mix_all"]), &v["mix_all"]);
+        close(mix(&array(&wealth.fresh)), golden::number(&v["mix_cohort"]), &v["mix_cohort"]);
+    }
+
+    #[test]
+    fn a_look_with_a_refuted_bucket_is_the_golden_one() {
+        let v = golden::value("v2_eval_bucket0_refuted");
+        let wealth = check("v2_eval_bucket0_refuted", &PLACE, &ALTERNATIVES, true);
+        close(mix(&array(&wealth.all)), golden::number(&v["mix_all"]), &v["mix_all"]);
+    }
+
+    /// An older set of alternatives, with a metric that is no longer in use: it stands in the place of `Late`.
+    #[test]
+    fn an_older_look_is_the_golden_one_too() {
+        let a = |metric, added, share, cap| Alternative { metric, added, share, cap, prior: 1.0 };
+        let alternatives = [
+            a(Metric::Errors, 0.005, 1.0, 5.0),
+            a(Metric::Errors, 0.02, 1.0, 10.0),
+            a(Metric::Errors, 0.1, 1.0, 10.0),
+            a(Metric::Errors, 0.5, 1.0, 100.0),
+            a(Metric::Errors, 0.5, 0.05, 100.0),
+            a(Metric::Errors, 0.1, 0.3, 30.0),
+            a(Metric::Slow, 0.03, 1.0, 10.0),
+            a(Metric::Slow, 0.15, 1.0, 30.0),
+            a(Metric::Late, 0.01, 1.0, 10.0),
+            a(Metric::Late, 0.05, 0.5, 30.0),
+            a(Metric::LogLatency, 0.08, 1.0, 10.0),
+            a(Metric::LogLatency, 0.2, 1.0, 10.0),
+            a(Metric::LogLatency, 0.6, 1.0, 30.0),
+        ];
+        let wealth = check("eval", &[0, 1, 2, 2, 2], &alternatives, false);
+        let v = golden::value("eval");
+        let mixed =
+            |logs: &[f64]| log_sum(logs.iter().enumerate().map(|(i, log)| log + if i < 6 { 0.1_f64.ln() } else { (0.4_f64 / 7.0).ln() }));
+        close(mixed(&wealth.all), golden::number(&v["mix_all"]), &v["mix_all"]);
+        close(mixed(&wealth.fresh), golden::number(&v["mix_cohort"]), &v["mix_cohort"]);
+    }
+
+    fn any_row() -> impl Strategy<Value = (bool, bool, bool, f64, [f64; COUNTED], f64)> {
+        let count = || 0u32..40;
+        (any::<bool>(), any::<bool>(), any::<bool>(), 1u32..60, [count(), count(), count(), count(), count()], -3.0..3.0_f64).prop_map(
+            |(canary, pool, refuted, n, counts, mean)| {
+                (canary, pool, refuted && canary, f64::from(n), counts.map(|x| f64::from(x.min(n))), mean)
+            },
+        )
+    }
+
+    proptest! {
+        /// The fast loop against the formulas, one by one.
+        #[test]
+        fn the_loop_pays_what_the_formulas_say(cells in proptest::collection::vec(any_row(), 1..20), f in 0.001..0.9_f64) {
+            let baseline = Baseline { rates: [Rate { a: 0.7, c: 55.0 }; COUNTED], log_mean: 0.2, log_variance: 0.01 };
+            let rows: Vec<Row<'_>> = cells.iter().enumerate().map(|(bucket, (canary, pool, refuted, n, counts, mean))| Row {
+                bucket, canary: *canary, pool: *pool, refuted: *refuted, requests: *n, timed: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
+            }).collect();
+            let odds = Odds { all: f, fresh: f / 2.0 };
+            let wealth = bet(&rows, odds, &ALTERNATIVES, |_, _, _| {});
+            for (number, alternative) in ALTERNATIVES.iter().enumerate().filter(|(_, a)| a.metric != Metric::LogLatency) {
+                let shock = rate_shock(&rows, alternative.metric);
+                let of = |f: f64, rows: &mut dyn Iterator<Item = &Row<'_>>| rows.map(|row| {
+                    let ratio = added_rate(row.count(alternative.metric), row.requests, row.rate(alternative.metric), shock, alternative.added);
+                    let g = bounded_bet(ratio, alternative.share, alternative.cap.min(2.0 / f));
+                    let paid = label_bet(g, f, row.canary);
+                    if row.refuted { paid.min(1.0).ln() } else { paid.ln() }
+                }).sum::<f64>();
+                let all = of(odds.all, &mut rows.iter());
+                let fresh = of(odds.fresh, &mut rows.iter().filter(|row| row.pool));
+                prop_assert!((wealth.all[number] - all).abs() < 1e-8, "{} {}", wealth.all[number], all);
+                prop_assert!((wealth.fresh[number] - fresh).abs() < 1e-8);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How much harm the canary could still do without having shown it: the gate of every raise. Absence of evidence is not
+//! enough to go on; there must have been enough requests to have seen it.
+
+use super::bets::Row;
+use super::metric::Metric;
+
+/// An upper bound on the errors that the canary adds, as a share of its requests, at about 95 %.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HarmBound(pub f64);
+
+/// One-sided 95 %.
+const SIGMAS: f64 = 1.64;
+/// So that few requests without an error do not prove anything.
+const DOUBT: f64 = 1.5;
+
+/// `(T + 1.64 √V + 1.5)/N` over the canary's buckets that are not refuted, with `r = x − s·n·p̂`, `T = Σr` and
+/// `V = Σ(r² + s·n·p̂)`. Today's shock s is that of stable's buckets alone, each bounded by `5·n·p̂ + 3`.
+pub(super) fn bound(rows: &[Row<'_>]) -> HarmBound {
+    let expected = |row: &Row<'_>| row.requests * row.rate(Metric::Errors).mean();
+    let (mut sum, mut usual) = (2.0, 2.0);
+    for row in rows.iter().filter(|row| !row.canary) {
+        sum += row.count(Metric::Errors).min(5.0 * expected(row) + 3.0);
+        usual += expected(row);
+    }
+    let shock = sum / usual;
+    let (mut total, mut variance, mut requests) = (0.0, 0.0, 0.0);
+    for row in rows.iter().filter(|row| row.canary && !row.refuted) {
+        let excess = row.count(Metric::Errors) - shock * expected(row);
+        total += excess;
+        variance += excess * excess + shock * expected(row);
+        requests += row.requests;
+    }
+    HarmBound((total + SIGMAS * f64::sqrt(variance) + DOUBT) / f64::max(requests, 1.0))
+}
+
+/// What may be tolerated before a raise to `next` (a share): harm that would cost the bot as a whole no more than
+/// `tolerated` of its requests, and in any case less than a half of the canary's.
+pub fn tolerable(tolerated: f64, next: f64) -> f64 {
+    (tolerated / next).min(0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::evidence::baseline::{Baseline, Rate};
+    use crate::core::evidence::metric::COUNTED;
+
+    fn row(baseline: &Baseline, canary: bool, requests: f64, errors: f64) -> Row<'_> {
+        let mut counts = [0.0; COUNTED];
+        counts[0] = errors;
+        Row { bucket: 0, canary, pool: true, refuted: false, requests, timed: requests, counts, log_latency: 0.0, baseline }
+    }
+
+    /// Worked out by hand: s = (2 + 1)/(2 + 2) = .75, e = .75, r = 1.25, T = 1.25, V = 1.5625 + .75.
+    #[test]
+    fn the_bound_is_what_the_formula_says() {
+        let baseline = Baseline { rates: [Rate { a: 1.0, c: 100.0 }; COUNTED], log_mean: 0.0, log_variance: 1.0 };
+        let rows = [row(&baseline, false, 200.0, 1.0), row(&baseline, true, 100.0, 2.0)];
+        let expected = (1.25 + 1.64 * (1.5625_f64 + 0.75).sqrt() + 1.5) / 100.0;
+        assert!((bound(&rows).0 - expected).abs() < 1e-12);
+        let refuted = [rows[0].clone(), Row { refuted: true, ..rows[1].clone() }];
+        assert_eq!(bound(&refuted), HarmBound(1.5));
+    }
+
+    #[test]
+    fn a_small_step_may_follow_on_little_and_a_great_one_may_not() {
+        assert!((tolerable(0.005, 0.05) - 0.1).abs() < 1e-12);
+        assert_eq!(tolerable(0.005, 0.005), 0.5);
+        assert_eq!(tolerable(0.005, 1.0), 0.005);
+    }
+}

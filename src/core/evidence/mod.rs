@@ -1,0 +1,264 @@
+//! How serin knows that a canary is bad: bets on labels.
+//!
+//! Which bucket is canary was drawn by chance. If the canary harms nobody, the labels say nothing about the outcomes,
+//! whatever else is the matter with them. So each bucket is judged without its label (how far are its outcomes from its
+//! own past, once what hit everybody is taken out?), and then wealth is bet on the bad-looking ones being canary. Fair
+//! labels leave the wealth at 1 on average: an *e-value*. A canary that does harm makes it grow.
+//!
+//! Five bettors are mixed: **A** bets on all buckets, **C** on those that a step put on the canary for the first time,
+//! **U** draws buckets from an urn as they begin to look bad, **N** those that look newly broken, and **X**
+//! cross-examines single workspaces with a coin. Every formula is in the file of its part; what is guaranteed and what
+//! not is in docs/statistics.md.
+
+mod baseline;
+mod bets;
+mod examination;
+#[cfg(test)]
+mod golden;
+mod harm;
+mod labels;
+mod likelihood;
+mod metric;
+mod shock;
+mod suspects;
+mod urn;
+mod urns;
+mod window;
+
+use std::time::Duration;
+
+use super::bucket::Bucket;
+use super::tally::{LOG_UNIT, Tally};
+use bets::{Odds, Row, bet};
+use labels::Labels;
+use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
+use suspects::Suspects;
+use urns::Urns;
+use window::Window;
+
+pub use baseline::{Baseline, History};
+pub use examination::{Examination, Finding};
+pub use harm::{HarmBound, tolerable};
+pub use metric::{ALTERNATIVES, Alternative, Metric};
+
+/// The parts of E: A, C, U, X, and N·X.
+const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
+
+/// The evidence against one rollout's canary.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    baselines: Vec<Baseline>,
+    labels: Labels,
+    window: Window,
+    /// C's wealth under each alternative, from the steps before this one.
+    cohorts: [f64; COUNT_OF_ALTERNATIVES],
+    /// The same from this step alone.
+    cohort: [f64; COUNT_OF_ALTERNATIVES],
+    urns: Urns,
+    suspects: Suspects,
+    wealth: Wealth,
+    harm: HarmBound,
+    leading: Metric,
+    looked: Option<Duration>,
+}
+
+/// The bettors' wealths, as logarithms.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wealth {
+    pub all: f64,
+    pub cohorts: f64,
+    pub urn: f64,
+    pub newly_broken: f64,
+    pub examinations: f64,
+}
+
+impl Wealth {
+    /// ln E, `E = .34A + .25C + .10U + .14X + .17(N·X)`.
+    pub fn log_e(&self) -> f64 {
+        let parts = [self.all, self.cohorts, self.urn, self.examinations, self.newly_broken + self.examinations];
+        log_sum(PARTS.iter().zip(parts).map(|(part, log)| part.ln() + log))
+    }
+}
+
+/// What one bucket had since the last time.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub bucket: Bucket,
+    /// Answered by stable although the bucket's rank makes it canary: it is under examination, or was refuted.
+    pub set_aside: bool,
+    pub tally: Tally,
+}
+
+/// A track's requests and buckets in this step, as the evidence counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Exposure {
+    pub tally: Tally,
+    /// Buckets with at least one request.
+    pub buckets: usize,
+}
+
+/// What the evidence says at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgement {
+    pub wealth: Wealth,
+    pub harm: HarmBound,
+    /// What looks worst.
+    pub leading: Metric,
+    pub stable: Exposure,
+    pub canary: Exposure,
+    /// When A, C and U were last computed.
+    pub looked: Duration,
+}
+
+impl Evidence {
+    /// The evidence of a rollout that begins now. `seed` makes its coins; it must be new for each rollout.
+    pub fn new(baselines: Vec<Baseline>, seed: u64, examine: bool, now: Duration) -> Evidence {
+        Evidence {
+            labels: Labels::new(baselines.len()),
+            baselines,
+            window: Window::new(now),
+            cohorts: [0.0; COUNT_OF_ALTERNATIVES],
+            cohort: [0.0; COUNT_OF_ALTERNATIVES],
+            urns: Urns::new(),
+            suspects: Suspects::new(seed, examine),
+            wealth: Wealth::default(),
+            harm: HarmBound(f64::INFINITY),
+            leading: Metric::Errors,
+            looked: None,
+        }
+    }
+
+    /// A new weight, a share of the buckets, and who is canary by it. The window is opened anew; C, U, N and X keep what
+    /// they won.
+    pub fn begin_step(&mut self, weight: f64, canary: impl Fn(Bucket) -> bool, now: Duration) {
+        for (sum, step) in self.cohorts.iter_mut().zip(&mut self.cohort) {
+            *sum += std::mem::take(step);
+        }
+        self.labels.begin_step(weight, canary);
+        self.urns.refill(&self.labels);
+        self.window = Window::new(now);
+        self.wealth.all = 0.0;
+        self.harm = HarmBound(f64::INFINITY);
+        self.looked = None;
+    }
+
+    /// Takes in what happened since the last time.
+    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>) {
+        self.window.forget(now);
+        for one in seen {
+            self.labels.active(one.bucket);
+            self.suspects.count(one.bucket, one.set_aside, &one.tally);
+            self.window.add(now, one.bucket, one.tally);
+        }
+        self.suspects.pass(now, &self.labels);
+    }
+
+    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::set_aside`] has changed.
+    pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
+        let changed = self.suspects.end_blocks(now);
+        let look = self.labels.is_a_split() && self.is_due(now);
+        let mut moved = false;
+        if self.labels.is_a_split() && (look || self.suspects.is_due(now)) {
+            moved = self.suspects.examine(now, &rows(&self.baselines, &self.labels, self.window.recent()), &self.labels);
+            for bucket in self.suspects.newly_refuted() {
+                self.labels.refute(bucket);
+                self.urns.take_back(bucket);
+            }
+        }
+        self.wealth.examinations = self.suspects.log_wealth();
+        if look {
+            self.look(now);
+        }
+        (self.judgement(now), changed || moved)
+    }
+
+    fn judgement(&self, now: Duration) -> Judgement {
+        let [stable, canary] = self.exposures();
+        Judgement { wealth: self.wealth, harm: self.harm, leading: self.leading, stable, canary, looked: self.looked.unwrap_or(now) }
+    }
+
+    /// A, C, U and N, and the harm bound.
+    fn look(&mut self, now: Duration) {
+        let odds = self.labels.odds();
+        let in_step = rows(&self.baselines, &self.labels, self.window.step());
+        let since_step =
+            bet(&in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| self.urns.look(alternative, &in_step[row], log_ratio));
+        if odds.fresh > 0.0 {
+            self.urns.look_for_newly_broken(&in_step);
+            self.cohort.copy_from_slice(&since_step.fresh);
+        }
+        self.harm = harm::bound(&in_step);
+        let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
+        let recent = match self.window.has_a_past(now) {
+            true => {
+                let lately = rows(&self.baselines, &self.labels, self.window.recent());
+                let recent = bet(&lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
+                std::array::from_fn(|i| recent.all[i])
+            }
+            false => all,
+        };
+        let cohorts: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| self.cohorts[i] + self.cohort[i]);
+        self.wealth.all = log_sum([mix(&all), mix(&recent)].into_iter()) - 2.0_f64.ln();
+        self.wealth.cohorts = mix(&cohorts);
+        (self.wealth.urn, self.wealth.newly_broken) = (self.urns.log_wealth(), self.urns.log_newly_broken());
+        self.leading = leading([&all, &recent, &cohorts]);
+        self.looked = Some(now);
+    }
+
+    /// Every 5 s in a step's first minute, every 15 s until its third, then every 30 s.
+    fn is_due(&self, now: Duration) -> bool {
+        let age = now.saturating_sub(self.window.began()).as_secs_f64();
+        let every = if age <= 60.0 {
+            5.0
+        } else if age <= 180.0 {
+            15.0
+        } else {
+            30.0
+        };
+        let last = self.looked.unwrap_or(self.window.began());
+        now.saturating_sub(last).as_secs_f64() >= every
+    }
+
+    fn exposures(&self) -> [Exposure; 2] {
+        let mut exposures = [Exposure::default(); 2];
+        for (index, tally) in self.window.step().iter().enumerate().filter(|(_, tally)| tally.requests > 0) {
+            let exposure = &mut exposures[usize::from(self.labels.canary(index))];
+            exposure.tally += *tally;
+            exposure.buckets += 1;
+        }
+        exposures
+    }
+
+    /// The canary's buckets that stable must answer for now: the coin fell so, or they were refuted.
+    pub fn set_aside(&self) -> impl Iterator<Item = Bucket> + '_ {
+        Bucket::all().filter(|bucket| self.suspects.is_set_aside(bucket.index()))
+    }
+
+    pub fn examinations(&self) -> &[Examination] {
+        self.suspects.examinations()
+    }
+}
+
+/// What the active buckets show.
+fn rows<'a>(baselines: &'a [Baseline], labels: &Labels, tallies: &[Tally]) -> Vec<Row<'a>> {
+    let active = Bucket::all().zip(tallies).filter(|(_, tally)| tally.requests > 0);
+    let row = |(bucket, tally): (Bucket, &Tally)| Row {
+        bucket: bucket.index(),
+        canary: labels.canary(bucket.index()),
+        pool: labels.pool(bucket.index()),
+        refuted: labels.refuted(bucket.index()),
+        requests: f64::from(tally.requests),
+        timed: f64::from(tally.timed),
+        counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
+        log_latency: tally.log_latency as f64 / LOG_UNIT,
+        baseline: &baselines[bucket.index()],
+    };
+    active.map(row).collect()
+}
+
+/// The metric of the alternative that won most.
+fn leading(wealths: [&[f64; COUNT_OF_ALTERNATIVES]; 3]) -> Metric {
+    let worth = |i: &usize| wealths.iter().map(|logs| logs[*i]).fold(f64::NEG_INFINITY, f64::max) + ALTERNATIVES[*i].prior.ln();
+    let best = (0..COUNT_OF_ALTERNATIVES).max_by(|a, b| worth(a).total_cmp(&worth(b)));
+    best.map_or(Metric::Errors, |i| ALTERNATIVES[i].metric)
+}

@@ -1,0 +1,116 @@
+//! What was counted since the step began, and in the last two minutes of it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::core::{BUCKETS, Bucket, Tally};
+
+/// The recent past: long enough to see a trouble that comes and goes, short enough not to drown it.
+const RECENT: Duration = Duration::from_secs(120);
+const SLOT: Duration = Duration::from_secs(5);
+const SLOTS: u128 = RECENT.as_millis() / SLOT.as_millis();
+
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    began: Duration,
+    step: Vec<Tally>,
+    recent: Vec<Tally>,
+    /// What must be taken out of `recent` again, oldest first. Sparse: only buckets that had requests.
+    slots: VecDeque<Slot>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    number: u128,
+    tallies: Vec<(Bucket, Tally)>,
+}
+
+impl Window {
+    pub fn new(began: Duration) -> Window {
+        let empty = vec![Tally::default(); usize::from(BUCKETS)];
+        Window { began, step: empty.clone(), recent: empty, slots: VecDeque::new() }
+    }
+
+    pub fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// Is the step older than the recent past? Until then the two are the same.
+    pub fn has_a_past(&self, now: Duration) -> bool {
+        now.saturating_sub(self.began) > RECENT
+    }
+
+    pub fn step(&self) -> &[Tally] {
+        &self.step
+    }
+
+    pub fn recent(&self) -> &[Tally] {
+        &self.recent
+    }
+
+    pub fn add(&mut self, now: Duration, bucket: Bucket, tally: Tally) {
+        let number = self.slot(now);
+        if self.slots.back().is_none_or(|slot| slot.number < number) {
+            self.slots.back_mut().into_iter().for_each(Slot::close);
+            self.slots.push_back(Slot { number, tallies: Vec::new() });
+        }
+        if let Some(slot) = self.slots.back_mut() {
+            slot.tallies.push((bucket, tally));
+        }
+        self.step[bucket.index()] += tally;
+        self.recent[bucket.index()] += tally;
+    }
+
+    /// Lets go of what is older than the recent past.
+    pub fn forget(&mut self, now: Duration) {
+        let number = self.slot(now);
+        while let Some(slot) = self.slots.pop_front_if(|slot| slot.number + SLOTS <= number) {
+            for (bucket, tally) in slot.tallies {
+                self.recent[bucket.index()] -= tally;
+            }
+        }
+    }
+
+    /// What arrives at the very end of a slot belongs to it.
+    fn slot(&self, now: Duration) -> u128 {
+        now.saturating_sub(self.began).as_nanos().saturating_sub(1) / SLOT.as_nanos()
+    }
+}
+
+impl Slot {
+    /// One entry for each bucket from now on.
+    fn close(&mut self) {
+        self.tallies.sort_unstable_by_key(|(bucket, _)| *bucket);
+        self.tallies.dedup_by(|(bucket, tally), (kept, sum)| {
+            let same = bucket == kept;
+            if same {
+                *sum += *tally;
+            }
+            same
+        });
+        self.tallies.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recent_past_is_the_last_two_minutes() {
+        let bucket = Bucket::all().nth(4).unwrap();
+        let mut window = Window::new(Duration::from_secs(1_000));
+        let one = Tally { requests: 1, errors: 1, log_latency: -7, timed: 1, ..Tally::default() };
+        for second in 1..=300 {
+            let now = Duration::from_secs(1_000 + second);
+            window.forget(now);
+            window.add(now, bucket, one);
+            assert_eq!(u64::from(window.step()[4].requests), second);
+            let recent = u64::from(window.recent()[4].requests);
+            assert!(recent <= 120 && recent >= second.min(116), "{second}: {recent}");
+        }
+        assert_eq!(window.recent()[4].log_latency, -7 * i64::from(window.recent()[4].requests));
+        window.forget(Duration::from_secs(1_000 + 1_000));
+        assert_eq!(window.recent()[4], Tally::default());
+    }
+}
