@@ -1,15 +1,22 @@
 //! The pure heart: what is decided, given what is known. No clock, no I/O, no async, no randomness, no globals; time
 //! and evidence come in as arguments and answers go out as values, so that everything here can be tested by calling it.
 
+mod breaker;
 mod bucket;
 pub mod evidence;
+mod guard;
 mod outcome;
+pub mod ratchet;
+mod rollout;
 mod split;
 mod tally;
 mod weight;
 
+pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
+pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, Most, Observed, Quantile, Verdict};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
+pub use rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State, Step};
 pub use split::{Assignment, Pins, Reason, Split, Track};
 pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
 pub use weight::{Weight, WeightError};

@@ -2,7 +2,7 @@
 //! could have put on the canary for the first time. The heart of the matter, and its hot loop.
 
 use super::baseline::{Baseline, Rate};
-use super::likelihood::{RATIO_MOST, log_latency_variance, raised, shifted_latency};
+use super::likelihood::{RATIO_MOST, bounded, label_bet, log_latency_variance, plain_bet, raised, refuted_bet, shifted_latency};
 use super::metric::{Alternative, COUNTED, Metric};
 use super::shock;
 
@@ -177,28 +177,18 @@ fn place(
     let (mut all, mut fresh) = (Product::default(), Product::default());
     for (number, row) in rows.iter().enumerate() {
         let log_ratio = log_ratio(number);
-        let plain = 1.0 - alternative.share + alternative.share * log_ratio.exp();
-        all.times(pay(evened(plain, cap_all), odds.all, row));
+        let plain = plain_bet(log_ratio, alternative.share);
+        all.times(pay(bounded(plain, cap_all), odds.all, row));
         if row.pool && odds.fresh > 0.0 {
-            fresh.times(pay(evened(plain, cap_fresh), odds.fresh, row));
+            fresh.times(pay(bounded(plain, cap_fresh), odds.fresh, row));
             seen(number, log_ratio);
         }
     }
     (all.log(), fresh.log())
 }
 
-/// The bounded bet of `likelihood::bounded_bet`, from the plain one on.
-fn evened(plain: f64, cap: f64) -> f64 {
-    plain * (1.0 + 1.0 / cap) / (1.0 + plain / cap)
-}
-
 fn pay(g: f64, f: f64, row: &Row<'_>) -> f64 {
-    let lost = 1.0 / (1.0 - f + f * g);
-    match (row.canary, row.refuted) {
-        (false, _) => lost,
-        (true, false) => g * lost,
-        (true, true) => (g * lost).min(1.0),
-    }
+    if row.refuted { refuted_bet(g, f) } else { label_bet(g, f, row.canary) }
 }
 
 /// A product of many factors: its logarithm is taken only when it nears the ends of a double.
@@ -231,7 +221,7 @@ impl Product {
 mod tests {
     use super::*;
     use crate::core::evidence::golden::{self, close};
-    use crate::core::evidence::likelihood::{added_rate, bounded_bet, label_bet};
+    use crate::core::evidence::likelihood::added_rate;
     use crate::core::evidence::metric::{ALTERNATIVES, log_sum, mix};
     use crate::core::evidence::urn::Urn;
     use proptest::prelude::*;
@@ -386,7 +376,7 @@ mod tests {
                 let shock = rate_shock(&rows, alternative.metric);
                 let of = |f: f64, rows: &mut dyn Iterator<Item = &Row<'_>>| rows.map(|row| {
                     let ratio = added_rate(row.count(alternative.metric), row.requests, row.rate(alternative.metric), shock, alternative.added);
-                    let g = bounded_bet(ratio, alternative.share, alternative.cap.min(2.0 / f));
+                    let g = bounded(plain_bet(ratio, alternative.share), alternative.cap.min(2.0 / f));
                     let paid = label_bet(g, f, row.canary);
                     if row.refuted { paid.min(1.0).ln() } else { paid.ln() }
                 }).sum::<f64>();

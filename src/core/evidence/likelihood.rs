@@ -31,10 +31,13 @@ pub(super) fn shifted_latency(deviation: f64, variance: f64, added: f64) -> f64 
     (added * deviation / variance - 0.5 * added * added / variance).min(RATIO_MOST)
 }
 
-/// What is bet on a bucket: `share` of the belief on its ratio, the rest on 'not this one', and never a factor above
-/// `cap + 1`. Evened out so that a ratio of 1 bets nothing.
-pub(super) fn bounded_bet(log_ratio: f64, share: f64, cap: f64) -> f64 {
-    let plain = 1.0 - share + share * log_ratio.exp();
+/// What is bet on a bucket before it is bounded: `share` of the belief on its ratio, the rest on 'not this one'.
+pub(super) fn plain_bet(log_ratio: f64, share: f64) -> f64 {
+    1.0 - share + share * log_ratio.exp()
+}
+
+/// Never a factor above `cap + 1`, and evened out so that a bet of 1 stays 1.
+pub(super) fn bounded(plain: f64, cap: f64) -> f64 {
     plain * (1.0 + 1.0 / cap) / (1.0 + plain / cap)
 }
 
@@ -85,7 +88,7 @@ mod tests {
     fn bets_are_the_golden_ones() {
         for v in golden::list("cap") {
             let of = |name: &str| golden::number(&v[name]);
-            close(bounded_bet(of("loglr"), of("pi"), of("G")), of("g"), &v);
+            close(bounded(plain_bet(of("loglr"), of("pi")), of("G")), of("g"), &v);
         }
         for v in golden::list("label") {
             let of = |name: &str| golden::number(&v[name]);
@@ -101,7 +104,7 @@ mod tests {
         /// The reason why wealth is evidence: whatever is bet, fair labels pay 1 on average.
         #[test]
         fn a_label_bet_is_fair(log_ratio in -30.0..25.0_f64, share in 0.01..1.0_f64, cap in 1.0..200.0_f64, f in 0.0001..0.9999_f64) {
-            let g = bounded_bet(log_ratio, share, cap);
+            let g = bounded(plain_bet(log_ratio, share), cap);
             let mean = f * label_bet(g, f, true) + (1.0 - f) * label_bet(g, f, false);
             prop_assert!((mean - 1.0).abs() < 1e-9, "{}", mean);
             prop_assert!(g <= cap + 1.0 + 1e-9);

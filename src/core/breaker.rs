@@ -1,0 +1,110 @@
+//! The transport breaker. A canary that takes no connections needs no statistics: it is taken to zero within a second or
+//! two, unless stable fails as well.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+/// Connections in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Requests that wanted one.
+    pub wanted: u32,
+    /// Of these, refused or reset.
+    pub broken: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Breaker {
+    /// When, canary's, stable's.
+    seen: VecDeque<(Duration, Connections, Connections)>,
+}
+
+/// Why it tripped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    pub canary: Connections,
+}
+
+const WINDOW: Duration = Duration::from_secs(15);
+const BROKEN_LEAST: u32 = 8;
+const BROKEN_SHARE: f64 = 0.5;
+/// Stable is well if less than this of its connections break.
+const STABLE_WELL: f64 = 0.1;
+
+impl Breaker {
+    /// Takes in what happened since the last time; trips when enough of the last 15 s was broken.
+    pub fn observe(&mut self, now: Duration, canary: Connections, stable: Connections) -> Option<Trip> {
+        while self.seen.pop_front_if(|(then, _, _)| *then + WINDOW <= now).is_some() {}
+        if canary.wanted + canary.broken + stable.wanted + stable.broken > 0 {
+            self.seen.push_back((now, canary, stable));
+        }
+        let sum = |of: fn(&(Duration, Connections, Connections)) -> Connections| {
+            self.seen
+                .iter()
+                .map(of)
+                .fold(Connections::default(), |a, b| Connections { wanted: a.wanted + b.wanted, broken: a.broken + b.broken })
+        };
+        let (canary, stable) = (sum(|s| s.1), sum(|s| s.2));
+        let tripped = canary.broken >= BROKEN_LEAST && canary.share() >= BROKEN_SHARE && stable.share() < STABLE_WELL;
+        tripped.then_some(Trip { canary })
+    }
+
+    /// The canary has changed: what was seen of the old one counts no more.
+    pub fn reset(&mut self) {
+        self.seen.clear();
+    }
+}
+
+impl Connections {
+    fn share(self) -> f64 {
+        f64::from(self.broken) / f64::from(self.wanted.max(self.broken).max(1))
+    }
+}
+
+impl fmt::Display for Trip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the canary's last {} connections were refused or reset", self.canary.broken, self.canary.wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Duration {
+        Duration::from_secs(second)
+    }
+
+    fn of(wanted: u32, broken: u32) -> Connections {
+        Connections { wanted, broken }
+    }
+
+    #[test]
+    fn the_eighth_refusal_trips_it() {
+        let mut breaker = Breaker::default();
+        for second in 0..7 {
+            assert_eq!(breaker.observe(at(second), of(1, 1), of(50, 0)), None);
+        }
+        assert_eq!(breaker.observe(at(7), of(1, 1), of(50, 0)), Some(Trip { canary: of(8, 8) }));
+    }
+
+    #[test]
+    fn slow_refusals_and_a_minority_do_not() {
+        let mut breaker = Breaker::default();
+        for second in 0..100 {
+            assert_eq!(breaker.observe(at(second * 3), of(1, 1), of(50, 0)), None);
+        }
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.observe(at(0), of(100, 49), of(50, 0)), None);
+    }
+
+    #[test]
+    fn when_stable_breaks_too_the_canary_is_not_blamed() {
+        let mut breaker = Breaker::default();
+        assert_eq!(breaker.observe(at(0), of(20, 20), of(50, 20)), None);
+        assert!(breaker.observe(at(1), of(20, 20), of(400, 0)).is_some());
+        breaker.reset();
+        assert_eq!(breaker.observe(at(2), of(1, 1), of(0, 0)), None);
+    }
+}
