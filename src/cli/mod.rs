@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod explain;
 mod run;
+mod simulate;
 mod status;
 mod weight;
 
@@ -35,6 +36,8 @@ enum Command {
     Weight(weight::WeightArgs),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
+    /// Try a rollout's policy out in a simulated world, beside what other tools would do
+    Simulate(simulate::Simulate),
 }
 
 /// Where the config is.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.execute(),
         Command::Weight(weight) => weight.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Simulate(simulate) => simulate.execute(),
     };
     match result {
         Ok(code) => code,

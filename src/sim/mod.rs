@@ -4,14 +4,24 @@
 //! Both tracks' answers are drawn from the same chance at once, so that each rule can be led through the very same world
 //! with its own weights, and a request counts as *made bad* when stable would have answered it well.
 
-pub mod counts;
-pub mod dice;
-pub mod latency;
-pub mod moods;
-mod reading;
-pub mod requests;
+pub mod study;
+pub mod run;
 pub mod scenario;
-pub mod tenants;
+mod reading;
 mod values;
 pub mod volume;
 pub mod world;
+mod tenants;
+mod moods;
+mod requests;
+mod latency;
+mod counts;
+mod dice;
+pub mod rule;
+mod ours;
+mod incumbents;
+mod kayenta;
+
+pub use counts::Counts;
+pub use latency::Latency;
+pub use ours::{Operator, Settings};

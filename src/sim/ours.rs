@@ -1,0 +1,179 @@
+//! serin's own rule, the real one: `core`'s evidence and its ratchet, fed with the world's tallies instead of traffic.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::rule::{Next, Rule, Seen};
+use super::world::World;
+use crate::core::evidence::{self, Evidence, History, Judgement};
+use crate::core::ratchet::{self, Command, Decision, Facts, Input};
+use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Phase, Plan, Release, State, Tally, Track, Weight};
+
+/// What an operator would have serin do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub plan: Plan,
+    pub guard: Guard,
+    pub operator: Operator,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { plan: Plan::usual(), guard: Guard::default(), operator: Operator::default() }
+    }
+}
+
+/// Who answers when serin asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operator {
+    /// Says yes at once where only time or traffic is lacking, and to a policy that wants a word for every raise. Suspicious
+    /// evidence is never waved through.
+    #[default]
+    Approving,
+    Absent,
+}
+
+pub struct Serin {
+    settings: Settings,
+    state: State,
+    evidence: Evidence,
+    ranks: HashMap<Bucket, u64>,
+    judgement: Option<Judgement>,
+    set_aside: Vec<bool>,
+    recent: Recent,
+}
+
+/// The last minutes of both tracks, for the limits.
+#[derive(Default)]
+struct Recent {
+    ticks: VecDeque<(Duration, [Counts; 2])>,
+}
+
+impl Serin {
+    pub fn new(world: &World<'_>, settings: Settings, seed: u64) -> Serin {
+        let mut history = History::default();
+        history.set_marks(world.marks());
+        let mut tallies: HashMap<Bucket, Tally> = HashMap::new();
+        for (bucket, counts) in world.past() {
+            *tallies.entry(bucket).or_default() += counts.tally();
+        }
+        tallies.iter().for_each(|(bucket, tally)| history.learn(*bucket, tally));
+        let ranks = world.buckets().iter().map(|bucket| (*bucket, world.split().rank(*bucket))).collect();
+        let evidence = Evidence::new(history.baselines(), seed, settings.guard.examine, Duration::ZERO);
+        let release = |upstream: &str| Release { upstream: upstream.into(), version: None };
+        let start = Command::Start { release: release("new"), plan: settings.plan.clone(), retry: false };
+        let buckets = usize::from(crate::core::BUCKETS);
+        let mut serin = Serin {
+            state: State::new(release("old")),
+            settings,
+            evidence,
+            ranks,
+            judgement: None,
+            set_aside: vec![false; buckets],
+            recent: Recent::default(),
+        };
+        serin.decide(&Input::Command { command: start, based_on: None }, Duration::ZERO);
+        serin
+    }
+
+    /// The one door of the core; a new split begins a new step of the evidence.
+    fn decide(&mut self, input: &Input, now: Duration) -> Decision {
+        let before = self.state.weight;
+        let (state, decision) = ratchet::step(self.state.clone(), input, &self.settings.guard, now);
+        self.state = state;
+        if self.state.weight != before && self.state.weight > Weight::ZERO {
+            let weight = self.state.weight;
+            let ranks = &self.ranks;
+            let canary = |bucket: Bucket| ranks.get(&bucket).is_some_and(|rank| u128::from(*rank) < weight.threshold());
+            self.evidence.begin_step(weight.ratio(), canary, now);
+            self.judgement = None;
+            self.recent = Recent::default();
+            self.note_set_aside();
+        }
+        decision
+    }
+
+    fn note_set_aside(&mut self) {
+        self.set_aside.fill(false);
+        for bucket in self.evidence.set_aside() {
+            self.set_aside[bucket.index()] = true;
+        }
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let one = |(cell, track): (&super::world::Cell, &Track)| {
+            let set_aside = *track == Track::Canary && self.set_aside[cell.bucket.index()];
+            let on_canary = *track == Track::Canary && !set_aside;
+            let counts = if on_canary { &cell.answers.canary } else { &cell.answers.stable };
+            evidence::Seen { bucket: cell.bucket, set_aside, tally: counts.tally() }
+        };
+        self.evidence.observe(seen.now, seen.cells.iter().zip(seen.tracks).map(one).collect::<Vec<_>>());
+        let (judgement, moved) = self.evidence.judge(seen.now);
+        self.judgement = Some(judgement);
+        if moved {
+            self.note_set_aside();
+        }
+    }
+
+    /// What the operator says to the hold that the state is in.
+    fn answer(&self) -> Option<Command> {
+        if self.settings.operator == Operator::Absent || self.state.phase != Phase::Held {
+            return None;
+        }
+        match self.state.hold {
+            Some(Hold::Deadline { .. } | Hold::AwaitingAdvance) => Some(Command::Advance { force: false }),
+            _ => None,
+        }
+    }
+}
+
+impl Rule for Serin {
+    fn weight(&self) -> Weight {
+        self.state.weight
+    }
+
+    fn is_set_aside(&self, bucket: Bucket) -> bool {
+        self.set_aside[bucket.index()]
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Next {
+        self.observe(seen);
+        let crossed = self.recent.crossed(seen, &self.settings.guard);
+        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed, trip: None };
+        let mut decision = self.decide(&Input::Tick(facts), seen.now);
+        if let Some(command) = self.answer() {
+            decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
+        }
+        match decision {
+            Decision::Abort { .. } => Next::RolledBack,
+            Decision::Promote { .. } => Next::Promoted,
+            _ => Next::GoOn,
+        }
+    }
+
+    fn log10_evidence(&self) -> Option<f64> {
+        Some(self.judgement?.wealth.log_e() / std::f64::consts::LN_10)
+    }
+}
+
+impl Recent {
+    const WINDOW: Duration = Duration::from_secs(120);
+
+    /// Latencies are not kept one by one here: limits on them are not simulated.
+    fn crossed(&mut self, seen: &Seen<'_>, guard: &Guard) -> Option<Crossed> {
+        if guard.limits.0.is_empty() {
+            return None;
+        }
+        self.ticks.push_back((seen.now, [seen.stable, seen.canary]));
+        while self.ticks.front().is_some_and(|(then, _)| *then + Recent::WINDOW <= seen.now) {
+            self.ticks.pop_front();
+        }
+        let [stable, canary] = [0, 1].map(|track| {
+            let mut sum = Counts::default();
+            self.ticks.iter().for_each(|(_, tracks)| sum += tracks[track]);
+            Observed { requests: sum.requests, errors: sum.errors, late: sum.late, quantiles: None }
+        });
+        guard.limits.crossed(&canary, &stable)
+    }
+}
