@@ -8,7 +8,7 @@ use super::rule::{Next, Rule, Seen};
 use super::world::World;
 use crate::core::evidence::{self, Evidence, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
-use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Phase, Plan, Release, State, Tally, Track, Weight};
+use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
 
 /// What an operator would have serin do.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Serin {
     settings: Settings,
     state: State,
     evidence: Evidence,
-    ranks: HashMap<Bucket, u64>,
+    split: Split,
     judgement: Option<Judgement>,
     set_aside: Vec<bool>,
     recent: Recent,
@@ -59,7 +59,6 @@ impl Serin {
             *tallies.entry(bucket).or_default() += counts.tally();
         }
         tallies.iter().for_each(|(bucket, tally)| history.learn(*bucket, tally));
-        let ranks = world.buckets().iter().map(|bucket| (*bucket, world.split().rank(*bucket))).collect();
         let evidence = Evidence::new(history.baselines(), seed, settings.guard.examine, Duration::ZERO);
         let release = |upstream: &str| Release { upstream: upstream.into(), version: None };
         let start = Command::Start { release: release("new"), plan: settings.plan.clone(), retry: false };
@@ -68,7 +67,7 @@ impl Serin {
             state: State::new(release("old")),
             settings,
             evidence,
-            ranks,
+            split: world.split().clone(),
             judgement: None,
             set_aside: vec![false; buckets],
             recent: Recent::default(),
@@ -84,8 +83,9 @@ impl Serin {
         self.state = state;
         if self.state.weight != before && self.state.weight > Weight::ZERO {
             let weight = self.state.weight;
-            let ranks = &self.ranks;
-            let canary = |bucket: Bucket| ranks.get(&bucket).is_some_and(|rank| u128::from(*rank) < weight.threshold());
+            let split = &self.split;
+            // Of all buckets, quiet ones too: the urns hold every label.
+            let canary = |bucket: Bucket| u128::from(split.rank(bucket)) < weight.threshold();
             self.evidence.begin_step(weight.ratio(), canary, now);
             self.judgement = None;
             self.recent = Recent::default();
