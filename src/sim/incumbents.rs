@@ -146,3 +146,6 @@ impl Rule for Oracle {
 pub(super) fn end_of_ramp(now: Duration) -> Next {
     if now >= RAMP_STEP * RAMP.len() as u32 { Next::Promoted } else { Next::GoOn }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,3 +164,6 @@ impl Rollout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

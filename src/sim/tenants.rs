@@ -131,3 +131,6 @@ pub fn past(tenant: &Tenant, latency: &Latency, dice: &mut Dice) -> Counts {
         log_latency: mean * f64::from(count),
     }
 }
+
+#[cfg(test)]
+mod tests;

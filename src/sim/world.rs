@@ -227,3 +227,6 @@ fn split(salt: &Salt, buckets: &[Bucket], scenario: &Scenario, first: Weight) ->
     };
     (1..ATTEMPTS_MAX).map(attempt).find(fits).unwrap_or_else(|| attempt(1))
 }
+
+#[cfg(test)]
+mod tests;
