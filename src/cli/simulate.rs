@@ -161,6 +161,7 @@ fn json(summary: &Summary) -> serde_json::Value {
         "caught": if summary.harmful { summary.rolled_back } else { 0 },
         "promoted": summary.promoted,
         "held": summary.held,
+        "holds": summary.holds,
         "bad_requests_mean": rounded(summary.made_bad.mean),
         "bad_requests_error": rounded(summary.made_bad.error),
         "bad_requests_p95": rounded(summary.made_bad.p95),

@@ -40,11 +40,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
 }
 
 /// Another file of the house, such as scenarios, read by the same rules and told the same way what is wrong with it.
-pub(crate) fn read_tables<T>(
-    text: &str,
-    path: &Path,
-    read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>,
-) -> Result<T, ConfigError> {
+pub(crate) fn read_tables<T>(text: &str, path: &Path, read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>) -> Result<T, ConfigError> {
     resolve::read_tables(text, path, read).map(|(read, _)| read)
 }
 

@@ -152,6 +152,10 @@ impl Rule for Serin {
         }
     }
 
+    fn hold(&self) -> Option<&'static str> {
+        self.state.hold.map(|hold| hold.code())
+    }
+
     fn log10_evidence(&self) -> Option<f64> {
         Some(self.judgement?.wealth.log_e() / std::f64::consts::LN_10)
     }

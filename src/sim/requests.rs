@@ -98,8 +98,10 @@ impl Law<'_> {
             canary = Counts { requests: 0, errors: 0, late: 0, rejected: 0, ..answers.stable };
         }
         answers.canary += canary;
-        let slow = [canary.above_p90 as i32 - (answers.stable.above_p90 - before[0]) as i32,
-            canary.above_p99 as i32 - (answers.stable.above_p99 - before[1]) as i32];
+        let slow = [
+            canary.above_p90 as i32 - (answers.stable.above_p90 - before[0]) as i32,
+            canary.above_p99 as i32 - (answers.stable.above_p99 - before[1]) as i32,
+        ];
         answers.made_bad += match self.slow_from {
             None => 0,
             Some(SlowFrom::P90) => slow[0],
@@ -158,9 +160,7 @@ fn nested(dice: &mut Dice, left: [u32; 2], chances: [f64; 2]) -> [u32; 2] {
 fn of_outcomes(canary: &Counts, chances: &Chances) -> f64 {
     let mut left = canary.requests;
     let mut sum = 0.0;
-    for (happened, [usual, now]) in
-        [(canary.errors, chances.error), (canary.rejected, chances.rejected), (canary.late, chances.late)]
-    {
+    for (happened, [usual, now]) in [(canary.errors, chances.error), (canary.rejected, chances.rejected), (canary.late, chances.late)] {
         if usual != now {
             let (usual, now) = (usual.clamp(1.0 - NEARLY_ONE, NEARLY_ONE), now.clamp(1.0 - NEARLY_ONE, NEARLY_ONE));
             sum += f64::from(happened) * (now / usual).ln() + f64::from(left - happened) * ((1.0 - now) / (1.0 - usual)).ln();

@@ -19,6 +19,11 @@ pub trait Rule {
     /// A tick is over. Not asked again once it has answered that the rollout has come to its end.
     fn judge(&mut self, seen: &Seen<'_>) -> Next;
 
+    /// Why the weight stays as it is, for machines.
+    fn hold(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The base-10 logarithm of the evidence, where a rule has such a thing.
     fn log10_evidence(&self) -> Option<f64> {
         None

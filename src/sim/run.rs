@@ -44,6 +44,8 @@ pub struct Record {
     /// Workspaces with at least one such request.
     pub bad_workspaces: u32,
     pub weight: Weight,
+    /// Why it was held, if it neither was rolled back nor promoted.
+    pub hold: Option<&'static str>,
 }
 
 /// What was to be seen at one moment of a run.
@@ -99,7 +101,7 @@ pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment
             watch(place, rollout.pass(&world));
         }
     }
-    rollouts.into_iter().map(|rollout| rollout.record).collect()
+    rollouts.into_iter().map(Rollout::end).collect()
 }
 
 /// One rule's rollout under way.
@@ -116,7 +118,7 @@ struct Rollout {
 impl Rollout {
     fn new(rule: Box<dyn Rule>, world: &World<'_>) -> Rollout {
         let ranks: Vec<u64> = world.buckets().iter().map(|bucket| world.split().rank(*bucket)).collect();
-        let record = Record { rolled_back: None, promoted: None, made_bad: 0, bad_workspaces: 0, weight: Weight::ZERO };
+        let record = Record { rolled_back: None, promoted: None, made_bad: 0, bad_workspaces: 0, weight: Weight::ZERO, hold: None };
         Rollout { rule, over: false, record, bad: vec![false; ranks.len()], ranks, tracks: Vec::new() }
     }
 
@@ -124,8 +126,14 @@ impl Rollout {
     fn pass(&mut self, world: &World<'_>) -> Moment {
         let promoted = self.record.promoted.is_some();
         let weight = if promoted { Weight::FULL } else { self.rule.weight() };
-        let mut seen =
-            Seen { now: world.now(), stable: Counts::default(), canary: Counts::default(), cells: world.cells(), tracks: &[], log_ratio: 0.0 };
+        let mut seen = Seen {
+            now: world.now(),
+            stable: Counts::default(),
+            canary: Counts::default(),
+            cells: world.cells(),
+            tracks: &[],
+            log_ratio: 0.0,
+        };
         self.tracks.clear();
         for cell in world.cells() {
             let by_rank = u128::from(self.ranks[cell.workspace]) < weight.threshold();
@@ -151,6 +159,12 @@ impl Rollout {
         self.follow(next, moment.now);
         self.over |= self.record.promoted.is_some_and(|promoted| moment.now >= promoted + UNNOTICED);
         moment
+    }
+
+    fn end(self) -> Record {
+        let ended = self.record.rolled_back.is_some() || self.record.promoted.is_some();
+        let hold = if ended { None } else { self.rule.hold() };
+        Record { hold, ..self.record }
     }
 
     fn follow(&mut self, next: Next, now: Duration) {

@@ -58,7 +58,11 @@ pub enum Who {
 pub enum When {
     /// All the time, and the day before too: what is usual for the workspace.
     Chronic,
-    During { from: Duration, to: Option<Duration>, every: Option<Period> },
+    During {
+        from: Duration,
+        to: Option<Duration>,
+        every: Option<Period>,
+    },
 }
 
 /// At the beginning of each `every`, for so long.

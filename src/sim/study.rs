@@ -1,6 +1,7 @@
 //! Many runs, on all cores, summed up for each scenario and rule. The result depends on the seeds alone, not on how many
 //! threads there are or which of them was quicker.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Summary {
     pub promoted: u32,
     /// Neither, by the end.
     pub held: u32,
+    /// Why, and how often.
+    pub holds: BTreeMap<&'static str, u32>,
     pub made_bad: Spread,
     pub bad_workspaces_mean: f64,
     /// Of those that were promoted.
@@ -129,8 +132,12 @@ impl Collected {
 
 fn summary(scenario: &Scenario, volume: &Volume, judge: Judge, records: &[&Record]) -> Summary {
     let count = |is: fn(&Record) -> bool| records.iter().filter(|record| is(record)).count() as u32;
-    let minutes = |of: fn(&Record) -> Option<Duration>| median(records.iter().filter_map(|record| of(record)).map(|at| at.as_secs_f64() / 60.0));
+    let minutes =
+        |of: fn(&Record) -> Option<Duration>| median(records.iter().filter_map(|record| of(record)).map(|at| at.as_secs_f64() / 60.0));
+    let mut holds = BTreeMap::new();
+    records.iter().filter_map(|record| record.hold).for_each(|hold| *holds.entry(hold).or_default() += 1);
     Summary {
+        holds,
         scenario: scenario.name.clone(),
         harmful: scenario.is_harmful(),
         volume: volume.name.clone(),

@@ -122,7 +122,8 @@ impl Panel {
 
     fn frame(&self, text: &mut String, title: &str) {
         let width = WIDTH - LEFT - RIGHT;
-        let _ = writeln!(text, "<rect x=\"{LEFT}\" y=\"{}\" width=\"{width}\" height=\"{PANEL}\" fill=\"none\" stroke=\"#999\"/>", self.top);
+        let _ =
+            writeln!(text, "<rect x=\"{LEFT}\" y=\"{}\" width=\"{width}\" height=\"{PANEL}\" fill=\"none\" stroke=\"#999\"/>", self.top);
         let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{}\">{title}</text>", self.top - 5.0);
     }
 

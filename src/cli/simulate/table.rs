@@ -1,5 +1,6 @@
 //! The results for people: a row for each scenario, a column for each rule.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::sim::run::{Judge, Record};
@@ -14,6 +15,8 @@ pub struct Table {
     volumes: Vec<(String, String)>,
     /// For each rule: good releases, and how many of them were rolled back.
     good: Vec<(Judge, u32, u32)>,
+    /// Why serin's were held.
+    holds: BTreeMap<&'static str, u32>,
 }
 
 impl Table {
@@ -27,6 +30,7 @@ impl Table {
             head,
             volumes: study.volumes.iter().map(volume).collect(),
             good: study.judges.iter().map(|judge| (*judge, 0, 0)).collect(),
+            holds: BTreeMap::new(),
         }
     }
 
@@ -41,6 +45,7 @@ impl Table {
         let _ = write!(text, "{:NAME_WIDTH$}", first.scenario);
         for (summary, (_, releases, back)) in summaries.iter().zip(&mut self.good) {
             let _ = write!(text, "{:>CELL_WIDTH$}", cell(summary));
+            summary.holds.iter().for_each(|(hold, times)| *self.holds.entry(hold).or_default() += times);
             if !summary.harmful {
                 *releases += summary.seeds;
                 *back += summary.rolled_back;
@@ -55,9 +60,17 @@ impl Table {
              A bad one: how many were caught, and the mean of the requests that it made bad; a miss counts 30 min at 100 %.\n\
              h: so many more were neither, but held at the end.\n"
             .to_owned();
+        if !self.holds.is_empty() {
+            let holds: Vec<String> = self.holds.iter().map(|(hold, times)| format!("{hold} {times}")).collect();
+            let _ = writeln!(text, "Why they were held: {}.", holds.join(", "));
+        }
         for (judge, releases, back) in self.good.iter().filter(|(_, releases, _)| *releases > 0) {
             let most = 100.0 * upper_bound(*back, *releases);
-            let _ = writeln!(text, "{:12}{back} of {releases} good releases rolled back: at most {most:.2} % (95 %, Clopper–Pearson)", judge.name());
+            let _ = writeln!(
+                text,
+                "{:12}{back} of {releases} good releases rolled back: at most {most:.2} % (95 %, Clopper–Pearson)",
+                judge.name()
+            );
         }
         text
     }
@@ -83,6 +96,9 @@ pub fn ending(record: &Record) -> String {
     match (record.rolled_back, record.promoted) {
         (Some(at), _) => format!("rolled back from {} after {:.1} min, {} requests made bad", record.weight, minutes(at), record.made_bad),
         (None, Some(at)) => format!("everybody has it after {:.1} min, {} requests made bad", minutes(at), record.made_bad),
-        (None, None) => format!("held at {}, {} requests made bad", record.weight, record.made_bad),
+        (None, None) => {
+            let why = record.hold.map_or(String::new(), |hold| format!(" ({hold})"));
+            format!("held at {}{why}, {} requests made bad", record.weight, record.made_bad)
+        }
     }
 }

@@ -59,21 +59,39 @@ fn every_mistake_in_an_effect_is_told_what_to_write() {
         ("share = \"0%\"\nlate = \"1%\"", "4:9 `share` is not a share: write a percentage above 0% and up to 100%, such as \"2%\"".into()),
         ("ranks = \"3-1\"\nlate = \"1%\"", "4:9 `ranks` is not a place by size: write \"1\" for the largest workspace, or \"1-10\"".into()),
         ("share = \"2%\"\nranks = \"1\"\nlate = \"1%\"", "5:9 one effect says twice whom it concerns: take one of them out".into()),
-        ("latency = \"1.2\"", "4:11 `latency` is not a change of the latency: write a factor such as \"x1.2\", or what is added, such as \"+50ms\"".into()),
-        ("latency_per_min = \"x0\"", "4:19 `latency_per_min` is not a factor: write a factor above 0 and up to 1000, such as \"x1.5\"".into()),
+        (
+            "latency = \"1.2\"",
+            "4:11 `latency` is not a change of the latency: write a factor such as \"x1.2\", or what is added, such as \"+50ms\"".into(),
+        ),
+        (
+            "latency_per_min = \"x0\"",
+            "4:19 `latency_per_min` is not a factor: write a factor above 0 and up to 1000, such as \"x1.5\"".into(),
+        ),
         ("slowest = \"2%\"\nerror = \"1%\"", "4:11 `slowest` without `latency`: add latency = \"x3\"".into()),
         ("traffic = \"x5000\"", "4:11 `traffic` is not a factor: write a factor above 0 and up to 1000, such as \"x1.5\"".into()),
         ("status = 200", "4:10 a status of 200 is a success: write one that fails, such as 401 or 503".into()),
         ("status = 42", "4:10 `status` is too little: write 100 or more, up to 599".into()),
         ("rate = \"5%\"", "4:8 `rate` without `status`: add status = 503, or write error = … instead".into()),
-        ("from = \"5m\"\nto = \"5m\"\nlate = \"1%\"", "5:6 `to` is not after `from`: write when it ends, counted from the rollout's start".into()),
+        (
+            "from = \"5m\"\nto = \"5m\"\nlate = \"1%\"",
+            "5:6 `to` is not after `from`: write when it ends, counted from the rollout's start".into(),
+        ),
         ("from = 5\nlate = \"1%\"", "4:8 `from` is not a duration: write it with a unit: \"5s\" or \"5ms\"".into()),
         ("every = \"1m\"\nlate = \"1%\"", "4:9 `every` without `for`: add for = \"…\", how long it lasts".into()),
         ("for = \"1m\"\nlate = \"1%\"", "4:7 `for` without `every`: add every = \"…\", or write `to` instead".into()),
-        ("every = \"1m\"\nfor = \"1m\"\nlate = \"1%\"", "5:7 `for` is not shorter than `every`: write how much of each period it lasts".into()),
-        ("chronic = true\nfrom = \"1m\"\nlate = \"1%\"", "4:11 what is chronic has no beginning and no end: take it out, or from, to, every and for".into()),
+        (
+            "every = \"1m\"\nfor = \"1m\"\nlate = \"1%\"",
+            "5:7 `for` is not shorter than `every`: write how much of each period it lasts".into(),
+        ),
+        (
+            "chronic = true\nfrom = \"1m\"\nlate = \"1%\"",
+            "4:11 what is chronic has no beginning and no end: take it out, or from, to, every and for".into(),
+        ),
         ("chronic = true\ntrack = \"canary\"\nlate = \"1%\"", "5:9 what is chronic is met on both tracks: write track = \"both\"".into()),
-        ("track = \"both\"", "3:1 an effect that changes nothing: add error, rejected, late, status, latency, latency_per_min or traffic".into()),
+        (
+            "track = \"both\"",
+            "3:1 an effect that changes nothing: add error, rejected, late, status, latency, latency_per_min or traffic".into(),
+        ),
     ] {
         assert_eq!(told(&with(effect)), [wanted], "{effect}");
     }
@@ -88,10 +106,13 @@ fn every_mistake_in_a_scenario_is_told_what_to_write() {
         ("[[scenario]]\nname = \"a b\"", vec![format!("2:8 a scenario's name cannot be \"a b\": {name}")]),
         ("[[scenario]]\nname = \"all\"", vec![format!("2:8 a scenario's name cannot be \"all\": {name}")]),
         ("[[scenario]]\nname = \"a\"\n[[scenario]]\nname = \"a\"", vec!["4:8 two scenarios are called \"a\": choose another name".into()]),
-        ("[[scenario]]\nname = 1\nfirst_step = \"0\"", vec![
-            "2:8 `name` is not a text: write it in quotes".into(),
-            "3:14 `first_step` is not a place by size: write \"1\" for the largest workspace, or \"1-10\"".into(),
-        ]),
+        (
+            "[[scenario]]\nname = 1\nfirst_step = \"0\"",
+            vec![
+                "2:8 `name` is not a text: write it in quotes".into(),
+                "3:14 `first_step` is not a place by size: write \"1\" for the largest workspace, or \"1-10\"".into(),
+            ],
+        ),
         ("[[scenarios]]\nname = \"a\"", vec!["1:3 unknown key `scenarios`; did you mean `scenario`?: not a key of the file".into()]),
     ] {
         assert_eq!(told(text), wanted, "{text}");
