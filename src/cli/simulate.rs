@@ -175,7 +175,7 @@ fn draw(study: &Study, path: &std::path::Path) -> anyhow::Result<()> {
     let ([scenario], [volume], Some(judge)) = (study.scenarios.as_slice(), study.volumes.as_slice(), study.judges.first()) else {
         bail!("--plot draws one run: choose one scenario and one volume");
     };
-    let latency = Latency::new();
+    let latency = Latency::default();
     let setting =
         Setting { scenario, volume, judges: std::slice::from_ref(judge), settings: &study.settings, tick: study.tick, latency: &latency };
     let mut moments = Vec::new();

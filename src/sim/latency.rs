@@ -36,8 +36,8 @@ pub struct Marks {
     pub half_second: f64,
 }
 
-impl Latency {
-    pub fn new() -> Latency {
+impl Default for Latency {
+    fn default() -> Latency {
         let density: Vec<f64> = (0..=CELLS).map(|i| density(place(i))).collect();
         let mut below = vec![0.0; CELLS + 1];
         for i in 1..=CELLS {
@@ -52,7 +52,9 @@ impl Latency {
         latency.marks = Marks { p90: latency.pooled(0.1), p99: latency.pooled(0.01), p99_5: latency.pooled(0.005), ..marks };
         latency
     }
+}
 
+impl Latency {
     /// One request's z, from 14 random bits.
     pub fn draw(&self, bits: u64) -> f64 {
         self.quantiles[bits as usize % QUANTILES]
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_marks_are_the_quantiles_of_all_workspaces_requests() {
-        let latency = Latency::new();
+        let latency = Latency::default();
         let mut dice = Dice::new(1, "latency");
         let draws: Vec<f64> = (0..200_000).map(|_| latency.draw(dice.bits()) + dice.normal(WORKSPACE_SIGMA)).collect();
         let above = |mark: f64| draws.iter().filter(|z| **z > mark).count() as f64 / draws.len() as f64;
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_body_and_the_tail_are_as_written() {
-        let latency = Latency::new();
+        let latency = Latency::default();
         assert!((latency.above(0.0) - 0.515).abs() < 1e-3, "{}", latency.above(0.0));
         // Beyond 2.8 (4 σ) there is only the tail: .03·e^(−1.8/.8).
         assert!((latency.above(2.8) / (0.03 * (-1.8_f64 / 0.8).exp() + 0.97 * 3.17e-5) - 1.0).abs() < 0.01);

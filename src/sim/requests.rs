@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_fair_release_answers_as_stable_does() {
-        let (latency, mut dice) = (Latency::new(), Dice::new(1, "requests"));
+        let (latency, mut dice) = (Latency::default(), Dice::new(1, "requests"));
         let answers = law(&latency, &[], None).answer(&mut dice, [5_000; 2], &FAIR);
         assert_eq!((answers.stable, answers.made_bad, answers.log_ratio), (answers.canary, 0, 0.0));
         assert_eq!(answers.stable.requests, 5_000);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_made_bad_is_what_stable_would_have_answered_well() {
-        let (latency, mut dice) = (Latency::new(), Dice::new(2, "requests"));
+        let (latency, mut dice) = (Latency::default(), Dice::new(2, "requests"));
         let worse = Chances { error: [0.02, 1.0], ..FAIR };
         let answers = law(&latency, &[], None).answer(&mut dice, [1_000; 2], &worse);
         assert_eq!((answers.canary.errors, answers.canary.rejected, answers.canary.late), (1_000, 0, 0));
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_slower_canary_has_the_shift_that_was_asked_for() {
-        let (latency, mut dice) = (Latency::new(), Dice::new(3, "requests"));
+        let (latency, mut dice) = (Latency::default(), Dice::new(3, "requests"));
         let slower = [Slower { shift: 1.2_f64.ln(), added_micros: 0.0, from: f64::NEG_INFINITY, events: 1.0 }];
         let answers = law(&latency, &slower, Some(SlowFrom::P90)).answer(&mut dice, [2_000; 2], &FAIR);
         assert!((answers.canary.log_latency - answers.stable.log_latency - 2_000.0 * 1.2_f64.ln()).abs() < 1e-6);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_request_that_only_one_track_has_is_nobodys_harm() {
-        let (latency, mut dice) = (Latency::new(), Dice::new(4, "requests"));
+        let (latency, mut dice) = (Latency::default(), Dice::new(4, "requests"));
         let answers = law(&latency, &[], None).answer(&mut dice, [100, 900], &Chances { error: [0.5; 2], ..FAIR });
         assert_eq!((answers.stable.requests, answers.canary.requests, answers.made_bad), (100, 900, 0));
         assert!(answers.canary.errors > 300);
@@ -227,7 +227,7 @@ mod tests {
     /// The mean of the ratio itself is 1 under stable's law: that is what makes it one.
     #[test]
     fn the_oracles_ratio_is_one_on_average_where_the_canary_is_fair() {
-        let (latency, mut dice) = (Latency::new(), Dice::new(5, "requests"));
+        let (latency, mut dice) = (Latency::default(), Dice::new(5, "requests"));
         let chances = Chances { error: [0.1, 0.15], ..FAIR };
         let mut sum = 0.0;
         for _ in 0..20_000 {

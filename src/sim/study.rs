@@ -59,7 +59,7 @@ impl Study {
     /// `done` is told of each run that has ended, from any thread; `summed_up` gets the summaries of each scenario, in order, as soon as
     /// they are there.
     pub fn conduct(&self, threads: usize, done: impl Fn() + Sync, mut summed_up: impl FnMut(&[Summary]) + Send) {
-        let latency = Latency::new();
+        let latency = Latency::default();
         let next = AtomicUsize::new(0);
         let seeds = self.seeds as usize;
         let collected = Mutex::new(Collected { waiting: 0, runs: (0..self.runs()).map(|_| None).collect() });

@@ -73,9 +73,9 @@ fn nobody_can_judge_what_nobody_asked_for() {
         };
         (1..=600).map(|t| rule.judge(&seen(t))).find(|next| *next != Next::GoOn)
     };
-    assert_eq!(quiet(Box::new(Argo::default())), Some(Next::Promoted));
-    assert_eq!(quiet(Box::new(Flagger::default())), Some(Next::RolledBack));
-    assert_eq!(quiet(Box::new(Kayenta::default())), Some(Next::Promoted));
+    assert_eq!(quiet(Box::<Argo>::default()), Some(Next::Promoted));
+    assert_eq!(quiet(Box::<Flagger>::default()), Some(Next::RolledBack));
+    assert_eq!(quiet(Box::<Kayenta>::default()), Some(Next::Promoted));
 }
 
 #[test]

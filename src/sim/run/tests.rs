@@ -15,7 +15,7 @@ fn named(name: &str) -> Scenario {
 }
 
 fn records(name: &str, volume: &str, judges: &[Judge], settings: &Settings, seed: u64) -> Vec<Record> {
-    let (scenario, volume, latency) = (named(name), Volume::parse(volume).expect("a volume"), Latency::new());
+    let (scenario, volume, latency) = (named(name), Volume::parse(volume).expect("a volume"), Latency::default());
     let setting = Setting { scenario: &scenario, volume: &volume, judges, settings, tick: TICK, latency: &latency };
     run(&setting, seed, |_, _| {})
 }
@@ -51,7 +51,7 @@ fn an_absent_operator_leaves_what_was_asked() {
 
 #[test]
 fn what_is_let_through_harms_for_half_an_hour() {
-    let (scenario, latency) = (named("R_late02pp"), Latency::new());
+    let (scenario, latency) = (named("R_late02pp"), Latency::default());
     let volume = Volume::parse("2rps").expect("a volume");
     let settings = Settings::default();
     let setting =

@@ -39,7 +39,7 @@ fn seeds(usually: u64) -> u64 {
 
 #[test]
 fn an_ordinary_day_is_as_the_laws_say() {
-    let (scenario, latency) = (named("AA_plain"), Latency::new());
+    let (scenario, latency) = (named("AA_plain"), Latency::default());
     let (mut stable, seeds) = (Counts::default(), seeds(30));
     for seed in 0..seeds {
         let mut world = World::new(&scenario, &volume("medium"), seed, TICK, first(), &latency);
@@ -61,7 +61,7 @@ fn an_ordinary_day_is_as_the_laws_say() {
 
 #[test]
 fn the_same_seed_is_the_same_world_and_another_is_not() {
-    let (scenario, latency) = (named("R_intermittent"), Latency::new());
+    let (scenario, latency) = (named("R_intermittent"), Latency::default());
     let of = |seed| sums(&mut World::new(&scenario, &volume("small"), seed, TICK, first(), &latency), 0, 7);
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
@@ -69,7 +69,7 @@ fn the_same_seed_is_the_same_world_and_another_is_not() {
 
 #[test]
 fn every_scenario_harms_whom_it_says_it_harms() {
-    let latency = Latency::new();
+    let latency = Latency::default();
     for scenario in library() {
         let mut world = World::new(&scenario, &volume("20rps"), 11, TICK, first(), &latency);
         let from = if scenario.name == "R_delay30" { 30 } else { 4 };
@@ -84,7 +84,7 @@ fn every_scenario_harms_whom_it_says_it_harms() {
 
 #[test]
 fn an_outage_hits_both_tracks_while_it_lasts() {
-    let (scenario, latency) = (named("AA_outage"), Latency::new());
+    let (scenario, latency) = (named("AA_outage"), Latency::default());
     let mut world = World::new(&scenario, &volume("medium"), 3, TICK, first(), &latency);
     let rates = |world: &mut World<'_>, from, to| {
         let (stable, _, _) = sums(world, from, to);
@@ -101,7 +101,7 @@ fn an_outage_hits_both_tracks_while_it_lasts() {
 
 #[test]
 fn whoever_must_be_in_the_first_step_is() {
-    let latency = Latency::new();
+    let latency = Latency::default();
     for (name, rank) in [("AA_heavy", 1), ("AA_chronic_noisy", 2), ("AA_broken_customer", 5), ("AA_token", 5)] {
         let scenario = named(name);
         for seed in 0..5 {
@@ -120,7 +120,7 @@ fn whoever_must_be_in_the_first_step_is() {
 
 #[test]
 fn many_workspaces_share_buckets() {
-    let (scenario, latency) = (named("AA_plain"), Latency::new());
+    let (scenario, latency) = (named("AA_plain"), Latency::default());
     let world = World::new(&scenario, &volume("wide"), 1, TICK, first(), &latency);
     let mut buckets = world.buckets().to_vec();
     buckets.sort_by_key(|bucket| bucket.index());
@@ -131,7 +131,7 @@ fn many_workspaces_share_buckets() {
 
 #[test]
 fn a_tick_of_a_second_is_the_same_traffic() {
-    let (scenario, latency) = (named("R_err5pp"), Latency::new());
+    let (scenario, latency) = (named("R_err5pp"), Latency::default());
     let of = |tick| sums(&mut World::new(&scenario, &volume("medium"), 5, tick, first(), &latency), 0, 10);
     let (coarse, fine) = (of(TICK).0, of(Duration::from_secs(1)).0);
     assert!((f64::from(coarse.requests) / f64::from(fine.requests) - 1.0).abs() < 0.15, "{coarse:?} {fine:?}");
@@ -145,7 +145,7 @@ fn an_operators_scenario_acts_as_written() {
     std::fs::write(&path, text).expect("a temporary file");
     let own = scenario::load(&path).unwrap_or_else(|error| panic!("{error}")).remove(0);
     std::fs::remove_file(&path).expect("it was written");
-    let latency = Latency::new();
+    let latency = Latency::default();
     let mut world = World::new(&own, &volume("medium"), 6, TICK, first(), &latency);
     let (mut failed, mut requests) = ([0, 0, 0], [0, 0]);
     for tick in 0..36 {
