@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use serin::core::evidence::{Evidence, History, Seen};
-use serin::core::{Bucket, Pins, Salt, Split, Tally, Weight};
+use serin::core::{Bucket, LatencyMarks, Pins, Salt, Split, Tally, Weight};
 
 fn look(c: &mut Criterion) {
     let mut history = History::default();
+    history.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
     for bucket in Bucket::all() {
         history.learn(bucket, &tally(bucket, 500));
     }
     let weight = Weight::from_percent(10.0).expect("a weight");
     let split = Split::new(Salt::new("serin"), "support", 1, weight, Pins::default());
-    let mut evidence = Evidence::new(history.baselines(), 7, true, Duration::ZERO);
+    let mut evidence = Evidence::new(&history, 7, true, Duration::ZERO);
     evidence.begin_step(weight.ratio(), |bucket| split.track(bucket) == serin::core::Track::Canary, Duration::ZERO);
     let mut now = Duration::from_secs(600);
     evidence.observe(now, Bucket::all().map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, 60) }));

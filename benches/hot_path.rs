@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use serin::core::{Bucket, Outcome, Pins, Salt, Sample, Split, Weight, Workspace};
+use serin::core::{Bucket, LatencyMarks, Outcome, Pins, Salt, Sample, Split, Track, Weight, Workspace};
 use serin::identify::{Found, Head, Mixed, Plan, Source, find};
 use serin::live::Ledger;
 
@@ -46,11 +46,13 @@ fn assign(c: &mut Criterion) {
 }
 
 fn record(c: &mut Criterion) {
-    let ledger = Ledger::new(1);
+    let ledger = Ledger::new(1, LatencyMarks::NONE);
     let buckets: Vec<_> = Bucket::all().collect();
     let mut next = buckets.iter().cycle();
     let sample = Sample { outcome: Outcome::Ok, latency_micros: Some(1_234) };
-    c.bench_function("record", |b| b.iter(|| ledger.shard(0).record(*next.next().expect("a cycle"), black_box(sample))));
+    c.bench_function("record", |b| {
+        b.iter(|| ledger.shard(0).record(*next.next().expect("a cycle"), false, Track::Stable, black_box(sample)))
+    });
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::config::Config;
-use crate::controller::{self, Controller};
+use crate::controller::Controller;
 use crate::live::Live;
 use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
@@ -56,6 +56,8 @@ pub struct App {
     ready: Arc<AtomicBool>,
     stop_admin: oneshot::Sender<()>,
     admin_server: tokio::task::JoinHandle<io::Result<()>>,
+    /// The controller's loop.
+    ratchet: tokio::task::JoinHandle<()>,
 }
 
 impl App {
@@ -69,10 +71,9 @@ impl App {
             tls: Arc::new(TlsClients::default()),
         };
         shared.tls.check(&config)?;
-        let epochs = controller::first_epochs(&config);
-        let config = Arc::new(config);
-        let live = Arc::new(Live::new(config.clone(), epochs, workers));
-        let controller = Arc::new(Controller::new(live.clone()));
+        let (controller, live) = Controller::new(config, shared.metrics.clone());
+        let controller = Arc::new(controller);
+        let config = live.current().config.clone();
         let listener = TcpListener::bind(config.admin.listen)
             .await
             .with_context(|| format!("cannot listen on {} for the admin API", config.admin.listen))?;
@@ -91,13 +92,19 @@ impl App {
         let (stop_admin, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, admin::router(context)).with_graceful_shutdown(async move { drop(stopped.await) });
         let admin_server = tokio::spawn(server.into_future());
-        Ok(App { proxy, admin, controller, live, shared, ready, stop_admin, admin_server })
+        let ratchet = tokio::spawn({
+            let controller = controller.clone();
+            async move { controller.run().await }
+        });
+        Ok(App { proxy, admin, controller, live, shared, ready, stop_admin, admin_server, ratchet })
     }
 
     /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
     /// drain can be watched.
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
+        // What a drain looks like to the evidence is nobody's fault.
+        self.ratchet.abort();
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
         self.proxy.drain(limits.lame_duck, limits.drain).await;

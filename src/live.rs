@@ -3,9 +3,10 @@
 //! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
 
 mod ledger;
+mod status;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -13,10 +14,11 @@ use tokio::sync::{Notify, watch};
 use crate::config::Config;
 use crate::core::Split;
 
-pub use ledger::{Ledger, Shard, TrackTotals};
+pub use ledger::{Ledger, News, Reading, Shard, TrackTotals};
+pub use status::{Examined, Judged, Status};
 
-/// One bot's split, and the tallies that belong to it. A new split is a new epoch; a change that leaves the assignment
-/// as it is keeps the epoch, and so the tallies.
+/// One bot's split, who plays which role in it, and the tallies that belong to it. A new split is a new epoch with an
+/// empty ledger; a change that leaves the assignment as it is keeps the ledger.
 #[derive(Debug)]
 pub struct Epoch {
     /// The number of the last committed change to this bot, rising by one.
@@ -24,8 +26,35 @@ pub struct Epoch {
     /// Rises only when the assignment changes.
     pub split_id: u64,
     pub split: Split,
+    pub roles: Roles,
     /// Shared by successive epochs of the same split.
     pub ledger: Arc<Ledger>,
+    status: Mutex<Arc<Status>>,
+}
+
+/// Which upstream plays which track: indices into the bot's upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub stable: usize,
+    /// `None` where nobody may be sent to a canary: there is none, or it was taken back.
+    pub canary: Option<usize>,
+}
+
+impl Epoch {
+    pub fn new(split: Split, roles: Roles, ledger: Arc<Ledger>, status: Status) -> Epoch {
+        let state = &status.state;
+        Epoch { revision: state.revision, split_id: state.split_id, split, roles, ledger, status: Mutex::new(Arc::new(status)) }
+    }
+
+    /// What the controller last said about it.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For the controller: what it now makes of what serves. Nothing that serves changes by it.
+    pub fn report(&self, status: Status) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+    }
 }
 
 /// Everything that serves at one moment.

@@ -14,6 +14,9 @@ pub struct Access<'a> {
     pub address: SocketAddr,
 }
 
+/// What a bot itself may do, and no more.
+const OUTCOMES: &str = "/outcomes";
+
 impl Access<'_> {
     /// The actor's name, if this is allowed.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, ApiError> {
@@ -25,9 +28,12 @@ impl Access<'_> {
             true => self.check_local(headers)?,
             false => {
                 let token = self.token(headers)?;
-                let allowed = token.scope == Scope::Operate || (token.scope == Scope::Read && !changes);
+                let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
+                    (true, true) => (matches!(token.scope, Scope::Report | Scope::Operate), "report"),
+                    (true, false) => (token.scope == Scope::Operate, "operate"),
+                    (false, _) => (matches!(token.scope, Scope::Read | Scope::Operate), "read"),
+                };
                 if !allowed {
-                    let needed = if changes { "operate" } else { "read" };
                     return Err(ApiError::forbidden(format!("the token {:?} may not do this: it needs the scope {needed}", token.name)));
                 }
                 return Ok(token.name.clone());

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::core::{Reason, Track, Weight, Workspace};
-use crate::live::{Snapshot, TrackTotals};
+use crate::core::evidence::Finding;
+use crate::core::{Reason, Release, Track, Weight};
+use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -21,11 +22,15 @@ pub struct Bot {
     pub max_percent: f64,
     pub stable: Upstream,
     pub canary: Option<Upstream>,
+    /// The index of the step in force.
     pub step: Option<usize>,
+    pub rollout: Option<Rollout>,
     pub hold_reason: Option<&'static str>,
     pub hold_text: Option<String>,
     pub evidence: Evidence,
     pub tracks: Tracks,
+    /// What was taken back, and is not rolled out again unless somebody insists.
+    pub quarantine: Vec<Quarantined>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,11 +40,68 @@ pub struct Upstream {
     pub url: String,
 }
 
-/// Nothing judges the canary yet: all null.
+/// What is known against the canary; null where nothing is judged.
 #[derive(Debug, Default, Serialize)]
 pub struct Evidence {
     pub e_value: Option<f64>,
     pub verdict: Option<&'static str>,
+    /// The same in words.
+    pub text: Option<String>,
+    pub abort_at: f64,
+    /// What looks worst.
+    pub leading: Option<&'static str>,
+    /// The bettors' wealths.
+    pub components: Option<Components>,
+    /// The errors that the canary may still be adding, in per cent of its requests (95 %).
+    pub harm_could_be_percent: Option<f64>,
+    pub examinations: Examinations,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Components {
+    pub all: f64,
+    pub cohorts: f64,
+    pub urn: f64,
+    pub newly_broken: f64,
+    pub examinations: f64,
+}
+
+/// Workspaces (by bucket) that a coin sends to and fro, because they look broken on the canary alone.
+#[derive(Debug, Default, Serialize)]
+pub struct Examinations {
+    pub open: usize,
+    /// It was their own trouble.
+    pub refuted: usize,
+    pub went_away: usize,
+    pub buckets: Vec<Examination>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Examination {
+    pub bucket: usize,
+    pub suspected_for: &'static str,
+    pub finding: &'static str,
+    pub blocks: u32,
+    pub e_value: f64,
+}
+
+/// The rollout under way, or the last one.
+#[derive(Debug, Serialize)]
+pub struct Rollout {
+    pub attempt: u64,
+    pub policy: String,
+    pub steps_percent: Vec<f64>,
+    pub step: usize,
+    pub bake_seconds: u64,
+    pub in_step_seconds: Option<u64>,
+    pub next_percent: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Quarantined {
+    pub upstream: String,
+    pub version: Option<String>,
+    pub why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,31 +140,107 @@ pub struct Explained {
 
 pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
     let (bot, epoch) = (&snapshot.config.bots[index], &snapshot.epochs[index]);
-    let split = &epoch.split;
+    let (split, status) = (&epoch.split, epoch.status());
+    let state = &status.state;
     let [stable, canary] = epoch.ledger.totals(split).map(totals);
     Bot {
         bot: bot.name.to_string(),
         revision: epoch.revision,
-        phase: if split.weight() == Weight::ZERO { "idle" } else { "manual" },
+        phase: state.phase.name(),
         weight_percent: split.weight().percent(),
         actual_percent: split.canary_buckets() as f64 / 100.0,
         max_percent: bot.max_weight.percent(),
-        stable: upstream(&bot.upstreams[bot.stable]),
-        canary: bot.canary.map(|canary| upstream(&bot.upstreams[canary])),
-        step: None,
-        hold_reason: None,
-        hold_text: None,
-        evidence: Evidence::default(),
+        stable: upstream(&bot.upstreams[epoch.roles.stable], Some(&state.stable)),
+        canary: epoch.roles.canary.map(|canary| upstream(&bot.upstreams[canary], state.canary.as_ref())),
+        step: state.under_way().map(|rollout| rollout.step),
+        rollout: rollout(&status),
+        hold_reason: state.hold.as_ref().map(|hold| hold.code()),
+        hold_text: state.hold.as_ref().map(ToString::to_string),
+        evidence: evidence(&status),
         tracks: Tracks { stable, canary },
+        quarantine: state.quarantine.iter().map(quarantined).collect(),
     }
 }
 
-fn upstream(upstream: &crate::config::Upstream) -> Upstream {
+fn upstream(upstream: &crate::config::Upstream, release: Option<&Release>) -> Upstream {
     let scheme = if upstream.url.tls { "https" } else { "http" };
+    let version = release.map_or(upstream.version.as_deref(), |release| release.version.as_deref());
     Upstream {
         upstream: upstream.name.to_string(),
-        version: upstream.version.clone(),
+        version: version.map(str::to_owned),
         url: format!("{scheme}://{}", upstream.url.authority),
+    }
+}
+
+fn rollout(status: &Status) -> Option<Rollout> {
+    let rollout = status.state.rollout.as_ref()?;
+    Some(Rollout {
+        attempt: status.state.attempts,
+        policy: format!("{:?}", rollout.plan.policy).to_lowercase(),
+        steps_percent: rollout.plan.steps.iter().map(|step| step.weight.percent()).collect(),
+        step: rollout.step,
+        bake_seconds: rollout.current().bake.as_secs(),
+        in_step_seconds: status.in_step.map(|in_step| in_step.as_secs()),
+        next_percent: rollout.next().filter(|_| status.state.under_way().is_some()).map(|step| step.weight.percent()),
+    })
+}
+
+fn quarantined(quarantined: &crate::core::Quarantined) -> Quarantined {
+    Quarantined {
+        upstream: quarantined.release.upstream.to_string(),
+        version: quarantined.release.version.as_deref().map(str::to_owned),
+        why: quarantined.why.to_string(),
+    }
+}
+
+fn evidence(status: &Status) -> Evidence {
+    let examinations = examinations(status);
+    let abort_at = status.guard.abort_at;
+    let Some(Judged { judgement, verdict }) = status.judged else {
+        return Evidence { abort_at, examinations, ..Evidence::default() };
+    };
+    let (e, wealth) = (judgement.wealth.log_e().exp(), judgement.wealth);
+    let against = status.state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
+    Evidence {
+        e_value: Some(e).filter(|e| e.is_finite()),
+        verdict: Some(verdict.name()),
+        text: Some(format!("evidence against {against}: {} (abort at {abort_at})", worth(e))),
+        abort_at,
+        leading: Some(judgement.leading.name()),
+        components: Some(Components {
+            all: wealth.all.exp(),
+            cohorts: wealth.cohorts.exp(),
+            urn: wealth.urn.exp(),
+            newly_broken: wealth.newly_broken.exp(),
+            examinations: wealth.examinations.exp(),
+        }),
+        harm_could_be_percent: Some(judgement.harm.0 * 100.0).filter(|harm| harm.is_finite()),
+        examinations,
+    }
+}
+
+/// Two figures are enough to know whether to worry.
+fn worth(e: f64) -> String {
+    match e {
+        e if e < 10.0 => format!("{e:.1}"),
+        e if e < 1e6 => format!("{e:.0}"),
+        e => format!("{e:.0e}"),
+    }
+}
+
+fn examinations(status: &Status) -> Examinations {
+    let examination = |examined: &Examined| Examination {
+        bucket: examined.bucket,
+        suspected_for: examined.metric,
+        finding: examined.finding.name(),
+        blocks: examined.blocks,
+        e_value: examined.log_wealth.exp(),
+    };
+    Examinations {
+        open: status.examined(Finding::Open),
+        refuted: status.examined(Finding::Refuted),
+        went_away: status.examined(Finding::WentAway),
+        buckets: status.examinations.iter().map(examination).collect(),
     }
 }
 
@@ -121,18 +259,13 @@ fn totals(totals: TrackTotals) -> Totals {
 /// `workspace` as `namespace:id`, or an id alone, which is taken in the namespace of the bot's first source.
 pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained {
     let (bot, epoch) = (&snapshot.config.bots[index], &snapshot.epochs[index]);
-    let namespaces = bot.plan.namespaces();
-    let (namespace, id) = match workspace.split_once(':') {
-        Some((namespace, id)) if namespaces.contains(&namespace) => (namespace, id),
-        Some(_) | None => (namespaces.first().copied().unwrap_or("ws"), workspace),
-    };
-    let workspace = Workspace { namespace, id: id.into() };
+    let workspace = bot.plan.workspace(workspace);
     let assignment = epoch.split.assign(&workspace);
     let bucket = epoch.split.bucket(&workspace);
     let rank = epoch.split.rank(bucket);
-    let on = match (assignment.track, bot.canary) {
+    let on = match (assignment.track, epoch.roles.canary) {
         (Track::Canary, Some(canary)) => canary,
-        (Track::Canary, None) | (Track::Stable, _) => bot.stable,
+        (Track::Canary, None) | (Track::Stable, _) => epoch.roles.stable,
     };
     Explained {
         bot: bot.name.to_string(),
@@ -145,6 +278,7 @@ pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained 
         reason: match assignment.reason {
             Reason::Rank if assignment.track == Track::Canary => "its rank is below the weight's threshold",
             Reason::Rank => "its rank is not below the weight's threshold",
+            Reason::SetAside => "stable answers for it for now: it is under examination, or its trouble turned out to be its own",
             Reason::Pinned => "an operator pinned it",
             Reason::Override | Reason::Unidentified | Reason::Handshake | Reason::Retry => assignment.reason.name(),
         },

@@ -1,6 +1,7 @@
 //! The HTTP API for operators, on a listener of its own. Wire types live here and are made by hand from the core's.
 
 mod access;
+mod actions;
 mod document;
 mod problem;
 
@@ -8,17 +9,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use axum::{Json, Router, body::Bytes};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::controller::Controller;
-use crate::core::Weight;
 use crate::live::{Live, Snapshot};
 use crate::telemetry::Metrics;
 
@@ -48,7 +48,14 @@ pub fn router(context: Context) -> Router {
     Router::new()
         .route("/v1/bots", get(list_bots))
         .route("/v1/bots/{bot}", get(show_bot))
-        .route("/v1/bots/{bot}/weight", put(put_weight))
+        .route("/v1/bots/{bot}/weight", put(actions::put_weight))
+        .route("/v1/bots/{bot}/rollouts", post(actions::start))
+        .route("/v1/bots/{bot}/pause", post(actions::pause))
+        .route("/v1/bots/{bot}/resume", post(actions::resume))
+        .route("/v1/bots/{bot}/advance", post(actions::advance))
+        .route("/v1/bots/{bot}/promote", post(actions::promote))
+        .route("/v1/bots/{bot}/abort", post(actions::abort))
+        .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
@@ -94,25 +101,6 @@ fn bot_answer(snapshot: &Snapshot, name: &str) -> Result<Response, ApiError> {
     let index = snapshot.bot(name).ok_or_else(|| ApiError::unknown_bot(snapshot, name))?;
     let document = document::bot(snapshot, index);
     Ok(([(header::ETAG, format!("\"{}\"", document.revision))], Json(document)).into_response())
-}
-
-async fn put_weight(
-    State(context): State<Context>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    axum::Extension(actor): axum::Extension<Actor>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wanted {
-        percent: f64,
-    }
-    let wanted: Wanted = problem::json(&body?, "{\"percent\": 5}")?;
-    let weight = Weight::from_percent(wanted.percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
-    let based_on = problem::if_match(&headers)?;
-    let snapshot = context.controller.set_weight(&name, weight, based_on, &actor.0).await?;
-    bot_answer(&snapshot, &name)
 }
 
 #[derive(Deserialize)]

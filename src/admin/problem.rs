@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 use crate::controller::ChangeError;
+use crate::core::ratchet::Refusal;
 use crate::live::Snapshot;
 
 #[derive(Debug)]
@@ -95,10 +96,21 @@ impl From<ChangeError> for ApiError {
         let detail = error.to_string();
         match error {
             ChangeError::UnknownBot { .. } => ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", detail),
-            ChangeError::Stale { .. } => ApiError::new(StatusCode::PRECONDITION_FAILED, "stale", detail),
             ChangeError::OneUpstream { .. } => ApiError::new(StatusCode::CONFLICT, "one_upstream", detail),
             ChangeError::WhichCanary { .. } => ApiError::new(StatusCode::CONFLICT, "which_canary", detail),
-            ChangeError::AboveMax { .. } => ApiError::unprocessable("above_max", detail),
+            ChangeError::UnknownUpstream { .. } => ApiError::unprocessable("unknown_upstream", detail),
+            ChangeError::Refused { refusal, .. } => match refusal {
+                Refusal::Stale { .. } => ApiError::new(StatusCode::PRECONDITION_FAILED, "stale", detail),
+                Refusal::AboveMax { .. } => ApiError::unprocessable("above_max", detail),
+                Refusal::NoRollout => ApiError::new(StatusCode::CONFLICT, "no_rollout", detail),
+                Refusal::UnderWay(_) => ApiError::new(StatusCode::CONFLICT, "under_way", detail),
+                Refusal::LiveSplit { .. } => ApiError::new(StatusCode::CONFLICT, "live_split", detail),
+                Refusal::IsStable(_) => ApiError::new(StatusCode::CONFLICT, "is_stable", detail),
+                Refusal::Quarantined { .. } => ApiError::new(StatusCode::CONFLICT, "quarantined", detail),
+                Refusal::Failing => ApiError::new(StatusCode::CONFLICT, "failing", detail),
+                Refusal::Paused => ApiError::new(StatusCode::CONFLICT, "paused", detail),
+                Refusal::NotPaused => ApiError::new(StatusCode::CONFLICT, "not_paused", detail),
+            },
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
+use ureq::typestate::WithBody;
 
 use super::AdminAddress;
 
@@ -41,7 +42,14 @@ impl Client {
     }
 
     pub fn put(&self, path: &str, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
-        let mut request = self.agent.put(format!("{}{path}", self.base));
+        self.change(self.agent.put(format!("{}{path}", self.base)), body, if_match)
+    }
+
+    pub fn post(&self, path: &str, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
+        self.change(self.agent.post(format!("{}{path}", self.base)), body, if_match)
+    }
+
+    fn change(&self, mut request: ureq::RequestBuilder<WithBody>, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }

@@ -1,5 +1,6 @@
 //! The command line: the same words as the API, one file per command.
 
+mod actions;
 mod check;
 mod client;
 mod demo;
@@ -34,6 +35,18 @@ enum Command {
     Status(status::Status),
     /// Set the canary's share of a bot's workspaces
     Weight(weight::WeightArgs),
+    /// Begin to roll out a release: step by step, as far as the evidence allows
+    Start(actions::Start),
+    /// Go to the next step now
+    Advance(actions::Advance),
+    /// Stay at this weight until told to go on
+    Pause(actions::Pause),
+    /// Go on after a pause
+    Resume(actions::Resume),
+    /// Send everyone to the canary now, and make it stable
+    Promote(actions::Promote),
+    /// Send everyone back to stable now
+    Abort(actions::Abort),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
     /// Try a rollout's policy out in a simulated world, beside what other tools would do
@@ -67,6 +80,12 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.execute(),
         Command::Status(status) => status.execute(),
         Command::Weight(weight) => weight.execute(),
+        Command::Start(start) => start.execute(),
+        Command::Advance(advance) => advance.execute(),
+        Command::Pause(pause) => pause.execute(),
+        Command::Resume(resume) => resume.execute(),
+        Command::Promote(promote) => promote.execute(),
+        Command::Abort(abort) => abort.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Simulate(simulate) => simulate.execute(),
     };

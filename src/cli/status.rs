@@ -88,6 +88,36 @@ fn bot(bot: &Value) -> String {
             plain(&counts["active_buckets"]),
         );
     }
+    text + &rollout(bot)
+}
+
+/// Where the rollout stands, what it waits for, and what is known against the canary.
+fn rollout(bot: &Value) -> String {
+    let (rollout, evidence) = (&bot["rollout"], &bot["evidence"]);
+    let mut text = String::new();
+    if let (Some(steps), false) = (rollout["steps_percent"].as_array(), bot["step"].is_null()) {
+        let current = rollout["step"].as_u64();
+        let shown = steps.iter().enumerate().map(|(i, step)| match current == Some(i as u64) {
+            true => format!("[{}]", percent(step)),
+            false => percent(step),
+        });
+        text += &format!("  steps    {}  (policy {})\n", shown.collect::<Vec<_>>().join(" "), plain(&rollout["policy"]));
+    }
+    if let Some(hold) = bot["hold_text"].as_str() {
+        text += &format!("  waits    {hold}\n");
+    }
+    if let Some(against) = evidence["text"].as_str() {
+        text += &format!("  evidence {against}; worst: {}\n", plain(&evidence["leading"]));
+    }
+    let examined = |finding: &str| evidence["examinations"][finding].as_u64().unwrap_or(0);
+    let (open, refuted, went_away) = (examined("open"), examined("refuted"), examined("went_away"));
+    if open + refuted + went_away > 0 {
+        text += &format!("  examined {open} workspaces now; {refuted} had trouble of their own, {went_away} recovered\n");
+    }
+    for quarantined in bot["quarantine"].as_array().into_iter().flatten() {
+        let (upstream, version, why) = (plain(&quarantined["upstream"]), plain(&quarantined["version"]), plain(&quarantined["why"]));
+        text += &format!("  taken back: {version} on {upstream}: {why}\n");
+    }
     text
 }
 

@@ -1,24 +1,88 @@
-//! The one writer. Every change of what serves goes through here, one after the other: an operator's weight, a new
-//! config. A change names the revision it is based on, is checked whole, then published, and counts as done once it
-//! serves on every core.
+//! The one writer. Every change of what serves goes through here, one after the other: the ratchet's own decisions, an
+//! operator's wish, a new config. Each is a step of `core::ratchet`; what it commits is published, and counts as done
+//! once it serves on every core.
 
+mod past;
+mod pilot;
+mod recent;
 mod reload;
+mod reports;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use crate::config::{Bot, Config};
-use crate::core::{Split, Weight};
-use crate::live::{Epoch, Ledger, Live, NotApplied, Snapshot};
+use crate::config::{Bot, BotName, Config};
+use crate::core::ratchet::{Command, Decision, Input, Refusal};
+use crate::core::{Plan, Release, State, Weight};
+use crate::live::{Live, NotApplied, Snapshot};
+use crate::telemetry::Metrics;
+
+use pilot::{Pilot, candidate, guard, index, release};
 
 pub use reload::ReloadRefused;
+pub use reports::{Report, ReportKind, Reported};
 
 #[derive(Debug)]
 pub struct Controller {
     live: Arc<Live>,
-    /// Held for the whole of a change: changes are applied one at a time, in order.
-    turn: Mutex<()>,
+    metrics: Arc<Metrics>,
+    /// All times of decisions are since then. Monotonic: a clock that is set changes no decision.
+    origin: Instant,
+    /// Held for the whole of a change: changes are made one at a time, in order.
+    pilots: Mutex<Pilots>,
+}
+
+type Pilots = HashMap<BotName, Pilot>;
+
+/// Who wants a change.
+#[derive(Clone, Copy, Debug)]
+pub enum Actor<'a> {
+    /// By name.
+    Operator(&'a str),
+    Config,
+    /// serin itself.
+    Ratchet,
+}
+
+impl Actor<'_> {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Actor::Operator(_) => "operator",
+            Actor::Config => "config",
+            Actor::Ratchet => "ratchet",
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Actor::Operator(name) => name,
+            Actor::Config | Actor::Ratchet => self.kind(),
+        }
+    }
+}
+
+/// What an operator may ask for.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    SetWeight(Weight),
+    /// To the only other upstream, if none is named.
+    Start {
+        upstream: Option<String>,
+        version: Option<String>,
+        retry: bool,
+    },
+    Pause,
+    Resume,
+    Advance {
+        force: bool,
+    },
+    Promote {
+        force: bool,
+    },
+    Abort,
 }
 
 /// Why a change was not made. Nothing has changed then, except after `NotApplied`: some workers serve it already.
@@ -26,83 +90,194 @@ pub struct Controller {
 pub enum ChangeError {
     #[error("there is no bot {name:?}; there are {}", list(.known))]
     UnknownBot { name: String, known: Vec<String> },
-    #[error("the change is based on revision {based_on}, but {actual} serves: look again and repeat it")]
-    Stale { based_on: u64, actual: u64 },
     #[error("bot {bot:?} has only one upstream: there is nothing to send a share to; add a second one to its upstreams")]
     OneUpstream { bot: String },
     #[error("bot {bot:?} has several upstreams besides stable: say which is meant, with canary = one of {}", list(.choices))]
     WhichCanary { bot: String, choices: Vec<String> },
-    #[error("bot {bot:?} takes no weight above max = \"{max}\"")]
-    AboveMax { bot: String, max: Weight },
+    #[error("bot {bot:?} has no upstream {name:?}; it has {}", list(.known))]
+    UnknownUpstream { bot: String, name: String, known: Vec<String> },
+    #[error("bot {bot:?}: {refusal}")]
+    Refused { bot: String, refusal: Refusal },
     #[error(transparent)]
     NotApplied(#[from] NotApplied),
 }
 
-/// The first epochs of a config.
-pub fn first_epochs(config: &Config) -> Vec<Arc<Epoch>> {
-    config.bots.iter().map(|bot| first_epoch(config, bot)).collect()
-}
-
-fn first_epoch(config: &Config, bot: &Bot) -> Arc<Epoch> {
-    // Attempt 0: a split by hand, not a rollout.
-    let split = Split::new(config.proxy.salt.clone(), bot.name.as_str(), 0, bot.weight, bot.pins.clone());
-    Arc::new(Epoch { revision: 1, split_id: 1, split, ledger: Arc::new(Ledger::new(config.proxy.workers)) })
-}
-
-/// The next epoch of a bot: a new split has a new id and begins with empty tallies, the same split keeps both.
-fn next_epoch(old: &Epoch, split: Split, workers: usize) -> Arc<Epoch> {
-    if split == old.split {
-        return Arc::new(Epoch { revision: old.revision + 1, split_id: old.split_id, split, ledger: old.ledger.clone() });
-    }
-    new_epoch(old, split, workers)
-}
-
-/// An epoch with a new split id and empty tallies.
-fn new_epoch(old: &Epoch, split: Split, workers: usize) -> Arc<Epoch> {
-    Arc::new(Epoch { revision: old.revision + 1, split_id: old.split_id + 1, split, ledger: Arc::new(Ledger::new(workers)) })
-}
+/// How often everything is looked at.
+const TICK: Duration = Duration::from_secs(1);
 
 impl Controller {
-    pub fn new(live: Arc<Live>) -> Controller {
-        Controller { live, turn: Mutex::new(()) }
+    /// The controller, and what serves at first.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> (Controller, Arc<Live>) {
+        let (config, now) = (Arc::new(config), Duration::ZERO);
+        let mut pilots = Pilots::new();
+        let mut epochs = Vec::new();
+        for bot in &config.bots {
+            let pilot = Pilot::new(&config, bot, now);
+            epochs.push(pilot.epoch(&config, bot, None, now));
+            pilots.insert(bot.name.clone(), pilot);
+        }
+        let live = Arc::new(Live::new(config.clone(), epochs, config.proxy.workers));
+        (Controller { live: live.clone(), metrics, origin: Instant::now(), pilots: Mutex::new(pilots) }, live)
     }
 
-    /// Sets the canary's share by hand; answers once it serves on every core.
-    pub async fn set_weight(&self, bot: &str, weight: Weight, based_on: Option<u64>, actor: &str) -> Result<Arc<Snapshot>, ChangeError> {
-        let _turn = self.turn.lock().await;
-        let now = self.live.current();
-        let index = now.bot(bot).ok_or_else(|| unknown_bot(&now, bot))?;
-        let (config, old) = (&now.config.bots[index], &now.epochs[index]);
-        if let Some(based_on) = based_on.filter(|revision| *revision != old.revision) {
-            return Err(ChangeError::Stale { based_on, actual: old.revision });
+    /// Looks at everything each second, for ever.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.tick().await;
         }
-        may_carry(config, weight)?;
-        let mut epochs = now.epochs.clone();
-        epochs[index] = next_epoch(old, old.split.with_weight(weight), self.live.workers());
-        let took = self.live.publish(now.config.clone(), epochs).await?;
+    }
+
+    async fn tick(&self) {
+        let mut pilots = self.pilots.lock().await;
+        let now = self.origin.elapsed();
+        for number in 0..self.live.current().config.bots.len() {
+            let snapshot = self.live.current();
+            let (bot, epoch) = (&snapshot.config.bots[number], &snapshot.epochs[number]);
+            let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
+            let (facts, moved) = pilot.gather(epoch, &guard(bot), now);
+            let before = pilot.state.clone();
+            let decision = pilot.step(&Input::Tick(facts), &guard(bot), now);
+            let served = match decision.commits() || moved {
+                true => self.serve(pilot, &snapshot, number, &decision, &before, now).await,
+                false => Ok(Duration::ZERO),
+            };
+            self.live.current().epochs[number].report(pilot.status(guard(bot), now));
+            self.tell(bot, &decision, &before, pilot, Actor::Ratchet, served);
+        }
+    }
+
+    /// Does what an operator asks for; answers once it serves on every core.
+    pub async fn change(&self, name: &str, wish: Wish, based_on: Option<u64>, actor: Actor<'_>) -> Result<Arc<Snapshot>, ChangeError> {
+        let mut pilots = self.pilots.lock().await;
+        let now = self.origin.elapsed();
+        let snapshot = self.live.current();
+        let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
+        let bot = &snapshot.config.bots[number];
+        let pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&snapshot, name))?;
+        let command = command(bot, &pilot.state, wish)?;
+        let before = pilot.state.clone();
+        let decision = pilot.step(&Input::Command { command, based_on }, &guard(bot), now);
+        if let Decision::Refuse(refusal) = decision {
+            return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal });
+        }
+        if decision.commits() {
+            let served = self.serve(pilot, &snapshot, number, &decision, &before, now).await;
+            let failed = served.as_ref().err().is_some();
+            self.tell(bot, &decision, &before, pilot, actor, served);
+            if failed {
+                self.live.applied_everywhere(self.live.current().sequence).await?;
+            }
+        }
+        let current = self.live.current();
+        current.epochs[number].report(pilot.status(guard(bot), now));
+        Ok(current)
+    }
+
+    /// Publishes what a bot's state now means, and opens its evidence anew if the split has changed.
+    async fn serve(
+        &self,
+        pilot: &mut Pilot,
+        snapshot: &Snapshot,
+        number: usize,
+        decision: &Decision,
+        before: &State,
+        now: Duration,
+    ) -> Result<Duration, NotApplied> {
+        let bot = &snapshot.config.bots[number];
+        let mut epochs = snapshot.epochs.clone();
+        epochs[number] = pilot.epoch(&snapshot.config, bot, Some(&snapshot.epochs[number]), now);
+        let epoch = epochs[number].clone();
+        let served = self.live.publish(snapshot.config.clone(), epochs).await;
+        // The window opens only now: what it counts was routed by the new split.
+        pilot.has_changed(decision, bot, &epoch, before, self.origin.elapsed());
+        served
+    }
+
+    /// The one place where decisions are logged, with what they rest on.
+    fn tell(&self, bot: &Bot, decision: &Decision, before: &State, pilot: &Pilot, actor: Actor<'_>, served: Result<Duration, NotApplied>) {
+        if let Err(error) = &served {
+            tracing::error!(bot = %bot.name, %error, "a change does not serve everywhere");
+        }
+        if !decision.commits() {
+            return;
+        }
+        self.metrics.decision(bot.name.as_str(), decision.name(), actor.kind());
+        let after = &pilot.state;
+        let why = match decision {
+            Decision::Abort { why, .. } => Some(why.to_string()),
+            Decision::Trip { trip, .. } => Some(trip.to_string()),
+            Decision::Advance { because, .. } | Decision::Promote { because } => Some(format!("{because:?}").to_lowercase()),
+            Decision::Start
+            | Decision::SetWeight { .. }
+            | Decision::Pause
+            | Decision::Resume
+            | Decision::Retreat { .. }
+            | Decision::Adopt
+            | Decision::Reassign
+            | Decision::Hold
+            | Decision::Nothing
+            | Decision::Refuse(_) => None,
+        };
+        let e = pilot.log_e().map(|log_e| format!("{:.3}", log_e.exp()));
         tracing::info!(
-            bot, actor, revision = old.revision + 1, from = %old.split.weight(), to = %weight, took_micros = took.as_micros() as u64,
-            "weight set"
+            bot = %bot.name, actor = actor.name(), decision = decision.name(), revision = after.revision, phase = after.phase.name(),
+            from = %before.weight, to = %after.weight, stable = %after.stable, why, e,
+            took_micros = served.map_or(0, |took| took.as_micros() as u64), "rollout changed"
         );
-        Ok(self.live.current())
     }
 }
 
-/// Can this bot have this weight at all?
-fn may_carry(bot: &Bot, weight: Weight) -> Result<(), ChangeError> {
-    let name = || bot.name.to_string();
-    if bot.canary.is_none() {
-        let others = bot.upstreams.iter().enumerate().filter(|(i, _)| *i != bot.stable);
-        let choices: Vec<String> = others.map(|(_, upstream)| upstream.name.to_string()).collect();
-        return Err(match choices.is_empty() {
-            true => ChangeError::OneUpstream { bot: name() },
-            false => ChangeError::WhichCanary { bot: name(), choices },
-        });
+/// An operator's wish as the ratchet takes it.
+fn command(bot: &Bot, state: &State, wish: Wish) -> Result<Command, ChangeError> {
+    Ok(match wish {
+        Wish::SetWeight(weight) => match (&state.canary, state.under_way()) {
+            (Some(canary), Some(_)) => Command::SetWeight { weight, canary: canary.clone() },
+            _ => Command::SetWeight { weight, canary: the_other(bot, state)? },
+        },
+        Wish::Start { upstream, version, retry } => {
+            let mut release = match upstream {
+                Some(name) => named(bot, &name)?,
+                None => the_other(bot, state)?,
+            };
+            release.version = version.map(Arc::from).or(release.version);
+            Command::Start { release, plan: plan(bot), retry }
+        }
+        Wish::Pause => Command::Pause,
+        Wish::Resume => Command::Resume,
+        Wish::Advance { force } => Command::Advance { force },
+        Wish::Promote { force } => Command::Promote { force },
+        Wish::Abort => Command::Abort,
+    })
+}
+
+fn plan(_bot: &Bot) -> Plan {
+    Plan::usual()
+}
+
+/// Who is meant where no name is given.
+fn the_other(bot: &Bot, state: &State) -> Result<Release, ChangeError> {
+    let stable = index(bot, &state.stable).unwrap_or(bot.stable);
+    if let Some(canary) = candidate(bot, stable) {
+        return Ok(release(&bot.upstreams[canary]));
     }
-    if weight > bot.max_weight {
-        return Err(ChangeError::AboveMax { bot: name(), max: bot.max_weight });
-    }
-    Ok(())
+    let others = bot.upstreams.iter().enumerate().filter(|(i, _)| *i != stable);
+    let choices: Vec<String> = others.map(|(_, upstream)| upstream.name.to_string()).collect();
+    Err(match choices.is_empty() {
+        true => ChangeError::OneUpstream { bot: bot.name.to_string() },
+        false => ChangeError::WhichCanary { bot: bot.name.to_string(), choices },
+    })
+}
+
+fn named(bot: &Bot, name: &str) -> Result<Release, ChangeError> {
+    let found = bot.upstreams.iter().find(|upstream| &*upstream.name == name).map(release);
+    found.ok_or_else(|| ChangeError::UnknownUpstream {
+        bot: bot.name.to_string(),
+        name: name.to_owned(),
+        known: bot.upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
+    })
 }
 
 fn unknown_bot(snapshot: &Snapshot, name: &str) -> ChangeError {

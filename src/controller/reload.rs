@@ -2,11 +2,14 @@
 //! overrides what was set since.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Controller, first_epoch, new_epoch};
-use crate::config::{Bot, Config};
-use crate::core::{Split, Weight};
-use crate::live::{Epoch, NotApplied};
+use super::pilot::{Pilot, candidate, guard, index, release};
+use super::{Actor, Controller};
+use crate::config::{Bot, Config, UpstreamUrl};
+use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
+use crate::core::{State, Weight};
+use crate::live::NotApplied;
 
 /// Why a config is not taken while serin runs. The old one serves on, except after `NotApplied`: some workers serve
 /// the new one already.
@@ -16,31 +19,61 @@ pub enum ReloadRefused {
     NeedsRestart { key: &'static str, from: String, to: String },
     #[error("{what} of bot {bot:?} changed while {weight} of its buckets are on the canary: set its weight to 0% first")]
     LiveSplit { bot: String, what: &'static str, weight: Weight },
+    #[error("bot {bot:?}: {refusal}")]
+    Refused { bot: String, refusal: Refusal },
     #[error(transparent)]
     NotApplied(#[from] NotApplied),
+}
+
+/// What a new config makes of a bot: its next state, and the steps that led there.
+struct Change {
+    state: State,
+    steps: Vec<(State, Decision)>,
 }
 
 impl Controller {
     /// Takes up a config; `false` if it says what already serves.
     pub async fn reload(&self, config: Config) -> Result<bool, ReloadRefused> {
-        let _turn = self.turn.lock().await;
-        let now = self.live.current();
-        needs_restart(&now.config, &config)?;
-        let mut epochs = Vec::new();
+        let mut pilots = self.pilots.lock().await;
+        let now = self.origin.elapsed();
+        let snapshot = self.live.current();
+        needs_restart(&snapshot.config, &config)?;
+        let mut changes = Vec::new();
         for bot in &config.bots {
-            epochs.push(match now.bot(bot.name.as_str()) {
-                Some(old) => carry_over(&now.config, &now.config.bots[old], &now.epochs[old], &config, bot)?,
-                None => first_epoch(&config, bot),
+            let old = snapshot.config.bots.iter().find(|old| old.name == bot.name);
+            changes.push(match old.zip(pilots.get(&bot.name)) {
+                Some((old, pilot)) => Some(change(&snapshot.config, old, pilot, &config, bot, now)?),
+                None => None,
             });
         }
-        for (old, epoch) in now.config.bots.iter().zip(&now.epochs) {
-            if !config.bots.iter().any(|bot| bot.name == old.name) {
-                refuse_if_live(old, epoch, "the name", true)?;
-                tracing::warn!(bot = %old.name, "a bot is gone from the config; a renamed bot is a new bot");
+        for old in snapshot.config.bots.iter().filter(|old| !config.bots.iter().any(|bot| bot.name == old.name)) {
+            if let Some(pilot) = pilots.get(&old.name) {
+                refuse_if_live(old, pilot, "the name", true)?;
             }
+            tracing::warn!(bot = %old.name, "a bot is gone from the config; a renamed bot is a new bot");
         }
-        let changed = now.config.hash != config.hash;
-        self.live.publish(Arc::new(config), epochs).await?;
+        pilots.retain(|name, _| config.bots.iter().any(|bot| bot.name == *name));
+        let mut epochs = Vec::new();
+        for (bot, change) in config.bots.iter().zip(&changes) {
+            let old = snapshot.bot(bot.name.as_str()).map(|number| &*snapshot.epochs[number]);
+            let pilot = pilots.entry(bot.name.clone()).or_insert_with(|| Pilot::new(&config, bot, now));
+            if let Some(change) = change {
+                pilot.state = change.state.clone();
+            }
+            epochs.push(pilot.epoch(&config, bot, old, now));
+        }
+        let changed = snapshot.config.hash != config.hash;
+        let config = Arc::new(config);
+        let served = self.live.publish(config.clone(), epochs.clone()).await;
+        for ((bot, change), epoch) in config.bots.iter().zip(changes).zip(&epochs) {
+            let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
+            for (before, decision) in change.map(|change| change.steps).unwrap_or_default() {
+                pilot.has_changed(&decision, bot, epoch, &before, self.origin.elapsed());
+                self.tell(bot, &decision, &before, pilot, Actor::Config, Ok(Duration::ZERO));
+            }
+            epoch.report(pilot.status(guard(bot), now));
+        }
+        served?;
         Ok(changed)
     }
 }
@@ -57,35 +90,60 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
     }
 }
 
-/// What becomes of a bot's epoch under its new config.
-fn carry_over(old_config: &Config, old: &Bot, epoch: &Arc<Epoch>, new_config: &Config, new: &Bot) -> Result<Arc<Epoch>, ReloadRefused> {
-    refuse_if_live(old, epoch, "the salt", old_config.proxy.salt != new_config.proxy.salt)?;
-    refuse_if_live(old, epoch, "the workspace's sources", !old.plan.same_sources(&new.plan))?;
-    let same_stable = upstream(old, Some(old.stable)) == upstream(new, Some(new.stable));
-    let same_canary = upstream(old, old.canary) == upstream(new, new.canary);
-    refuse_if_live(old, epoch, "the stable upstream", !same_stable)?;
-    refuse_if_live(old, epoch, "the canary upstream", !same_canary)?;
-    // Tallies of one upstream must not be read as another's.
-    let same_upstreams = same_stable && same_canary;
+/// What becomes of a bot under its new config.
+fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &Bot, now: Duration) -> Result<Change, ReloadRefused> {
+    refuse_if_live(old, pilot, "the salt", old_config.proxy.salt != config.proxy.salt)?;
+    refuse_if_live(old, pilot, "the workspace's sources", !old.plan.same_sources(&bot.plan))?;
+    let mut change = Change { state: pilot.state.clone(), steps: Vec::new() };
+    let gone = index(bot, &pilot.state.stable).is_none();
+    let stable_named_anew = old.upstreams[old.stable].name != bot.upstreams[bot.stable].name;
+    let (was, is) = (pilot.roles(old), pilot.roles(bot));
+    let same_stable = url(old, Some(was.stable)) == url(bot, Some(is.stable));
+    let same_canary = url(old, was.canary) == url(bot, is.canary);
+    refuse_if_live(old, pilot, "the stable upstream", gone || stable_named_anew || !same_stable)?;
+    refuse_if_live(old, pilot, "the canary upstream", !same_canary)?;
+    if gone || stable_named_anew {
+        change.step(Command::Adopt { stable: release(&bot.upstreams[bot.stable]) }, bot, now)?;
+    }
+    let stable = index(bot, &change.state.stable).unwrap_or(bot.stable);
+    let canary = change.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
     // A weight that the config does not change is the operators': it stays, within the new `max`.
-    let weight = if old.weight == new.weight { epoch.split.weight().min(new.max_weight) } else { new.weight };
-    let weight = if new.canary.is_some() { weight } else { Weight::ZERO };
-    let split = Split::new(new_config.proxy.salt.clone(), new.name.as_str(), 0, weight, new.pins.clone());
-    match split == epoch.split && same_upstreams {
-        true => Ok(epoch.clone()),
-        false => Ok(new_epoch(epoch, split, new_config.proxy.workers)),
+    let weight = if old.weight == bot.weight { pilot.state.weight.min(bot.max_weight) } else { bot.weight };
+    match canary {
+        Some(canary) if weight != change.state.weight => {
+            change.step(Command::SetWeight { weight, canary: release(&bot.upstreams[canary]) }, bot, now)?;
+        }
+        _ => {}
+    }
+    // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
+    let assigned_anew = old.pins != bot.pins || old_config.proxy.salt != config.proxy.salt || !same_stable || !same_canary;
+    if assigned_anew && change.state.split_id == pilot.state.split_id {
+        change.step(Command::Reassign, bot, now)?;
+    }
+    Ok(change)
+}
+
+impl Change {
+    fn step(&mut self, command: Command, bot: &Bot, now: Duration) -> Result<(), ReloadRefused> {
+        let before = self.state.clone();
+        let (state, decision) = ratchet::step(before.clone(), &Input::Command { command, based_on: None }, &guard(bot), now);
+        if let Decision::Refuse(refusal) = decision {
+            return Err(ReloadRefused::Refused { bot: bot.name.to_string(), refusal });
+        }
+        self.state = state;
+        self.steps.push((before, decision));
+        Ok(())
     }
 }
 
-fn refuse_if_live(bot: &Bot, epoch: &Epoch, what: &'static str, changed: bool) -> Result<(), ReloadRefused> {
-    let weight = epoch.split.weight();
-    if changed && weight > Weight::ZERO {
-        return Err(ReloadRefused::LiveSplit { bot: bot.name.to_string(), what, weight });
+fn refuse_if_live(bot: &Bot, pilot: &Pilot, what: &'static str, changed: bool) -> Result<(), ReloadRefused> {
+    if changed && pilot.is_live() {
+        return Err(ReloadRefused::LiveSplit { bot: bot.name.to_string(), what, weight: pilot.state.weight });
     }
     Ok(())
 }
 
-fn upstream(bot: &Bot, index: Option<usize>) -> Option<(&str, &crate::config::UpstreamUrl)> {
+fn url(bot: &Bot, index: Option<usize>) -> Option<(&str, &UpstreamUrl)> {
     let upstream = &bot.upstreams[index?];
     Some((&upstream.name, &upstream.url))
 }

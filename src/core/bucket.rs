@@ -55,6 +55,11 @@ impl ReleaseSalt {
     pub(super) fn rank(self, bucket: Bucket) -> u64 {
         xxh3_64_with_seed(&bucket.0.to_le_bytes(), self.0)
     }
+
+    /// `xxh3_64("coins" ‖ revision as 8 bytes, little-endian; seed = release salt)`.
+    pub(super) fn coins(self, revision: u64) -> u64 {
+        concat_on_stack(&[b"coins", &revision.to_le_bytes()], |bytes| xxh3_64_with_seed(bytes, self.0))
+    }
 }
 
 impl Bucket {

@@ -191,8 +191,8 @@ impl Guard {
         if log_e >= MARGINAL.ln() {
             return Verdict::Marginal;
         }
-        // Not `log_e >= …`: what is no number never raises.
-        if !(log_e < RAISE_BELOW.ln()) {
+        // What is no number never raises.
+        if log_e.is_nan() || log_e >= RAISE_BELOW.ln() {
             return Verdict::Inconclusive(Doubt::Evidence);
         }
         if judgement.canary.tally.requests < REQUESTS_LEAST {
@@ -202,7 +202,7 @@ impl Guard {
             return Verdict::Inconclusive(Doubt::NoStableTraffic);
         }
         let (could_be, tolerated) = (judgement.harm.0, tolerable(self.tolerated_harm, next.ratio()));
-        if !(could_be <= tolerated) {
+        if could_be.is_nan() || could_be > tolerated {
             return Verdict::Inconclusive(Doubt::Harm { could_be, tolerated });
         }
         Verdict::Pass

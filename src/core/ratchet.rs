@@ -4,13 +4,19 @@
 //! The law: a raise needs fresh, sufficient, good evidence of the split that serves. One credible piece of bad news
 //! lowers, at once and in every phase. What is not known holds.
 
+mod moves;
+mod obey;
+mod watch;
+
 use std::time::Duration;
 
 use super::breaker::Trip;
 use super::evidence::Judgement;
-use super::guard::{Crossed, Doubt, Fail, Guard, Verdict};
-use super::rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State};
+use super::guard::{Crossed, Guard};
+use super::rollout::{AbortReason, Plan, Release, State};
 use super::weight::Weight;
+use obey::obey;
+use watch::tick;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -55,6 +61,12 @@ pub enum Command {
     },
     /// Nobody now.
     Abort,
+    /// This is stable: it was changed without serin.
+    Adopt {
+        stable: Release,
+    },
+    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split.
+    Reassign,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +99,8 @@ pub enum Decision {
     Promote {
         because: Because,
     },
+    Adopt,
+    Reassign,
     /// What was asked for is so already.
     Nothing,
     Refuse(Refusal),
@@ -110,6 +124,8 @@ pub enum Refusal {
     NoRollout,
     #[error("the rollout of {0} is under way: abort it first")]
     UnderWay(Release),
+    #[error("{weight} of the buckets are on the canary: take it to 0% first")]
+    LiveSplit { weight: Weight },
     #[error("{0} is stable already")]
     IsStable(Release),
     #[error("{release} was taken back ({why}): start it with retry if it is to be tried again")]
@@ -137,6 +153,8 @@ impl Decision {
             Decision::Abort { .. } => "abort",
             Decision::Trip { .. } => "trip",
             Decision::Promote { .. } => "promote",
+            Decision::Adopt => "adopt",
+            Decision::Reassign => "reassign",
             Decision::Nothing => "nothing",
             Decision::Refuse(_) => "refuse",
         }
@@ -147,14 +165,6 @@ impl Decision {
         !matches!(self, Decision::Hold | Decision::Nothing | Decision::Refuse(_))
     }
 }
-
-/// A raise rests on a look no older than this; looks are at most 30 s apart.
-const FRESH: Duration = Duration::from_secs(60);
-/// Without a tick for longer than this, the time does not count as baking.
-const GAP: Duration = Duration::from_secs(60);
-/// Below this traffic a human is asked at the deadline, if nothing else is configured.
-const THIN_PER_SECOND: f64 = 5.0;
-const THIN_BUCKETS: usize = 50;
 
 pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (State, Decision) {
     let assignment = |state: &State| (state.weight, state.attempt, state.stable.clone(), state.canary.clone());
@@ -168,369 +178,9 @@ pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (S
     };
     if decision.commits() {
         state.revision += 1;
-        state.split_id += u64::from(assignment(&state) != before);
+        state.split_id += u64::from(decision == Decision::Reassign || assignment(&state) != before);
     }
     (state, decision)
-}
-
-fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
-    wait_out_a_gap(state, now);
-    if facts.split_id != state.split_id {
-        return doubt(state, Hold::StaleEvidence { age: since_step(state, now) });
-    }
-    if let Some(trip) = facts.trip.filter(|_| guard.brake && state.weight > Weight::ZERO) {
-        return trip_off(state, trip);
-    }
-    match state.phase {
-        Phase::Idle | Phase::Promoted | Phase::Aborted => Decision::Hold,
-        Phase::Manual => watch_by_hand(state, facts, guard),
-        Phase::Progressing | Phase::Held | Phase::Paused => watch_rollout(state, facts, guard, now),
-    }
-}
-
-/// What did not happen under our eyes did not bake.
-fn wait_out_a_gap(state: &mut State, now: Duration) {
-    if let Some(rollout) = &mut state.rollout {
-        let gap = now.saturating_sub(rollout.looked);
-        if gap > GAP {
-            rollout.step_began += gap;
-        }
-        rollout.looked = now;
-    }
-}
-
-fn since_step(state: &State, now: Duration) -> Duration {
-    state.rollout.as_ref().map_or(Duration::ZERO, |rollout| now.saturating_sub(rollout.step_began))
-}
-
-/// To zero, paused, without quarantine: it may be a restart of the canary.
-fn trip_off(state: &mut State, trip: Trip) -> Decision {
-    let from = state.weight;
-    state.weight = Weight::ZERO;
-    state.hold = Some(Hold::Breaker(trip));
-    if state.under_way().is_some() {
-        state.phase = Phase::Paused;
-    }
-    Decision::Trip { from, trip }
-}
-
-/// A split by hand is never raised, but a fail takes it to zero.
-fn watch_by_hand(state: &mut State, facts: &Facts, guard: &Guard) -> Decision {
-    if let (Some(judgement), true) = (&facts.judgement, state.weight > Weight::ZERO && guard.by_hand != Policy::Manual) {
-        if let Verdict::Fail(fail) = guard.verdict(judgement, facts.crossed, Weight::FULL) {
-            let (from, why) = (state.weight, reason(fail, judgement));
-            state.weight = Weight::ZERO;
-            state.hold = Some(Hold::Failed(why));
-            return Decision::Abort { from, why };
-        }
-    }
-    Decision::Hold
-}
-
-fn reason(fail: Fail, judgement: &Judgement) -> AbortReason {
-    match fail {
-        Fail::Evidence => AbortReason::Evidence { e: judgement.wealth.log_e().exp() },
-        Fail::Limit(crossed) => AbortReason::Limit(crossed),
-    }
-}
-
-fn watch_rollout(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
-    let (Some(rollout), Some(judgement)) = (&mut state.rollout, &facts.judgement) else {
-        return doubt(state, Hold::StaleEvidence { age: since_step(state, now) });
-    };
-    let verdict = guard.verdict(judgement, facts.crossed, rollout.next().map_or(Weight::FULL, |step| step.weight));
-    rollout.failing = matches!(verdict, Verdict::Fail(_)) && state.weight > Weight::ZERO;
-    if rollout.plan.policy == Policy::Manual {
-        return doubt(state, Hold::PolicyManual);
-    }
-    match verdict {
-        Verdict::Fail(_) if state.weight == Weight::ZERO => Decision::Hold,
-        Verdict::Fail(Fail::Limit(_)) if rollout.plan.on_limit == OnTrouble::Retreat && now >= rollout.no_retreat_before => {
-            retreat(state, now)
-        }
-        Verdict::Fail(fail) => abort(state, reason(fail, judgement)),
-        _ if state.phase == Phase::Paused => Decision::Hold,
-        Verdict::Marginal if rollout.plan.on_marginal == OnTrouble::Retreat && now >= rollout.no_retreat_before => retreat(state, now),
-        Verdict::Marginal => hold(state, Hold::Marginal { e: judgement.wealth.log_e().exp(), abort_at: guard.abort_at }),
-        Verdict::Pass | Verdict::Inconclusive(_) => maybe_raise(state, judgement, verdict, guard, now),
-    }
-}
-
-/// There is no bad news: is there enough good?
-fn maybe_raise(state: &mut State, judgement: &Judgement, verdict: Verdict, guard: &Guard, now: Duration) -> Decision {
-    let Some(rollout) = state.under_way() else { return Decision::Hold };
-    if now < rollout.baked_at() {
-        let left = rollout.baked_at() - now;
-        return doubt(state, Hold::Baking { left });
-    }
-    if now.saturating_sub(judgement.looked) > FRESH {
-        return doubt(state, Hold::StaleEvidence { age: now.saturating_sub(judgement.looked) });
-    }
-    let because = match verdict {
-        Verdict::Pass => Because::Evidence,
-        Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) => {
-            if now < rollout.step_began + rollout.plan.deadline {
-                return doubt(state, Hold::Harm { could_be, tolerated });
-            }
-            match at_deadline(rollout, judgement, now) {
-                AtDeadline::Wait => return doubt(state, Hold::Harm { could_be, tolerated }),
-                AtDeadline::Ask | AtDeadline::ByTraffic => return hold(state, Hold::Deadline { could_be, tolerated }),
-                AtDeadline::Proceed => Because::Deadline,
-            }
-        }
-        Verdict::Inconclusive(Doubt::Evidence) => return doubt(state, Hold::Evidence { e: judgement.wealth.log_e().exp() }),
-        Verdict::Inconclusive(Doubt::NoCanaryTraffic) => {
-            return doubt(state, Hold::NoCanaryTraffic { requests: judgement.canary.tally.requests });
-        }
-        Verdict::Inconclusive(Doubt::NoStableTraffic) => {
-            return doubt(state, Hold::NoStableTraffic { requests: judgement.stable.tally.requests });
-        }
-        Verdict::Marginal | Verdict::Fail(_) => return Decision::Hold,
-    };
-    let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
-    if next > guard.max {
-        return hold(state, Hold::MaxWeight { max: guard.max });
-    }
-    if rollout.plan.policy == Policy::Guarded {
-        return hold(state, Hold::AwaitingAdvance);
-    }
-    raise(state, because, now)
-}
-
-fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
-    match rollout.plan.at_deadline {
-        AtDeadline::ByTraffic => {
-            let requests = judgement.stable.tally.requests + judgement.canary.tally.requests;
-            let per_second = f64::from(requests) / now.saturating_sub(rollout.step_began).as_secs_f64().max(1.0);
-            let buckets = judgement.stable.buckets + judgement.canary.buckets;
-            if per_second < THIN_PER_SECOND || buckets < THIN_BUCKETS { AtDeadline::Ask } else { AtDeadline::Proceed }
-        }
-        chosen => chosen,
-    }
-}
-
-/// The next step; the last one makes the canary stable.
-fn raise(state: &mut State, because: Because, now: Duration) -> Decision {
-    let from = state.weight;
-    let Some(rollout) = &mut state.rollout else { return Decision::Hold };
-    match rollout.next() {
-        Some(step) if step.weight < Weight::FULL => {
-            rollout.step += 1;
-            state.weight = step.weight;
-            begin_step(state, now);
-            Decision::Advance { from, because }
-        }
-        Some(_) | None => promote(state, because),
-    }
-}
-
-fn begin_step(state: &mut State, now: Duration) {
-    if let Some(rollout) = &mut state.rollout {
-        rollout.step_began = now;
-        rollout.looked = now;
-        rollout.failing = false;
-    }
-    if state.phase == Phase::Held {
-        state.phase = Phase::Progressing;
-    }
-    if state.phase == Phase::Progressing {
-        state.hold = None;
-    }
-}
-
-/// Back by a step; from the first one to nobody.
-fn retreat(state: &mut State, now: Duration) -> Decision {
-    let from = state.weight;
-    let Some(rollout) = &mut state.rollout else { return Decision::Hold };
-    rollout.no_retreat_before = now + rollout.current().bake;
-    match rollout.step.checked_sub(1) {
-        Some(lower) if state.phase != Phase::Paused => {
-            rollout.step = lower;
-            state.weight = rollout.current().weight.min(from);
-            begin_step(state, now);
-        }
-        _ => {
-            state.weight = Weight::ZERO;
-            state.phase = Phase::Paused;
-            begin_step(state, now);
-        }
-    }
-    state.hold = Some(Hold::Retreated);
-    Decision::Retreat { from }
-}
-
-/// To nobody, for good: the release is quarantined.
-fn abort(state: &mut State, why: AbortReason) -> Decision {
-    let from = state.weight;
-    state.weight = Weight::ZERO;
-    state.hold = None;
-    state.phase = Phase::Aborted;
-    if let Some(release) = state.canary.take() {
-        state.quarantine.retain(|quarantined| quarantined.release != release);
-        state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
-    }
-    state.attempt = 0;
-    Decision::Abort { from, why }
-}
-
-/// Everyone: the roles swap, the canary is stable now.
-fn promote(state: &mut State, because: Because) -> Decision {
-    let Some(canary) = state.canary.take() else { return Decision::Hold };
-    state.quarantine.retain(|quarantined| quarantined.release != canary);
-    state.stable = canary;
-    state.weight = Weight::ZERO;
-    state.attempt = 0;
-    state.hold = None;
-    state.phase = Phase::Promoted;
-    Decision::Promote { because }
-}
-
-/// Holds by itself: what it waits for may come.
-fn doubt(state: &mut State, why: Hold) -> Decision {
-    match state.phase {
-        Phase::Progressing | Phase::Held => {
-            state.phase = Phase::Progressing;
-            state.hold = Some(why);
-        }
-        Phase::Idle | Phase::Manual | Phase::Paused | Phase::Promoted | Phase::Aborted => {}
-    }
-    Decision::Hold
-}
-
-/// Holds for a human.
-fn hold(state: &mut State, why: Hold) -> Decision {
-    state.phase = Phase::Held;
-    state.hold = Some(why);
-    Decision::Hold
-}
-
-fn obey(state: &mut State, command: &Command, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
-    match command {
-        Command::Start { release, plan, retry } => start(state, release, plan, *retry, guard, now),
-        Command::SetWeight { weight, canary } => set_weight(state, *weight, canary, guard, now),
-        Command::Pause => pause(state),
-        Command::Resume => resume(state, guard, now),
-        Command::Advance { force } => {
-            let rollout = may_raise(state, *force)?;
-            let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
-            refuse_above(next, guard)?;
-            Ok(raise(state, Because::Operator, now))
-        }
-        Command::Promote { force } => {
-            may_raise(state, *force)?;
-            refuse_above(Weight::FULL, guard)?;
-            Ok(promote(state, Because::Operator))
-        }
-        Command::Abort => Ok(abort_by_hand(state)?),
-    }
-}
-
-fn start(state: &mut State, release: &Release, plan: &Plan, retry: bool, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
-    if let (Some(_), Some(canary)) = (state.under_way(), &state.canary) {
-        return Err(Refusal::UnderWay(canary.clone()));
-    }
-    if release.upstream == state.stable.upstream {
-        return Err(Refusal::IsStable(state.stable.clone()));
-    }
-    if let (Some(quarantined), false) = (state.quarantine.iter().find(|q| q.release == *release), retry) {
-        return Err(Refusal::Quarantined { release: release.clone(), why: quarantined.why });
-    }
-    let first = plan.steps[0].weight;
-    refuse_above(first, guard)?;
-    state.quarantine.retain(|quarantined| quarantined.release != *release);
-    state.attempts += 1;
-    state.attempt = state.attempts;
-    state.canary = Some(release.clone());
-    state.weight = first;
-    state.phase = Phase::Progressing;
-    state.hold = None;
-    state.rollout =
-        Some(Rollout { plan: plan.clone(), step: 0, step_began: now, looked: now, no_retreat_before: Duration::ZERO, failing: false });
-    Ok(Decision::Start)
-}
-
-fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
-    refuse_above(weight, guard)?;
-    let from = state.weight;
-    if state.under_way().is_some() {
-        state.phase = Phase::Paused;
-        state.weight = weight;
-        begin_step(state, now);
-        state.hold = Some(Hold::SetByHand);
-        return Ok(Decision::SetWeight { from });
-    }
-    if canary.upstream == state.stable.upstream {
-        return Err(Refusal::IsStable(state.stable.clone()));
-    }
-    state.phase = if weight > Weight::ZERO { Phase::Manual } else { Phase::Idle };
-    state.weight = weight;
-    state.attempt = 0;
-    state.canary = Some(canary.clone());
-    state.hold = None;
-    Ok(Decision::SetWeight { from })
-}
-
-fn pause(state: &mut State) -> Result<Decision, Refusal> {
-    state.under_way().ok_or(Refusal::NoRollout)?;
-    if state.phase == Phase::Paused {
-        return Ok(Decision::Nothing);
-    }
-    state.phase = Phase::Paused;
-    state.hold = Some(Hold::Paused);
-    Ok(Decision::Pause)
-}
-
-/// Goes on where it stopped. After a weight by hand, the breaker or a retreat to nobody: from the highest step that is
-/// not above the weight, with a whole bake.
-fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
-    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
-    if state.phase != Phase::Paused {
-        return Err(Refusal::NotPaused);
-    }
-    let on_its_step = state.weight == rollout.current().weight;
-    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight && step.weight < Weight::FULL).unwrap_or(0);
-    let weight = rollout.plan.steps[below].weight;
-    if !on_its_step {
-        refuse_above(weight, guard)?;
-    }
-    state.phase = Phase::Progressing;
-    state.hold = None;
-    if let Some(rollout) = state.rollout.as_mut().filter(|_| !on_its_step) {
-        rollout.step = below;
-        state.weight = weight;
-        begin_step(state, now);
-    }
-    Ok(Decision::Resume)
-}
-
-fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
-    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
-    if state.phase == Phase::Paused {
-        return Err(Refusal::Paused);
-    }
-    if rollout.failing && !force {
-        return Err(Refusal::Failing);
-    }
-    Ok(rollout)
-}
-
-fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
-    match state.phase {
-        Phase::Progressing | Phase::Paused | Phase::Held => Ok(abort(state, AbortReason::Operator)),
-        Phase::Manual => {
-            let from = state.weight;
-            state.weight = Weight::ZERO;
-            state.phase = Phase::Idle;
-            state.hold = None;
-            Ok(Decision::Abort { from, why: AbortReason::Operator })
-        }
-        Phase::Aborted => Ok(Decision::Nothing),
-        Phase::Idle | Phase::Promoted => Err(Refusal::NoRollout),
-    }
-}
-
-fn refuse_above(weight: Weight, guard: &Guard) -> Result<(), Refusal> {
-    if weight > guard.max { Err(Refusal::AboveMax { max: guard.max }) } else { Ok(()) }
 }
 
 #[cfg(test)]

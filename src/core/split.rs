@@ -2,7 +2,8 @@
 //! threshold. So a raise only adds buckets, a lowering only removes them, and each bucket is in or out independently of
 //! the others: that independence is what evidence about the canary can rest on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::bucket::{Bucket, ReleaseSalt, Salt, Workspace};
 use super::weight::Weight;
@@ -60,13 +61,19 @@ pub struct Split {
     weight: Weight,
     threshold: u128,
     pins: Pins,
+    /// Canary buckets that stable answers for now: see `evidence::Examination`.
+    set_aside: Arc<BTreeSet<Bucket>>,
+    /// Nobody plays the canary: stable answers for whoever is pinned to it, too.
+    closed: bool,
 }
 
 /// Why a request goes where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// By its bucket's rank: the only reason that counts as evidence.
+    /// By its bucket's rank.
     Rank,
+    /// By its rank it is canary, but stable answers while it is under examination, or since its trouble is its own.
+    SetAside,
     /// An operator pinned the workspace.
     Pinned,
     /// A tester asked for this track by the secret header.
@@ -80,9 +87,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Was it chance that assigned the request? Nothing else says anything about the canary.
+    pub fn is_evidence(self) -> bool {
+        match self {
+            Reason::Rank | Reason::SetAside => true,
+            Reason::Pinned | Reason::Override | Reason::Unidentified | Reason::Handshake | Reason::Retry => false,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Reason::Rank => "rank",
+            Reason::SetAside => "set_aside",
             Reason::Pinned => "pinned",
             Reason::Override => "override",
             Reason::Unidentified => "unidentified",
@@ -105,7 +121,7 @@ impl Split {
     /// another try of a release meets others first.
     pub fn new(salt: Salt, bot: &str, attempt: u64, weight: Weight, pins: Pins) -> Split {
         let release = salt.release(bot, attempt);
-        Split { release, weight, threshold: weight.threshold(), pins, salt }
+        Split { release, weight, threshold: weight.threshold(), pins, salt, set_aside: Arc::default(), closed: false }
     }
 
     pub fn weight(&self) -> Weight {
@@ -116,13 +132,41 @@ impl Split {
         Split { weight, threshold: weight.threshold(), ..self.clone() }
     }
 
+    /// Nobody plays the canary: it was taken back, or never was.
+    pub fn closed(self) -> Split {
+        Split { closed: true, ..self }
+    }
+
+    /// The track that somebody named, as far as somebody plays it.
+    pub fn named(&self, track: Track) -> Track {
+        if self.closed { Track::Stable } else { track }
+    }
+
+    /// Who is canary stays as it is; stable answers for these of them.
+    pub fn with_set_aside(&self, set_aside: BTreeSet<Bucket>) -> Split {
+        Split { set_aside: Arc::new(set_aside), ..self.clone() }
+    }
+
+    pub fn set_aside(&self) -> &BTreeSet<Bucket> {
+        &self.set_aside
+    }
+
+    /// The same assignment, but for who is set aside?
+    pub fn same_labels(&self, other: &Split) -> bool {
+        *self == Split { set_aside: self.set_aside.clone(), ..other.clone() }
+    }
+
     /// The rule for a workspace. Pins go before ranks.
     pub fn assign(&self, workspace: &Workspace<'_>) -> Assignment {
         let bucket = self.salt.bucket(workspace);
-        match self.pins.track(workspace) {
-            Some(track) => Assignment { track, reason: Reason::Pinned, bucket: Some(bucket) },
-            None => Assignment { track: self.track(bucket), reason: Reason::Rank, bucket: Some(bucket) },
-        }
+        let (track, reason) = match self.pins.track(workspace) {
+            Some(track) => (self.named(track), Reason::Pinned),
+            None => match self.track(bucket) {
+                Track::Canary if self.set_aside.contains(&bucket) => (Track::Stable, Reason::SetAside),
+                track => (track, Reason::Rank),
+            },
+        };
+        Assignment { track, reason, bucket: Some(bucket) }
     }
 
     /// A request whose workspace is not known or does not matter goes to stable while there is a split; at 100 % there
@@ -130,6 +174,11 @@ impl Split {
     pub fn assign_apart(&self, reason: Reason, bucket: Option<Bucket>) -> Assignment {
         let track = if self.weight == Weight::FULL { Track::Canary } else { Track::Stable };
         Assignment { track, reason, bucket }
+    }
+
+    /// The seed of this rollout's coins: another one for each revision that they were first tossed at.
+    pub fn coins(&self, revision: u64) -> u64 {
+        self.release.coins(revision)
     }
 
     pub fn bucket(&self, workspace: &Workspace<'_>) -> Bucket {
@@ -141,6 +190,7 @@ impl Split {
         self.release.rank(bucket)
     }
 
+    /// The bucket's track by its rank: its label, for the evidence.
     pub fn track(&self, bucket: Bucket) -> Track {
         if u128::from(self.rank(bucket)) < self.threshold { Track::Canary } else { Track::Stable }
     }
@@ -188,7 +238,19 @@ mod tests {
         assert_eq!((at(0, "T1").track, at(0, "T1").reason), (Track::Canary, Reason::Pinned));
         assert_eq!((at(10_000, "T2").track, at(10_000, "T2").reason), (Track::Stable, Reason::Pinned));
         assert_eq!(at(0, "T3").reason, Reason::Rank);
+        let closed = Split { pins: pins.clone(), ..split(0) }.closed();
+        assert_eq!(closed.assign(&workspace("T1")).track, Track::Stable);
         assert_eq!(Pins::new(&names("T1"), &names("T1")), Err("T1".to_owned()));
+    }
+
+    #[test]
+    fn who_is_set_aside_is_answered_by_stable_and_stays_canary() {
+        let all = split(10_000).with_set_aside([split(0).bucket(&workspace("T1"))].into());
+        let (t1, t2) = (all.assign(&workspace("T1")), all.assign(&workspace("T2")));
+        assert_eq!((t1.track, t1.reason), (Track::Stable, Reason::SetAside));
+        assert_eq!((t2.track, t2.reason), (Track::Canary, Reason::Rank));
+        assert_eq!(all.track(t1.bucket.unwrap()), Track::Canary);
+        assert!(all.same_labels(&split(10_000)) && !all.same_labels(&split(9_999)) && all != split(10_000));
     }
 
     #[test]

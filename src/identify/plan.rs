@@ -96,6 +96,16 @@ impl Plan {
         &self.sources
     }
 
+    /// A workspace as people write it: `namespace:id`, or an id alone, which is taken in the first source's namespace.
+    pub fn workspace<'a>(&'a self, text: &'a str) -> Workspace<'a> {
+        let namespaces = self.namespaces();
+        let (namespace, id) = match text.split_once(':') {
+            Some((namespace, id)) if namespaces.contains(&namespace) => (namespace, id),
+            Some(_) | None => (namespaces.first().copied().unwrap_or("ws"), text),
+        };
+        Workspace { namespace, id: id.into() }
+    }
+
     /// The namespaces that the sources' ids are in, in the sources' order.
     pub fn namespaces(&self) -> Vec<&str> {
         self.sources.iter().map(Source::namespace_or_default).collect()

@@ -1,10 +1,12 @@
-//! Tallies per bucket, one shard for each worker. A shard has a single writer, its worker, so counting is a plain load
-//! and store, no locked instruction; whoever asks sums the shards and may see the last requests a moment late.
+//! What was counted in an epoch, one shard for each worker and one for the control thread. A shard has a single writer,
+//! so counting is a plain load and store, no locked instruction; whoever asks sums the shards and may see the last
+//! requests a moment late.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::core::{BUCKETS, Bucket, LatencyMarks, Sample, Split, Tally};
+use crate::core::evidence::Seen;
+use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Split, Tally, Track, latency_bin};
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
 /// bot must not cost memory unused.
@@ -17,11 +19,20 @@ pub struct Ledger {
     shards: Box<[Shard]>,
 }
 
-/// One worker's tallies.
+/// One writer's counts.
 #[derive(Debug)]
 pub struct Shard {
-    pages: Box<[OnceLock<Box<[Cell; PAGE]>>]>,
+    /// From which latency on an answer is slow, and very slow.
+    marks: [AtomicU64; 2],
+    /// By the track of the bucket's rank.
+    ranked: Pages,
+    /// Of canary buckets that stable answered for.
+    set_aside: Pages,
+    tracks: [Lane; 2],
 }
+
+#[derive(Debug)]
+struct Pages(Box<[OnceLock<Box<[Cell; PAGE]>>]>);
 
 #[derive(Debug, Default)]
 struct Cell {
@@ -35,6 +46,15 @@ struct Cell {
     log_latency: AtomicI64,
 }
 
+/// What is counted by track, not by bucket.
+#[derive(Debug)]
+struct Lane {
+    wanted: AtomicU32,
+    broken: AtomicU32,
+    /// Only of requests that count as evidence. Made when the first one comes.
+    latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
+}
+
 /// A track's sums over its buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrackTotals {
@@ -43,61 +63,167 @@ pub struct TrackTotals {
     pub active_buckets: usize,
 }
 
+/// How far a ledger has been read.
+#[derive(Debug)]
+pub struct Reading {
+    ranked: Box<[Tally]>,
+    set_aside: Box<[Tally]>,
+    connections: [Connections; 2],
+    latencies: [Latencies; 2],
+}
+
+/// What came in since the last reading.
+#[derive(Debug, Default)]
+pub struct News {
+    pub seen: Vec<Seen>,
+    /// By track.
+    pub connections: [Connections; 2],
+    pub latencies: [Latencies; 2],
+}
+
 impl Ledger {
-    pub fn new(workers: usize) -> Ledger {
-        Ledger { shards: (0..workers).map(|_| Shard::new()).collect() }
+    pub fn new(workers: usize, marks: LatencyMarks) -> Ledger {
+        Ledger { shards: (0..=workers).map(|_| Shard::new(marks)).collect() }
     }
 
     pub fn shard(&self, worker: usize) -> &Shard {
         &self.shards[worker]
     }
 
-    /// The sum over all workers of one bucket.
-    pub fn bucket(&self, bucket: Bucket) -> Tally {
-        let mut sum = Tally::default();
+    /// For what the control thread counts: reports that come later, by the API.
+    pub fn own_shard(&self) -> &Shard {
+        &self.shards[self.shards.len() - 1]
+    }
+
+    /// From now on slow means this.
+    pub fn set_marks(&self, marks: LatencyMarks) {
         for shard in &self.shards {
-            sum += shard.bucket(bucket);
+            shard.marks[0].store(marks.slow_micros, Relaxed);
+            shard.marks[1].store(marks.very_slow_micros, Relaxed);
+        }
+    }
+
+    /// A track's sums, of the buckets whose rank puts them there.
+    pub fn totals(&self, split: &Split) -> [TrackTotals; 2] {
+        let mut totals = [TrackTotals::default(); 2];
+        for (bucket, tally) in self.sum(|shard| &shard.ranked) {
+            let total = &mut totals[split.track(bucket) as usize];
+            total.tally += tally;
+            total.active_buckets += 1;
+        }
+        totals
+    }
+
+    /// What is new since `reading`, which is brought up to date.
+    pub fn read(&self, reading: &mut Reading) -> News {
+        let mut news = News::default();
+        for (of, set_aside) in [(&mut reading.ranked, false), (&mut reading.set_aside, true)] {
+            for (bucket, sum) in self.sum(|shard| if set_aside { &shard.set_aside } else { &shard.ranked }) {
+                let mut tally = sum;
+                tally -= std::mem::replace(&mut of[bucket.index()], sum);
+                if tally != Tally::default() {
+                    news.seen.push(Seen { bucket, set_aside, tally });
+                }
+            }
+        }
+        for track in Track::ALL.map(|track| track as usize) {
+            let sum = self.connections(track);
+            let before = std::mem::replace(&mut reading.connections[track], sum);
+            news.connections[track] =
+                Connections { wanted: sum.wanted.wrapping_sub(before.wanted), broken: sum.broken.wrapping_sub(before.broken) };
+            let sum = self.latencies(track);
+            news.latencies[track].merge(&sum);
+            news.latencies[track].take_out(&std::mem::replace(&mut reading.latencies[track], sum));
+        }
+        news
+    }
+
+    /// Each bucket that has a page and requests, with its sum over the shards.
+    fn sum<'a>(&'a self, pages: impl Fn(&'a Shard) -> &'a Pages + Copy + 'a) -> impl Iterator<Item = (Bucket, Tally)> + 'a {
+        let used = move |bucket: &Bucket| self.shards.iter().any(|shard| pages(shard).0[bucket.index() / PAGE].get().is_some());
+        let sum = move |bucket: Bucket| {
+            let mut sum = Tally::default();
+            self.shards.iter().for_each(|shard| sum += pages(shard).tally(bucket));
+            (bucket, sum)
+        };
+        Bucket::all().filter(used).map(sum).filter(|(_, tally)| *tally != Tally::default())
+    }
+
+    fn connections(&self, track: usize) -> Connections {
+        let mut sum = Connections::default();
+        for lane in self.shards.iter().map(|shard| &shard.tracks[track]) {
+            sum.wanted = sum.wanted.wrapping_add(lane.wanted.load(Relaxed));
+            sum.broken = sum.broken.wrapping_add(lane.broken.load(Relaxed));
         }
         sum
     }
 
-    pub fn totals(&self, split: &Split) -> [TrackTotals; 2] {
-        let mut totals = [TrackTotals::default(); 2];
-        for bucket in Bucket::all() {
-            let tally = self.bucket(bucket);
-            if tally.requests > 0 {
-                let total = &mut totals[split.track(bucket) as usize];
-                total.tally += tally;
-                total.active_buckets += 1;
-            }
+    fn latencies(&self, track: usize) -> Latencies {
+        let mut sum = Latencies::default();
+        for bins in self.shards.iter().filter_map(|shard| shard.tracks[track].latencies.get()) {
+            bins.iter().enumerate().for_each(|(bin, count)| sum.add(bin, count.load(Relaxed)));
         }
-        totals
+        sum
     }
 }
 
+impl Default for Reading {
+    fn default() -> Reading {
+        let empty = || vec![Tally::default(); usize::from(BUCKETS)].into_boxed_slice();
+        Reading { ranked: empty(), set_aside: empty(), connections: Default::default(), latencies: Default::default() }
+    }
+}
+
+/// Only for the one thread whose shard this is.
 impl Shard {
-    fn new() -> Shard {
-        Shard { pages: (0..PAGES).map(|_| OnceLock::new()).collect() }
+    fn new(marks: LatencyMarks) -> Shard {
+        let lane = || Lane { wanted: AtomicU32::new(0), broken: AtomicU32::new(0), latencies: OnceLock::new() };
+        let marks = [AtomicU64::new(marks.slow_micros), AtomicU64::new(marks.very_slow_micros)];
+        Shard { marks, ranked: Pages::new(), set_aside: Pages::new(), tracks: [lane(), lane()] }
     }
 
-    /// Only for the worker whose shard this is.
-    pub fn record(&self, bucket: Bucket, sample: Sample) {
-        let page = self.pages[bucket.index() / PAGE].get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())));
-        page[bucket.index() % PAGE].add(Tally::of(sample, LatencyMarks::NONE));
+    /// A finished request of the bucket. `track` is who answered for it.
+    pub fn record(&self, bucket: Bucket, set_aside: bool, track: Track, sample: Sample) {
+        let pages = if set_aside { &self.set_aside } else { &self.ranked };
+        let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
+        pages.cell(bucket).add(Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros }));
+        if let Some(micros) = sample.latency_micros {
+            let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
+            bump(&bins[latency_bin(micros)], 1);
+        }
     }
 
-    fn bucket(&self, bucket: Bucket) -> Tally {
-        self.pages[bucket.index() / PAGE].get().map(|page| page[bucket.index() % PAGE].tally()).unwrap_or_default()
+    /// A request wanted a connection of the track.
+    pub fn connection(&self, track: Track, broken: bool) {
+        let lane = &self.tracks[track as usize];
+        bump(&lane.wanted, 1);
+        bump(&lane.broken, u32::from(broken));
+    }
+}
+
+impl Pages {
+    fn new() -> Pages {
+        Pages((0..PAGES).map(|_| OnceLock::new()).collect())
+    }
+
+    fn cell(&self, bucket: Bucket) -> &Cell {
+        let page = self.0[bucket.index() / PAGE].get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())));
+        &page[bucket.index() % PAGE]
+    }
+
+    fn tally(&self, bucket: Bucket) -> Tally {
+        self.0[bucket.index() / PAGE].get().map(|page| page[bucket.index() % PAGE].tally()).unwrap_or_default()
+    }
+}
+
+fn bump(count: &AtomicU32, by: u32) {
+    if by != 0 {
+        count.store(count.load(Relaxed).wrapping_add(by), Relaxed);
     }
 }
 
 impl Cell {
     fn add(&self, tally: Tally) {
-        let bump = |count: &AtomicU32, by: u32| {
-            if by != 0 {
-                count.store(count.load(Relaxed).wrapping_add(by), Relaxed);
-            }
-        };
         bump(&self.requests, tally.requests);
         bump(&self.errors, tally.errors);
         bump(&self.late, tally.late);
@@ -125,34 +251,57 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Outcome, Pins, Salt, Track, Weight};
+    use crate::core::{Outcome, Pins, Salt, Weight};
+
+    const OK: Sample = Sample { outcome: Outcome::Ok, latency_micros: Some(1_000) };
+    const ERROR: Sample = Sample { outcome: Outcome::Error, latency_micros: None };
 
     fn split(bp: u16) -> Split {
         Split::new(Salt::new("serin"), "support", 0, Weight::from_bp(bp).unwrap(), Pins::default())
     }
 
+    fn bucket_on(track: Track) -> Bucket {
+        Bucket::all().find(|b| split(5_000).track(*b) == track).unwrap()
+    }
+
     #[test]
     fn what_the_workers_recorded_is_summed_by_track() {
-        let ledger = Ledger::new(3);
-        let split = split(5_000);
-        let ok = Sample { outcome: Outcome::Ok, latency_micros: Some(1_000) };
-        let error = Sample { outcome: Outcome::Error, latency_micros: None };
-        let canary = Bucket::all().find(|b| split.track(*b) == Track::Canary).unwrap();
-        let stable = Bucket::all().find(|b| split.track(*b) == Track::Stable).unwrap();
+        let ledger = Ledger::new(3, LatencyMarks::NONE);
         for worker in 0..3 {
-            ledger.shard(worker).record(canary, error);
-            ledger.shard(worker).record(stable, ok);
+            ledger.shard(worker).record(bucket_on(Track::Canary), false, Track::Canary, ERROR);
+            ledger.shard(worker).record(bucket_on(Track::Stable), false, Track::Stable, OK);
         }
-        let [s, c] = ledger.totals(&split);
+        ledger.own_shard().record(bucket_on(Track::Canary), false, Track::Canary, ERROR);
+        let [s, c] = ledger.totals(&split(5_000));
         assert_eq!((s.tally.requests, s.tally.errors, s.active_buckets), (3, 0, 1));
-        assert_eq!((c.tally.requests, c.tally.errors, c.tally.timed, c.active_buckets), (3, 3, 0, 1));
+        assert_eq!((c.tally.requests, c.tally.errors, c.tally.timed, c.active_buckets), (4, 4, 0, 1));
+    }
+
+    #[test]
+    fn a_reading_tells_what_is_new_once() {
+        let ledger = Ledger::new(2, LatencyMarks { slow_micros: 999, very_slow_micros: 1_000 });
+        let mut reading = Reading::default();
+        let canary = bucket_on(Track::Canary);
+        ledger.shard(0).record(canary, false, Track::Canary, OK);
+        ledger.shard(1).record(canary, true, Track::Stable, ERROR);
+        ledger.shard(1).connection(Track::Canary, true);
+        ledger.shard(0).connection(Track::Canary, false);
+        let news = ledger.read(&mut reading);
+        let [ranked, set_aside] = news.seen.as_slice() else { panic!("{:?}", news.seen) };
+        assert_eq!((ranked.set_aside, ranked.tally.requests, ranked.tally.slow, ranked.tally.very_slow), (false, 1, 1, 0));
+        assert_eq!((set_aside.set_aside, set_aside.bucket, set_aside.tally.errors), (true, canary, 1));
+        assert_eq!(news.connections, [Connections::default(), Connections { wanted: 2, broken: 1 }]);
+        assert_eq!([news.latencies[0].count(), news.latencies[1].count()], [0, 1]);
+        let news = ledger.read(&mut reading);
+        assert!(news.seen.is_empty() && news.connections == [Connections::default(); 2] && news.latencies[1].count() == 0);
     }
 
     #[test]
     fn an_unused_ledger_holds_no_pages() {
-        let ledger = Ledger::new(2);
-        ledger.shard(0).record(Bucket::all().next().unwrap(), Sample { outcome: Outcome::Ok, latency_micros: None });
-        let pages: usize = ledger.shards.iter().map(|s| s.pages.iter().filter(|p| p.get().is_some()).count()).sum();
-        assert_eq!(pages, 1);
+        let ledger = Ledger::new(2, LatencyMarks::NONE);
+        ledger.shard(0).record(Bucket::all().next().unwrap(), false, Track::Stable, OK);
+        let pages = |pages: &Pages| pages.0.iter().filter(|p| p.get().is_some()).count();
+        let sum: usize = ledger.shards.iter().map(|shard| pages(&shard.ranked) + pages(&shard.set_aside)).sum();
+        assert_eq!(sum, 1);
     }
 }

@@ -54,7 +54,7 @@ fn assign(bot: &Bot, split: &Split, reading: &Reading<'_>, asked: Option<Track>)
     };
     let bucket = workspace.map(|workspace| split.bucket(workspace));
     if let Some(track) = asked {
-        return Assignment { track, reason: Reason::Override, bucket };
+        return Assignment { track: split.named(track), reason: Reason::Override, bucket };
     }
     if reading.handshake {
         return split.assign_apart(Reason::Handshake, bucket);

@@ -19,6 +19,8 @@ pub struct Exchange {
     assignment: Assignment,
     /// Sent again by the platform: counted, but no evidence.
     retried: bool,
+    /// For the breaker.
+    broken: bool,
     state: State,
 }
 
@@ -38,7 +40,7 @@ enum State {
 impl Exchange {
     pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assignment: Assignment, retried: bool) -> Exchange {
         bot.meters().inflight[assignment.track as usize].add(1);
-        Exchange { bot, session, _slot: slot, started, assignment, retried, state: State::Waiting }
+        Exchange { bot, session, _slot: slot, started, assignment, retried, broken: false, state: State::Waiting }
     }
 
     pub fn session(&self) -> &Session {
@@ -52,6 +54,7 @@ impl Exchange {
 
     pub fn rescued(&mut self, reason: RescueReason) {
         self.bot.meters().rescues[reason as usize].add(1);
+        self.broken = true;
         self.state = State::Rescued;
     }
 
@@ -75,6 +78,12 @@ impl Exchange {
     /// No answer, or one that broke off: the upstream's fault.
     pub fn failed(&mut self) {
         self.record(Ended::Failed);
+    }
+
+    /// The upstream refused the connection, or broke it off.
+    pub fn broken(&mut self) {
+        self.broken = true;
+        self.failed();
     }
 
     /// The client's own fault (a body that broke off or never came): no evidence.
@@ -104,15 +113,17 @@ impl Exchange {
         meters.request(track, outcome, CodeClass::of(status)).add(1);
         meters.duration[track as usize].record(self.started.elapsed());
         meters.inflight[track as usize].add(-1);
+        self.bot.shard().connection(track, self.broken);
         self.session.request_ended();
         self.count_as_evidence(outcome, first_byte);
     }
 
     /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries.
     fn count_as_evidence(&self, outcome: Outcome, first_byte: Option<Duration>) {
-        if let (Reason::Rank, Some(bucket), false) = (self.assignment.reason, self.assignment.bucket, self.retried) {
+        let Assignment { track, reason, bucket } = self.assignment;
+        if let (true, Some(bucket), false) = (reason.is_evidence(), bucket, self.retried) {
             let latency_micros = first_byte.map(|d| d.as_micros() as u64);
-            self.bot.record(bucket, Sample { outcome, latency_micros });
+            self.bot.shard().record(bucket, reason == Reason::SetAside, track, Sample { outcome, latency_micros });
         }
     }
 }

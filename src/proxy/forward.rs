@@ -69,7 +69,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {
-                exchange.failed();
+                exchange.broken();
                 return Err(reason.into());
             }
         }
@@ -135,11 +135,19 @@ fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload
         exchange.client_failed();
         return Problem::BodyBroken;
     }
-    exchange.failed();
     match error {
-        SendError::Connect { reason, .. } => reason.into(),
-        SendError::Broken => Problem::UpstreamBroken,
-        SendError::Invalid => Problem::UpstreamInvalid,
+        SendError::Connect { reason, .. } => {
+            exchange.broken();
+            reason.into()
+        }
+        SendError::Broken => {
+            exchange.broken();
+            Problem::UpstreamBroken
+        }
+        SendError::Invalid => {
+            exchange.failed();
+            Problem::UpstreamInvalid
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::resolve::Resolver;
 use super::upstream::{Pool, Target, TlsClients};
 use crate::config::{Bot, Limits};
-use crate::core::{Bucket, Sample, Track};
-use crate::live::{Epoch, Snapshot};
+use crate::core::Track;
+use crate::live::{Epoch, Shard, Snapshot};
 use crate::telemetry::{BotMeters, BotShard, Metrics, SourceMeter};
 
 /// What serves on this worker.
@@ -66,6 +66,7 @@ impl BotView {
     fn new(snapshot: &Arc<Snapshot>, index: usize, around: &Surroundings) -> BotView {
         let bot = &snapshot.config.bots[index];
         let meters = around.shared.metrics.bot(bot.name.as_str());
+        let roles = snapshot.epochs[index].roles;
         let pool = |upstream: usize| around.pool(bot, upstream);
         BotView {
             snapshot: snapshot.clone(),
@@ -75,7 +76,7 @@ impl BotView {
             no_source: meters.source("none"),
             meters,
             worker: around.worker,
-            pools: [pool(bot.stable), bot.canary.and_then(pool)],
+            pools: [pool(roles.stable), roles.canary.and_then(pool)],
         }
     }
 
@@ -96,8 +97,8 @@ impl BotView {
         self.pools[Track::Canary as usize].is_some()
     }
 
-    pub fn record(&self, bucket: Bucket, sample: Sample) {
-        self.epoch.ledger.shard(self.worker).record(bucket, sample);
+    pub fn shard(&self) -> &Shard {
+        self.epoch.ledger.shard(self.worker)
     }
 }
 

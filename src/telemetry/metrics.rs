@@ -9,7 +9,8 @@ use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, RescueReason};
-use crate::core::{Outcome, Track, Weight};
+use crate::core::evidence::Finding;
+use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
 
 /// All counters of the process, and how they are shown.
@@ -20,6 +21,8 @@ pub struct Metrics {
     /// Answers that serin made itself, by their `serin-error` code.
     errors: Mutex<HashMap<&'static str, u64>>,
     unmatched: Mutex<u64>,
+    /// By bot, decision and the actor's kind.
+    decisions: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     reload: Mutex<Reload>,
 }
 
@@ -36,6 +39,7 @@ impl Metrics {
             bots: Mutex::default(),
             errors: Mutex::default(),
             unmatched: Mutex::default(),
+            decisions: Mutex::default(),
             reload: Mutex::new(Reload { successful: true, at: SystemTime::now() }),
         }
     }
@@ -52,6 +56,11 @@ impl Metrics {
 
     pub fn unmatched(&self) {
         *self.unmatched.lock().expect("no panic under this lock") += 1;
+    }
+
+    pub fn decision(&self, bot: &str, decision: &'static str, actor_kind: &'static str) {
+        let mut decisions = self.decisions.lock().expect("no panic under this lock");
+        *decisions.entry((bot.to_owned(), decision, actor_kind)).or_default() += 1;
     }
 
     pub fn reloaded(&self, successful: bool) {
@@ -108,28 +117,59 @@ impl Metrics {
             "The canary's share of the buckets, 0 to 1.",
             bots().map(|(bot, epoch)| (vec![("bot", bot.name.as_str())], epoch.split.weight().ratio())),
         );
+        let statuses: Vec<_> = bots().map(|(bot, epoch)| (bot, epoch, epoch.status())).collect();
         out.gauge(
             "serin_rollout_phase",
             "1 for the phase a bot is in.",
-            bots().flat_map(|(bot, epoch)| {
-                let manual = epoch.split.weight() > Weight::ZERO;
-                [("idle", !manual), ("manual", manual)]
-                    .map(|(phase, is)| (vec![("bot", bot.name.as_str()), ("phase", phase)], f64::from(u8::from(is))))
+            statuses.iter().flat_map(|(bot, _, status)| {
+                Phase::ALL.map(|phase| {
+                    (vec![("bot", bot.name.as_str()), ("phase", phase.name())], f64::from(u8::from(phase == status.state.phase)))
+                })
+            }),
+        );
+        out.gauge(
+            "serin_hold",
+            "1 for the reason why the weight of a rollout stays.",
+            statuses.iter().filter_map(|(bot, _, status)| {
+                Some((vec![("bot", bot.name.as_str()), ("reason", status.state.hold.as_ref()?.code())], 1.0))
+            }),
+        );
+        out.gauge(
+            "serin_evidence_log_e",
+            "The natural logarithm of the evidence E against the canary; 0 is none, 5 (E = 150) aborts.",
+            statuses
+                .iter()
+                .filter_map(|(bot, _, status)| Some((vec![("bot", bot.name.as_str())], status.judged?.judgement.wealth.log_e()))),
+        );
+        out.gauge(
+            "serin_examined_workspaces",
+            "Workspaces that look broken on the canary alone, by what their examination has found.",
+            statuses.iter().flat_map(|(bot, _, status)| {
+                Finding::ALL.map(|finding| (vec![("bot", bot.name.as_str()), ("state", finding.name())], status.examined(finding) as f64))
             }),
         );
         out.gauge(
             "serin_release_info",
             "Which upstream and version plays a track's role; always 1.",
-            bots().flat_map(|(bot, _)| {
-                let roles = [(Track::Stable, Some(bot.stable)), (Track::Canary, bot.canary)];
-                roles.into_iter().filter_map(move |(track, upstream)| {
+            statuses.iter().flat_map(|(bot, epoch, status)| {
+                let roles = [
+                    (Track::Stable, Some(epoch.roles.stable), Some(&status.state.stable)),
+                    (Track::Canary, epoch.roles.canary, status.state.canary.as_ref()),
+                ];
+                roles.into_iter().filter_map(|(track, upstream, release)| {
                     let upstream = &bot.upstreams[upstream?];
-                    let version = upstream.version.as_deref().unwrap_or("");
-                    Some((
-                        vec![("bot", bot.name.as_str()), ("track", track.name()), ("upstream", &upstream.name), ("version", version)],
-                        1.0,
-                    ))
+                    let version = release.map_or(upstream.version.as_deref(), |release| release.version.as_deref()).unwrap_or("");
+                    let labels = [("bot", bot.name.as_str()), ("track", track.name()), ("upstream", &upstream.name), ("version", version)];
+                    Some((labels.to_vec(), 1.0))
                 })
+            }),
+        );
+        let decisions = self.decisions.lock().expect("no panic under this lock");
+        out.counter(
+            "serin_decisions_total",
+            "Changes of a rollout or a weight, by what was decided and by whom.",
+            decisions.iter().map(|((bot, decision, actor_kind), n)| {
+                (vec![("bot", bot.as_str()), ("decision", *decision), ("actor_kind", *actor_kind)], *n as f64)
             }),
         );
     }

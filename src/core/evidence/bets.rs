@@ -18,6 +18,8 @@ pub(super) struct Row<'a> {
     pub requests: f64,
     /// Of these, with a latency.
     pub timed: f64,
+    /// Of these, compared with the latency marks.
+    pub marked: f64,
     /// In the order of [`Metric::COUNTS`].
     pub counts: [f64; COUNTED],
     /// Σ ln(latency in µs).
@@ -29,7 +31,8 @@ impl Row<'_> {
     pub fn exposed(&self, metric: Metric) -> f64 {
         match metric {
             Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
-            Metric::Slow | Metric::VerySlow | Metric::LogLatency => self.timed,
+            Metric::Slow | Metric::VerySlow => self.marked,
+            Metric::LogLatency => self.timed,
         }
     }
 
@@ -258,6 +261,7 @@ mod tests {
                     refuted: refuted && i == 0,
                     requests: n[i],
                     timed: n[i],
+                    marked: n[i],
                     counts,
                     log_latency: golden::number(&v["Lsum"][i]),
                     baseline: &baselines[i],
@@ -368,7 +372,7 @@ mod tests {
         fn the_loop_pays_what_the_formulas_say(cells in proptest::collection::vec(any_row(), 1..20), f in 0.001..0.9_f64) {
             let baseline = Baseline { rates: [Rate { a: 0.7, c: 55.0 }; COUNTED], log_mean: 0.2, log_variance: 0.01 };
             let rows: Vec<Row<'_>> = cells.iter().enumerate().map(|(bucket, (canary, pool, refuted, n, counts, mean))| Row {
-                bucket, canary: *canary, pool: *pool, refuted: *refuted, requests: *n, timed: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
+                bucket, canary: *canary, pool: *pool, refuted: *refuted, requests: *n, timed: *n, marked: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
             }).collect();
             let odds = Odds { all: f, fresh: f / 2.0 };
             let wealth = bet(&rows, odds, &ALTERNATIVES, |_, _, _| {});

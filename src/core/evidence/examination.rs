@@ -28,6 +28,18 @@ pub enum Finding {
     WentAway,
 }
 
+impl Finding {
+    pub const ALL: [Finding; 3] = [Finding::Open, Finding::Refuted, Finding::WentAway];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Finding::Open => "open",
+            Finding::Refuted => "refuted",
+            Finding::WentAway => "went_away",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examination {
     pub bucket: usize,

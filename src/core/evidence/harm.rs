@@ -48,7 +48,18 @@ mod tests {
     fn row(baseline: &Baseline, canary: bool, requests: f64, errors: f64) -> Row<'_> {
         let mut counts = [0.0; COUNTED];
         counts[0] = errors;
-        Row { bucket: 0, canary, pool: true, refuted: false, requests, timed: requests, counts, log_latency: 0.0, baseline }
+        Row {
+            bucket: 0,
+            canary,
+            pool: true,
+            refuted: false,
+            requests,
+            timed: requests,
+            marked: requests,
+            counts,
+            log_latency: 0.0,
+            baseline,
+        }
     }
 
     /// Worked out by hand: s = (2 + 1)/(2 + 2) = .75, e = .75, r = 1.25, T = 1.25, V = 1.5625 + .75.

@@ -7,8 +7,7 @@
 //!
 //! Five bettors are mixed: **A** bets on all buckets, **C** on those that a step put on the canary for the first time,
 //! **U** draws buckets from an urn as they begin to look bad, **N** those that look newly broken, and **X**
-//! cross-examines single workspaces with a coin. Every formula is in the file of its part; what is guaranteed and what
-//! not is in docs/statistics.md.
+//! cross-examines single workspaces with a coin. Every formula is in the file of its part.
 
 mod baseline;
 mod bets;
@@ -48,6 +47,8 @@ const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 #[derive(Clone, Debug)]
 pub struct Evidence {
     baselines: Vec<Baseline>,
+    /// Is it known from which latency on an answer is slow?
+    marked: bool,
     labels: Labels,
     window: Window,
     /// C's wealth under each alternative, from the steps before this one.
@@ -111,10 +112,13 @@ pub struct Judgement {
 }
 
 impl Evidence {
-    /// The evidence of a rollout that begins now. `seed` makes its coins; it must be new for each rollout.
-    pub fn new(baselines: Vec<Baseline>, seed: u64, examine: bool, now: Duration) -> Evidence {
+    /// The evidence of a rollout that begins now, against a past that is taken once. `seed` makes its coins; it must be
+    /// new for each rollout.
+    pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
+        let baselines = history.baselines();
         Evidence {
             labels: Labels::new(baselines.len()),
+            marked: history.marks().is_some(),
             baselines,
             window: Window::new(now),
             cohorts: [0.0; COUNT_OF_ALTERNATIVES],
@@ -159,7 +163,7 @@ impl Evidence {
         let look = self.labels.is_a_split() && self.is_due(now);
         let mut moved = false;
         if self.labels.is_a_split() && (look || self.suspects.is_due(now)) {
-            moved = self.suspects.examine(now, &rows(&self.baselines, &self.labels, self.window.recent()), &self.labels);
+            moved = self.suspects.examine(now, &rows(&self.baselines, self.marked, &self.labels, self.window.recent()), &self.labels);
             for bucket in self.suspects.newly_refuted() {
                 self.labels.refute(bucket);
                 self.urns.take_back(bucket);
@@ -173,14 +177,14 @@ impl Evidence {
     }
 
     fn judgement(&self, now: Duration) -> Judgement {
-        let [stable, canary] = self.exposures();
+        let [stable, canary] = self.exposures(self.window.step());
         Judgement { wealth: self.wealth, harm: self.harm, leading: self.leading, stable, canary, looked: self.looked.unwrap_or(now) }
     }
 
     /// A, C, U and N, and the harm bound.
     fn look(&mut self, now: Duration) {
         let odds = self.labels.odds();
-        let in_step = rows(&self.baselines, &self.labels, self.window.step());
+        let in_step = rows(&self.baselines, self.marked, &self.labels, self.window.step());
         let since_step =
             bet(&in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| self.urns.look(alternative, &in_step[row], log_ratio));
         if odds.fresh > 0.0 {
@@ -191,7 +195,7 @@ impl Evidence {
         let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
         let recent = match self.window.has_a_past(now) {
             true => {
-                let lately = rows(&self.baselines, &self.labels, self.window.recent());
+                let lately = rows(&self.baselines, self.marked, &self.labels, self.window.recent());
                 let recent = bet(&lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
                 std::array::from_fn(|i| recent.all[i])
             }
@@ -219,9 +223,14 @@ impl Evidence {
         now.saturating_sub(last).as_secs_f64() >= every
     }
 
-    fn exposures(&self) -> [Exposure; 2] {
+    /// The requests of the last two minutes of this step: stable's and the canary's.
+    pub fn recently(&self) -> [Exposure; 2] {
+        self.exposures(self.window.recent())
+    }
+
+    fn exposures(&self, tallies: &[Tally]) -> [Exposure; 2] {
         let mut exposures = [Exposure::default(); 2];
-        for (index, tally) in self.window.step().iter().enumerate().filter(|(_, tally)| tally.requests > 0) {
+        for (index, tally) in tallies.iter().enumerate().filter(|(_, tally)| tally.requests > 0) {
             let exposure = &mut exposures[usize::from(self.labels.canary(index))];
             exposure.tally += *tally;
             exposure.buckets += 1;
@@ -240,7 +249,7 @@ impl Evidence {
 }
 
 /// What the active buckets show.
-fn rows<'a>(baselines: &'a [Baseline], labels: &Labels, tallies: &[Tally]) -> Vec<Row<'a>> {
+fn rows<'a>(baselines: &'a [Baseline], marked: bool, labels: &Labels, tallies: &[Tally]) -> Vec<Row<'a>> {
     let active = Bucket::all().zip(tallies).filter(|(_, tally)| tally.requests > 0);
     let row = |(bucket, tally): (Bucket, &Tally)| Row {
         bucket: bucket.index(),
@@ -249,6 +258,7 @@ fn rows<'a>(baselines: &'a [Baseline], labels: &Labels, tallies: &[Tally]) -> Ve
         refuted: labels.refuted(bucket.index()),
         requests: f64::from(tally.requests),
         timed: f64::from(tally.timed),
+        marked: if marked { f64::from(tally.timed) } else { 0.0 },
         counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
         log_latency: tally.log_latency as f64 / LOG_UNIT,
         baseline: &baselines[bucket.index()],

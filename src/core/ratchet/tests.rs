@@ -6,7 +6,7 @@ use super::*;
 use crate::core::breaker::Connections;
 use crate::core::evidence::{Exposure, HarmBound, Metric, Wealth};
 use crate::core::guard::Most;
-use crate::core::rollout::Step;
+use crate::core::rollout::{AtDeadline, Hold, OnTrouble, Phase, Policy, Step};
 use crate::core::tally::Tally;
 
 fn release(upstream: &str, version: &str) -> Release {
@@ -362,7 +362,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
             e, requests, harm, crossed: crossed == 0, trip: trip == 0, of_this_split: split != 0
         }),
         3 => (1u64..2_000).prop_map(|secs| Happening::Quiet { secs }),
-        3 => (0u8..10, 0u16..=10_000).prop_map(|(which, bp)| Happening::Command(which, bp)),
+        3 => (0u8..13, 0u16..=10_000).prop_map(|(which, bp)| Happening::Command(which, bp)),
     ]
 }
 
@@ -405,6 +405,8 @@ proptest! {
                         4 | 5 => Command::Resume,
                         6 => Command::Advance { force: bp % 2 == 0 },
                         7 => Command::Promote { force: bp % 2 == 0 },
+                        8 => Command::Reassign,
+                        9 => Command::Adopt { stable: release("blue", "v7") },
                         _ => Command::Abort,
                     };
                     Input::Command { command, based_on: None }
@@ -414,7 +416,7 @@ proptest! {
             let (after, guard) = (&story.state, &story.guard);
             let changed = (before.weight, before.attempt, &before.stable, &before.canary) != (after.weight, after.attempt, &after.stable, &after.canary);
             prop_assert_eq!(after.revision, before.revision + u64::from(decision.commits()));
-            prop_assert_eq!(after.split_id, before.split_id + u64::from(changed));
+            prop_assert_eq!(after.split_id, before.split_id + u64::from(changed || decision == Decision::Reassign));
             prop_assert!(matches!(after.phase, Phase::Progressing | Phase::Held | Phase::Paused) == after.under_way().is_some());
             if let Decision::Refuse(_) | Decision::Nothing = decision {
                 prop_assert_eq!(&before, after);

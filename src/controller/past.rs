@@ -1,0 +1,66 @@
+//! What is usual for a bot: its buckets' past on stable, and from which latency on an answer is slow.
+
+use std::time::Duration;
+
+use crate::core::evidence::History;
+use crate::core::{Latencies, LatencyMarks};
+use crate::live::Ledger;
+
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub history: History,
+    /// Stable's, for the marks.
+    latencies: Latencies,
+    faded: Duration,
+    halved: Duration,
+    marked: Duration,
+}
+
+const FADE_EVERY: Duration = Duration::from_secs(60);
+const HALVE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// From so many latencies on their p99.5 is worth something.
+const LATENCIES_LEAST: u64 = 1_000;
+/// The marks move no more often than this, and only if the p90 has moved by a tenth: what was counted by the old ones
+/// is lost.
+const REMARK_EVERY: Duration = Duration::from_secs(3600);
+const MOVED: f64 = 0.1;
+
+impl Past {
+    /// Time passes.
+    pub fn pass(&mut self, now: Duration) {
+        if now >= self.faded + FADE_EVERY {
+            self.history.fade((now - self.faded).as_secs_f64());
+            self.faded = now;
+        }
+        if now >= self.halved + HALVE_EVERY {
+            self.latencies.halve();
+            self.halved = now;
+        }
+    }
+
+    pub fn learn_latencies(&mut self, latencies: &Latencies) {
+        self.latencies.merge(latencies);
+    }
+
+    /// To be called while no canary is compared with stable: sets the marks anew if they are no longer true.
+    pub fn mark(&mut self, ledger: &Ledger, now: Duration) {
+        if self.history.marks().is_some() && now < self.marked + REMARK_EVERY || self.latencies.count() < LATENCIES_LEAST {
+            return;
+        }
+        let (Some(slow_micros), Some(very_slow_micros)) = (self.latencies.quantile_micros(0.9), self.latencies.quantile_micros(0.995))
+        else {
+            return;
+        };
+        let moved = |old: LatencyMarks| (slow_micros as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
+        if self.history.marks().is_none_or(moved) {
+            let marks = LatencyMarks { slow_micros, very_slow_micros };
+            self.history.set_marks(marks);
+            ledger.set_marks(marks);
+        }
+        self.marked = now;
+    }
+
+    pub fn marks(&self) -> LatencyMarks {
+        self.history.marks().unwrap_or(LatencyMarks::NONE)
+    }
+}

@@ -1,0 +1,203 @@
+//! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::past::Past;
+use super::recent::RecentLatencies;
+use crate::config::{Bot, Config, Upstream};
+use crate::core::evidence::Evidence;
+use crate::core::ratchet::{self, Decision, Facts, Input};
+use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Weight};
+use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
+
+#[derive(Debug)]
+pub(super) struct Pilot {
+    pub state: State,
+    evidence: Option<Evidence>,
+    judged: Option<Judged>,
+    past: Past,
+    breaker: Breaker,
+    latencies: RecentLatencies,
+    /// How far the ledger in force has been read.
+    reading: Reading,
+    step_began: Option<Duration>,
+}
+
+impl Pilot {
+    /// A bot as its config has it at first. A weight that it states is a split by hand.
+    pub fn new(config: &Config, bot: &Bot, now: Duration) -> Pilot {
+        let mut state = State::new(release(&bot.upstreams[bot.stable]));
+        if let Some(canary) = bot.canary.filter(|_| bot.weight > Weight::ZERO) {
+            state.canary = Some(release(&bot.upstreams[canary]));
+            state.weight = bot.weight;
+            state.phase = Phase::Manual;
+        }
+        let mut pilot = Pilot {
+            state,
+            evidence: None,
+            judged: None,
+            past: Past::default(),
+            breaker: Breaker::default(),
+            latencies: RecentLatencies::default(),
+            reading: Reading::default(),
+            step_began: None,
+        };
+        pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &guard(bot), now);
+        pilot
+    }
+
+    /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
+    pub fn gather(&mut self, epoch: &Epoch, guard: &Guard, now: Duration) -> (Facts, bool) {
+        let News { seen, connections, latencies } = epoch.ledger.read(&mut self.reading);
+        for one in seen.iter().filter(|one| !one.set_aside && epoch.split.track(one.bucket) == Track::Stable) {
+            self.past.history.learn(one.bucket, &one.tally);
+        }
+        self.past.learn_latencies(&latencies[Track::Stable as usize]);
+        self.past.pass(now);
+        if self.evidence.is_none() {
+            self.past.mark(&epoch.ledger, now);
+        }
+        self.latencies.add(now, latencies);
+        let [stable, canary] = connections;
+        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip: self.breaker.observe(now, canary, stable) };
+        let Some(evidence) = &mut self.evidence else { return (facts, false) };
+        evidence.observe(now, seen);
+        let (judgement, moved) = evidence.judge(now);
+        let windows = self.latencies.observed(evidence.recently(), [judgement.stable, judgement.canary]);
+        facts.crossed = windows.iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
+        facts.judgement = Some(judgement);
+        let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
+        self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
+        (facts, moved)
+    }
+
+    /// The one way to another state.
+    pub fn step(&mut self, input: &Input, guard: &Guard, now: Duration) -> Decision {
+        let (state, decision) = ratchet::step(self.state.clone(), input, guard, now);
+        self.state = state;
+        decision
+    }
+
+    /// What the state means for what serves. The ledger stays if the split does.
+    pub fn epoch(&self, config: &Config, bot: &Bot, old: Option<&Epoch>, now: Duration) -> Arc<Epoch> {
+        let split = self.split(&config.proxy.salt, bot);
+        let ledger = match old.filter(|old| old.split_id == self.state.split_id) {
+            Some(old) => old.ledger.clone(),
+            None => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
+        };
+        Arc::new(Epoch::new(split, self.roles(bot), ledger, self.status(guard(bot), now)))
+    }
+
+    fn split(&self, salt: &Salt, bot: &Bot) -> Split {
+        let split = Split::new(salt.clone(), bot.name.as_str(), self.state.attempt, self.state.weight, bot.pins.clone());
+        let set_aside: BTreeSet<Bucket> = self.evidence.iter().flat_map(Evidence::set_aside).collect();
+        let split = split.with_set_aside(set_aside);
+        if self.roles(bot).canary.is_none() { split.closed() } else { split }
+    }
+
+    /// After a change that serves: the evidence of the new split begins.
+    pub fn has_changed(&mut self, decision: &Decision, bot: &Bot, epoch: &Epoch, before: &State, now: Duration) {
+        if before.split_id != self.state.split_id {
+            self.reading = Reading::default();
+            self.latencies = RecentLatencies::default();
+        }
+        if before.canary != self.state.canary {
+            self.breaker.reset();
+        }
+        match decision {
+            Decision::Start => self.begin_evidence(&epoch.split, &guard(bot), now),
+            Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &guard(bot), now),
+            Decision::Abort { .. } | Decision::Promote { .. } | Decision::Adopt => self.end_evidence(),
+            Decision::SetWeight { .. }
+            | Decision::Resume
+            | Decision::Advance { .. }
+            | Decision::Retreat { .. }
+            | Decision::Trip { .. }
+            | Decision::Reassign => {
+                if before.split_id != self.state.split_id {
+                    self.step_began = Some(now);
+                    let (weight, split) = (self.state.weight.ratio(), &epoch.split);
+                    if let Some(evidence) = &mut self.evidence {
+                        evidence.begin_step(weight, |bucket| split.track(bucket) == Track::Canary, now);
+                    }
+                }
+            }
+            Decision::Pause | Decision::Hold | Decision::Nothing | Decision::Refuse(_) => {}
+        }
+    }
+
+    /// Fresh evidence for what is being tried now, if anything is.
+    fn begin_evidence(&mut self, split: &Split, guard: &Guard, now: Duration) {
+        self.end_evidence();
+        self.judged = None;
+        if self.state.weight == Weight::ZERO {
+            return;
+        }
+        let mut evidence = Evidence::new(&self.past.history, split.coins(self.state.revision), guard.examine, now);
+        evidence.begin_step(self.state.weight.ratio(), |bucket| split.track(bucket) == Track::Canary, now);
+        self.evidence = Some(evidence);
+        self.step_began = Some(now);
+    }
+
+    /// What it has said last is still to be seen.
+    fn end_evidence(&mut self) {
+        self.evidence = None;
+        self.step_began = None;
+    }
+
+    /// ln E, as last computed.
+    pub fn log_e(&self) -> Option<f64> {
+        self.judged.map(|judged| judged.judgement.wealth.log_e())
+    }
+
+    pub fn status(&self, guard: Guard, now: Duration) -> Status {
+        Status {
+            state: self.state.clone(),
+            guard,
+            judged: self.judged,
+            examinations: self.evidence.iter().flat_map(Evidence::examinations).map(Examined::from).collect(),
+            in_step: self.step_began.map(|began| now.saturating_sub(began)),
+        }
+    }
+
+    pub fn roles(&self, bot: &Bot) -> Roles {
+        let stable = index(bot, &self.state.stable).unwrap_or(bot.stable);
+        let canary = match self.state.phase {
+            // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
+            Phase::Aborted | Phase::Promoted => None,
+            Phase::Idle | Phase::Manual | Phase::Progressing | Phase::Paused | Phase::Held => {
+                self.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable))
+            }
+        };
+        Roles { stable, canary }
+    }
+
+    /// Has somebody been sent to a canary, or may that happen at any moment?
+    pub fn is_live(&self) -> bool {
+        self.state.weight > Weight::ZERO || self.state.under_way().is_some()
+    }
+}
+
+/// Whom a weight means where no rollout runs: the config's `canary` if it is not stable now, else the only other one.
+pub(super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
+    let others: Vec<usize> = (0..bot.upstreams.len()).filter(|index| *index != stable).collect();
+    bot.canary.filter(|canary| *canary != stable).or(match others.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    })
+}
+
+pub(super) fn index(bot: &Bot, release: &Release) -> Option<usize> {
+    bot.upstreams.iter().position(|upstream| upstream.name == release.upstream)
+}
+
+/// An upstream with the version that the config says is on it.
+pub(super) fn release(upstream: &Upstream) -> Release {
+    Release { upstream: upstream.name.clone(), version: upstream.version.as_deref().map(Arc::from) }
+}
+
+pub(super) fn guard(bot: &Bot) -> Guard {
+    Guard { max: bot.max_weight, ..Guard::default() }
+}

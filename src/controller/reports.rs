@@ -1,0 +1,63 @@
+//! What a bot reports later about its workspaces: what failed after the 200, and whether people still use it.
+
+use super::{ChangeError, Controller, unknown_bot};
+use crate::core::{Outcome, Sample, Track, Workspace};
+use crate::live::Epoch;
+
+/// One report about one workspace.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// `namespace:id`, or an id alone, in the namespace of the bot's first source.
+    pub workspace: String,
+    pub ok: bool,
+    pub kind: ReportKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// Not ok is an error.
+    Outcome,
+    /// Not ok is nobody's fault by itself: it is compared with what is usual, as rejected requests are.
+    Engagement,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    pub counted: usize,
+    /// Of pinned workspaces: chance did not assign them, so they say nothing.
+    pub pinned: usize,
+}
+
+impl Controller {
+    /// Counts each report as one more request of its workspace, on the track that it is on now.
+    pub async fn report(&self, name: &str, reports: &[Report]) -> Result<Reported, ChangeError> {
+        // The control thread's shard has one writer at a time: whoever holds the pilots.
+        let _pilots = self.pilots.lock().await;
+        let snapshot = self.live.current();
+        let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
+        let (bot, epoch) = (&snapshot.config.bots[number], &snapshot.epochs[number]);
+        let mut reported = Reported::default();
+        for report in reports {
+            let workspace = bot.plan.workspace(&report.workspace);
+            match count(epoch, &workspace, report) {
+                true => reported.counted += 1,
+                false => reported.pinned += 1,
+            }
+        }
+        Ok(reported)
+    }
+}
+
+fn count(epoch: &Epoch, workspace: &Workspace<'_>, report: &Report) -> bool {
+    let assignment = epoch.split.assign(workspace);
+    let (Some(bucket), true) = (assignment.bucket, assignment.reason.is_evidence()) else { return false };
+    let outcome = match (report.ok, report.kind) {
+        (true, _) => Outcome::Ok,
+        (false, ReportKind::Outcome) => Outcome::Error,
+        (false, ReportKind::Engagement) => Outcome::Rejected,
+    };
+    let set_aside = assignment.track == Track::Stable && epoch.split.track(bucket) == Track::Canary;
+    epoch.ledger.own_shard().record(bucket, set_aside, assignment.track, Sample { outcome, latency_micros: None });
+    true
+}

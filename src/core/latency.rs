@@ -1,0 +1,133 @@
+//! Latencies counted by their size, finely enough for quantiles: sixteen bins to a doubling, so a quantile is off by
+//! 4.5 % at most.
+
+use std::time::Duration;
+
+/// Bins to a doubling of the latency.
+const FINENESS: usize = 16;
+/// The first bin ends at 2^6 = 64 µs, the last one begins at 2^27 µs, 134 s.
+const FIRST_OCTAVE: usize = 6;
+const OCTAVES: usize = 21;
+
+/// How many bins there are.
+pub const LATENCY_BINS: usize = FINENESS * OCTAVES + 1;
+
+/// How many requests fell into each bin. Adds up over cores and over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latencies(Box<[u32; LATENCY_BINS]>);
+
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies(Box::new([0; LATENCY_BINS]))
+    }
+}
+
+/// The bin of a latency: within an octave the bins are equally wide, which is one shift and one mask.
+pub fn latency_bin(micros: u64) -> usize {
+    let micros = micros.max(1 << FIRST_OCTAVE);
+    let octave = micros.ilog2() as usize;
+    let within = (micros >> (octave - 4)) as usize & (FINENESS - 1);
+    ((octave - FIRST_OCTAVE) * FINENESS + within).min(LATENCY_BINS - 1)
+}
+
+/// Where a bin begins, in microseconds.
+fn begins(bin: usize) -> u64 {
+    let (octave, within) = (bin / FINENESS + FIRST_OCTAVE, (bin % FINENESS) as u64);
+    (1 << octave) + (within << (octave - 4))
+}
+
+impl Latencies {
+    pub fn add(&mut self, bin: usize, count: u32) {
+        self.0[bin] = self.0[bin].saturating_add(count);
+    }
+
+    pub fn merge(&mut self, other: &Latencies) {
+        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+    }
+
+    /// Takes out what was merged before.
+    pub fn take_out(&mut self, other: &Latencies) {
+        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, count)| *sum = sum.saturating_sub(*count));
+    }
+
+    pub fn halve(&mut self) {
+        self.0.iter_mut().for_each(|count| *count /= 2);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// The latency that a `share` of the requests do not exceed, in microseconds, evenly spread within its bin.
+    pub fn quantile_micros(&self, share: f64) -> Option<u64> {
+        let total = self.count();
+        if total == 0 {
+            return None;
+        }
+        let rank = share * total as f64;
+        let mut below = 0.0;
+        for (bin, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let count = f64::from(*count);
+            if below + count >= rank {
+                let width = (begins(bin + 1) - begins(bin)) as f64;
+                return Some(begins(bin) + ((rank - below).max(0.0) / count * width) as u64);
+            }
+            below += count;
+        }
+        Some(begins(LATENCY_BINS))
+    }
+
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        self.quantile_micros(share).map(Duration::from_micros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quantiles_of_a_hundred_latencies() {
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.quantile(0.5), None);
+        for millis in 1..=100u64 {
+            latencies.add(latency_bin(millis * 1_000), 1);
+        }
+        for (share, millis) in [(0.5, 50.0), (0.9, 90.0), (0.99, 99.0)] {
+            let got = latencies.quantile(share).unwrap().as_secs_f64() * 1_000.0;
+            assert!((got / millis - 1.0).abs() < 0.07, "{share}: {got}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_latency_lies_in_its_bin(micros in 64u64..(1 << 27)) {
+            let bin = latency_bin(micros);
+            prop_assert!(begins(bin) <= micros && micros < begins(bin + 1), "{bin}: {}..{}", begins(bin), begins(bin + 1));
+        }
+
+        #[test]
+        fn a_bin_is_no_wider_than_a_sixteenth(bin in 0usize..LATENCY_BINS) {
+            prop_assert!((begins(bin + 1) - begins(bin)) * 16 <= begins(bin));
+        }
+
+        #[test]
+        fn any_latency_has_a_bin(micros: u64) {
+            prop_assert!(latency_bin(micros) < LATENCY_BINS);
+        }
+
+        #[test]
+        fn what_was_merged_can_be_taken_out(a in proptest::collection::vec(0usize..LATENCY_BINS, 0..40), b in proptest::collection::vec(0usize..LATENCY_BINS, 0..40)) {
+            let of = |bins: &[usize]| {
+                let mut latencies = Latencies::default();
+                bins.iter().for_each(|bin| latencies.add(*bin, 1));
+                latencies
+            };
+            let mut both = of(&a);
+            both.merge(&of(&b));
+            both.take_out(&of(&b));
+            prop_assert_eq!(both, of(&a));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What can happen to a rollout, whoever wants it: a step up, a step back, everyone, nobody.
+
+use std::time::Duration;
+
+use super::{Because, Decision};
+use crate::core::rollout::{AbortReason, Hold, Phase, Quarantined, State};
+use crate::core::weight::Weight;
+
+/// The next step; the last one makes the canary stable.
+pub(super) fn raise(state: &mut State, because: Because, now: Duration) -> Decision {
+    let from = state.weight;
+    let Some(rollout) = &mut state.rollout else { return Decision::Hold };
+    match rollout.next() {
+        Some(step) if step.weight < Weight::FULL => {
+            rollout.step += 1;
+            state.weight = step.weight;
+            begin_step(state, now);
+            Decision::Advance { from, because }
+        }
+        Some(_) | None => promote(state, because),
+    }
+}
+
+pub(super) fn begin_step(state: &mut State, now: Duration) {
+    if let Some(rollout) = &mut state.rollout {
+        rollout.step_began = now;
+        rollout.looked = now;
+        rollout.failing = false;
+    }
+    if state.phase == Phase::Held {
+        state.phase = Phase::Progressing;
+    }
+    if state.phase == Phase::Progressing {
+        state.hold = None;
+    }
+}
+
+/// Back by a step; from the first one to nobody.
+pub(super) fn retreat(state: &mut State, now: Duration) -> Decision {
+    let from = state.weight;
+    let Some(rollout) = &mut state.rollout else { return Decision::Hold };
+    rollout.no_retreat_before = now + rollout.current().bake;
+    match rollout.step.checked_sub(1) {
+        Some(lower) if state.phase != Phase::Paused => {
+            rollout.step = lower;
+            state.weight = rollout.current().weight.min(from);
+            begin_step(state, now);
+        }
+        _ => {
+            state.weight = Weight::ZERO;
+            state.phase = Phase::Paused;
+            begin_step(state, now);
+        }
+    }
+    state.hold = Some(Hold::Retreated);
+    Decision::Retreat { from }
+}
+
+/// To nobody, for good: the release is quarantined.
+pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
+    let from = state.weight;
+    state.weight = Weight::ZERO;
+    state.hold = None;
+    state.phase = Phase::Aborted;
+    if let Some(release) = state.canary.take() {
+        state.quarantine.retain(|quarantined| quarantined.release != release);
+        state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
+    }
+    state.attempt = 0;
+    Decision::Abort { from, why }
+}
+
+/// Everyone: the roles swap, the canary is stable now.
+pub(super) fn promote(state: &mut State, because: Because) -> Decision {
+    let Some(canary) = state.canary.take() else { return Decision::Hold };
+    state.quarantine.retain(|quarantined| quarantined.release != canary);
+    state.stable = canary;
+    state.weight = Weight::ZERO;
+    state.attempt = 0;
+    state.hold = None;
+    state.phase = Phase::Promoted;
+    Decision::Promote { because }
+}

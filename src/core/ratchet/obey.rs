@@ -1,0 +1,157 @@
+//! A command: what somebody wants, if it may be.
+
+use std::time::Duration;
+
+use super::moves::{abort, begin_step, promote, raise};
+use super::{Because, Command, Decision, Refusal};
+use crate::core::guard::Guard;
+use crate::core::rollout::{AbortReason, Hold, Phase, Plan, Release, Rollout, State};
+use crate::core::weight::Weight;
+
+pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
+    match command {
+        Command::Start { release, plan, retry } => start(state, release, plan, *retry, guard, now),
+        Command::SetWeight { weight, canary } => set_weight(state, *weight, canary, guard, now),
+        Command::Pause => pause(state),
+        Command::Resume => resume(state, guard, now),
+        Command::Advance { force } => {
+            let rollout = may_raise(state, *force)?;
+            let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
+            refuse_above(next, guard)?;
+            Ok(raise(state, Because::Operator, now))
+        }
+        Command::Promote { force } => {
+            may_raise(state, *force)?;
+            refuse_above(Weight::FULL, guard)?;
+            Ok(promote(state, Because::Operator))
+        }
+        Command::Abort => Ok(abort_by_hand(state)?),
+        Command::Adopt { stable } => adopt(state, stable),
+        Command::Reassign => {
+            begin_step(state, now);
+            Ok(Decision::Reassign)
+        }
+    }
+}
+
+fn start(state: &mut State, release: &Release, plan: &Plan, retry: bool, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
+    if let (Some(_), Some(canary)) = (state.under_way(), &state.canary) {
+        return Err(Refusal::UnderWay(canary.clone()));
+    }
+    if release.upstream == state.stable.upstream {
+        return Err(Refusal::IsStable(state.stable.clone()));
+    }
+    if let (Some(quarantined), false) = (state.quarantine.iter().find(|q| q.release == *release), retry) {
+        return Err(Refusal::Quarantined { release: release.clone(), why: quarantined.why });
+    }
+    let first = plan.steps[0].weight;
+    refuse_above(first, guard)?;
+    state.quarantine.retain(|quarantined| quarantined.release != *release);
+    state.attempts += 1;
+    state.attempt = state.attempts;
+    state.canary = Some(release.clone());
+    state.weight = first;
+    state.phase = Phase::Progressing;
+    state.hold = None;
+    state.rollout =
+        Some(Rollout { plan: plan.clone(), step: 0, step_began: now, looked: now, no_retreat_before: Duration::ZERO, failing: false });
+    Ok(Decision::Start)
+}
+
+fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
+    refuse_above(weight, guard)?;
+    let from = state.weight;
+    if state.under_way().is_some() {
+        state.phase = Phase::Paused;
+        state.weight = weight;
+        begin_step(state, now);
+        state.hold = Some(Hold::SetByHand);
+        return Ok(Decision::SetWeight { from });
+    }
+    if canary.upstream == state.stable.upstream {
+        return Err(Refusal::IsStable(state.stable.clone()));
+    }
+    state.phase = if weight > Weight::ZERO { Phase::Manual } else { Phase::Idle };
+    state.weight = weight;
+    state.attempt = 0;
+    state.canary = Some(canary.clone());
+    state.hold = None;
+    Ok(Decision::SetWeight { from })
+}
+
+fn pause(state: &mut State) -> Result<Decision, Refusal> {
+    state.under_way().ok_or(Refusal::NoRollout)?;
+    if state.phase == Phase::Paused {
+        return Ok(Decision::Nothing);
+    }
+    state.phase = Phase::Paused;
+    state.hold = Some(Hold::Paused);
+    Ok(Decision::Pause)
+}
+
+/// Goes on where it stopped. After a weight by hand, the breaker or a retreat to nobody: from the highest step that is
+/// not above the weight, with a whole bake.
+fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
+    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
+    if state.phase != Phase::Paused {
+        return Err(Refusal::NotPaused);
+    }
+    let on_its_step = state.weight == rollout.current().weight;
+    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight && step.weight < Weight::FULL).unwrap_or(0);
+    let weight = rollout.plan.steps[below].weight;
+    if !on_its_step {
+        refuse_above(weight, guard)?;
+    }
+    state.phase = Phase::Progressing;
+    state.hold = None;
+    if let Some(rollout) = state.rollout.as_mut().filter(|_| !on_its_step) {
+        rollout.step = below;
+        state.weight = weight;
+        begin_step(state, now);
+    }
+    Ok(Decision::Resume)
+}
+
+fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
+    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
+    if state.phase == Phase::Paused {
+        return Err(Refusal::Paused);
+    }
+    if rollout.failing && !force {
+        return Err(Refusal::Failing);
+    }
+    Ok(rollout)
+}
+
+fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
+    match state.phase {
+        Phase::Progressing | Phase::Paused | Phase::Held => Ok(abort(state, AbortReason::Operator)),
+        Phase::Manual => {
+            let from = state.weight;
+            state.weight = Weight::ZERO;
+            state.phase = Phase::Idle;
+            state.hold = None;
+            Ok(Decision::Abort { from, why: AbortReason::Operator })
+        }
+        Phase::Aborted => Ok(Decision::Nothing),
+        Phase::Idle | Phase::Promoted => Err(Refusal::NoRollout),
+    }
+}
+
+fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Refusal> {
+    if state.under_way().is_some() || state.weight > Weight::ZERO {
+        return Err(Refusal::LiveSplit { weight: state.weight });
+    }
+    if state.stable == *stable {
+        return Ok(Decision::Nothing);
+    }
+    state.stable = stable.clone();
+    state.canary = None;
+    state.phase = Phase::Idle;
+    state.hold = None;
+    Ok(Decision::Adopt)
+}
+
+fn refuse_above(weight: Weight, guard: &Guard) -> Result<(), Refusal> {
+    if weight > guard.max { Err(Refusal::AboveMax { max: guard.max }) } else { Ok(()) }
+}

@@ -1,0 +1,172 @@
+//! A tick: what the facts mean for what serves. Bad news first; only where there is none is a raise thought of.
+
+use std::time::Duration;
+
+use super::moves::{abort, raise, retreat};
+use super::{Because, Decision, Facts};
+use crate::core::breaker::Trip;
+use crate::core::evidence::Judgement;
+use crate::core::guard::{Doubt, Fail, Guard, Verdict};
+use crate::core::rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Policy, Rollout, State};
+use crate::core::weight::Weight;
+
+/// A raise rests on a look no older than this; looks are at most 30 s apart.
+const FRESH: Duration = Duration::from_secs(60);
+/// Without a tick for longer than this, the time does not count as baking.
+const GAP: Duration = Duration::from_secs(60);
+/// Below this traffic a human is asked at the deadline, if nothing else is configured.
+const THIN_PER_SECOND: f64 = 5.0;
+const THIN_BUCKETS: usize = 50;
+
+pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
+    wait_out_a_gap(state, now);
+    if facts.split_id != state.split_id {
+        return doubt(state, Hold::StaleEvidence { age: since_step(state, now) });
+    }
+    if let Some(trip) = facts.trip.filter(|_| guard.brake && state.weight > Weight::ZERO) {
+        return trip_off(state, trip);
+    }
+    match state.phase {
+        Phase::Idle | Phase::Promoted | Phase::Aborted => Decision::Hold,
+        Phase::Manual => watch_by_hand(state, facts, guard),
+        Phase::Progressing | Phase::Held | Phase::Paused => watch_rollout(state, facts, guard, now),
+    }
+}
+
+/// What did not happen under our eyes did not bake.
+fn wait_out_a_gap(state: &mut State, now: Duration) {
+    if let Some(rollout) = &mut state.rollout {
+        let gap = now.saturating_sub(rollout.looked);
+        if gap > GAP {
+            rollout.step_began += gap;
+        }
+        rollout.looked = now;
+    }
+}
+
+fn since_step(state: &State, now: Duration) -> Duration {
+    state.rollout.as_ref().map_or(Duration::ZERO, |rollout| now.saturating_sub(rollout.step_began))
+}
+
+/// To zero, paused, without quarantine: it may be a restart of the canary.
+fn trip_off(state: &mut State, trip: Trip) -> Decision {
+    let from = state.weight;
+    state.weight = Weight::ZERO;
+    state.hold = Some(Hold::Breaker(trip));
+    if state.under_way().is_some() {
+        state.phase = Phase::Paused;
+    }
+    Decision::Trip { from, trip }
+}
+
+/// A split by hand is never raised, but a fail takes it to zero.
+fn watch_by_hand(state: &mut State, facts: &Facts, guard: &Guard) -> Decision {
+    let watched = state.weight > Weight::ZERO && guard.by_hand != Policy::Manual;
+    let Some(judgement) = facts.judgement.as_ref().filter(|_| watched) else { return Decision::Hold };
+    let Verdict::Fail(fail) = guard.verdict(judgement, facts.crossed, Weight::FULL) else { return Decision::Hold };
+    let (from, why) = (state.weight, reason(fail, judgement));
+    state.weight = Weight::ZERO;
+    state.hold = Some(Hold::Failed(why));
+    Decision::Abort { from, why }
+}
+
+fn reason(fail: Fail, judgement: &Judgement) -> AbortReason {
+    match fail {
+        Fail::Evidence => AbortReason::Evidence { e: judgement.wealth.log_e().exp() },
+        Fail::Limit(crossed) => AbortReason::Limit(crossed),
+    }
+}
+
+fn watch_rollout(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
+    let (Some(rollout), Some(judgement)) = (&mut state.rollout, &facts.judgement) else {
+        return doubt(state, Hold::StaleEvidence { age: since_step(state, now) });
+    };
+    let verdict = guard.verdict(judgement, facts.crossed, rollout.next().map_or(Weight::FULL, |step| step.weight));
+    rollout.failing = matches!(verdict, Verdict::Fail(_)) && state.weight > Weight::ZERO;
+    if rollout.plan.policy == Policy::Manual {
+        return doubt(state, Hold::PolicyManual);
+    }
+    match verdict {
+        Verdict::Fail(_) if state.weight == Weight::ZERO => Decision::Hold,
+        Verdict::Fail(Fail::Limit(_)) if rollout.plan.on_limit == OnTrouble::Retreat && now >= rollout.no_retreat_before => {
+            retreat(state, now)
+        }
+        Verdict::Fail(fail) => abort(state, reason(fail, judgement)),
+        _ if state.phase == Phase::Paused => Decision::Hold,
+        Verdict::Marginal if rollout.plan.on_marginal == OnTrouble::Retreat && now >= rollout.no_retreat_before => retreat(state, now),
+        Verdict::Marginal => hold(state, Hold::Marginal { e: judgement.wealth.log_e().exp(), abort_at: guard.abort_at }),
+        Verdict::Pass | Verdict::Inconclusive(_) => maybe_raise(state, judgement, verdict, guard, now),
+    }
+}
+
+/// There is no bad news: is there enough good?
+fn maybe_raise(state: &mut State, judgement: &Judgement, verdict: Verdict, guard: &Guard, now: Duration) -> Decision {
+    let Some(rollout) = state.under_way() else { return Decision::Hold };
+    if now < rollout.baked_at() {
+        let left = rollout.baked_at() - now;
+        return doubt(state, Hold::Baking { left });
+    }
+    if now.saturating_sub(judgement.looked) > FRESH {
+        return doubt(state, Hold::StaleEvidence { age: now.saturating_sub(judgement.looked) });
+    }
+    let because = match verdict {
+        Verdict::Pass => Because::Evidence,
+        Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) => {
+            if now < rollout.step_began + rollout.plan.deadline {
+                return doubt(state, Hold::Harm { could_be, tolerated });
+            }
+            match at_deadline(rollout, judgement, now) {
+                AtDeadline::Wait => return doubt(state, Hold::Harm { could_be, tolerated }),
+                AtDeadline::Ask | AtDeadline::ByTraffic => return hold(state, Hold::Deadline { could_be, tolerated }),
+                AtDeadline::Proceed => Because::Deadline,
+            }
+        }
+        Verdict::Inconclusive(Doubt::Evidence) => return doubt(state, Hold::Evidence { e: judgement.wealth.log_e().exp() }),
+        Verdict::Inconclusive(Doubt::NoCanaryTraffic) => {
+            return doubt(state, Hold::NoCanaryTraffic { requests: judgement.canary.tally.requests });
+        }
+        Verdict::Inconclusive(Doubt::NoStableTraffic) => {
+            return doubt(state, Hold::NoStableTraffic { requests: judgement.stable.tally.requests });
+        }
+        Verdict::Marginal | Verdict::Fail(_) => return Decision::Hold,
+    };
+    let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
+    if next > guard.max {
+        return hold(state, Hold::MaxWeight { max: guard.max });
+    }
+    if rollout.plan.policy == Policy::Guarded {
+        return hold(state, Hold::AwaitingAdvance);
+    }
+    raise(state, because, now)
+}
+
+fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
+    match rollout.plan.at_deadline {
+        AtDeadline::ByTraffic => {
+            let requests = judgement.stable.tally.requests + judgement.canary.tally.requests;
+            let per_second = f64::from(requests) / now.saturating_sub(rollout.step_began).as_secs_f64().max(1.0);
+            let buckets = judgement.stable.buckets + judgement.canary.buckets;
+            if per_second < THIN_PER_SECOND || buckets < THIN_BUCKETS { AtDeadline::Ask } else { AtDeadline::Proceed }
+        }
+        chosen => chosen,
+    }
+}
+
+/// Holds by itself: what it waits for may come.
+fn doubt(state: &mut State, why: Hold) -> Decision {
+    match state.phase {
+        Phase::Progressing | Phase::Held => {
+            state.phase = Phase::Progressing;
+            state.hold = Some(why);
+        }
+        Phase::Idle | Phase::Manual | Phase::Paused | Phase::Promoted | Phase::Aborted => {}
+    }
+    Decision::Hold
+}
+
+/// Holds for a human.
+fn hold(state: &mut State, why: Hold) -> Decision {
+    state.phase = Phase::Held;
+    state.hold = Some(why);
+    Decision::Hold
+}

@@ -1,0 +1,58 @@
+//! What the controller makes of a bot, for whoever shows it: the API, the metrics, the command line.
+
+use std::time::Duration;
+
+use crate::core::evidence::{Examination, Finding, Judgement};
+use crate::core::{Guard, State, Verdict};
+
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub state: State,
+    pub guard: Guard,
+    /// `None` where there is nothing to judge.
+    pub judged: Option<Judged>,
+    pub examinations: Vec<Examined>,
+    /// How long the step in force has lasted, where there is one.
+    pub in_step: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    pub judgement: Judgement,
+    pub verdict: Verdict,
+}
+
+/// A workspace's bucket under examination, or what came of it.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    pub bucket: usize,
+    pub finding: Finding,
+    /// What it was suspected for.
+    pub metric: &'static str,
+    pub blocks: u32,
+    /// ln of what the coins won: above 0 the canary's fault is likelier than the customer's own.
+    pub log_wealth: f64,
+}
+
+impl Status {
+    pub fn new(state: State, guard: Guard) -> Status {
+        Status { state, guard, judged: None, examinations: Vec::new(), in_step: None }
+    }
+
+    /// How many examinations came to this.
+    pub fn examined(&self, finding: Finding) -> usize {
+        self.examinations.iter().filter(|examined| examined.finding == finding).count()
+    }
+}
+
+impl From<&Examination> for Examined {
+    fn from(exam: &Examination) -> Examined {
+        Examined {
+            bucket: exam.bucket,
+            finding: exam.finding,
+            metric: exam.metric.name(),
+            blocks: exam.blocks,
+            log_wealth: exam.log_wealth,
+        }
+    }
+}
