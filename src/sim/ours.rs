@@ -1,14 +1,13 @@
 //! serin's own rule, the real one: `core`'s evidence and its ratchet, fed with the world's tallies instead of traffic.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::counts::Counts;
 use super::rule::{Next, Rule, Seen};
-use super::world::World;
-use crate::core::evidence::{self, Evidence, History, Judgement};
+use super::world::{Cell, World};
+use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
-use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
+use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Plan, Release, Split, State, Tally, Track, Weight};
 
 /// What an operator would have serin do.
 #[derive(Clone, Debug)]
@@ -41,13 +40,6 @@ pub struct Serin {
     split: Split,
     judgement: Option<Judgement>,
     set_aside: Vec<bool>,
-    recent: Recent,
-}
-
-/// The last minutes of both tracks, for the limits.
-#[derive(Default)]
-struct Recent {
-    ticks: VecDeque<(Duration, [Counts; 2])>,
 }
 
 impl Serin {
@@ -59,7 +51,7 @@ impl Serin {
             *tallies.entry(bucket).or_default() += counts.tally();
         }
         tallies.iter().for_each(|(bucket, tally)| history.learn(*bucket, tally));
-        let evidence = Evidence::new(history.baselines(), seed, settings.guard.examine, Duration::ZERO);
+        let evidence = Evidence::new(&history, seed, settings.guard.examine, Duration::ZERO);
         let release = |upstream: &str| Release { upstream: upstream.into(), version: None };
         let start = Command::Start { release: release("new"), plan: settings.plan.clone(), retry: false };
         let buckets = usize::from(crate::core::BUCKETS);
@@ -70,7 +62,6 @@ impl Serin {
             split: world.split().clone(),
             judgement: None,
             set_aside: vec![false; buckets],
-            recent: Recent::default(),
         };
         serin.decide(&Input::Command { command: start, based_on: None }, Duration::ZERO);
         serin
@@ -88,7 +79,6 @@ impl Serin {
             let canary = |bucket: Bucket| u128::from(split.rank(bucket)) < weight.threshold();
             self.evidence.begin_step(weight.ratio(), canary, now);
             self.judgement = None;
-            self.recent = Recent::default();
             self.note_set_aside();
         }
         decision
@@ -102,7 +92,7 @@ impl Serin {
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        let one = |(cell, track): (&super::world::Cell, &Track)| {
+        let one = |(cell, track): (&Cell, &Track)| {
             let set_aside = *track == Track::Canary && self.set_aside[cell.bucket.index()];
             let on_canary = *track == Track::Canary && !set_aside;
             let counts = if on_canary { &cell.answers.canary } else { &cell.answers.stable };
@@ -118,13 +108,21 @@ impl Serin {
 
     /// What the operator says to the hold that the state is in.
     fn answer(&self) -> Option<Command> {
-        if self.settings.operator == Operator::Absent || self.state.phase != Phase::Held {
-            return None;
-        }
-        match self.state.hold {
-            Some(Hold::Deadline { .. } | Hold::AwaitingAdvance) => Some(Command::Advance { force: false }),
-            _ => None,
-        }
+        let yes = matches!(self.state.hold, Some(Hold::Deadline { .. } | Hold::AwaitingAdvance));
+        (yes && self.settings.operator == Operator::Approving).then_some(Command::Advance { force: false })
+    }
+
+    /// The last minutes and the step so far, against the guard's limits. Latencies are not kept one by one in a world:
+    /// limits on their quantiles say nothing here.
+    fn crossed(&self) -> Option<Crossed> {
+        let judgement = self.judgement?;
+        let observed = |exposure: Exposure| {
+            let Tally { requests, errors, late, .. } = exposure.tally;
+            Observed { requests, errors, late, quantiles: None }
+        };
+        let windows = [self.evidence.recently(), [judgement.stable, judgement.canary]];
+        let crossed = |[stable, canary]: [Exposure; 2]| self.settings.guard.limits.crossed(&observed(canary), &observed(stable));
+        windows.into_iter().find_map(crossed)
     }
 }
 
@@ -139,16 +137,17 @@ impl Rule for Serin {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Next {
         self.observe(seen);
-        let crossed = self.recent.crossed(seen, &self.settings.guard);
-        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed, trip: None };
+        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), trip: None };
         let mut decision = self.decide(&Input::Tick(facts), seen.now);
         if let Some(command) = self.answer() {
             decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
         }
-        match decision {
-            Decision::Abort { .. } => Next::RolledBack,
-            Decision::Promote { .. } => Next::Promoted,
-            _ => Next::GoOn,
+        if matches!(decision, Decision::Abort { .. }) {
+            Next::RolledBack
+        } else if matches!(decision, Decision::Promote { .. }) {
+            Next::Promoted
+        } else {
+            Next::GoOn
         }
     }
 
@@ -158,26 +157,5 @@ impl Rule for Serin {
 
     fn log10_evidence(&self) -> Option<f64> {
         Some(self.judgement?.wealth.log_e() / std::f64::consts::LN_10)
-    }
-}
-
-impl Recent {
-    const WINDOW: Duration = Duration::from_secs(120);
-
-    /// Latencies are not kept one by one here: limits on them are not simulated.
-    fn crossed(&mut self, seen: &Seen<'_>, guard: &Guard) -> Option<Crossed> {
-        if guard.limits.0.is_empty() {
-            return None;
-        }
-        self.ticks.push_back((seen.now, [seen.stable, seen.canary]));
-        while self.ticks.front().is_some_and(|(then, _)| *then + Recent::WINDOW <= seen.now) {
-            self.ticks.pop_front();
-        }
-        let [stable, canary] = [0, 1].map(|track| {
-            let mut sum = Counts::default();
-            self.ticks.iter().for_each(|(_, tracks)| sum += tracks[track]);
-            Observed { requests: sum.requests, errors: sum.errors, late: sum.late, quantiles: None }
-        });
-        guard.limits.crossed(&canary, &stable)
     }
 }
