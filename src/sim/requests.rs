@@ -78,11 +78,10 @@ impl Law<'_> {
         answers
     }
 
-    /// Gives every request a latency on both tracks.
+    /// Gives every request of fresh answers a latency on both tracks.
     fn time(&self, dice: &mut Dice, requests: u32, shift: f64, answers: &mut Answers) {
         let marks = self.latency.marks;
         let differ = self.slower[0] != self.slower[1];
-        let before = [answers.stable.above_p90, answers.stable.above_p99];
         let mut canary = Counts::default();
         for _ in 0..requests {
             let own = self.latency.draw(dice.bits());
@@ -98,14 +97,11 @@ impl Law<'_> {
             canary = Counts { requests: 0, errors: 0, late: 0, rejected: 0, ..answers.stable };
         }
         answers.canary += canary;
-        let slow = [
-            canary.above_p90 as i32 - (answers.stable.above_p90 - before[0]) as i32,
-            canary.above_p99 as i32 - (answers.stable.above_p99 - before[1]) as i32,
-        ];
+        let stable = &answers.stable;
         answers.made_bad += match self.slow_from {
             None => 0,
-            Some(SlowFrom::P90) => slow[0],
-            Some(SlowFrom::P99) => slow[1],
+            Some(SlowFrom::P90) => canary.above_p90 as i32 - stable.above_p90 as i32,
+            Some(SlowFrom::P99) => canary.above_p99 as i32 - stable.above_p99 as i32,
         };
     }
 

@@ -8,7 +8,7 @@ use crate::sim::run::{Moment, Record};
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 50.0;
+const TOP: f64 = 60.0;
 const PANEL: f64 = 150.0;
 const GAP: f64 = 40.0;
 const STABLE: &str = "#2563eb";
@@ -94,11 +94,12 @@ fn smoothed(moments: &[Moment], of: impl Fn(&Moment) -> Counts) -> Vec<(f64, f64
 }
 
 fn time_axis(text: &mut String, minutes: f64, height: f64) {
+    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\" dx=\"-15\" text-anchor=\"end\">minutes</text>", height - 15.0);
     let every = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0].into_iter().find(|every| minutes / every <= 12.0).unwrap_or(60.0);
     for tick in 0..=(minutes / every) as u32 {
         let at = f64::from(tick) * every;
         let x = LEFT + (WIDTH - LEFT - RIGHT) * at / minutes;
-        let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{at} min</text>", height - 15.0);
+        let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{at}</text>", height - 15.0);
     }
 }
 
