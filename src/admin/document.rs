@@ -200,7 +200,8 @@ fn evidence(status: &Status) -> Evidence {
         return Evidence { abort_at, examinations, ..Evidence::default() };
     };
     let (e, wealth) = (judgement.wealth.log_e().exp(), judgement.wealth);
-    let against = status.state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
+    let tried = status.state.canary.as_ref().or(status.state.rollout.as_ref().map(|rollout| &rollout.release));
+    let against = tried.map_or("the canary".to_owned(), ToString::to_string);
     Evidence {
         e_value: Some(e).filter(|e| e.is_finite()),
         verdict: Some(verdict.name()),

@@ -9,7 +9,7 @@ use super::recent::RecentLatencies;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::{self, Decision, Facts, Input};
-use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Weight};
+use crate::core::{Breaker, Bucket, Connections, Guard, Phase, Release, Salt, Split, State, Track, Weight};
 use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Pilot {
     past: Past,
     breaker: Breaker,
     latencies: RecentLatencies,
+    /// Since the step began: the canary's, and stable's.
+    connections: [Connections; 2],
     /// How far the ledger in force has been read.
     reading: Reading,
     step_began: Option<Duration>,
@@ -41,6 +43,7 @@ impl Pilot {
             past: Past::default(),
             breaker: Breaker::default(),
             latencies: RecentLatencies::default(),
+            connections: Default::default(),
             reading: Reading::default(),
             step_began: None,
         };
@@ -61,7 +64,10 @@ impl Pilot {
         }
         self.latencies.add(now, latencies);
         let [stable, canary] = connections;
-        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip: self.breaker.observe(now, canary, stable) };
+        self.connections[0] += canary;
+        self.connections[1] += stable;
+        let trip = self.breaker.observe(now, canary, stable);
+        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.connections };
         let Some(evidence) = &mut self.evidence else { return (facts, false) };
         evidence.observe(now, seen);
         let (judgement, moved) = evidence.judge(now);
@@ -102,6 +108,7 @@ impl Pilot {
         if before.split_id != self.state.split_id {
             self.reading = Reading::default();
             self.latencies = RecentLatencies::default();
+            self.connections = Default::default();
         }
         if before.canary != self.state.canary {
             self.breaker.reset();

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 /// Connections in a second.
@@ -33,21 +34,21 @@ const BROKEN_SHARE: f64 = 0.5;
 const STABLE_WELL: f64 = 0.1;
 
 impl Breaker {
-    /// Takes in what happened since the last time; trips when enough of the last 15 s was broken.
+    /// Takes in what happened since the last time; trips when, over some time up to now and within the last 15 s, at least
+    /// eight connections and half of all were broken.
     pub fn observe(&mut self, now: Duration, canary: Connections, stable: Connections) -> Option<Trip> {
         while self.seen.pop_front_if(|(then, _, _)| *then + WINDOW <= now).is_some() {}
         if canary.wanted + canary.broken + stable.wanted + stable.broken > 0 {
             self.seen.push_back((now, canary, stable));
         }
-        let sum = |of: fn(&(Duration, Connections, Connections)) -> Connections| {
-            self.seen
-                .iter()
-                .map(of)
-                .fold(Connections::default(), |a, b| Connections { wanted: a.wanted + b.wanted, broken: a.broken + b.broken })
-        };
-        let (canary, stable) = (sum(|s| s.1), sum(|s| s.2));
-        let tripped = canary.broken >= BROKEN_LEAST && canary.share() >= BROKEN_SHARE && stable.share() < STABLE_WELL;
-        tripped.then_some(Trip { canary })
+        // From now backwards: what went well before the canary broke must not outweigh that it is broken.
+        let (mut canary, mut stable) = (Connections::default(), Connections::default());
+        self.seen.iter().rev().find_map(|(_, of_canary, of_stable)| {
+            canary += *of_canary;
+            stable += *of_stable;
+            let tripped = canary.broken >= BROKEN_LEAST && canary.share() >= BROKEN_SHARE && stable.share() < STABLE_WELL;
+            tripped.then_some(Trip { canary })
+        })
     }
 
     /// The canary has changed: what was seen of the old one counts no more.
@@ -57,8 +58,16 @@ impl Breaker {
 }
 
 impl Connections {
-    fn share(self) -> f64 {
+    /// The broken ones, as a share of all.
+    pub fn share(self) -> f64 {
         f64::from(self.broken) / f64::from(self.wanted.max(self.broken).max(1))
+    }
+}
+
+impl AddAssign for Connections {
+    fn add_assign(&mut self, other: Connections) {
+        self.wanted += other.wanted;
+        self.broken += other.broken;
     }
 }
 
@@ -90,6 +99,15 @@ mod tests {
     }
 
     #[test]
+    fn what_went_well_before_does_not_outweigh_it() {
+        let mut breaker = Breaker::default();
+        for second in 0..14 {
+            assert_eq!(breaker.observe(at(second), of(100, 0), of(500, 0)), None);
+        }
+        assert_eq!(breaker.observe(at(14), of(9, 8), of(500, 0)), Some(Trip { canary: of(9, 8) }));
+    }
+
+    #[test]
     fn slow_refusals_and_a_minority_do_not() {
         let mut breaker = Breaker::default();
         for second in 0..100 {
@@ -103,8 +121,9 @@ mod tests {
     fn when_stable_breaks_too_the_canary_is_not_blamed() {
         let mut breaker = Breaker::default();
         assert_eq!(breaker.observe(at(0), of(20, 20), of(50, 20)), None);
-        assert!(breaker.observe(at(1), of(20, 20), of(400, 0)).is_some());
+        assert_eq!(breaker.observe(at(1), of(0, 0), of(50, 10)), None);
+        assert!(breaker.observe(at(2), of(20, 20), of(400, 0)).is_some());
         breaker.reset();
-        assert_eq!(breaker.observe(at(2), of(1, 1), of(0, 0)), None);
+        assert_eq!(breaker.observe(at(3), of(1, 1), of(0, 0)), None);
     }
 }

@@ -10,7 +10,7 @@ mod watch;
 
 use std::time::Duration;
 
-use super::breaker::Trip;
+use super::breaker::{Connections, Trip};
 use super::evidence::Judgement;
 use super::guard::{Crossed, Guard};
 use super::rollout::{AbortReason, Plan, Release, State};
@@ -34,6 +34,8 @@ pub struct Facts {
     pub judgement: Option<Judgement>,
     pub crossed: Option<Crossed>,
     pub trip: Option<Trip>,
+    /// Since the step began: the canary's, and stable's.
+    pub connections: [Connections; 2],
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::breaker::Trip;
+use super::breaker::{Connections, Trip};
 use super::guard::{Crossed, MARGINAL, RAISE_BELOW, REQUESTS_LEAST};
 use super::weight::Weight;
 
@@ -121,6 +121,7 @@ pub struct State {
 /// A rollout on its way; also the last one, once it has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
+    pub release: Release,
     pub plan: Plan,
     /// The index of the step in force.
     pub step: usize,
@@ -174,6 +175,10 @@ pub enum Hold {
         could_be: f64,
         tolerated: f64,
     },
+    /// It takes connections too seldom: whoever it refused was answered by stable, which ends with the last step.
+    Refusals {
+        canary: Connections,
+    },
     /// The deadline has come, and a human is asked.
     Deadline {
         could_be: f64,
@@ -208,6 +213,7 @@ impl Hold {
             Hold::NoCanaryTraffic { .. } => "no_canary_traffic",
             Hold::NoStableTraffic { .. } => "no_stable_traffic",
             Hold::Harm { .. } => "harm",
+            Hold::Refusals { .. } => "refusals",
             Hold::Deadline { .. } => "deadline",
             Hold::StaleEvidence { .. } => "stale_evidence",
             Hold::Paused => "paused",
@@ -230,6 +236,7 @@ impl Hold {
             | Hold::NoCanaryTraffic { .. }
             | Hold::NoStableTraffic { .. }
             | Hold::Harm { .. }
+            | Hold::Refusals { .. }
             | Hold::StaleEvidence { .. }
             | Hold::Paused
             | Hold::SetByHand
@@ -251,6 +258,9 @@ impl fmt::Display for Hold {
             Hold::NoStableTraffic { requests } => write!(f, "no stable traffic: {requests} of {REQUESTS_LEAST} requests"),
             Hold::Harm { could_be, tolerated } => {
                 write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
+            }
+            Hold::Refusals { canary } => {
+                write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
             }
             Hold::Deadline { could_be, tolerated } => {
                 write!(f, "the deadline has come and harm could still be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))

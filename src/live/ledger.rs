@@ -51,6 +51,8 @@ struct Cell {
 struct Lane {
     wanted: AtomicU32,
     broken: AtomicU32,
+    /// The track's failures that the other one answered for: shown with its errors, but no evidence.
+    rescued: AtomicU32,
     /// Only of requests that count as evidence. Made when the first one comes.
     latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
 }
@@ -103,13 +105,17 @@ impl Ledger {
         }
     }
 
-    /// A track's sums, of the buckets whose rank puts them there.
+    /// A track's sums, of the buckets whose rank puts them there; what was rescued counts as its errors.
     pub fn totals(&self, split: &Split) -> [TrackTotals; 2] {
         let mut totals = [TrackTotals::default(); 2];
         for (bucket, tally) in self.sum(|shard| &shard.ranked) {
             let total = &mut totals[split.track(bucket) as usize];
             total.tally += tally;
             total.active_buckets += 1;
+        }
+        for (track, total) in totals.iter_mut().enumerate() {
+            let rescued = self.shards.iter().map(|shard| shard.tracks[track].rescued.load(Relaxed)).sum::<u32>();
+            total.tally += Tally { requests: rescued, errors: rescued, ..Tally::default() };
         }
         totals
     }
@@ -177,7 +183,7 @@ impl Default for Reading {
 /// Only for the one thread whose shard this is.
 impl Shard {
     fn new(marks: LatencyMarks) -> Shard {
-        let lane = || Lane { wanted: AtomicU32::new(0), broken: AtomicU32::new(0), latencies: OnceLock::new() };
+        let lane = || Lane { wanted: AtomicU32::new(0), broken: AtomicU32::new(0), rescued: AtomicU32::new(0), latencies: OnceLock::new() };
         let marks = [AtomicU64::new(marks.slow_micros), AtomicU64::new(marks.very_slow_micros)];
         Shard { marks, ranked: Pages::new(), set_aside: Pages::new(), tracks: [lane(), lane()] }
     }
@@ -191,6 +197,11 @@ impl Shard {
             let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
             bump(&bins[latency_bin(micros)], 1);
         }
+    }
+
+    /// A request of the track that was rescued.
+    pub fn rescued(&self, track: Track) {
+        bump(&self.tracks[track as usize].rescued, 1);
     }
 
     /// A request wanted a connection of the track.

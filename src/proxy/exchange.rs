@@ -95,6 +95,7 @@ impl Exchange {
         if self.state == State::Recorded {
             return;
         }
+        let rescued = self.state == State::Rescued;
         let ended = match (self.state, self.session.gone_since()) {
             // A rescued request has its record whatever became of stable's answer.
             (State::Rescued, _) => Ended::Failed,
@@ -115,16 +116,19 @@ impl Exchange {
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);
         self.session.request_ended();
-        self.count_as_evidence(outcome, first_byte);
+        self.count_as_evidence(rescued, outcome, first_byte);
     }
 
-    /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries.
-    fn count_as_evidence(&self, outcome: Outcome, first_byte: Option<Duration>) {
+    /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries. What was
+    /// rescued is for the breaker: nobody was harmed, and a canary that restarts is no bad release.
+    fn count_as_evidence(&self, rescued: bool, outcome: Outcome, first_byte: Option<Duration>) {
         let Assignment { track, reason, bucket } = self.assignment;
-        if let (true, Some(bucket), false) = (reason.is_evidence(), bucket, self.retried) {
-            let latency_micros = first_byte.map(|d| d.as_micros() as u64);
-            self.bot.shard().record(bucket, reason == Reason::SetAside, track, Sample { outcome, latency_micros });
+        let (true, Some(bucket), false) = (reason.is_evidence(), bucket, self.retried) else { return };
+        if rescued {
+            return self.bot.shard().rescued(track);
         }
+        let latency_micros = first_byte.map(|d| d.as_micros() as u64);
+        self.bot.shard().record(bucket, reason == Reason::SetAside, track, Sample { outcome, latency_micros });
     }
 }
 

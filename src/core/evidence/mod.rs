@@ -170,6 +170,11 @@ impl Evidence {
             }
         }
         self.wealth.examinations = self.suspects.log_wealth();
+        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
+        if self.labels.is_a_split() && self.labels.odds().fresh > 0.0 {
+            self.urns.look_for_newly_broken(&rows(&self.baselines, self.marked, &self.labels, self.window.step()));
+        }
+        self.wealth.newly_broken = self.urns.log_newly_broken();
         if look {
             self.look(now);
         }
@@ -181,14 +186,13 @@ impl Evidence {
         Judgement { wealth: self.wealth, harm: self.harm, leading: self.leading, stable, canary, looked: self.looked.unwrap_or(now) }
     }
 
-    /// A, C, U and N, and the harm bound.
+    /// A, C and U, and the harm bound.
     fn look(&mut self, now: Duration) {
         let odds = self.labels.odds();
         let in_step = rows(&self.baselines, self.marked, &self.labels, self.window.step());
         let since_step =
             bet(&in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| self.urns.look(alternative, &in_step[row], log_ratio));
         if odds.fresh > 0.0 {
-            self.urns.look_for_newly_broken(&in_step);
             self.cohort.copy_from_slice(&since_step.fresh);
         }
         self.harm = harm::bound(&in_step);
@@ -204,7 +208,7 @@ impl Evidence {
         let cohorts: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| self.cohorts[i] + self.cohort[i]);
         self.wealth.all = log_sum([mix(&all), mix(&recent)].into_iter()) - 2.0_f64.ln();
         self.wealth.cohorts = mix(&cohorts);
-        (self.wealth.urn, self.wealth.newly_broken) = (self.urns.log_wealth(), self.urns.log_newly_broken());
+        self.wealth.urn = self.urns.log_wealth();
         self.leading = leading([&all, &recent, &cohorts]);
         self.looked = Some(now);
     }

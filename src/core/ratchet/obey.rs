@@ -53,8 +53,15 @@ fn start(state: &mut State, release: &Release, plan: &Plan, retry: bool, guard: 
     state.weight = first;
     state.phase = Phase::Progressing;
     state.hold = None;
-    state.rollout =
-        Some(Rollout { plan: plan.clone(), step: 0, step_began: now, looked: now, no_retreat_before: Duration::ZERO, failing: false });
+    state.rollout = Some(Rollout {
+        release: release.clone(),
+        plan: plan.clone(),
+        step: 0,
+        step_began: now,
+        looked: now,
+        no_retreat_before: Duration::ZERO,
+        failing: false,
+    });
     Ok(Decision::Start)
 }
 

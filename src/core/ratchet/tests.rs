@@ -65,7 +65,13 @@ impl Story {
     }
 
     fn facts(&self, e: f64, requests: u32, harm: f64) -> Facts {
-        Facts { split_id: self.state.split_id, judgement: Some(judged(e, requests, harm, self.now)), crossed: None, trip: None }
+        Facts {
+            split_id: self.state.split_id,
+            judgement: Some(judged(e, requests, harm, self.now)),
+            crossed: None,
+            trip: None,
+            connections: Default::default(),
+        }
     }
 
     /// A tick each second for so long, all with the same evidence; the first decision that is no hold ends it.
@@ -175,6 +181,25 @@ fn an_abort_works_in_every_phase_of_a_rollout_and_twice_is_once() {
         assert_eq!(story.does(Command::Abort), Decision::Nothing);
         assert_eq!(story.good(3_600), Decision::Hold);
         assert_eq!(story.does(Command::Resume), Decision::Refuse(Refusal::NoRollout));
+    }
+}
+
+#[test]
+fn a_canary_that_refuses_connections_now_and_then_is_not_raised() {
+    let mut story = Story::started(Plan::usual());
+    story.good(599);
+    story.now += secs(1);
+    let of = |wanted, broken| Connections { wanted, broken };
+    for (canary, stable, held) in [
+        (of(1_000, 11), of(9_000, 0), true),
+        (of(1_000, 11), of(9_000, 90), false),
+        (of(1_000, 9), of(9_000, 0), false),
+        (of(20, 2), of(9_000, 0), false),
+    ] {
+        let facts = Facts { connections: [canary, stable], ..story.facts(1.0, 10_000, 0.0) };
+        let (state, decision) = step(story.state.clone(), &Input::Tick(facts), &story.guard, story.now);
+        assert_eq!(decision == Decision::Hold, held, "{canary:?}");
+        assert_eq!(state.hold.is_some_and(|hold| hold.code() == "refusals"), held);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::moves::{abort, raise, retreat};
 use super::{Because, Decision, Facts};
-use crate::core::breaker::Trip;
+use crate::core::breaker::{Connections, Trip};
 use crate::core::evidence::Judgement;
 use crate::core::guard::{Doubt, Fail, Guard, Verdict};
 use crate::core::rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Policy, Rollout, State};
@@ -17,6 +17,9 @@ const GAP: Duration = Duration::from_secs(60);
 /// Below this traffic a human is asked at the deadline, if nothing else is configured.
 const THIN_PER_SECOND: f64 = 5.0;
 const THIN_BUCKETS: usize = 50;
+/// A raise waits if more than this share of the canary's connections breaks, and at least so many.
+const REFUSALS_SHARE: f64 = 0.01;
+const REFUSALS_LEAST: u32 = 3;
 
 pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
     wait_out_a_gap(state, now);
@@ -95,12 +98,12 @@ fn watch_rollout(state: &mut State, facts: &Facts, guard: &Guard, now: Duration)
         _ if state.phase == Phase::Paused => Decision::Hold,
         Verdict::Marginal if rollout.plan.on_marginal == OnTrouble::Retreat && now >= rollout.no_retreat_before => retreat(state, now),
         Verdict::Marginal => hold(state, Hold::Marginal { e: judgement.wealth.log_e().exp(), abort_at: guard.abort_at }),
-        Verdict::Pass | Verdict::Inconclusive(_) => maybe_raise(state, judgement, verdict, guard, now),
+        Verdict::Pass | Verdict::Inconclusive(_) => maybe_raise(state, facts, judgement, verdict, guard, now),
     }
 }
 
 /// There is no bad news: is there enough good?
-fn maybe_raise(state: &mut State, judgement: &Judgement, verdict: Verdict, guard: &Guard, now: Duration) -> Decision {
+fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict: Verdict, guard: &Guard, now: Duration) -> Decision {
     let Some(rollout) = state.under_way() else { return Decision::Hold };
     if now < rollout.baked_at() {
         let left = rollout.baked_at() - now;
@@ -108,6 +111,9 @@ fn maybe_raise(state: &mut State, judgement: &Judgement, verdict: Verdict, guard
     }
     if now.saturating_sub(judgement.looked) > FRESH {
         return doubt(state, Hold::StaleEvidence { age: now.saturating_sub(judgement.looked) });
+    }
+    if refuses(facts.connections) {
+        return doubt(state, Hold::Refusals { canary: facts.connections[0] });
     }
     let because = match verdict {
         Verdict::Pass => Because::Evidence,
@@ -138,6 +144,11 @@ fn maybe_raise(state: &mut State, judgement: &Judgement, verdict: Verdict, guard
         return hold(state, Hold::AwaitingAdvance);
     }
     raise(state, because, now)
+}
+
+/// Does the canary break connections that stable would not?
+fn refuses([canary, stable]: [Connections; 2]) -> bool {
+    canary.broken >= REFUSALS_LEAST && canary.share() > REFUSALS_SHARE && canary.share() > 2.0 * stable.share()
 }
 
 fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
