@@ -7,7 +7,7 @@ use super::rule::{Next, Rule, Seen};
 use super::world::{Cell, World};
 use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
-use crate::core::{Bucket, Crossed, Guard, Hold, Observed, Plan, Release, Split, State, Tally, Track, Weight};
+use crate::core::{Bucket, Connections, Crossed, Guard, Hold, Observed, Plan, Release, Split, State, Tally, Track, Weight};
 
 /// What an operator would have serin do.
 #[derive(Clone, Debug)]
@@ -137,7 +137,9 @@ impl Rule for Serin {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Next {
         self.observe(seen);
-        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), trip: None };
+        // Connections always work in a world.
+        let (connections, trip) = (<[Connections; 2]>::default(), None);
+        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), connections, trip };
         let mut decision = self.decide(&Input::Tick(facts), seen.now);
         if let Some(command) = self.answer() {
             decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
