@@ -14,7 +14,7 @@ mod weight;
 
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
-pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, Most, Observed, Quantile, Verdict};
+pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State, Step};
 pub use split::{Assignment, Pins, Reason, Split, Track};
