@@ -14,6 +14,7 @@ pub use report::ConfigError;
 pub use resolved::{
     Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
 };
+pub use units::show_duration;
 
 use std::path::Path;
 
