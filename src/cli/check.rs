@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Bot, Config};
+use crate::config::{self, Bot, Config, show_duration};
+use crate::core::{Plan, Step};
 
 #[derive(Debug, Args)]
 pub struct Check {
@@ -51,10 +52,41 @@ fn describe(bot: &Bot) -> String {
         Some(_) | None => sources.join(", "),
     };
     format!(
-        "bot {}: {host} {path}; stable {}, canary {canary} at {}\n  workspace from {}\n",
+        "bot {}: {host} {path}; stable {}, canary {canary} at {}\n  workspace from {}\n  rollout {}\n",
         bot.name,
         name(bot.stable),
         bot.weight,
-        sources
+        sources,
+        way(&bot.rollout)
     )
+}
+
+/// `1% 10m → 5% 24h → … → 98% 4m → 100%, automatic`.
+fn way(plan: &Plan) -> String {
+    /// More do not fit into a line.
+    const SHOWN_MAX: usize = 8;
+    let step = |step: &Step| match step.bake.is_zero() {
+        true => step.weight.to_string(),
+        false => format!("{} {}", step.weight, show_duration(step.bake)),
+    };
+    let mut steps: Vec<String> = plan.steps.iter().map(step).collect();
+    if steps.len() > SHOWN_MAX {
+        steps.splice(SHOWN_MAX - 3..steps.len() - 2, ["…".to_owned()]);
+    }
+    format!("{}, {}", steps.join(" → "), plan.policy.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Weight;
+
+    #[test]
+    fn a_long_way_is_shown_by_its_ends() {
+        let mut plan = Plan::usual();
+        plan.steps[1].bake = std::time::Duration::from_secs(24 * 3_600);
+        assert_eq!(way(&plan), "1% 10m → 5% 24h → 10% 10m → 25% 10m → 50% 10m → 98% 4m → 100%, automatic");
+        plan.steps = (1..=100).filter_map(|percent| Some(Step { weight: Weight::from_bp(100 * percent)?, ..plan.steps[0] })).collect();
+        assert_eq!(way(&plan), "1% 10m → 2% 10m → 3% 10m → 4% 10m → 5% 10m → … → 99% 10m → 100% 10m, automatic");
+    }
 }

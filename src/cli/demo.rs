@@ -1,5 +1,6 @@
 //! `serin demo`: the main job on one screen. A real proxy on a real config, two example bots that verify signatures,
-//! signed traffic of some hundred workspaces, and an operator's weights over the admin API.
+//! signed traffic of some hundred workspaces; a good release that the ratchet takes to everybody, and a bad one that it
+//! takes back.
 
 mod bot;
 mod slack;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -24,28 +25,30 @@ use view::View;
 
 #[derive(Debug, clap::Args)]
 pub struct Demo {
-    /// How long the story takes, in seconds
-    #[arg(long, default_value_t = 36, value_parser = clap::value_parser!(u64).range(7..=3600))]
-    seconds: u64,
+    /// The least time for each step, in seconds
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+    bake: u64,
     /// How many workspaces send webhooks
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     workspaces: u32,
 }
 
 const CONFIG: &str = include_str!("../../config/examples/demo.toml");
-const BOT: &str = "demo";
-
-/// What the operator does, one after the other.
-const STORY: [(f64, &str); 7] = [
-    (0.0, "everybody is on v41 (stable); v42 waits as the canary"),
-    (1.0, "serin weight demo 1%: the first few workspaces meet v42"),
-    (5.0, "serin weight demo 5%: the same, and some more"),
-    (25.0, "serin weight demo 25%: a raise only adds workspaces"),
-    (50.0, "serin weight demo 50%: half and half"),
-    (100.0, "serin weight demo 100%: everybody is on v42"),
-    (0.0, "serin weight demo 0%: and back, at once"),
-];
+const BOT: &str = "/v1/bots/demo";
+/// To learn what is usual, before anything is tried.
+const LEARN: Duration = Duration::from_secs(6);
 const EVERY: Duration = Duration::from_millis(500);
+/// A story that takes longer than so many bakes has gone wrong.
+const PATIENCE_BAKES: u32 = 20;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The parts that the story happens to.
+struct Stage {
+    client: Arc<Client>,
+    traffic: Traffic,
+    view: View,
+    patience: Duration,
+}
 
 impl Demo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
@@ -55,39 +58,84 @@ impl Demo {
 
     async fn tell(self) -> anyhow::Result<ExitCode> {
         let (blue, green) = (ExampleBot::start("v41").await?, ExampleBot::start("v42").await?);
-        let text = CONFIG.replace("127.0.0.1:3001", &blue.address.to_string()).replace("127.0.0.1:3002", &green.address.to_string());
+        let text = CONFIG
+            .replace("127.0.0.1:3001", &blue.address.to_string())
+            .replace("127.0.0.1:3002", &green.address.to_string())
+            .replace("\"4s\"", &format!("\"{}s\"", self.bake));
         let app = App::start(config::parse(&text, Path::new("demo.toml"))?).await?;
-        let client = Arc::new(Client::with_token(&app.admin.to_string(), None));
-        let traffic = Traffic::start(app.proxy.address, self.workspaces);
-        let mut view = View::new(std::io::stdout().is_terminal());
-        view.begin(&app, &blue, &green, self.workspaces);
-
+        let mut stage = Stage {
+            client: Arc::new(Client::with_token(&app.admin.to_string(), None)),
+            traffic: Traffic::start(app.proxy.address, self.workspaces),
+            view: View::new(std::io::stdout().is_terminal()),
+            patience: PATIENCE + Duration::from_secs(self.bake) * PATIENCE_BAKES,
+        };
+        stage.view.begin(&app, &blue, &green, self.workspaces);
         let interrupted = tokio::select! {
-            told = self.play(&client, &traffic, &mut view) => told.map(|()| false)?,
+            told = stage.play(&blue) => told.map(|()| false)?,
             _ = tokio::signal::ctrl_c() => true,
         };
-        let totals = traffic.stop().await;
+        let totals = stage.traffic.stop().await;
         app.stop().await;
-        view.end(&totals, interrupted);
+        stage.view.end(&totals, interrupted);
         Ok(if totals.failed == 0 && totals.moved_back == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
+}
 
-    async fn play(&self, client: &Arc<Client>, traffic: &Traffic, view: &mut View) -> anyhow::Result<()> {
-        let each = Duration::from_secs(self.seconds).div_f64(STORY.len() as f64);
-        for (percent, line) in STORY {
-            traffic.weight_changes(percent);
-            let client_ = client.clone();
-            call(move || client_.put(&format!("/v1/bots/{BOT}/weight"), &json!({ "percent": percent }), None)).await?;
-            view.scene(line);
-            let until = Instant::now() + each;
-            while Instant::now() < until {
-                tokio::time::sleep(EVERY.min(until - Instant::now())).await;
-                let client_ = client.clone();
-                let document = call(move || client_.get(&format!("/v1/bots/{BOT}"))).await?;
-                view.frame(&document, &traffic.totals());
-            }
+impl Stage {
+    async fn play(&mut self, blue: &ExampleBot) -> anyhow::Result<()> {
+        self.view.scene("everybody is on v41 (blue); serin learns what is usual");
+        self.watch(LEARN, |_| false).await?;
+
+        self.view.scene("serin start demo --to green --version v42: a good release; the ratchet raises it as the evidence allows");
+        self.traffic.tries("v42");
+        self.start("green", "v42").await?;
+        let seen = self.watch(self.patience, |bot| bot["phase"] == "promoted" || bot["phase"] == "aborted").await?;
+        if seen["phase"] != "promoted" {
+            bail!("v42 was not promoted: {} {}", seen["phase"], seen["hold_text"]);
         }
+        self.view.scene("v42 is stable now: everybody is on green, and blue is free for the next release");
+        self.watch(LEARN / 3, |_| false).await?;
+
+        blue.release("v43", Some(4));
+        self.view.scene("serin start demo --to blue --version v43: a bad one, it fails one webhook in four");
+        self.traffic.tries("v43");
+        let before = self.traffic.totals();
+        let started = Instant::now();
+        self.start("blue", "v43").await?;
+        let seen = self.watch(self.patience, |bot| bot["phase"] == "aborted" || bot["phase"] == "promoted").await?;
+        if seen["phase"] != "aborted" {
+            bail!("v43 was not taken back: {} {}", seen["phase"], seen["hold_text"]);
+        }
+        let bad = self.traffic.totals().bad - before.bad;
+        self.view.scene(&format!(
+            "v43 was taken back after {:.1} s and {bad} bad answers ({}); it will not be rolled out again unless somebody insists",
+            started.elapsed().as_secs_f64(),
+            seen["quarantine"][0]["why"].as_str().unwrap_or("")
+        ));
+        self.watch(LEARN / 3, |_| false).await?;
         Ok(())
+    }
+
+    async fn start(&self, upstream: &'static str, version: &'static str) -> anyhow::Result<()> {
+        let client = self.client.clone();
+        let wanted = json!({ "upstream": upstream, "version": version });
+        call(move || client.post(&format!("{BOT}/rollouts"), &wanted, None)).await?;
+        Ok(())
+    }
+
+    /// Shows how things go until it is so, or for so long; answers the last that was seen.
+    async fn watch(&mut self, most: Duration, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        let until = Instant::now() + most;
+        loop {
+            let client = self.client.clone();
+            let document = call(move || client.get(BOT)).await?;
+            self.view.frame(&document, &self.traffic.totals());
+            let left = until.saturating_duration_since(Instant::now());
+            if is_so(&document) || left.is_zero() {
+                return Ok(document);
+            }
+            tokio::time::sleep(EVERY.min(left)).await;
+        }
     }
 }
 

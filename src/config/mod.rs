@@ -16,6 +16,7 @@ pub(crate) use report::{Problem, Reported};
 pub use resolved::{
     Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
 };
+pub use units::show_duration;
 
 pub(crate) use value::{OneOrMany, Value, Wrong};
 

@@ -101,6 +101,11 @@ impl<'d> Table<'d> {
         Ok(self.choice(key, words)?.map_or(default, Spanned::into_inner))
     }
 
+    /// For keys that hold a value or a table.
+    pub fn holds_table(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.value, DeValue::Table(_)))
+    }
+
     pub fn table(&mut self, key: &'static str, title: &'static str) -> Result<Option<Table<'d>>, Reported> {
         let Some(entry) = self.take(key) else { return Ok(None) };
         match entry.value {

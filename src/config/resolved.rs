@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use crate::core::{Pins, Rules, Salt, Weight};
+use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
 use crate::identify::{Plan, Preset};
 
 #[derive(Clone, Debug)]
@@ -108,6 +108,10 @@ pub struct Bot {
     pub upstream_idle: Duration,
     pub rescue: bool,
     pub host: HostHeader,
+    /// The way of a rollout that starts from now on.
+    pub rollout: core::Plan,
+    /// Its `max` is `max_weight`, and whoever may raise a rollout may change a weight set by hand.
+    pub guard: Guard,
 }
 
 /// `None` matches everything.

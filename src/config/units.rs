@@ -1,9 +1,11 @@
-//! Durations and sizes, written with their unit: `"10s"`, `"1.5s"`, `"64KiB"`. A bare number would leave a reader
+//! Durations, sizes and shares, written with their unit: `"10s"`, `"1.5s"`, `"64KiB"`, `"0.5%"`. A bare number would leave a reader
 //! guessing between seconds and milliseconds, so there is none. All arithmetic is in whole nanoseconds and bytes: what
 //! is printed reads back exactly.
 
 use std::fmt;
 use std::time::Duration;
+
+use crate::core::{Weight, WeightError};
 
 /// The longest duration that can be written: a year. Longer ones are slips, and sums of these cannot overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -11,6 +13,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Bytes(pub usize);
+
+/// A share in steps of 0.01 %, 0 to 10,000 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Share(pub u16);
 
 /// Why a text is no such quantity, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +52,22 @@ pub(super) fn bytes(text: &str) -> Result<Bytes, UnitError> {
     usize::try_from(bytes).map(Bytes).map_err(|_| UnitError("more than this machine can address".to_owned()))
 }
 
+/// `"5%"`, `"0.5%"`: as a weight is written.
+pub(super) fn share(text: &str) -> Result<Share, UnitError> {
+    let no_percentage = || UnitError("write a percentage such as \"5%\" or \"0.5%\"".to_owned());
+    if !text.trim_end().ends_with('%') {
+        return Err(no_percentage());
+    }
+    match text.parse::<Weight>() {
+        Ok(share) => Ok(Share(share.bp())),
+        Err(WeightError::NotAPercentage) => Err(no_percentage()),
+        Err(WeightError::OutOfRange) => Err(UnitError("between 0% and 100%".to_owned())),
+        Err(WeightError::TooPrecise) => Err(UnitError("at most two decimals (steps of 0.01%)".to_owned())),
+    }
+}
+
 /// As `duration` reads it, in the unit that a person would take.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     let (secs, nanos) = (duration.as_secs(), duration.subsec_nanos());
@@ -75,6 +95,19 @@ impl fmt::Display for Bytes {
             }
         }
         write!(f, "{bytes}B")
+    }
+}
+
+impl Share {
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+}
+
+impl fmt::Display for Share {
+    /// As `share` reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", decimal(u64::from(self.0 / 100), u32::from(self.0 % 100), 2))
     }
 }
 
@@ -161,6 +194,23 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_a_percentage_and_nothing_else() {
+        for (text, bp) in [("0%", 0), ("0.01%", 1), ("0.5%", 50), ("12.25%", 1_225), ("100%", 10_000)] {
+            assert_eq!(share(text), Ok(Share(bp)), "{text}");
+            assert_eq!(Share(bp).to_string(), text);
+        }
+        for (text, instead) in [
+            ("0.5", "write a percentage such as \"5%\" or \"0.5%\""),
+            ("half%", "write a percentage such as \"5%\" or \"0.5%\""),
+            ("100.01%", "between 0% and 100%"),
+            ("0.005%", "at most two decimals (steps of 0.01%)"),
+        ] {
+            assert_eq!(share(text), Err(UnitError(instead.to_owned())), "{text}");
+        }
+        assert_eq!(Share(50).ratio(), 0.005);
+    }
+
+    #[test]
     fn a_duration_prints_in_the_unit_a_person_would_take() {
         for text in ["0s", "900ms", "1.5s", "90s", "10m", "24h", "90m", "0.5ms"] {
             assert_eq!(show_duration(duration(text).unwrap()), text);
@@ -186,7 +236,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,30}") {
-            let _ = (duration(&text), bytes(&text));
+            let _ = (duration(&text), bytes(&text), share(&text));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_spanned::Spanned;
 use toml::de::{DeInteger, DeValue};
 
-use super::units::{self, Bytes, UnitError};
+use super::units::{self, Bytes, Share, UnitError};
 use crate::core::Weight;
 
 /// Something that can stand behind a key.
@@ -65,6 +65,31 @@ impl Measure for usize {
     }
 }
 
+impl Value for u32 {
+    const WHAT: &'static str = "a whole number";
+    fn read(value: &DeValue<'_>) -> Result<u32, Wrong> {
+        whole(value).ok_or_else(|| instead("write a whole number, without quotes"))
+    }
+}
+
+impl Measure for u32 {
+    fn show(self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for f64 {
+    const WHAT: &'static str = "a number";
+    fn read(value: &DeValue<'_>) -> Result<f64, Wrong> {
+        let number = match value {
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number as f64),
+            DeValue::Float(float) => float.as_str().parse().ok().filter(|number: &f64| number.is_finite()),
+            DeValue::String(_) | DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        };
+        number.ok_or_else(|| instead("write a number, without quotes"))
+    }
+}
+
 impl Value for Duration {
     const WHAT: &'static str = "a duration";
     fn read(value: &DeValue<'_>) -> Result<Duration, Wrong> {
@@ -108,6 +133,24 @@ impl Value for Weight {
             (None, Some(number)) => Err(instead(format!("write it as a percentage: \"{number}%\""))),
             (None, None) => Err(instead("write a percentage such as \"5%\" or \"12.5%\"")),
         }
+    }
+}
+
+impl Value for Share {
+    const WHAT: &'static str = "a share";
+    fn read(value: &DeValue<'_>) -> Result<Share, Wrong> {
+        match (value.as_str(), whole::<u64>(value)) {
+            (Some(text), _) => units::share(text).map_err(|UnitError(message)| instead(message)),
+            (None, Some(number)) => Err(instead(format!("write it as a percentage: \"{number}%\""))),
+            // A fraction may be meant as one of 1 or as one of 100.
+            (None, None) => Err(instead("write a percentage such as \"5%\" or \"0.5%\"")),
+        }
+    }
+}
+
+impl Measure for Share {
+    fn show(self) -> String {
+        format!("\"{self}\"")
     }
 }
 

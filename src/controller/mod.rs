@@ -16,11 +16,11 @@ use tokio::sync::Mutex;
 
 use crate::config::{Bot, BotName, Config};
 use crate::core::ratchet::{Command, Decision, Input, Refusal};
-use crate::core::{Plan, Release, State, Weight};
+use crate::core::{Release, State, Weight};
 use crate::live::{Live, NotApplied, Snapshot};
 use crate::telemetry::Metrics;
 
-use pilot::{Pilot, candidate, guard, index, release};
+use pilot::{Pilot, candidate, index, release};
 
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};
@@ -137,14 +137,14 @@ impl Controller {
             let snapshot = self.live.current();
             let (bot, epoch) = (&snapshot.config.bots[number], &snapshot.epochs[number]);
             let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
-            let (facts, moved) = pilot.gather(epoch, &guard(bot), now);
+            let (facts, moved) = pilot.gather(epoch, &bot.guard, now);
             let before = pilot.state.clone();
-            let decision = pilot.step(&Input::Tick(facts), &guard(bot), now);
+            let decision = pilot.step(&Input::Tick(facts), &bot.guard, now);
             let served = match decision.commits() || moved {
                 true => self.serve(pilot, &snapshot, number, &decision, &before, now).await,
                 false => Ok(Duration::ZERO),
             };
-            self.live.current().epochs[number].report(pilot.status(guard(bot), now));
+            self.live.current().epochs[number].report(pilot.status(&bot.guard, now));
             self.tell(bot, &decision, &before, pilot, Actor::Ratchet, served);
         }
     }
@@ -159,7 +159,7 @@ impl Controller {
         let pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&snapshot, name))?;
         let command = command(bot, &pilot.state, wish)?;
         let before = pilot.state.clone();
-        let decision = pilot.step(&Input::Command { command, based_on }, &guard(bot), now);
+        let decision = pilot.step(&Input::Command { command, based_on }, &bot.guard, now);
         if let Decision::Refuse(refusal) = decision {
             return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal });
         }
@@ -172,7 +172,7 @@ impl Controller {
             }
         }
         let current = self.live.current();
-        current.epochs[number].report(pilot.status(guard(bot), now));
+        current.epochs[number].report(pilot.status(&bot.guard, now));
         Ok(current)
     }
 
@@ -243,7 +243,7 @@ fn command(bot: &Bot, state: &State, wish: Wish) -> Result<Command, ChangeError>
                 None => the_other(bot, state)?,
             };
             release.version = version.map(Arc::from).or(release.version);
-            Command::Start { release, plan: plan(bot), retry }
+            Command::Start { release, plan: bot.rollout.clone(), retry }
         }
         Wish::Pause => Command::Pause,
         Wish::Resume => Command::Resume,
@@ -251,10 +251,6 @@ fn command(bot: &Bot, state: &State, wish: Wish) -> Result<Command, ChangeError>
         Wish::Promote { force } => Command::Promote { force },
         Wish::Abort => Command::Abort,
     })
-}
-
-fn plan(_bot: &Bot) -> Plan {
-    Plan::usual()
 }
 
 /// Who is meant where no name is given.

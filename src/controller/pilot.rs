@@ -47,7 +47,7 @@ impl Pilot {
             reading: Reading::default(),
             step_began: None,
         };
-        pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &guard(bot), now);
+        pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &bot.guard, now);
         pilot
     }
 
@@ -93,7 +93,7 @@ impl Pilot {
             Some(old) => old.ledger.clone(),
             None => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
         };
-        Arc::new(Epoch::new(split, self.roles(bot), ledger, self.status(guard(bot), now)))
+        Arc::new(Epoch::new(split, self.roles(bot), ledger, self.status(&bot.guard, now)))
     }
 
     fn split(&self, salt: &Salt, bot: &Bot) -> Split {
@@ -114,8 +114,8 @@ impl Pilot {
             self.breaker.reset();
         }
         match decision {
-            Decision::Start => self.begin_evidence(&epoch.split, &guard(bot), now),
-            Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &guard(bot), now),
+            Decision::Start => self.begin_evidence(&epoch.split, &bot.guard, now),
+            Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &bot.guard, now),
             Decision::Abort { .. } | Decision::Promote { .. } | Decision::Adopt => self.end_evidence(),
             Decision::SetWeight { .. }
             | Decision::Resume
@@ -159,10 +159,10 @@ impl Pilot {
         self.judged.map(|judged| judged.judgement.wealth.log_e())
     }
 
-    pub fn status(&self, guard: Guard, now: Duration) -> Status {
+    pub fn status(&self, guard: &Guard, now: Duration) -> Status {
         Status {
             state: self.state.clone(),
-            guard,
+            guard: guard.clone(),
             judged: self.judged,
             examinations: self.evidence.iter().flat_map(Evidence::examinations).map(Examined::from).collect(),
             in_step: self.step_began.map(|began| now.saturating_sub(began)),
@@ -203,8 +203,4 @@ pub(super) fn index(bot: &Bot, release: &Release) -> Option<usize> {
 /// An upstream with the version that the config says is on it.
 pub(super) fn release(upstream: &Upstream) -> Release {
     Release { upstream: upstream.name.clone(), version: upstream.version.as_deref().map(Arc::from) }
-}
-
-pub(super) fn guard(bot: &Bot) -> Guard {
-    Guard { max: bot.max_weight, ..Guard::default() }
 }

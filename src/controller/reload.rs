@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pilot::{Pilot, candidate, guard, index, release};
+use super::pilot::{Pilot, candidate, index, release};
 use super::{Actor, Controller};
 use crate::config::{Bot, Config, UpstreamUrl};
 use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
@@ -71,7 +71,7 @@ impl Controller {
                 pilot.has_changed(&decision, bot, epoch, &before, self.origin.elapsed());
                 self.tell(bot, &decision, &before, pilot, Actor::Config, Ok(Duration::ZERO));
             }
-            epoch.report(pilot.status(guard(bot), now));
+            epoch.report(pilot.status(&bot.guard, now));
         }
         served?;
         Ok(changed)
@@ -126,7 +126,7 @@ fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &
 impl Change {
     fn step(&mut self, command: Command, bot: &Bot, now: Duration) -> Result<(), ReloadRefused> {
         let before = self.state.clone();
-        let (state, decision) = ratchet::step(before.clone(), &Input::Command { command, based_on: None }, &guard(bot), now);
+        let (state, decision) = ratchet::step(before.clone(), &Input::Command { command, based_on: None }, &bot.guard, now);
         if let Decision::Refuse(refusal) = decision {
             return Err(ReloadRefused::Refused { bot: bot.name.to_string(), refusal });
         }

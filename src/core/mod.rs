@@ -15,7 +15,7 @@ mod weight;
 
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
-pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, Most, Observed, Quantile, Verdict};
+pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State, Step};

@@ -40,6 +40,16 @@ pub enum Policy {
     Manual,
 }
 
+impl Policy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Automatic => "automatic",
+            Policy::Guarded => "guarded",
+            Policy::Manual => "manual",
+        }
+    }
+}
+
 /// What becomes of a step whose harm is still not bounded at the deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtDeadline {

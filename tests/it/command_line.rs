@@ -48,7 +48,8 @@ fn check_says_what_a_config_means() {
     let (_directory, path) = written(&config.weight("5%").text());
     let output = run(&["check", path.to_str().unwrap()], "");
     code(&output, 0);
-    for part in ["support", "stable blue", "canary green at 5%", "workspace from preset slack", "ok"] {
+    let way = "rollout 1% 10m → 5% 10m → 10% 10m → 25% 10m → 50% 10m → 98% 4m → 100%, automatic\n";
+    for part in ["support", "stable blue", "canary green at 5%", "workspace from preset slack", way, "ok"] {
         assert!(out(&output).contains(part), "{part}: {}", out(&output));
     }
 }

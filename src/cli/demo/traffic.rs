@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
@@ -31,11 +31,13 @@ pub struct Traffic {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub sent: u64,
-    /// Not answered 2xx: a wrong signature would show here.
+    /// The failures of a release that fails: a 500 of v43.
+    pub bad: u64,
+    /// Other answers than 2xx: a wrong signature would show here.
     pub failed: u64,
     pub on_canary: usize,
     pub workspaces: usize,
-    /// Workspaces that met v41 again, after v42, while the weight rose: there must be none.
+    /// Workspaces that met v41 again, after v42, while v42 rose: there must be none.
     pub moved_back: u64,
 }
 
@@ -43,10 +45,8 @@ pub struct Totals {
 struct Seen {
     totals: Totals,
     met: HashMap<u32, &'static str>,
-    weight: f64,
-    /// Webhooks that were sent before the weight last changed may still be answered after it.
-    era: u64,
-    rising: bool,
+    /// The version on trial.
+    tried: &'static str,
 }
 
 impl Traffic {
@@ -59,16 +59,14 @@ impl Traffic {
         Traffic { senders, seen }
     }
 
-    pub fn weight_changes(&self, percent: f64) {
-        let mut seen = lock(&self.seen);
-        seen.rising = percent >= seen.weight;
-        seen.weight = percent;
-        seen.era += 1;
+    /// From now on this version is on trial.
+    pub fn tries(&self, version: &'static str) {
+        lock(&self.seen).tried = version;
     }
 
     pub fn totals(&self) -> Totals {
         let seen = lock(&self.seen);
-        let on_canary = seen.met.values().filter(|version| **version == "v42").count();
+        let on_canary = seen.met.values().filter(|version| **version == seen.tried).count();
         Totals { on_canary, workspaces: seen.met.len(), ..seen.totals }
     }
 
@@ -89,26 +87,22 @@ async fn keep_sending(proxy: SocketAddr, connection: u32, workspaces: u32, seen:
         tokio::time::sleep(PAUSE).await;
         number += u64::from(CONNECTIONS);
         let workspace = draw(number, workspaces);
-        let (era, rising) = {
-            let seen = lock(&seen);
-            (seen.era, seen.rising)
-        };
         let answered = send(&mut sender, proxy, workspace, number).await;
-        let mut seen = lock(&seen);
-        let same_era = seen.era == era;
-        seen.note(workspace, answered, same_era && rising);
+        lock(&seen).note(workspace, answered);
     }
 }
 
 impl Seen {
-    fn note(&mut self, workspace: u32, answered: Option<&'static str>, rising: bool) {
+    fn note(&mut self, workspace: u32, answered: Option<(&'static str, StatusCode)>) {
         self.totals.sent += 1;
-        let Some(version) = answered else {
-            self.totals.failed += 1;
-            return;
-        };
+        match answered {
+            Some(("v43", StatusCode::INTERNAL_SERVER_ERROR)) => self.totals.bad += 1,
+            Some((_, status)) if status.is_success() => {}
+            _ => self.totals.failed += 1,
+        }
+        let Some((version, _)) = answered else { return };
         let before = self.met.insert(workspace, version);
-        if rising && before == Some("v42") && version == "v41" {
+        if before == Some("v42") && version == "v41" {
             self.totals.moved_back += 1;
         }
     }
@@ -120,8 +114,13 @@ fn draw(number: u64, workspaces: u32) -> u32 {
     (f64::from(workspaces).powf(uniform) as u32).clamp(1, workspaces)
 }
 
-/// The version that answered 200; `None` for anything else.
-async fn send(sender: &mut Option<SendRequest<Full<Bytes>>>, proxy: SocketAddr, workspace: u32, number: u64) -> Option<&'static str> {
+/// The version that answered, and what; `None` where none did.
+async fn send(
+    sender: &mut Option<SendRequest<Full<Bytes>>>,
+    proxy: SocketAddr,
+    workspace: u32,
+    number: u64,
+) -> Option<(&'static str, StatusCode)> {
     if sender.as_ref().is_none_or(SendRequest::is_closed) {
         let stream = TcpStream::connect(proxy).await.ok()?;
         let (fresh, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
@@ -129,10 +128,10 @@ async fn send(sender: &mut Option<SendRequest<Full<Bytes>>>, proxy: SocketAddr, 
         *sender = Some(fresh);
     }
     let answer = sender.as_mut()?.send_request(webhook(workspace, number)).await.ok()?;
-    let version = answer.headers().get(VERSION).map(|version| if version == "v42" { "v42" } else { "v41" });
-    let ok = answer.status().is_success();
+    let version = answer.headers().get(VERSION).and_then(|version| ["v41", "v42", "v43"].into_iter().find(|known| version == known));
+    let status = answer.status();
     answer.into_body().collect().await.ok()?;
-    version.filter(|_| ok)
+    Some((version?, status))
 }
 
 fn webhook(workspace: u32, number: u64) -> Request<Full<Bytes>> {

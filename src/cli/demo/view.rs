@@ -23,7 +23,7 @@ impl View {
     pub fn begin(&self, app: &App, blue: &ExampleBot, green: &ExampleBot, workspaces: u32) {
         println!("serin {} on {}, admin on http://{}", env!("CARGO_PKG_VERSION"), app.proxy.address, app.admin);
         for bot in [blue, green] {
-            println!("example bot {} on {}", bot.version, bot.address);
+            println!("example bot {} on {}", bot.version(), bot.address);
         }
         println!("{workspaces} workspaces send signed webhooks; each bot verifies every signature. Ctrl-C ends it.\n");
     }
@@ -34,7 +34,7 @@ impl View {
     }
 
     pub fn frame(&mut self, document: &Value, totals: &Totals) {
-        let lines = [bar(document, totals), counts(document), traffic(totals)];
+        let lines = [bar(document, totals), rollout(document), evidence(document), counts(document), traffic(totals)];
         if self.terminal && self.drawn {
             print!("\x1b[{}A", lines.len());
         }
@@ -48,8 +48,8 @@ impl View {
     pub fn end(&self, totals: &Totals, interrupted: bool) {
         let how = if interrupted { "interrupted" } else { "done" };
         println!(
-            "\n{how}: {} webhooks, {} not answered 2xx, {} workspaces moved back during a raise",
-            totals.sent, totals.failed, totals.moved_back
+            "\n{how}: {} webhooks, {} bad answers of v43, {} other failures, {} workspaces moved back while v42 rose",
+            totals.sent, totals.bad, totals.failed, totals.moved_back
         );
     }
 }
@@ -58,13 +58,22 @@ fn bar(document: &Value, totals: &Totals) -> String {
     let share = totals.on_canary as f64 / totals.workspaces.max(1) as f64;
     let filled = (share * BAR as f64).round() as usize;
     format!(
-        "  weight {:>5}  [{}{}]  {} of {} workspaces last met v42",
+        "  weight {:>5}  [{}{}]  {} of {} workspaces last met it",
         percent(&document["weight_percent"]),
         "#".repeat(filled),
         "-".repeat(BAR - filled),
         totals.on_canary,
         totals.workspaces
     )
+}
+
+fn rollout(document: &Value) -> String {
+    let text = |name: &str| document[name].as_str().unwrap_or("");
+    format!("  {}: {}", text("phase"), if text("hold_text").is_empty() { "-" } else { text("hold_text") })
+}
+
+fn evidence(document: &Value) -> String {
+    format!("  {}", document["evidence"]["text"].as_str().unwrap_or("no evidence is being collected"))
 }
 
 fn counts(document: &Value) -> String {
@@ -76,5 +85,5 @@ fn counts(document: &Value) -> String {
 }
 
 fn traffic(totals: &Totals) -> String {
-    format!("  in all: {} webhooks, {} not answered 2xx", totals.sent, totals.failed)
+    format!("  in all: {} webhooks, {} bad answers of v43, {} other failures", totals.sent, totals.bad, totals.failed)
 }

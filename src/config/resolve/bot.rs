@@ -5,9 +5,11 @@ use std::ops::Range;
 use http::header::{self, HeaderName};
 use serde_spanned::Spanned;
 
+use super::guard::guard;
 use super::identity::{Identity, identity};
 use super::matching::{disjoint, matching, order};
 use super::roles::{Roles, roles};
+use super::rollout::rollout;
 use super::secret::secret;
 use super::success::success;
 use super::timing::{Timing, timing};
@@ -15,7 +17,7 @@ use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::units::Bytes;
 use crate::config::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
-use crate::core::{Pins, Rules};
+use crate::core::{self, Guard, Pins, Rules, Weight};
 
 const BODY_CAP: Bytes = Bytes(1 << 20);
 /// A held body is memory, for each request in flight.
@@ -72,11 +74,20 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
     let host = table.choice_or("host", &[("preserve", HostHeader::Preserve), ("upstream", HostHeader::Upstream)], HostHeader::default());
     let pins = table.table_or_empty("pins", "[bot.pins]").and_then(pins);
     let tester = table.table("tester", "[bot.tester]").and_then(|table| table.map(|table| tester(table, &shown)).transpose());
-    table.not_yet(&["release", "rollout", "guard"]);
+    let max = roles.as_ref().ok().and_then(|roles| roles.max.as_ref());
+    let rollout = table
+        .table("rollout", "[bot.rollout]")
+        .and_then(|table| table.map_or_else(|| Ok(core::Plan::usual()), |table| rollout(table, max)));
+    let deadline = timing.as_ref().ok().and_then(|timing| timing.deadline);
+    let guard = table.table_or_empty("guard", "[bot.guard]").and_then(|table| guard(table, deadline));
+    table.not_yet(&["release"]);
     table.close();
 
     let (name, Identity { preset, plan }, success) = (name?, identity?, success?);
-    let Roles { upstreams, stable, canary, weight, max_weight } = roles?;
+    let Roles { upstreams, stable, canary, weight, max } = roles?;
+    let max_weight = max.map_or(Weight::FULL, Spanned::into_inner);
+    let rollout = rollout?;
+    let guard = Guard { max: max_weight, by_hand: rollout.policy, ..guard? };
     let Timing { deadline, timeout, connect_timeout, upstream_idle } = timing?;
     let name_at = name.span();
     let bot = Bot {
@@ -100,6 +111,8 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         upstream_idle,
         rescue: rescue?,
         host: host?,
+        rollout,
+        guard,
     };
     Ok(Placed { bot, name_at, match_at })
 }

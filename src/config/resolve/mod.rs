@@ -3,10 +3,12 @@
 
 mod admin;
 mod bot;
+mod guard;
 mod identity;
 mod matching;
 mod proxy;
 mod roles;
+mod rollout;
 mod secret;
 mod success;
 mod timing;

@@ -14,7 +14,8 @@ pub(super) struct Roles {
     pub stable: usize,
     pub canary: Option<usize>,
     pub weight: Weight,
-    pub max_weight: Weight,
+    /// Where it is written.
+    pub max: Option<Spanned<Weight>>,
 }
 
 pub(super) fn roles(table: &mut Table<'_>, of: &str) -> Result<Roles, Reported> {
@@ -50,7 +51,7 @@ pub(super) fn roles(table: &mut Table<'_>, of: &str) -> Result<Roles, Reported> 
         stable,
         canary,
         weight: weight.map_or(Weight::ZERO, Spanned::into_inner),
-        max_weight: max.map_or(Weight::FULL, Spanned::into_inner),
+        max,
     })
 }
 

@@ -41,7 +41,7 @@ fn the_documented_file_is_right_and_warns_of_nothing() {
 #[test]
 fn every_default_is_what_the_documented_file_says() {
     let (text, defaults) = uncommented(DOCUMENTED, false);
-    assert!(defaults >= 30, "only {defaults} defaults were found");
+    assert!(defaults >= 42, "only {defaults} defaults were found");
     let written = parse(&text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(meant(written), meant(parse(DOCUMENTED).unwrap()));
 }
@@ -49,7 +49,7 @@ fn every_default_is_what_the_documented_file_says() {
 #[test]
 fn every_key_stands_in_the_documented_file() {
     let text = format!(
-        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\n[proxy.x]\n[admin.x]\n[proxy.limits.x]\n[bot.x]\n[bot.pins.x]\n[[admin.token]]\nx = 1\n"
+        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\n[proxy.x]\n[admin.x]\n[proxy.limits.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[[admin.token]]\nx = 1\n"
     );
     let error = parse(&text).unwrap_err().to_string();
     let mut tables = 0;
@@ -64,7 +64,7 @@ fn every_key_stands_in_the_documented_file() {
             assert!(stands || DOCUMENTED.contains(&format!("`{key}`")), "`{key}` is not documented");
         }
     }
-    assert_eq!(tables, 8, "{error}");
+    assert_eq!(tables, 11, "{error}");
 }
 
 #[test]
@@ -83,6 +83,7 @@ fn every_example_in_the_documented_file_is_right() {
     let config = super::super::parse(&text, &folder.path().join("serin.toml")).unwrap_or_else(|error| panic!("{error}"));
     let bot = &config.bots[0];
     assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
+    assert_eq!((bot.guard.limits.0.len(), bot.guard.limits.0[4].least_requests), (5, 200));
     assert!(bot.tester.is_some() && bot.matches.host.is_some() && bot.upstreams[0].url.ca_file.is_some());
 }
 

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::core::{Pins, Salt, Weight};
+use crate::core::{AtDeadline, Guard, Limit, Most, OnTrouble, Pins, Plan, Policy, Quantile, Salt, Weight};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
 }
 
 fn weight(text: &str) -> Weight {
@@ -147,6 +151,111 @@ fn a_secret_comes_from_a_file_or_the_environment() {
     assert_eq!((tester.header.as_str(), tester.secret.as_str()), ("serin-override", env!("CARGO_PKG_NAME")));
     let debug = format!("{config:?}");
     assert!(!debug.contains("a-token"), "{debug}");
+}
+
+#[test]
+fn a_rollout_and_a_guard_are_the_usual_ones_where_nothing_is_said() {
+    for lines in ["", "[bot.rollout]", "[bot.guard]", "[bot.rollout]\n[bot.guard]"] {
+        let bot = bot(&bot_with(lines));
+        assert_eq!((bot.rollout, bot.guard), (Plan::usual(), Guard::default()), "{lines}");
+    }
+    // A release may also be a new version on the only upstream.
+    assert_eq!(bot(&upstreams(r#"{ only = "http://a" }"#, "[bot.rollout]")).rollout, Plan::usual());
+}
+
+#[test]
+fn a_step_has_its_own_bake_or_that_of_all() {
+    let way = |lines: &str| {
+        let steps = bot(&bot_with(&format!("[bot.rollout]\n{lines}"))).rollout.steps;
+        steps.iter().map(|step| (step.weight.to_string(), step.bake.as_secs())).collect::<Vec<_>>()
+    };
+    let expect = |steps: &[(&str, u64)]| steps.iter().map(|(weight, secs)| ((*weight).to_owned(), *secs)).collect::<Vec<_>>();
+    assert_eq!(way(r#"steps = ["1%", "5 %  for  24h", "100%"]"#), expect(&[("1%", 600), ("5%", 86_400), ("100%", 0)]));
+    assert_eq!(way("bake = \"30s\"\nsteps = [\"0.01%\", \"100% for 0s\"]"), expect(&[("0.01%", 30), ("100%", 0)]));
+    let usual = expect(&[("1%", 60), ("5%", 60), ("10%", 60), ("25%", 60), ("50%", 60), ("98%", 240), ("100%", 0)]);
+    assert_eq!(way("bake = \"1m\""), usual);
+    let hundred: Vec<String> = (1..=100).map(|percent| format!("\"{percent}%\"")).collect();
+    assert_eq!(way(&format!("steps = [{}]", hundred.join(", "))).len(), 100);
+}
+
+#[test]
+fn a_deadline_is_no_shorter_than_the_bake_of_all() {
+    let deadline = |lines: &str| bot(&bot_with(&format!("[bot.rollout]\n{lines}"))).rollout.deadline;
+    assert_eq!(deadline("deadline = \"10m\""), minutes(10));
+    assert_eq!(deadline("bake = \"1h\""), minutes(60));
+    assert_eq!(deadline("bake = \"1h\"\ndeadline = \"2h\""), minutes(120));
+    // Nobody bakes for `bake` here: each deadline is the bake's end at the earliest.
+    assert_eq!(deadline("steps = [\"1% for 24h\", \"100%\"]\ndeadline = \"1m\""), minutes(1));
+    assert_eq!(deadline("steps = [\"1% for 24h\", \"100%\"]\nbake = \"1h\""), minutes(15));
+}
+
+#[test]
+fn a_rollout_says_who_acts_and_what_on_trouble() {
+    let rollout = |line: &str| bot(&bot_with(&format!("[bot.rollout]\n{line}")));
+    for (word, policy) in [("automatic", Policy::Automatic), ("guarded", Policy::Guarded), ("manual", Policy::Manual)] {
+        let bot = rollout(&format!("policy = \"{word}\""));
+        assert_eq!((bot.rollout.policy, bot.guard.by_hand, policy.name()), (policy, policy, word));
+    }
+    for (word, chosen) in
+        [("proceed", AtDeadline::Proceed), ("wait", AtDeadline::Wait), ("ask", AtDeadline::Ask), ("by_traffic", AtDeadline::ByTraffic)]
+    {
+        assert_eq!(rollout(&format!("at_deadline = \"{word}\"")).rollout.at_deadline, chosen);
+    }
+    for (word, chosen) in [("hold", OnTrouble::Usual), ("retreat", OnTrouble::Retreat)] {
+        assert_eq!(rollout(&format!("on_marginal = \"{word}\"")).rollout.on_marginal, chosen);
+    }
+    for (word, chosen) in [("abort", OnTrouble::Usual), ("retreat", OnTrouble::Retreat)] {
+        assert_eq!(rollout(&format!("on_limit = \"{word}\"")).rollout.on_limit, chosen);
+    }
+}
+
+#[test]
+fn a_guard_is_what_is_tolerated() {
+    let guard = |lines: &str| bot(&bot_with(&format!("deadline = \"3s\"\nmax = \"50%\"\n[bot.guard]\n{lines}"))).guard;
+    let plain = guard("abort_at = 100\nharm = \"0.25%\"\nexamine = false\nbrake = false");
+    assert_eq!((plain.abort_at, plain.tolerated_harm, plain.examine, plain.brake), (100.0, 0.0025, false, false));
+    assert_eq!((plain.max, plain.limits.0.len()), (weight("50%"), 0));
+    assert_eq!((guard("abort_at = 20.5").abort_at, guard("abort_at = 1e6").abort_at), (20.5, 1e6));
+    let limits = |lines: &str| guard(lines).limits.0;
+    let limit = |most: Most, least_requests: u32| Limit { most, least_requests };
+    assert_eq!(
+        limits("p99 = \"2.5s\"\nlate = \"1%\"\nerror_rate = \"5%\"\np50 = \"300ms\"\np90 = \"1s\""),
+        [
+            limit(Most::ErrorRate(0.05), 50),
+            limit(Most::Late(0.01), 50),
+            limit(Most::Latency(Quantile::P50, millis(300)), 50),
+            limit(Most::Latency(Quantile::P90, millis(1_000)), 50),
+            limit(Most::Latency(Quantile::P99, millis(2_500)), 50),
+        ]
+    );
+    assert_eq!(
+        limits("least_requests = 100\nerror_rate = { most = \"5%\", least_requests = 200 }\np99 = { most = \"2s\" }"),
+        [limit(Most::ErrorRate(0.05), 200), limit(Most::Latency(Quantile::P99, millis(2_000)), 100)]
+    );
+}
+
+#[test]
+fn a_rollout_or_a_limit_that_does_nothing_is_a_warning() {
+    let warnings = |lines: &str| parse(&bot_with(lines)).unwrap().warnings;
+    for (lines, warning) in [
+        ("max = \"25%\"\n[bot.rollout]", "serin.toml:6: a rollout holds before its step of 50%, and promote is refused: `max` is 25%"),
+        ("max = \"0.5%\"\n[bot.rollout]", "serin.toml:6: no rollout can start: its first step is 1%, and `max` is 0.5%"),
+        ("[bot.rollout]\nsteps = [\"1%\", \"100% for 10m\"]", "serin.toml:7: nothing bakes at 100%: the rollout has ended there"),
+        (
+            "[bot.rollout]\nsteps = [\"100%\"]",
+            "serin.toml:7: a rollout that begins at 100% leaves nobody to compare the canary with: it goes on only by hand",
+        ),
+        ("[bot.guard]\nlate = \"1%\"", "serin.toml:7: nothing can ever be late: the bot has no `deadline`"),
+        (
+            "[bot.guard]\np50 = \"300ms\"\np99 = \"200ms\"",
+            "serin.toml:8: `p99` (200ms) is below `p50` (300ms): what crosses `p50` has crossed `p99` before",
+        ),
+    ] {
+        assert_eq!(warnings(lines), [warning]);
+    }
+    for lines in ["max = \"25%\"", "max = \"100%\"\n[bot.rollout]", "deadline = \"3s\"\n[bot.guard]\nlate = \"1%\""] {
+        assert_eq!(warnings(lines), [""; 0], "{lines}");
+    }
 }
 
 #[test]

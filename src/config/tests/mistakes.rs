@@ -1,5 +1,7 @@
 //! What a wrong file is told: one test for each kind of mistake, the whole text for the likeliest ones.
 
+mod rollout;
+
 use super::*;
 
 /// The whole text.
@@ -20,7 +22,11 @@ fn in_one_line(report: &str) -> String {
     let mut lines = report.lines();
     let title = lines.next().unwrap_or("").trim_start_matches("error: ");
     let place = lines.next().and_then(|line| line.split_once("serin.toml:")).map_or("", |(_, place)| place);
-    let label = lines.find_map(|line| line.split_once('|')?.1.trim().strip_prefix('^')).unwrap_or("").trim_start_matches('^').trim();
+    let label = lines
+        .find_map(|line| line.split_once('|')?.1.trim_start_matches([' ', '-']).strip_prefix('^'))
+        .unwrap_or("")
+        .trim_start_matches('^')
+        .trim();
     format!("{place} {title}: {label}").trim_end_matches([':', ' ']).to_owned()
 }
 
@@ -177,9 +183,7 @@ fn a_file_without_a_bot_is_told_how_to_have_one() {
 #[test]
 fn what_comes_later_is_told_so() {
     assert_told(&bots(&[
-        ("[bot.rollout]\nsteps = []", "6:6 `rollout` is not supported by this version yet: leave it out"),
         ("[bot.release]\nversion = 1", "6:6 `release` is not supported by this version yet: leave it out"),
-        ("[bot.guard]", "6:6 `guard` is not supported by this version yet: leave it out"),
         ("[history]\npath = 1", "6:2 `history` is not supported by this version yet: leave it out"),
     ]));
 }
