@@ -7,11 +7,11 @@ use super::incumbents::{Argo, CodeDeploy, Flagger, Oracle};
 use super::kayenta::Kayenta;
 use super::latency::Latency;
 use super::ours::{Serin, Settings};
-use super::rule::{Next, Rule, Seen};
+use super::rule::{Next, RAMP, RAMP_STEP, Rule, Seen};
 use super::scenario::Scenario;
 use super::volume::Volume;
 use super::world::World;
-use crate::core::{Track, Weight};
+use crate::core::{Plan, Track, Weight};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Judge {
@@ -60,8 +60,10 @@ pub struct Moment {
 
 /// A release that was let through does harm for this long, until somebody notices.
 const UNNOTICED: Duration = Duration::from_secs(30 * 60);
-/// What has not come to an end by then is held.
-const LONGEST: Duration = Duration::from_secs(150 * 60);
+/// What has not come to an end this long after it could have is held.
+const SPARE: Duration = Duration::from_secs(60 * 60);
+/// A world is not simulated for longer than this, whatever the plan.
+const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 impl Judge {
     pub const ALL: [Judge; 6] = [Judge::Serin, Judge::Argo, Judge::Flagger, Judge::CodeDeploy, Judge::Kayenta, Judge::Oracle];
@@ -95,13 +97,21 @@ pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment
     let mut world = World::new(setting.scenario, setting.volume, seed, setting.tick, first, setting.latency);
     let mut rollouts: Vec<Rollout> =
         setting.judges.iter().map(|judge| Rollout::new(judge.begin(&world, setting.settings, seed), &world)).collect();
-    while world.now() < LONGEST && rollouts.iter().any(|rollout| !rollout.over) {
+    let longest = longest(&setting.settings.plan);
+    while world.now() < longest && rollouts.iter().any(|rollout| !rollout.over) {
         world.advance();
         for (place, rollout) in rollouts.iter_mut().enumerate().filter(|(_, rollout)| !rollout.over) {
             watch(place, rollout.pass(&world));
         }
     }
     rollouts.into_iter().map(Rollout::end).collect()
+}
+
+/// Every step until its deadline, and some time to spare; at least as long as the others take.
+fn longest(plan: &Plan) -> Duration {
+    let to_raise = plan.steps.iter().filter(|step| step.weight < Weight::FULL);
+    let steps: Duration = to_raise.map(|step| step.bake.max(plan.deadline)).sum();
+    (steps.max(RAMP_STEP * RAMP.len() as u32) + SPARE).min(LONGEST)
 }
 
 /// One rule's rollout under way.

@@ -256,6 +256,21 @@ fn simulate_says_what_would_become_of_a_rollout() {
 }
 
 #[test]
+fn simulate_takes_the_policy_from_a_config() {
+    let (_blue, _green, config) = split();
+    let rollout = "[bot.rollout]\nsteps = [\"50%\", \"100%\"]\nbake = \"2m\"";
+    let (_directory, path) = written(&format!("{}\n{rollout}\n", config.text()));
+    let path = path.to_str().unwrap();
+    let output = run(&["simulate", "-s", "AA_plain", "-v", "20", "-n", "1", "--rules", "serin", "--json", "--config", path], "");
+    code(&output, 0);
+    let line: Value = serde_json::from_str(out(&output)).expect("JSON");
+    assert!(line["minutes_to_full_median"].as_f64().is_some_and(|minutes| minutes < 20.0), "{line}");
+    let nobody = run(&["simulate", "--config", path, "--bot", "nobody"], "");
+    code(&nobody, 2);
+    assert!(err(&nobody).contains("has no bot nobody, but support"), "{}", err(&nobody));
+}
+
+#[test]
 fn simulate_takes_scenarios_from_a_file_and_says_where_it_is_wrong() {
     let (directory, path) = written("[[scenario]]\nname = \"own\"\n[[scenario.effect]]\nstatus = 503\n");
     let drawing = directory.path().join("run.svg");

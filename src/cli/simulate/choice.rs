@@ -47,6 +47,6 @@ pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<Settin
         None if config.bots.len() == 1 => config.bots.first(),
         None => bail!("{} has several bots: choose one with --bot, of {}", file.display(), names.join(", ")),
     };
-    let Some(_bot) = found else { bail!("{} has no bot {}, but {}", file.display(), bot.unwrap_or(""), names.join(", ")) };
-    Ok(Settings::default())
+    let Some(bot) = found else { bail!("{} has no bot {}, but {}", file.display(), bot.unwrap_or(""), names.join(", ")) };
+    Ok(Settings { plan: bot.rollout.clone(), guard: bot.guard.clone(), ..Settings::default() })
 }
