@@ -6,6 +6,7 @@
 pub mod core; // floor 0: what a split is, what an answer means; no clock, no I/O
 pub mod identify; // floor 1: which workspace a webhook belongs to, as pure as core
 pub mod config; // floor 2: the file as written, the file as meant
+pub mod sim; // floor 3: a world to try a rollout in, and what others would do there
 pub mod live; // floor 3: what serves now; one atomic swap publishes it
 pub mod telemetry; // floor 4: every metric, the logs
 pub mod proxy; // floor 5: the hot path

@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod explain;
 mod run;
+mod simulate;
 mod status;
 mod weight;
 
@@ -48,6 +49,8 @@ enum Command {
     Abort(actions::Abort),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
+    /// Try a rollout's policy out in a simulated world, beside what other tools would do
+    Simulate(simulate::Simulate),
 }
 
 /// Where the config is.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Promote(promote) => promote.execute(),
         Command::Abort(abort) => abort.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Simulate(simulate) => simulate.execute(),
     };
     match result {
         Ok(code) => code,

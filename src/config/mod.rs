@@ -10,13 +10,18 @@ mod resolved;
 mod units;
 mod value;
 
+pub(crate) use raw::Table;
 pub use report::ConfigError;
+pub(crate) use report::{Problem, Reported};
 pub use resolved::{
     Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
 };
 pub use units::show_duration;
 
+pub(crate) use value::{OneOrMany, Value, Wrong};
+
 use std::path::Path;
+use std::time::Duration;
 
 /// The documented defaults; `serin run` without a config file explains itself with it.
 pub const DOCUMENTED: &str = include_str!("../../config/serin.toml");
@@ -33,6 +38,21 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// The same for a text; `path` is the name used in errors, and relative secret files are looked for beside it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     resolve::resolve(text, path)
+}
+
+/// Another file of the house, such as scenarios, read by the same rules and told the same way what is wrong with it.
+pub(crate) fn read_tables<T>(text: &str, path: &Path, read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>) -> Result<T, ConfigError> {
+    resolve::read_tables(text, path, read).map(|(read, _)| read)
+}
+
+/// `"1.5s"`; the error says what to write instead.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|units::UnitError(instead)| instead)
+}
+
+/// The name that a misspelt one is nearest to, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    near::nearest(written, names)
 }
 
 #[cfg(test)]

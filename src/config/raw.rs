@@ -12,10 +12,10 @@ use super::report::{Problem, Problems, Reported};
 use super::value::{Measure, Value};
 
 /// What a key holds: nothing, a value and its place, or something wrong that was reported.
-pub(super) type Read<T> = Result<Option<Spanned<T>>, Reported>;
+pub(crate) type Read<T> = Result<Option<Spanned<T>>, Reported>;
 
 /// One table of the file, being read.
-pub(super) struct Table<'d> {
+pub(crate) struct Table<'d> {
     /// As one writes it: `[proxy.limits]`; for messages.
     title: &'static str,
     /// The header, or the whole inline table.
@@ -26,7 +26,7 @@ pub(super) struct Table<'d> {
 }
 
 /// A key and its value.
-pub(super) struct Entry<'d> {
+pub(crate) struct Entry<'d> {
     pub key: &'d str,
     pub key_at: Range<usize>,
     pub value: &'d DeValue<'d>,
@@ -162,8 +162,8 @@ impl<'d> Table<'d> {
     }
 
     /// Reports the keys that nobody asked for.
-    pub fn close(self) {
-        for entry in &self.entries {
+    pub fn close(&mut self) {
+        for entry in std::mem::take(&mut self.entries) {
             let key = entry.key.escape_debug();
             let (title, note) = match nearest(entry.key, self.asked.iter().copied()) {
                 Some(near) => (format!("unknown key `{key}`; did you mean `{near}`?"), None),
@@ -184,7 +184,7 @@ impl<'d> Entry<'d> {
 }
 
 /// `"a", "b" or "c"`.
-pub(super) fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut words: Vec<String> = words.into_iter().map(|word| format!("\"{word}\"")).collect();
     let Some(last) = words.pop() else { return String::new() };
     if words.is_empty() { last } else { format!("{} or {last}", words.join(", ")) }

@@ -19,7 +19,7 @@ pub struct ConfigError {
 }
 
 /// What is wrong so far.
-pub(super) struct Problems<'d> {
+pub(crate) struct Problems<'d> {
     path: &'d Path,
     text: &'d str,
     errors: RefCell<Vec<Problem>>,
@@ -27,7 +27,7 @@ pub(super) struct Problems<'d> {
 }
 
 /// One thing that is wrong.
-pub(super) struct Problem {
+pub(crate) struct Problem {
     title: String,
     places: Vec<(Range<usize>, String)>,
     note: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Problem {
 
 /// Proof that an error was reported: only `Problems` makes one, so whatever fails with it has said why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reported(());
+pub(crate) struct Reported(());
 
 impl ConfigError {
     /// How many things are wrong; the text may show fewer.
@@ -43,7 +43,7 @@ impl ConfigError {
         self.count
     }
 
-    pub(super) fn unreadable(path: &Path, source: &std::io::Error) -> ConfigError {
+    pub(crate) fn unreadable(path: &Path, source: &std::io::Error) -> ConfigError {
         ConfigError { rendered: format!("cannot read {}: {source}", path.display()), count: 1 }
     }
 }
@@ -122,7 +122,7 @@ impl<'d> Problems<'d> {
 }
 
 /// Every one of them, or the word of one that failed; none is left unread because another failed.
-pub(super) fn all<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
+pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
     let mut values = Vec::new();
     let mut failed = None;
     for result in results {

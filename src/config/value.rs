@@ -11,21 +11,21 @@ use super::units::{self, Bytes, Share, UnitError};
 use crate::core::Weight;
 
 /// Something that can stand behind a key.
-pub(super) trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// For `` `key` is not … ``.
     const WHAT: &'static str;
     fn read(value: &DeValue<'_>) -> Result<Self, Wrong>;
 }
 
 /// Something with an order, that the file bounds.
-pub(super) trait Measure: Value + PartialOrd + Copy {
+pub(crate) trait Measure: Value + PartialOrd + Copy {
     /// As it is written in the file.
     fn show(self) -> String;
 }
 
 /// What to write instead, and where, if not in place of the whole value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     pub instead: String,
     pub at: Option<Range<usize>>,
 }
@@ -173,7 +173,7 @@ impl Value for SocketAddr {
 }
 
 /// A list of texts, or one text.
-pub(super) enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(String),
     Many(Vec<Spanned<String>>),
 }

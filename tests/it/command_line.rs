@@ -240,3 +240,36 @@ fn wrong_usage_is_exit_code_2() {
     code(&run(&["--version"], ""), 0);
     code(&run(&["--help"], ""), 0);
 }
+
+#[test]
+fn simulate_says_what_would_become_of_a_rollout() {
+    let output = run(&["simulate", "-s", "R_hardfail", "-v", "9rps", "-n", "2", "--rules", "serin,argo,oracle", "--json"], "");
+    code(&output, 0);
+    let lines: Vec<Value> = out(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.iter().map(|line| line["rule"].as_str().unwrap_or("")).collect::<Vec<_>>(), ["serin", "argo", "oracle"]);
+    for line in &lines {
+        assert_eq!((&line["scenario"], &line["volume"], &line["seeds"]), (&"R_hardfail".into(), &"9rps".into(), &2.into()));
+        assert!(line["bad_requests_mean"].as_f64().is_some_and(|mean| mean > 0.0) && line["caught"] == line["rolled_back"], "{line}");
+    }
+    let table = run(&["simulate", "-s", "AA_plain", "-v", "small", "-n", "1", "--rules", "argo,codedeploy"], "");
+    assert!(out(&table).contains("AA_plain") && out(&table).contains("good releases rolled back"), "{}", out(&table));
+}
+
+#[test]
+fn simulate_takes_scenarios_from_a_file_and_says_where_it_is_wrong() {
+    let (directory, path) = written("[[scenario]]\nname = \"own\"\n[[scenario.effect]]\nstatus = 503\n");
+    let drawing = directory.path().join("run.svg");
+    let (path, drawn) = (path.to_str().unwrap(), drawing.to_str().unwrap());
+    let output = run(&["simulate", "-s", path, "-v", "9rps", "--plot", drawn], "");
+    code(&output, 0);
+    assert!(out(&output).contains("rolled back from 1%"), "{}", out(&output));
+    let svg = std::fs::read_to_string(&drawing).expect("it was drawn");
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>") && svg.matches("<polyline").count() == 4, "{svg}");
+    std::fs::write(path, "[[scenario]]\nname = \"own\"\n[[scenario.effect]]\nstatus = 200\n").expect("a writable file");
+    let wrong = run(&["simulate", "-s", path], "");
+    code(&wrong, 2);
+    assert!(err(&wrong).contains("serin.toml:4:10") && err(&wrong).contains("is a success"), "{}", err(&wrong));
+    let unknown = run(&["simulate", "-s", "R_err5p"], "");
+    code(&unknown, 2);
+    assert!(err(&unknown).contains("did you mean R_err5pp?"), "{}", err(&unknown));
+}

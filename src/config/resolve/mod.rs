@@ -31,20 +31,30 @@ use super::{Admin, Bot, BotName, Config, ConfigError, Proxy};
 type Listen = (SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let ((proxy, admin, bots), warnings) = read_tables(text, path, file)?;
+    Ok(Config { proxy, admin, bots, hash: xxh3_64(text.as_bytes()), warnings })
+}
+
+/// What `read` makes of the file, with the warnings, or everything that is wrong with it.
+pub(super) fn read_tables<T>(
+    text: &str,
+    path: &Path,
+    read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>,
+) -> Result<(T, Vec<String>), ConfigError> {
     let (table, broken) = DeTable::parse_recoverable(text);
     if let Some(error) = broken.first() {
         return Err(syntax_error(error, table.get_ref(), text, path));
     }
     let problems = Problems::new(path, text);
-    let parts = file(Table::root(&table, &problems));
+    let value = read(&mut Table::root(&table, &problems));
     let warnings = problems.finish(&redact::secrets(text, table.get_ref()))?;
-    match parts {
-        Ok((proxy, admin, bots)) => Ok(Config { proxy, admin, bots, hash: xxh3_64(text.as_bytes()), warnings }),
+    match value {
+        Ok(value) => Ok((value, warnings)),
         Err(Reported { .. }) => unreachable!("what was reported is an error above"),
     }
 }
 
-fn file(mut root: Table<'_>) -> Result<(Proxy, Admin, Vec<Bot>), Reported> {
+fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, Vec<Bot>), Reported> {
     let problems = root.problems();
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
     let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);

@@ -1,0 +1,52 @@
+//! What is simulated: the scenarios by name or from a file, and the policy from a config.
+
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::config;
+use crate::sim::Settings;
+use crate::sim::run::Judge;
+use crate::sim::scenario::{self, Scenario};
+
+pub fn judge(text: &str) -> Result<Judge, String> {
+    let names = || Judge::ALL.map(Judge::name);
+    Judge::ALL.into_iter().find(|judge| judge.name() == text).ok_or_else(|| match config::nearest(text, names()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("write one or more of {}", names().join(", ")),
+    })
+}
+
+/// What looks like a path is one; a name that is in the library goes first.
+pub fn scenarios(text: &str) -> anyhow::Result<Vec<Scenario>> {
+    let library = scenario::library();
+    if text == "all" {
+        return Ok(library);
+    }
+    if let Some(one) = library.iter().find(|scenario| scenario.name == text) {
+        return Ok(vec![one.clone()]);
+    }
+    if Path::new(text).exists() || text.ends_with(".toml") || text.contains('/') {
+        return Ok(scenario::load(Path::new(text))?);
+    }
+    let names: Vec<&str> = library.iter().map(|scenario| scenario.name.as_str()).collect();
+    match config::nearest(text, names.iter().copied()) {
+        Some(near) => bail!("there is no scenario {text}: did you mean {near}?"),
+        None => bail!("there is no scenario {text}, neither a file: write all, a file, or one of {}", names.join(", ")),
+    }
+}
+
+/// Plan and guard of a bot, as its config says; the defaults without one. The only place where a config meets the
+/// simulation.
+pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<Settings> {
+    let Some(file) = file else { return Ok(Settings::default()) };
+    let config = config::load(file)?;
+    let names: Vec<String> = config.bots.iter().map(|bot| bot.name.to_string()).collect();
+    let found = match bot {
+        Some(name) => config.bots.iter().find(|bot| bot.name.to_string() == name),
+        None if config.bots.len() == 1 => config.bots.first(),
+        None => bail!("{} has several bots: choose one with --bot, of {}", file.display(), names.join(", ")),
+    };
+    let Some(_bot) = found else { bail!("{} has no bot {}, but {}", file.display(), bot.unwrap_or(""), names.join(", ")) };
+    Ok(Settings::default())
+}

@@ -1,0 +1,220 @@
+//! What changes for a workspace from minute to minute without anybody's doing: its traffic, its error rates and its
+//! latency drift, and now and then it breaks by itself, or its token expires.
+
+use super::dice::Dice;
+
+/// What all workspaces share at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    error: f64,
+    latency: f64,
+    /// Where in the day the world begins, in seconds.
+    phase_secs: f64,
+}
+
+/// What a workspace has of its own at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Mood {
+    error: f64,
+    rejected: f64,
+    latency: f64,
+    traffic: f64,
+    broken: Spell,
+    token_expired: Spell,
+    pub now: Factors,
+}
+
+/// The drifts as the tick uses them, of this minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Factors {
+    pub error: f64,
+    pub rejected: f64,
+    pub traffic: f64,
+    /// In z.
+    pub latency: f64,
+}
+
+/// A trouble that comes and goes.
+#[derive(Clone, Copy, Debug)]
+struct Spell {
+    until_secs: f64,
+    rate: f64,
+}
+
+/// A drift wanders around 0 with this deviation, and has forgotten itself after so many minutes.
+struct Drift {
+    sigma: f64,
+    minutes: f64,
+}
+
+const ERROR: Drift = Drift { sigma: 0.4, minutes: 20.0 };
+const REJECTED: Drift = Drift { sigma: 0.4, minutes: 20.0 };
+const LATENCY: Drift = Drift { sigma: 0.05, minutes: 20.0 };
+const TRAFFIC: Drift = Drift { sigma: 0.3, minutes: 20.0 };
+const SHARED_ERROR: Drift = Drift { sigma: 0.25, minutes: 10.0 };
+const SHARED_LATENCY: Drift = Drift { sigma: 0.05, minutes: 10.0 };
+
+/// A spell comes once in 200 hours and lasts ten minutes on average.
+const SPELL_EVERY_MINUTES: f64 = 200.0 * 60.0;
+const SPELL_SECS: f64 = 600.0;
+/// While a workspace is broken this share of its requests fails.
+const BROKEN: [f64; 2] = [0.3, 1.0];
+/// While its token is expired this share is rejected.
+const TOKEN_EXPIRED: f64 = 0.9;
+const DAY_SWING: f64 = 0.5;
+
+impl Drift {
+    fn begin(&self, dice: &mut Dice) -> f64 {
+        dice.normal(self.sigma)
+    }
+
+    fn after_a_minute(&self, value: f64, dice: &mut Dice) -> f64 {
+        let kept = (-1.0 / self.minutes).exp();
+        kept * value + dice.normal(self.sigma * (1.0 - kept * kept).sqrt())
+    }
+
+    /// A factor whose mean is 1.
+    fn factor(&self, value: f64) -> f64 {
+        (value - self.sigma * self.sigma / 2.0).exp()
+    }
+}
+
+impl Weather {
+    pub fn new(dice: &mut Dice) -> Weather {
+        Weather { error: SHARED_ERROR.begin(dice), latency: SHARED_LATENCY.begin(dice), phase_secs: dice.between(0.0, 86_400.0) }
+    }
+
+    pub fn pass_a_minute(&mut self, dice: &mut Dice) {
+        self.error = SHARED_ERROR.after_a_minute(self.error, dice);
+        self.latency = SHARED_LATENCY.after_a_minute(self.latency, dice);
+    }
+
+    /// The day's part of the traffic: between a half and one and a half.
+    pub fn traffic(&self, secs: f64) -> f64 {
+        1.0 + DAY_SWING * (std::f64::consts::TAU * (secs + self.phase_secs) / 86_400.0).sin()
+    }
+
+    pub fn error(&self) -> f64 {
+        self.error.exp()
+    }
+
+    /// In z.
+    pub fn latency(&self) -> f64 {
+        self.latency
+    }
+}
+
+impl Spell {
+    const NEVER: Spell = Spell { until_secs: 0.0, rate: 0.0 };
+
+    fn begin(probability: f64, secs: f64, [low, high]: [f64; 2], dice: &mut Dice) -> Option<Spell> {
+        dice.chance(probability).then(|| Spell { until_secs: secs + dice.exponential(SPELL_SECS), rate: dice.between(low, high) })
+    }
+
+    /// It may be in the middle of one when the world begins.
+    fn at_the_start(rate: [f64; 2], dice: &mut Dice) -> Spell {
+        Spell::begin(SPELL_SECS / 60.0 / SPELL_EVERY_MINUTES, 0.0, rate, dice).unwrap_or(Spell::NEVER)
+    }
+
+    fn pass_a_minute(&mut self, secs: f64, rate: [f64; 2], dice: &mut Dice) {
+        if secs >= self.until_secs
+            && let Some(spell) = Spell::begin(1.0 / SPELL_EVERY_MINUTES, secs, rate, dice)
+        {
+            *self = spell;
+        }
+    }
+
+    /// The rate of bad requests that it makes now, at least.
+    fn least(&self, secs: f64) -> f64 {
+        if secs < self.until_secs { self.rate } else { 0.0 }
+    }
+}
+
+impl Mood {
+    pub fn new(dice: &mut Dice) -> Mood {
+        let mut mood = Mood {
+            error: ERROR.begin(dice),
+            rejected: REJECTED.begin(dice),
+            latency: LATENCY.begin(dice),
+            traffic: TRAFFIC.begin(dice),
+            broken: Spell::at_the_start(BROKEN, dice),
+            token_expired: Spell::at_the_start([TOKEN_EXPIRED; 2], dice),
+            now: Factors::default(),
+        };
+        mood.set_factors();
+        mood
+    }
+
+    /// `secs` is the minute that begins.
+    pub fn pass_a_minute(&mut self, secs: f64, dice: &mut Dice) {
+        self.error = ERROR.after_a_minute(self.error, dice);
+        self.rejected = REJECTED.after_a_minute(self.rejected, dice);
+        self.latency = LATENCY.after_a_minute(self.latency, dice);
+        self.traffic = TRAFFIC.after_a_minute(self.traffic, dice);
+        self.broken.pass_a_minute(secs, BROKEN, dice);
+        self.token_expired.pass_a_minute(secs, [TOKEN_EXPIRED; 2], dice);
+        self.set_factors();
+    }
+
+    fn set_factors(&mut self) {
+        self.now = Factors {
+            error: ERROR.factor(self.error),
+            rejected: REJECTED.factor(self.rejected),
+            traffic: TRAFFIC.factor(self.traffic),
+            latency: self.latency,
+        };
+    }
+
+    /// Errors and rejections that it has at least, by itself.
+    pub fn least(&self, secs: f64) -> [f64; 2] {
+        [self.broken.least(secs), self.token_expired.least(secs)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drifts_keep_their_spread_and_average_to_one() {
+        let mut dice = Dice::new(1, "moods");
+        let mut moods: Vec<Mood> = (0..4_000).map(|_| Mood::new(&mut dice)).collect();
+        for minute in 0..60 {
+            moods.iter_mut().for_each(|mood| mood.pass_a_minute(f64::from(minute) * 60.0, &mut dice));
+        }
+        let mean = |of: &dyn Fn(&Mood) -> f64| moods.iter().map(of).sum::<f64>() / 4_000.0;
+        // Five standard errors of 4,000 independent ones.
+        assert!((mean(&|mood| mood.now.error) - 1.0).abs() < 0.035);
+        assert!((mean(&|mood| mood.now.traffic) - 1.0).abs() < 0.025);
+        assert!((mean(&|mood| mood.error.powi(2)).sqrt() - ERROR.sigma).abs() < 0.025);
+        assert!((mean(&|mood| mood.latency.powi(2)).sqrt() - LATENCY.sigma).abs() < 0.003);
+    }
+
+    #[test]
+    fn a_workspace_is_broken_for_as_long_as_it_should_be() {
+        let mut dice = Dice::new(2, "spells");
+        let mut broken = 0;
+        for _ in 0..8_000 {
+            let mut mood = Mood::new(&mut dice);
+            for minute in 0..60 {
+                let secs = f64::from(minute) * 60.0;
+                mood.pass_a_minute(secs, &mut dice);
+                let [error, rejected] = mood.least(secs);
+                assert!(error == 0.0 || (BROKEN[0]..=BROKEN[1]).contains(&error));
+                assert!(rejected == 0.0 || rejected == TOKEN_EXPIRED);
+                broken += u32::from(error > 0.0);
+            }
+        }
+        // A spell of ten minutes in 12,000: 1 of 1,200 on average; half as much again or less for the few spells seen.
+        let share = f64::from(broken) / 480_000.0 * 1_200.0;
+        assert!((0.7..1.4).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_day_swings_by_a_half() {
+        let weather = Weather::new(&mut Dice::new(3, "day"));
+        let day: Vec<f64> = (0..96).map(|quarter| weather.traffic(f64::from(quarter) * 900.0)).collect();
+        assert!((day.iter().sum::<f64>() / 96.0 - 1.0).abs() < 1e-9);
+        assert!(day.iter().all(|part| (0.5..=1.5).contains(part)));
+    }
+}

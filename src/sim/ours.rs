@@ -1,0 +1,163 @@
+//! serin's own rule, the real one: `core`'s evidence and its ratchet, fed with the world's tallies instead of traffic.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::rule::{Next, Rule, Seen};
+use super::world::{Cell, World};
+use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
+use crate::core::ratchet::{self, Command, Decision, Facts, Input};
+use crate::core::{Bucket, Connections, Crossed, Guard, Hold, Observed, Plan, Release, Split, State, Tally, Track, Weight};
+
+/// What an operator would have serin do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub plan: Plan,
+    pub guard: Guard,
+    pub operator: Operator,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { plan: Plan::usual(), guard: Guard::default(), operator: Operator::default() }
+    }
+}
+
+/// Who answers when serin asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operator {
+    /// Says yes at once where only time or traffic is lacking, and to a policy that wants a word for every raise. Suspicious
+    /// evidence is never waved through.
+    #[default]
+    Approving,
+    Absent,
+}
+
+pub struct Serin {
+    settings: Settings,
+    state: State,
+    evidence: Evidence,
+    split: Split,
+    judgement: Option<Judgement>,
+    set_aside: Vec<bool>,
+}
+
+impl Serin {
+    pub fn new(world: &World<'_>, settings: Settings, seed: u64) -> Serin {
+        let mut history = History::default();
+        history.set_marks(world.marks());
+        let mut tallies: HashMap<Bucket, Tally> = HashMap::new();
+        for (bucket, counts) in world.past() {
+            *tallies.entry(bucket).or_default() += counts.tally();
+        }
+        tallies.iter().for_each(|(bucket, tally)| history.learn(*bucket, tally));
+        let evidence = Evidence::new(&history, seed, settings.guard.examine, Duration::ZERO);
+        let release = |upstream: &str| Release { upstream: upstream.into(), version: None };
+        let start = Command::Start { release: release("new"), plan: settings.plan.clone(), retry: false };
+        let buckets = usize::from(crate::core::BUCKETS);
+        let mut serin = Serin {
+            state: State::new(release("old")),
+            settings,
+            evidence,
+            split: world.split().clone(),
+            judgement: None,
+            set_aside: vec![false; buckets],
+        };
+        serin.decide(&Input::Command { command: start, based_on: None }, Duration::ZERO);
+        serin
+    }
+
+    /// The one door of the core; a new split begins a new step of the evidence.
+    fn decide(&mut self, input: &Input, now: Duration) -> Decision {
+        let before = self.state.weight;
+        let (state, decision) = ratchet::step(self.state.clone(), input, &self.settings.guard, now);
+        self.state = state;
+        if self.state.weight != before && self.state.weight > Weight::ZERO {
+            let weight = self.state.weight;
+            let split = &self.split;
+            // Of all buckets, quiet ones too: the urns hold every label.
+            let canary = |bucket: Bucket| u128::from(split.rank(bucket)) < weight.threshold();
+            self.evidence.begin_step(weight.ratio(), canary, now);
+            self.judgement = None;
+            self.note_set_aside();
+        }
+        decision
+    }
+
+    fn note_set_aside(&mut self) {
+        self.set_aside.fill(false);
+        for bucket in self.evidence.set_aside() {
+            self.set_aside[bucket.index()] = true;
+        }
+    }
+
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let one = |(cell, track): (&Cell, &Track)| {
+            let set_aside = *track == Track::Canary && self.set_aside[cell.bucket.index()];
+            let on_canary = *track == Track::Canary && !set_aside;
+            let counts = if on_canary { &cell.answers.canary } else { &cell.answers.stable };
+            evidence::Seen { bucket: cell.bucket, set_aside, tally: counts.tally() }
+        };
+        self.evidence.observe(seen.now, seen.cells.iter().zip(seen.tracks).map(one).collect::<Vec<_>>());
+        let (judgement, moved) = self.evidence.judge(seen.now);
+        self.judgement = Some(judgement);
+        if moved {
+            self.note_set_aside();
+        }
+    }
+
+    /// What the operator says to the hold that the state is in.
+    fn answer(&self) -> Option<Command> {
+        let yes = matches!(self.state.hold, Some(Hold::Deadline { .. } | Hold::AwaitingAdvance));
+        (yes && self.settings.operator == Operator::Approving).then_some(Command::Advance { force: false })
+    }
+
+    /// The last minutes and the step so far, against the guard's limits. Latencies are not kept one by one in a world:
+    /// limits on their quantiles say nothing here.
+    fn crossed(&self) -> Option<Crossed> {
+        let judgement = self.judgement?;
+        let observed = |exposure: Exposure| {
+            let Tally { requests, errors, late, .. } = exposure.tally;
+            Observed { requests, errors, late, quantiles: None }
+        };
+        let windows = [self.evidence.recently(), [judgement.stable, judgement.canary]];
+        let crossed = |[stable, canary]: [Exposure; 2]| self.settings.guard.limits.crossed(&observed(canary), &observed(stable));
+        windows.into_iter().find_map(crossed)
+    }
+}
+
+impl Rule for Serin {
+    fn weight(&self) -> Weight {
+        self.state.weight
+    }
+
+    fn is_set_aside(&self, bucket: Bucket) -> bool {
+        self.set_aside[bucket.index()]
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Next {
+        self.observe(seen);
+        // Connections always work in a world.
+        let (connections, trip) = (<[Connections; 2]>::default(), None);
+        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), connections, trip };
+        let mut decision = self.decide(&Input::Tick(facts), seen.now);
+        if let Some(command) = self.answer() {
+            decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
+        }
+        if matches!(decision, Decision::Abort { .. }) {
+            Next::RolledBack
+        } else if matches!(decision, Decision::Promote { .. }) {
+            Next::Promoted
+        } else {
+            Next::GoOn
+        }
+    }
+
+    fn hold(&self) -> Option<&'static str> {
+        self.state.hold.map(|hold| hold.code())
+    }
+
+    fn log10_evidence(&self) -> Option<f64> {
+        Some(self.judgement?.wealth.log_e() / std::f64::consts::LN_10)
+    }
+}

@@ -1,0 +1,232 @@
+//! The world of one run: workspaces in their buckets, and tick by tick what both tracks would have answered them. It is
+//! made from scenario, volume and seed alone, and keeps nothing of the ticks that are over.
+
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::dice::Dice;
+use super::latency::{Latency, Marks, UNIT_MICROS};
+use super::moods::{Mood, Weather};
+use super::requests::{Answers, Chances, Law, Slower};
+use super::scenario::{Change, Effect, On, Scenario, Slowness, When};
+use super::tenants::{self, Tenant};
+use super::volume::Volume;
+use crate::core::{Bucket, LatencyMarks, Pins, Salt, Split, Weight, Workspace};
+
+/// What one workspace's requests of this tick would have met on each track. Only workspaces with requests have one.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    pub workspace: usize,
+    pub bucket: Bucket,
+    pub answers: Answers,
+}
+
+pub struct World<'a> {
+    scenario: &'a Scenario,
+    latency: &'a Latency,
+    tick: Duration,
+    now: Duration,
+    dice: Dice,
+    weather: Weather,
+    tenants: Vec<Tenant>,
+    moods: Vec<Mood>,
+    buckets: Vec<Bucket>,
+    split: Split,
+    past: Vec<Counts>,
+    cells: Vec<Cell>,
+}
+
+/// The effects that last in this tick.
+#[derive(Default)]
+struct Acting {
+    mask: u32,
+    /// For each effect how many minutes it has lasted.
+    minutes: Vec<f64>,
+}
+
+/// More attempts than this are not made: then nobody may be in the first step. One in 100 is there on average.
+const ATTEMPTS_MAX: u64 = 20_000;
+/// No rate is above this, unless a scenario says so: even a broken workspace has a request that works.
+const RATE_MAX: f64 = 0.98;
+const LATE_MAX: f64 = 0.5;
+
+impl<'a> World<'a> {
+    /// Whoever ships wants somebody on the canary: attempts are tried, as ranks are by attempt, until the first step
+    /// holds an active bucket, and the buckets of those that the scenario wants there.
+    pub fn new(scenario: &'a Scenario, volume: &Volume, seed: u64, tick: Duration, first: Weight, latency: &'a Latency) -> World<'a> {
+        let mut dice = Dice::new(seed, &format!("{} {}", scenario.name, volume.name));
+        let tenants = tenants::tenants(scenario, volume, &mut dice);
+        let past = tenants.iter().map(|tenant| tenants::past(tenant, latency, &mut dice)).collect();
+        let weather = Weather::new(&mut dice);
+        let moods = tenants.iter().map(|_| Mood::new(&mut dice)).collect();
+        // Names are the same in every world, for scenarios to name them; the salt puts them elsewhere.
+        let salt = Salt::new(&format!("simulated {}", dice.bits()));
+        let id = |index: usize| format!("T{}", index + 1);
+        let buckets: Vec<Bucket> =
+            (0..tenants.len()).map(|index| salt.bucket(&Workspace { namespace: "team", id: id(index).into() })).collect();
+        let split = split(&salt, &buckets, scenario, first);
+        World { scenario, latency, tick, now: Duration::ZERO, dice, weather, tenants, moods, buckets, split, past, cells: Vec::new() }
+    }
+
+    /// The next tick's requests; `now` is then its end.
+    pub fn advance(&mut self) -> &[Cell] {
+        let secs = self.now.as_secs_f64();
+        if self.now > Duration::ZERO && self.begins_a_minute() {
+            self.weather.pass_a_minute(&mut self.dice);
+            self.moods.iter_mut().for_each(|mood| mood.pass_a_minute(secs, &mut self.dice));
+        }
+        let acting = self.acting();
+        let day = self.weather.traffic(secs) * self.tick.as_secs_f64();
+        self.cells.clear();
+        let mut slower = [Vec::new(), Vec::new()];
+        for index in 0..self.tenants.len() {
+            let on = self.tenants[index].effects & acting.mask;
+            let usual = self.tenants[index].rps * day * self.moods[index].now.traffic;
+            let requests = self.requests(on, usual);
+            if requests == [0, 0] {
+                continue;
+            }
+            slower.iter_mut().for_each(Vec::clear);
+            let chances = self.chances(index, on, &acting, secs, &mut slower);
+            let law = Law { latency: self.latency, slow_from: self.scenario.slow_from(), slower: [&slower[0], &slower[1]] };
+            let answers = law.answer(&mut self.dice, requests, &chances);
+            self.cells.push(Cell { workspace: index, bucket: self.buckets[index], answers });
+        }
+        self.now += self.tick;
+        &self.cells
+    }
+
+    /// Since the rollout began.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    pub fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
+    /// With the attempt of this world; the weight is the reader's to set.
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// The buckets of all workspaces, the largest first; several may share one.
+    pub fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    /// What each workspace had on stable in the day before.
+    pub fn past(&self) -> impl Iterator<Item = (Bucket, &Counts)> {
+        self.buckets.iter().copied().zip(&self.past)
+    }
+
+    pub fn marks(&self) -> LatencyMarks {
+        let micros = |z: f64| (UNIT_MICROS * z.exp()) as u64;
+        let Marks { p90, p99_5, .. } = self.latency.marks;
+        LatencyMarks { slow_micros: micros(p90), very_slow_micros: micros(p99_5) }
+    }
+
+    fn begins_a_minute(&self) -> bool {
+        let minutes = |at: Duration| at.as_secs() / 60;
+        minutes(self.now) != minutes(self.now.saturating_sub(self.tick))
+    }
+
+    fn acting(&self) -> Acting {
+        let mut acting = Acting::default();
+        for (i, effect) in self.scenario.effects.iter().enumerate() {
+            // What is chronic is in the workspaces themselves.
+            let lasting = if effect.when == When::Chronic { None } else { effect.when.lasting(self.now) };
+            acting.mask |= u32::from(lasting.is_some()) << i;
+            acting.minutes.push(lasting.unwrap_or(0.0));
+        }
+        acting
+    }
+
+    /// How many requests each track would have had.
+    fn requests(&mut self, on: u32, usual: f64) -> [u32; 2] {
+        let mut factors = [1.0, 1.0];
+        for effect in effects(&self.scenario.effects, on) {
+            let factor = 1.0 + effect.events * (effect.what.traffic.unwrap_or(1.0) - 1.0);
+            apply(&mut factors, effect.on, |all| all * factor);
+        }
+        let least = factors[0].min(factors[1]);
+        let common = self.dice.poisson(usual * least);
+        factors.map(|factor| if factor == least { common } else { common + self.dice.poisson(usual * (factor - least)) })
+    }
+
+    /// What may become of a workspace's requests now; latencies that a scenario changes go to `slower`.
+    fn chances(&self, index: usize, on: u32, acting: &Acting, secs: f64, slower: &mut [Vec<Slower>; 2]) -> Chances {
+        let (tenant, mood) = (&self.tenants[index], &self.moods[index]);
+        let [broken, expired] = mood.least(secs);
+        let shared = self.weather.error();
+        let error = (tenant.error * shared * mood.now.error).max(broken).min(RATE_MAX);
+        let rejected = (tenant.rejected * mood.now.rejected).max(expired).min(RATE_MAX);
+        let late = (tenant.late * shared * mood.now.error).min(LATE_MAX);
+        let shift = tenant.shift + self.weather.latency() + mood.now.latency;
+        let mut chances = Chances { error: [error; 2], rejected: [rejected; 2], late: [late; 2], shift };
+        for (i, effect) in self.scenario.effects.iter().enumerate().filter(|(i, _)| on & (1 << i) != 0) {
+            let what = effect.what;
+            for (rates, change) in
+                [(&mut chances.error, what.error), (&mut chances.rejected, what.rejected), (&mut chances.late, what.late)]
+            {
+                if let Some(change) = change {
+                    apply(rates, effect.on, |rate| changed(rate, change, effect.events));
+                }
+            }
+            if let Some(slowness) = what.latency {
+                let one = self.slower(slowness, effect.events, acting.minutes[i]);
+                apply_each(slower, effect.on, |list| list.push(one));
+            }
+        }
+        chances
+    }
+
+    fn slower(&self, slowness: Slowness, events: f64, minutes: f64) -> Slower {
+        let from = if slowness.slowest < 1.0 { self.latency.slowest(slowness.slowest) } else { f64::NEG_INFINITY };
+        let shift = slowness.factor.ln() + slowness.factor_per_min.ln() * minutes;
+        Slower { shift, added_micros: slowness.added.as_secs_f64() * 1e6, from, events }
+    }
+}
+
+fn effects(all: &[Effect], on: u32) -> impl Iterator<Item = &Effect> {
+    all.iter().enumerate().filter(move |(i, _)| on & (1 << i) != 0).map(|(_, effect)| effect)
+}
+
+fn changed(rate: f64, change: Change, events: f64) -> f64 {
+    rate + events * (change.apply(rate) - rate)
+}
+
+fn apply(of_tracks: &mut [f64; 2], on: On, f: impl Fn(f64) -> f64) {
+    apply_each(of_tracks, on, |value| *value = f(*value));
+}
+
+fn apply_each<T>([stable, canary]: &mut [T; 2], on: On, mut f: impl FnMut(&mut T)) {
+    match on {
+        On::Stable => f(stable),
+        On::Canary => f(canary),
+        On::Both => {
+            f(stable);
+            f(canary);
+        }
+    }
+}
+
+fn split(salt: &Salt, buckets: &[Bucket], scenario: &Scenario, first: Weight) -> Split {
+    let wanted: Vec<Bucket> = match &scenario.first_step {
+        Some(ranks) => ranks.clone().filter_map(|rank| buckets.get(rank as usize - 1).copied()).collect(),
+        None => Vec::new(),
+    };
+    let attempt = |attempt| Split::new(salt.clone(), "simulated", attempt, first, Pins::default());
+    let fits = |split: &Split| {
+        let is_in = |bucket: &Bucket| u128::from(split.rank(*bucket)) < first.threshold();
+        wanted.iter().all(is_in) && buckets.iter().any(is_in)
+    };
+    (1..ATTEMPTS_MAX).map(attempt).find(fits).unwrap_or_else(|| attempt(1))
+}
+
+#[cfg(test)]
+mod tests;
