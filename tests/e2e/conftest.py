@@ -52,7 +52,8 @@ class Process:
 
     def __init__(self, argv, log):
         self.argv, self.log, self.said = argv, log, queue.Queue()
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log.open("wb"), cwd=HERE, text=True)
+        env = os.environ | {"SERIN_TEST_BUGS": str(log.with_name("bug"))}
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log.open("wb"), cwd=HERE, text=True, env=env)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -177,12 +178,12 @@ class Serin:
             raise AssertionError("serin did not stop within 30 s of SIGTERM") from None
 
 
-def bot_config(name, ports, weight="50%", **settings):
+def bot_config(name, ports, weight="50%", tables="", **settings):
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     return (
         f'[[bot]]\nname = "{name}"\n{lines}'
         f'upstreams = {{ blue = "http://127.0.0.1:{ports[0]}", green = "http://127.0.0.1:{ports[1]}" }}\n'
-        f'stable = "blue"\ncanary = "green"\nweight = "{weight}"\n'
+        f'stable = "blue"\ncanary = "green"\nweight = "{weight}"\n{tables}'
     )
 
 
@@ -192,10 +193,20 @@ class Pair:
 
     serin: Serin
     bots: dict
+    folder: pathlib.Path
     client: Client = field(init=False)
 
     def __post_init__(self):
         self.client = self.serin.client()
+
+    def gets(self, bug, track="canary"):
+        """From now on that track's process has this bug; an empty one is none."""
+        (self.folder / f"bug.{track}").write_text(bug)
+
+    def act(self, bot, action, **document):
+        status, body = self.serin.admin("POST", f"/v1/bots/{bot}/{action}", document)
+        assert status == 200, body
+        return json.loads(body)
 
     def send(self, *args, **kwargs):
         return self.client.send(*args, **kwargs)
@@ -231,7 +242,7 @@ def start(tmp_path_factory):
             wait_until(f"{name} listens", lambda port=port: connectable(port))
         serin = Serin(folder, bot_config(name, ports, **settings))
         running.append(serin)
-        return Pair(serin, bots)
+        return Pair(serin, bots, folder)
 
     yield run
     for process in reversed(running):
