@@ -236,25 +236,6 @@ impl Hold {
             Hold::Failed(_) => "failed",
         }
     }
-
-    /// Does it need a human?
-    pub fn asks(&self) -> bool {
-        match self {
-            Hold::Marginal { .. } | Hold::Deadline { .. } | Hold::AwaitingAdvance | Hold::MaxWeight { .. } | Hold::Retreated => true,
-            Hold::Baking { .. }
-            | Hold::Evidence { .. }
-            | Hold::NoCanaryTraffic { .. }
-            | Hold::NoStableTraffic { .. }
-            | Hold::Harm { .. }
-            | Hold::Refusals { .. }
-            | Hold::StaleEvidence { .. }
-            | Hold::Paused
-            | Hold::SetByHand
-            | Hold::Breaker(_)
-            | Hold::PolicyManual
-            | Hold::Failed(_) => false,
-        }
-    }
 }
 
 impl fmt::Display for Hold {

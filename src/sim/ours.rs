@@ -7,7 +7,7 @@ use super::rule::{Next, Rule, Seen};
 use super::world::{Cell, World};
 use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
-use crate::core::{Bucket, Connections, Crossed, Guard, Hold, Observed, Plan, Release, Split, State, Tally, Track, Weight};
+use crate::core::{Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
 
 /// What an operator would have serin do.
 #[derive(Clone, Debug)]
@@ -108,8 +108,12 @@ impl Serin {
 
     /// What the operator says to the hold that the state is in.
     fn answer(&self) -> Option<Command> {
-        let yes = matches!(self.state.hold, Some(Hold::Deadline { .. } | Hold::AwaitingAdvance));
-        (yes && self.settings.operator == Operator::Approving).then_some(Command::Advance { force: false })
+        let asked = self.state.phase == Phase::Held;
+        let yes = matches!(
+            self.state.hold,
+            Some(Hold::Deadline { .. } | Hold::AwaitingAdvance | Hold::NoCanaryTraffic { .. } | Hold::NoStableTraffic { .. })
+        );
+        (asked && yes && self.settings.operator == Operator::Approving).then_some(Command::Advance { force: false })
     }
 
     /// The last minutes and the step so far, against the guard's limits. Latencies are not kept one by one in a world:

@@ -139,8 +139,11 @@ fn suspicion_holds_and_is_forgotten_when_it_fades() {
 #[test]
 fn a_step_without_traffic_is_never_left() {
     let mut story = Story::started(Plan { at_deadline: AtDeadline::Proceed, ..Plan::usual() });
-    assert_eq!(story.ticks(7_200, 1.0, 4, 0.0), Decision::Hold);
+    assert_eq!(story.ticks(899, 1.0, 4, 0.0), Decision::Hold);
     assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "no canary traffic: 4 of 10 requests");
+    assert_eq!(story.state.phase, Phase::Progressing);
+    assert_eq!(story.ticks(7_200, 1.0, 4, 0.0), Decision::Hold);
+    assert_eq!((story.hold(), story.state.phase), ("no_canary_traffic", Phase::Held), "a human is asked at the deadline");
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn at_the_deadline_only_the_bound_on_harm_is_waived() {
     assert_eq!(at(AtDeadline::Proceed, 899, 1.0), (Decision::Hold, "harm", Phase::Progressing));
     assert_eq!(at(AtDeadline::Proceed, 900, 1.0).0, Decision::Advance { from: percent(1), because: Because::Deadline });
     assert_eq!(at(AtDeadline::ByTraffic, 900, 1.0).0, Decision::Advance { from: percent(1), because: Because::Deadline });
-    assert_eq!(at(AtDeadline::Proceed, 2_000, 6.0), (Decision::Hold, "evidence", Phase::Progressing));
+    assert_eq!(at(AtDeadline::Proceed, 2_000, 6.0), (Decision::Hold, "evidence", Phase::Held));
     assert_eq!(at(AtDeadline::Wait, 2_000, 1.0), (Decision::Hold, "harm", Phase::Progressing));
     assert_eq!(at(AtDeadline::Ask, 2_000, 1.0), (Decision::Hold, "deadline", Phase::Held));
 }

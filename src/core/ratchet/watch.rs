@@ -112,29 +112,13 @@ fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict:
     if now.saturating_sub(judgement.looked) > FRESH {
         return doubt(state, Hold::StaleEvidence { age: now.saturating_sub(judgement.looked) });
     }
-    if refuses(facts.connections) {
-        return doubt(state, Hold::Refusals { canary: facts.connections[0] });
-    }
-    let because = match verdict {
-        Verdict::Pass => Because::Evidence,
-        Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) => {
-            if now < rollout.step_began + rollout.plan.deadline {
-                return doubt(state, Hold::Harm { could_be, tolerated });
-            }
-            match at_deadline(rollout, judgement, now) {
-                AtDeadline::Wait => return doubt(state, Hold::Harm { could_be, tolerated }),
-                AtDeadline::Ask | AtDeadline::ByTraffic => return hold(state, Hold::Deadline { could_be, tolerated }),
-                AtDeadline::Proceed => Because::Deadline,
-            }
-        }
-        Verdict::Inconclusive(Doubt::Evidence) => return doubt(state, Hold::Evidence { e: judgement.wealth.log_e().exp() }),
-        Verdict::Inconclusive(Doubt::NoCanaryTraffic) => {
-            return doubt(state, Hold::NoCanaryTraffic { requests: judgement.canary.tally.requests });
-        }
-        Verdict::Inconclusive(Doubt::NoStableTraffic) => {
-            return doubt(state, Hold::NoStableTraffic { requests: judgement.stable.tally.requests });
-        }
-        Verdict::Marginal | Verdict::Fail(_) => return Decision::Hold,
+    let late = now >= rollout.step_began + rollout.plan.deadline;
+    let because = match permitted(rollout, facts, judgement, verdict, late, now) {
+        Ok(because) => because,
+        // Who is told to wait waits.
+        Err(why @ Hold::Harm { .. }) => return doubt(state, why),
+        Err(why) if late => return hold(state, why),
+        Err(why) => return doubt(state, why),
     };
     let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
     if next > guard.max {
@@ -144,6 +128,35 @@ fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict:
         return hold(state, Hold::AwaitingAdvance);
     }
     raise(state, because, now)
+}
+
+/// What allows a raise now, or what stands in its way. At the deadline only the bound on harm may be waived; whatever else
+/// is missing then is for a human.
+fn permitted(
+    rollout: &Rollout,
+    facts: &Facts,
+    judgement: &Judgement,
+    verdict: Verdict,
+    late: bool,
+    now: Duration,
+) -> Result<Because, Hold> {
+    if refuses(facts.connections) {
+        return Err(Hold::Refusals { canary: facts.connections[0] });
+    }
+    match verdict {
+        Verdict::Pass => Ok(Because::Evidence),
+        Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) if late => match at_deadline(rollout, judgement, now) {
+            AtDeadline::Proceed => Ok(Because::Deadline),
+            AtDeadline::Wait => Err(Hold::Harm { could_be, tolerated }),
+            AtDeadline::Ask | AtDeadline::ByTraffic => Err(Hold::Deadline { could_be, tolerated }),
+        },
+        Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) => Err(Hold::Harm { could_be, tolerated }),
+        Verdict::Inconclusive(Doubt::NoCanaryTraffic) => Err(Hold::NoCanaryTraffic { requests: judgement.canary.tally.requests }),
+        Verdict::Inconclusive(Doubt::NoStableTraffic) => Err(Hold::NoStableTraffic { requests: judgement.stable.tally.requests }),
+        Verdict::Inconclusive(Doubt::Evidence) | Verdict::Marginal | Verdict::Fail(_) => {
+            Err(Hold::Evidence { e: judgement.wealth.log_e().exp() })
+        }
+    }
 }
 
 /// Does the canary break connections that stable would not?
