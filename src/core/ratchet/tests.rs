@@ -128,7 +128,7 @@ fn bad_news_needs_no_bake() {
 #[test]
 fn suspicion_holds_and_is_forgotten_when_it_fades() {
     let mut story = Story::started(Plan::usual());
-    assert_eq!(story.ticks(1_000, 21.0, 10_000, 0.0001), Decision::Hold);
+    assert_eq!(story.ticks(650, 21.0, 10_000, 0.0001), Decision::Hold);
     assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "E = 21.0: suspicious from 20 on, aborted at 150");
     assert_eq!(story.ticks(10, 6.1, 10_000, 0.0001), Decision::Hold);
     assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "E = 6.1, needs < 5");
