@@ -17,6 +17,7 @@ mod pins;
 mod pool;
 mod reload;
 mod rescue;
+mod rollout;
 mod routing;
 mod split;
 mod tls;

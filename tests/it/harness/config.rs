@@ -47,6 +47,11 @@ impl Config {
         self.bot(&format!("weight = \"{percent}\""))
     }
 
+    /// A table of the last bot, after all of its lines.
+    pub fn table(self, name: &str, lines: &[&str]) -> Config {
+        self.bot(&format!("{name} = {{ {} }}", lines.join(", ")))
+    }
+
     pub fn workers(self, workers: usize) -> Config {
         Config { workers, ..self }
     }

@@ -1,0 +1,212 @@
+//! A rollout on a running serin: what operators may ask for and what is refused, what serves meanwhile, and what takes it
+//! back without being asked.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{Answer, Ask, Closed, Config, Serin, Upstream, eventually, ok};
+
+/// So that nothing rises by itself while a test looks.
+const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
+
+fn pair() -> (Upstream, Upstream, Serin) {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    (blue, green, serin)
+}
+
+fn ask(action: &str, body: &str) -> Ask {
+    Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body)
+}
+
+#[track_caller]
+fn does(serin: &Serin, action: &str, body: &str) -> Value {
+    let answer = serin.admin(ask(action, body));
+    assert_eq!(answer.status, 200, "{action}: {answer:?}");
+    answer.json()
+}
+
+#[track_caller]
+fn refused(answer: &Answer, status: u16, code: &str, says: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    answer.is_problem_document(code);
+    assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
+}
+
+#[track_caller]
+fn start(serin: &Serin) -> Value {
+    does(serin, "rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")
+}
+
+fn standing(bot: &Value) -> (&str, f64, &str) {
+    let text = |name: &str| bot[name].as_str().unwrap_or("");
+    (text("phase"), bot["weight_percent"].as_f64().unwrap(), text("hold_reason"))
+}
+
+#[test]
+fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
+    let (_blue, _green, serin) = pair();
+    let bot = start(&serin);
+    assert_eq!(standing(&bot), ("progressing", 50.0, ""));
+    assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"green".into(), &"v2".into()));
+    assert_eq!((&bot["step"], &bot["rollout"]["next_percent"], &bot["revision"]), (&0.into(), &75.0.into(), &2.into()));
+    eventually("the first tick", || (serin.bot()["hold_reason"] == "baking").then_some(()));
+    assert_eq!(standing(&does(&serin, "pause", "")), ("paused", 50.0, "paused"));
+    refused(&serin.admin(ask("advance", "{}")), 409, "paused", "resume it first");
+    assert_eq!(standing(&does(&serin, "resume", "{}")).0, "progressing");
+    refused(&serin.admin(ask("resume", "{}")), 409, "not_paused", "not paused");
+    assert_eq!(standing(&does(&serin, "advance", "{}")), ("progressing", 75.0, ""));
+    let bot = does(&serin, "abort", "");
+    assert_eq!(standing(&bot), ("aborted", 0.0, ""));
+    assert_eq!((&bot["canary"], &bot["quarantine"][0]["version"]), (&Value::Null, &"v2".into()));
+    assert_eq!(does(&serin, "abort", "{}")["revision"], bot["revision"], "once is enough");
+    let metrics = serin.metrics();
+    for decision in ["start", "pause", "resume", "advance", "abort"] {
+        assert_eq!(metrics.sum("serin_decisions_total", &[("decision", decision), ("actor_kind", "operator")]), 1.0, "{decision}");
+    }
+    assert_eq!(metrics.sum("serin_rollout_phase", &[("phase", "aborted")]), 1.0);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_reason() {
+    let (_blue, _green, serin) = pair();
+    for action in ["pause", "resume", "advance", "promote", "abort"] {
+        refused(&serin.admin(ask(action, "{}")), 409, "no_rollout", "no rollout");
+    }
+    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"blue\"}")), 409, "is_stable", "blue is stable already");
+    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"pink\"}")), 422, "unknown_upstream", "it has \"blue\", \"green\"");
+    refused(&serin.admin(ask("rollouts", "{\"version\": \" \"}")), 422, "version", "128 bytes");
+    refused(&serin.admin(ask("rollouts", "{\"to\": \"green\"}")), 422, "body", "unknown field");
+    refused(&serin.admin(ask("rollouts", "green")), 400, "json", "not JSON");
+    refused(&serin.admin(Ask::new("POST", "/v1/bots/nobody/abort").json("{}")), 404, "unknown_bot", "support");
+    assert_eq!(serin.bot()["revision"], 1, "nothing has changed");
+    start(&serin);
+    refused(&serin.admin(ask("rollouts", "{\"version\": \"v3\"}")), 409, "under_way", "v2 on green is under way");
+    refused(&serin.admin(ask("abort", "{}").field("If-Match", "\"1\"")), 412, "stale", "look again");
+    refused(&serin.admin(ask("pause", "{\"why\": 1}")), 422, "body", "unknown field");
+    assert_eq!(standing(&serin.bot()).0, "progressing");
+    does(&serin, "abort", "{}");
+    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")), 409, "quarantined", "taken back");
+    let again = does(&serin, "rollouts", "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}");
+    assert_eq!((&again["quarantine"], &again["rollout"]["attempt"]), (&Value::Array(Vec::new()), &2.into()));
+}
+
+#[test]
+fn a_weight_by_hand_pauses_a_rollout() {
+    let (_blue, _green, serin) = pair();
+    start(&serin);
+    let bot = serin.put_weight(60.0).json();
+    assert_eq!(standing(&bot), ("paused", 60.0, "set_by_hand"));
+    assert_eq!(standing(&does(&serin, "resume", "{}")), ("progressing", 50.0, ""));
+}
+
+#[test]
+fn a_promotion_makes_the_canary_stable_for_everyone() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["canary = [\"T1\"]"]);
+    let serin = Serin::start(&config);
+    start(&serin);
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "green");
+    let bot = does(&serin, "promote", "{}");
+    assert_eq!(standing(&bot), ("promoted", 0.0, ""));
+    assert_eq!((&bot["stable"]["upstream"], &bot["stable"]["version"], &bot["canary"]), (&"green".into(), &"v2".into(), &Value::Null));
+    for n in 0..50 {
+        assert_eq!(serin.ask(&Ask::of(&format!("T{n}"))).text(), "green");
+    }
+    // The next one goes the other way.
+    let bot = does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"blue".into(), &"v3".into()));
+}
+
+#[test]
+fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["canary = [\"T1\"]"]);
+    let serin = Serin::start(&config);
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "green", "a pin holds at 0 %");
+    start(&serin);
+    does(&serin, "abort", "{}");
+    assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!(serin.explain("T1")["track"], "stable");
+}
+
+/// Half of the workspaces; enough of them that both tracks have some.
+fn everybody(serin: &Serin) {
+    for n in 0..40 {
+        assert_eq!(serin.ask(&Ask::of(&format!("T{n}"))).status, 200);
+    }
+}
+
+#[test]
+fn a_limit_that_only_the_canary_crosses_takes_it_back() {
+    let blue = Upstream::answering("blue");
+    let green = Upstream::scripted(|_, wire| {
+        std::thread::sleep(Duration::from_millis(60));
+        let _ = wire.write(&ok("green"));
+        crate::harness::Then::KeepAlive
+    });
+    let guard = "guard = { p50 = { most = \"50ms\", least_requests = 10 }, abort_at = 1000000 }";
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY).bot(guard));
+    start(&serin);
+    everybody(&serin);
+    let bot = eventually("the abort", || Some(serin.bot()).filter(|bot| bot["phase"] == "aborted"));
+    let why = bot["quarantine"][0]["why"].as_str().unwrap();
+    assert!(why.starts_with("p50 is 0.0") && why.contains("the limit is 0.050 s (stable: 0.0"), "{why}");
+}
+
+#[test]
+fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notices() {
+    let (blue, green) = (Upstream::answering("blue"), Closed::new());
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    start(&serin);
+    everybody(&serin);
+    let eighth = Instant::now();
+    let bot = eventually("the brake", || Some(serin.bot()).filter(|bot| bot["weight_percent"] == 0.0));
+    assert!(eighth.elapsed() < Duration::from_secs(2), "{:?}", eighth.elapsed());
+    assert_eq!(standing(&bot), ("paused", 0.0, "breaker"));
+    assert!(bot["hold_text"].as_str().unwrap().ends_with("were refused or reset"), "{bot}");
+    assert_eq!(bot["quarantine"], Value::Array(Vec::new()));
+    assert_eq!(blue.count(), 40, "stable answered for all");
+    assert_eq!(standing(&does(&serin, "resume", "{}")), ("progressing", 50.0, ""));
+}
+
+#[test]
+fn a_split_by_hand_is_braked_too() {
+    let (blue, green) = (Upstream::answering("blue"), Closed::new());
+    let serin = Serin::start(&Config::split(blue.address, green.address));
+    serin.set_weight(50.0);
+    everybody(&serin);
+    eventually("the brake", || (standing(&serin.bot()) == ("manual", 0.0, "breaker")).then_some(()));
+}
+
+#[test]
+fn a_bot_may_report_what_failed_later_and_no_more() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["stable = [\"T9\"]"]);
+    let config = config.token("bot", "report", "a-report-token").token("ana", "operate", "an-operate-token");
+    let config = config.admin("metrics_open = true");
+    let serin = Serin::with_token(&config, Some("a-report-token"));
+    let report = |body: &str| serin.admin(ask("outcomes", body));
+    let answer = report(
+        "{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}, {\"workspace\": \"T1\", \"ok\": true}, {\"workspace\": \"T9\", \"ok\": false}, {\"workspace\": \"T2\", \"ok\": false, \"kind\": \"engagement\"}]}",
+    );
+    assert_eq!((answer.status, answer.json()["counted"].as_u64(), answer.json()["pinned"].as_u64()), (200, Some(3), Some(1)), "{answer:?}");
+    refused(&report("{\"outcomes\": [{\"workspace\": \"T1\"}]}"), 422, "body", "missing field `ok`");
+    let many = vec!["{\"workspace\": \"T1\", \"ok\": true}"; 1_001].join(", ");
+    refused(&report(&format!("{{\"outcomes\": [{many}]}}")), 422, "too_many", "at most 1000");
+    refused(&serin.admin(ask("abort", "{}")), 403, "forbidden", "scope operate");
+    refused(&serin.admin(Ask::new("GET", "/v1/bots")), 403, "forbidden", "scope read");
+    drop(serin);
+    let serin = Serin::with_token(&config, Some("an-operate-token"));
+    assert_eq!(
+        serin
+            .admin(ask(
+                "outcomes",
+                "{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}, {\"workspace\": \"T2\", \"ok\": false, \"kind\": \"engagement\"}]}"
+            ))
+            .status,
+        200
+    );
+    assert_eq!(serin.evidence("stable"), [2, 1, 0, 1]);
+}
