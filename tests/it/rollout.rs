@@ -184,8 +184,7 @@ fn a_split_by_hand_is_braked_too() {
 fn a_bot_may_report_what_failed_later_and_no_more() {
     let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
     let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["stable = [\"T9\"]"]);
-    let config = config.token("bot", "report", "a-report-token").token("ana", "operate", "an-operate-token");
-    let config = config.admin("metrics_open = true");
+    let config = config.admin("metrics_open = true").token("bot", "report", "a-report-token").token("ana", "operate", "an-operate-token");
     let serin = Serin::with_token(&config, Some("a-report-token"));
     let report = |body: &str| serin.admin(ask("outcomes", body));
     let answer = report(
