@@ -41,7 +41,7 @@ impl Exchange {
         Exchange { bot, session, _slot: slot, started, assignment, retried, state: State::Waiting }
     }
 
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &Rc<Session> {
         &self.session
     }
 
@@ -104,7 +104,6 @@ impl Exchange {
         meters.request(track, outcome, CodeClass::of(status)).add(1);
         meters.duration[track as usize].record(self.started.elapsed());
         meters.inflight[track as usize].add(-1);
-        self.session.request_ended();
         self.count_as_evidence(outcome, first_byte);
     }
 

@@ -237,7 +237,7 @@ fn a_body_that_breaks_off_under_an_early_answer_never_looks_whole() {
         let (sent, seen) = std::sync::mpsc::sync_channel(1);
         let blue = Upstream::raw(move |mut wire| {
             let head = wire.head().unwrap().unwrap();
-            if !head.contains("x-early") {
+            if !head.contains("X-Early") {
                 let _ = wire.write(&crate::harness::ok("next"));
                 return;
             }
