@@ -85,8 +85,7 @@ impl Explain {
                 bots.iter().find(|bot| bot.name.as_str() == name).ok_or_else(|| anyhow!("there is no bot {name:?}; there are {}", known()))
             }
             None => {
-                let host = fields.get(Known::Host).and_then(|host| std::str::from_utf8(host).ok());
-                let index = find_bot(bots, host, self.path.path());
+                let index = find_bot(bots, fields.get(Known::Host), self.path.path());
                 index
                     .map(|index| &bots[index])
                     .ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))

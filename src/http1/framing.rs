@@ -40,12 +40,14 @@ fn ends_in_chunks(fields: &Fields) -> bool {
 
 /// The `Content-Length`; the same one may stand there more than once.
 pub(super) fn length(fields: &Fields) -> Result<Option<u64>, Invalid> {
-    let mut lengths = fields.all(Known::ContentLength).flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
-    let Some(first) = lengths.next() else { return Ok(None) };
-    if lengths.any(|length| length != first) {
-        return Err(Invalid);
+    let Some(first) = fields.get(Known::ContentLength) else { return Ok(None) };
+    let mut values = fields.all(Known::ContentLength);
+    if let (Some(length), Some(_), None) = (digits(first), values.next(), values.next()) {
+        return Ok(Some(length));
     }
-    digits(first).map(Some).ok_or(Invalid)
+    let mut lengths = fields.all(Known::ContentLength).flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    let first = lengths.next().unwrap_or_default();
+    if lengths.all(|length| length == first) { digits(first).map(Some).ok_or(Invalid) } else { Err(Invalid) }
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
@@ -57,10 +59,10 @@ fn digits(text: &[u8]) -> Option<u64> {
 
 /// Does the connection go on after this message, as far as its head says?
 pub(super) fn keeps_alive(version: Version, fields: &Fields) -> bool {
-    match version {
-        Version::Http11 => !fields.lists(Known::Connection, b"close"),
-        Version::Http10 => fields.lists(Known::Connection, b"keep-alive") && !fields.lists(Known::Connection, b"close"),
+    if !fields.has(Known::Connection) {
+        return version == Version::Http11;
     }
+    !fields.lists(Known::Connection, b"close") && (version == Version::Http11 || fields.lists(Known::Connection, b"keep-alive"))
 }
 
 #[cfg(test)]

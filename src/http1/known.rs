@@ -67,24 +67,30 @@ impl Known {
 
     /// By a name in any case.
     pub fn of(name: &[u8]) -> Option<Known> {
-        // Few lengths have more than one, so most names are compared with one or none.
-        let candidates: &[Known] = match name.len() {
-            2 => &[Known::Te],
-            3 => &[Known::Via],
-            4 => &[Known::Host, Known::Date],
-            6 => &[Known::Expect],
-            7 => &[Known::Upgrade, Known::Trailer],
-            10 => &[Known::Connection, Known::KeepAlive],
-            12 => &[Known::ContentType, Known::MaxForwards],
-            13 => &[Known::SerinOutcome],
-            14 => &[Known::ContentLength],
-            15 => &[Known::XForwardedFor],
-            16 => &[Known::XForwardedHost, Known::ProxyConnection],
-            17 => &[Known::TransferEncoding, Known::XForwardedProto],
-            19 => &[Known::ProxyAuthorization],
+        // Length and first letter leave at most one of them to compare with.
+        let known = match (name.len(), name.first()? | 0x20) {
+            (2, b't') => Known::Te,
+            (3, b'v') => Known::Via,
+            (4, b'h') => Known::Host,
+            (4, b'd') => Known::Date,
+            (6, b'e') => Known::Expect,
+            (7, b'u') => Known::Upgrade,
+            (7, b't') => Known::Trailer,
+            (10, b'c') => Known::Connection,
+            (10, b'k') => Known::KeepAlive,
+            (12, b'c') => Known::ContentType,
+            (12, b'm') => Known::MaxForwards,
+            (13, b's') => Known::SerinOutcome,
+            (14, b'c') => Known::ContentLength,
+            (15, b'x') => Known::XForwardedFor,
+            (16, b'x') => Known::XForwardedHost,
+            (16, b'p') => Known::ProxyConnection,
+            (17, b't') => Known::TransferEncoding,
+            (17, b'x') => Known::XForwardedProto,
+            (19, b'p') => Known::ProxyAuthorization,
             _ => return None,
         };
-        candidates.iter().copied().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()))
+        name.eq_ignore_ascii_case(known.name().as_bytes()).then_some(known)
     }
 }
 

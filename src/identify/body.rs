@@ -32,7 +32,7 @@ impl Kind {
             return Kind::Opaque;
         }
         let content_type = head.fields.get(Known::ContentType).unwrap_or_default();
-        let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let essence = content_type[..memchr::memchr(b';', content_type).unwrap_or(content_type.len())].trim_ascii();
         if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
             Kind::Form
         } else if essence.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/")) {

@@ -156,6 +156,19 @@ impl RequestBody {
         }
     }
 
+    /// Gives back the piece that was last taken, which was not sent after all.
+    pub fn put_back(&mut self, piece: Bytes) {
+        match self {
+            RequestBody::Empty => {}
+            RequestBody::Held { .. } | RequestBody::Stream(_) if piece.is_empty() => {}
+            RequestBody::Held { bytes, .. } => *bytes = piece,
+            RequestBody::Stream(stream) => {
+                stream.read = Some(piece);
+                stream.upload.set(Upload::ForUpstream);
+            }
+        }
+    }
+
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         match self {
             RequestBody::Empty => Poll::Ready(Ok(Decoded::End)),
@@ -169,14 +182,6 @@ impl RequestBody {
 }
 
 impl Stream {
-    /// Gives back the piece that was last taken, which was not sent after all.
-    pub fn put_back(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.read = Some(piece);
-            self.upload.set(Upload::ForUpstream);
-        }
-    }
-
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         let alarms = &self.session.alarms;
         if let Some(read) = self.read.take() {

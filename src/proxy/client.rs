@@ -69,7 +69,8 @@ pub enum Phase {
 /// What came of waiting for a request.
 #[derive(Debug)]
 pub enum Heard {
-    Request(RequestHead),
+    /// Boxed, for it goes from hand to hand.
+    Request(Box<RequestHead>),
     Refused(RefusedHead),
     /// HTTP/2. Who speaks it would not understand an answer.
     Http2,
@@ -103,7 +104,7 @@ impl Session {
         loop {
             if io.has_news() {
                 match RequestHead::read(&mut io.wire.input, self.limits.max_head_bytes) {
-                    Ok(Some(head)) => return Poll::Ready(Heard::Request(self.began(io, head))),
+                    Ok(Some(head)) => return Poll::Ready(Heard::Request(self.began(io, Box::new(head)))),
                     Ok(None) => {
                         io.looked_at = io.wire.input.len();
                         self.head_began();
@@ -126,7 +127,7 @@ impl Session {
         }
     }
 
-    fn began(&self, io: &mut Io, mut head: RequestHead) -> RequestHead {
+    fn began(&self, io: &mut Io, mut head: Box<RequestHead>) -> Box<RequestHead> {
         io.looked_at = 0;
         io.body = std::mem::replace(&mut head.body, Decoder::length(0));
         io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);

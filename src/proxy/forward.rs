@@ -27,7 +27,7 @@ use crate::telemetry::RescueReason;
 /// A request that is ready to go.
 pub struct Outbound {
     pub bot: Rc<BotView>,
-    pub head: RequestHead,
+    pub head: Box<RequestHead>,
     pub path: PathAndQuery,
     pub body: RequestBody,
     /// How far a streamed body has come; `None` where all of it is in hand.
@@ -75,12 +75,12 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
     }
 }
 
-fn prepare(head: RequestHead, path: PathAndQuery, body: RequestBody, bot: &BotView, session: &Rc<Session>) -> Request {
+fn prepare(head: Box<RequestHead>, path: PathAndQuery, body: RequestBody, bot: &BotView, session: &Rc<Session>) -> Request {
     // The upstream routes by its own name, or the client has none to say.
     let own = bot.bot().host == HostHeader::Upstream || !head.fields.has(Known::Host);
     let host = if own { Host::OfUpstream } else { Host::OfClient };
     let interim = if head.version == Version::Http11 { Interim::Passes } else { Interim::Dropped };
-    Request { method: head.method, path, fields: head.fields, host, body, interim, session: session.clone() }
+    Request { head, path, host, body, interim, session: session.clone() }
 }
 
 /// The upstream's answer, `None` when the timeout came first.

@@ -24,7 +24,7 @@ use crate::http1::{Known, RequestHead, Target};
 use crate::identify::Head;
 
 /// Answers one request. Never fails: what goes wrong is an answer too.
-pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: RequestHead) -> Reply {
+pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let started = Instant::now();
     let reply = match answer(worker, session, head, started).await {
         Ok(reply) => reply,
@@ -40,7 +40,7 @@ pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: RequestHea
     reply
 }
 
-async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut head: RequestHead, started: Instant) -> Result<Reply, Problem> {
+async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut head: Box<RequestHead>, started: Instant) -> Result<Reply, Problem> {
     let target = check(&mut head)?;
     if let Some(answer) = own_options(&mut head) {
         return Ok(answer);
@@ -99,9 +99,8 @@ fn own_options(head: &mut RequestHead) -> Option<Reply> {
 }
 
 fn find_bot(worker: &Worker, head: &RequestHead, target: &Target) -> Result<Rc<BotView>, Problem> {
-    let host = head.fields.get(Known::Host).and_then(|host| std::str::from_utf8(host).ok());
     let view = worker.view();
-    match route::find(&view.snapshot.config.bots, host, target.path.path()) {
+    match route::find(&view.snapshot.config.bots, head.fields.get(Known::Host), target.path.path()) {
         Some(index) => Ok(view.bots[index].clone()),
         None => {
             worker.metrics().unmatched();

@@ -105,7 +105,7 @@ async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
 
 /// What comes after a request, or at first.
 enum Next {
-    Request(RequestHead),
+    Request(Box<RequestHead>),
     Refused(Problem),
     Http2,
     Rest,
@@ -138,7 +138,7 @@ async fn next(worker: &Worker, session: &Session) -> Next {
 }
 
 /// Waits for the request's answer. If the client hangs up meanwhile there is an answer all the same, for nobody.
-async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: RequestHead) -> Reply {
+async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let mut handling = std::pin::pin!(handle(worker, session, head));
     // Interim answers.
     let mut message = Outgoing::new(Framing::Length);

@@ -15,19 +15,17 @@ pub use tls::{TlsClients, TlsError};
 
 use std::rc::Rc;
 
-use http::Method;
 use http::uri::PathAndQuery;
 
 use super::body::RequestBody;
 use super::client::Session;
-use crate::http1::Fields;
+use crate::http1::RequestHead;
 
 /// A request that goes to an upstream.
 pub struct Request {
-    pub method: Method,
+    /// As the client said it: what does not pass on is left out when it is written.
+    pub head: Box<RequestHead>,
     pub path: PathAndQuery,
-    /// As the client said them: what does not pass on is left out when they are written.
-    pub fields: Fields,
     pub host: Host,
     pub body: RequestBody,
     pub interim: Interim,

@@ -16,7 +16,7 @@ pub struct AnswerStream {
 }
 
 struct Open {
-    connection: Connection,
+    connection: Box<Connection>,
     /// The rest of the request, where the upstream answers before it has all of it.
     call: Option<Box<Call>>,
     keep_alive: bool,
@@ -24,7 +24,7 @@ struct Open {
 }
 
 impl AnswerStream {
-    pub(super) fn new(decoder: Decoder, connection: Connection, call: Call, keep_alive: bool, pool: Rc<Pool>) -> AnswerStream {
+    pub(super) fn new(decoder: Decoder, connection: Box<Connection>, call: Call, keep_alive: bool, pool: Rc<Pool>) -> AnswerStream {
         let call = (!call.is_sent(&connection)).then(|| Box::new(call));
         let mut stream = AnswerStream { decoder, open: Some(Open { connection, call, keep_alive, pool }) };
         if stream.decoder.is_done() {

@@ -40,8 +40,8 @@ enum Sent {
 
 /// Why a call came to nothing.
 pub enum Failure {
-    /// Nothing was written: the request is as it was.
-    Unsent(Box<Request>),
+    /// Nothing was written: the request can be taken back.
+    Unsent,
     Failed(SendError),
 }
 
@@ -63,16 +63,16 @@ impl Call {
     }
 
     /// Sends, and waits for the answer's head.
-    pub async fn answer(mut self, connection: &mut Connection) -> Result<(AnswerHead, Call), Failure> {
+    pub async fn answer(&mut self, connection: &mut Connection) -> Result<AnswerHead, Failure> {
         let mut interims = 0;
         loop {
             let head = match std::future::poll_fn(|cx| self.poll_head(cx, connection)).await {
                 Ok(head) => head,
-                Err(_) if !self.message.wrote() => return Err(Failure::Unsent(Box::new(self.take_back()))),
+                Err(_) if !self.message.wrote() => return Err(Failure::Unsent),
                 Err(error) => return Err(Failure::Failed(error)),
             };
             if !head.status.is_informational() {
-                return Ok((head, self));
+                return Ok(head);
             }
             interims += 1;
             if head.status == StatusCode::SWITCHING_PROTOCOLS || interims > INTERIM_MAX {
@@ -86,10 +86,8 @@ impl Call {
     }
 
     /// The request as it was: nothing of it was written.
-    fn take_back(mut self) -> Request {
-        if let RequestBody::Stream(stream) = &mut self.request.body {
-            stream.put_back(self.taken);
-        }
+    pub fn take_back(mut self) -> Request {
+        self.request.body.put_back(self.taken);
         self.request
     }
 
@@ -103,7 +101,7 @@ impl Call {
         let wire = &mut connection.wire;
         loop {
             if !wire.input.is_empty() {
-                match AnswerHead::read(&mut wire.input, self.request.method == Method::HEAD) {
+                match AnswerHead::read(&mut wire.input, self.request.head.method == Method::HEAD) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
                     Err(Invalid) => return Poll::Ready(Err(SendError::Invalid)),
@@ -174,15 +172,15 @@ impl Call {
 
 /// Appends the head, and says how the body is framed.
 fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> Framing {
-    request_line(&request.method, &request.path, out);
+    request_line(&request.head.method, &request.path, out);
     let host = match request.host {
         Host::OfClient => None,
         Host::OfUpstream => Some(authority.as_bytes()),
     };
-    headers::write_request(&request.fields, request.session.peer.as_bytes(), host, out);
+    headers::write_request(&request.head.fields, request.session.peer.as_bytes(), host, out);
     let framing = match request.body.length() {
         // A body that is not there is only said of methods that usually have one (RFC 9110, 8.6), or if the client did.
-        Some(0) if !request.fields.has(Known::ContentLength) && !usually_has_body(&request.method) => Framing::Length,
+        Some(0) if !request.head.fields.has(Known::ContentLength) && !usually_has_body(&request.head.method) => Framing::Length,
         Some(length) => {
             content_length(length, out);
             Framing::Length

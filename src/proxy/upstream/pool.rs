@@ -27,6 +27,7 @@ pub struct Pool {
     seen_changes: Cell<u64>,
 }
 
+/// Boxed, for it goes from hand to hand.
 #[derive(Debug)]
 pub struct Connection {
     pub wire: Wire,
@@ -35,7 +36,7 @@ pub struct Connection {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -56,9 +57,10 @@ impl Pool {
     /// be closed before a single byte of it was written, and then once more only.
     pub async fn send(self: &Rc<Self>, mut request: Request) -> Result<Answer, SendError> {
         if let Some(mut connection) = self.checkout() {
-            match Call::new(request, self.authority(), &mut connection).answer(&mut connection).await {
-                Ok((head, call)) => return Ok(self.answer(head, call, connection)),
-                Err(Failure::Unsent(unsent)) => request = *unsent,
+            let mut call = Call::new(request, self.authority(), &mut connection);
+            match call.answer(&mut connection).await {
+                Ok(head) => return Ok(self.answer(head, call, connection)),
+                Err(Failure::Unsent) => request = call.take_back(),
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }
@@ -71,9 +73,10 @@ impl Pool {
             Ok(connection) => connection,
             Err(reason) => return Err(SendError::Connect { reason, request: Box::new(request) }),
         };
-        match Call::new(request, self.authority(), &mut connection).answer(&mut connection).await {
-            Ok((head, call)) => Ok(self.answer(head, call, connection)),
-            Err(Failure::Unsent(_)) => Err(SendError::Broken),
+        let mut call = Call::new(request, self.authority(), &mut connection);
+        match call.answer(&mut connection).await {
+            Ok(head) => Ok(self.answer(head, call, connection)),
+            Err(Failure::Unsent) => Err(SendError::Broken),
             Err(Failure::Failed(error)) => Err(error),
         }
     }
@@ -82,12 +85,12 @@ impl Pool {
         self.target.url.authority.as_str()
     }
 
-    fn answer(self: &Rc<Self>, head: AnswerHead, call: Call, connection: Connection) -> Answer {
+    fn answer(self: &Rc<Self>, head: AnswerHead, call: Call, connection: Box<Connection>) -> Answer {
         let stream = AnswerStream::new(head.body.clone(), connection, call, head.keep_alive, self.clone());
         Answer { head, stream }
     }
 
-    fn checkout(&self) -> Option<Connection> {
+    fn checkout(&self) -> Option<Box<Connection>> {
         if self.seen_changes.get() != self.target.addresses.changes() {
             self.forget_moved();
         }
@@ -107,7 +110,7 @@ impl Pool {
         None
     }
 
-    pub(super) fn give_back(&self, mut connection: Connection) {
+    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
         connection.wire.shrink();
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
@@ -129,8 +132,8 @@ impl Pool {
             .retain_mut(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.wire.stream.seems_idle());
     }
 
-    async fn connect(&self) -> Result<Connection, ConnectError> {
+    async fn connect(&self) -> Result<Box<Connection>, ConnectError> {
         let (stream, address) = self.target.connect().await?;
-        Ok(Connection { wire: Wire::new(stream), address })
+        Ok(Box::new(Connection { wire: Wire::new(stream), address }))
     }
 }
