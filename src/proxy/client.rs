@@ -148,12 +148,9 @@ impl Session {
         self.alarms.clear(Wait::Presence);
     }
 
-    /// The next piece of the present request's body.
+    /// The next piece of the present request's body. What came before its client hung up is given all the same.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         let Io { wire, body, expects, .. } = &mut *self.io.borrow_mut();
-        if self.is_gone() {
-            return Poll::Ready(Err(Broken));
-        }
         // Who sends its body anyway need not be told (RFC 9110, 10.1.1).
         if std::mem::take(expects) && wire.input.is_empty() && !body.is_done() {
             wire.out.extend_from_slice(CONTINUE);

@@ -53,11 +53,7 @@ impl Problem {
             Problem::BadTarget => ("bad_target", StatusCode::BAD_REQUEST, "The request's target is neither a path nor a whole URL."),
             Problem::BadHost => ("bad_host", StatusCode::BAD_REQUEST, "The request needs exactly one valid Host header."),
             Problem::TargetTooLong => ("target_too_long", StatusCode::URI_TOO_LONG, "The request's target is too long."),
-            Problem::HeadTooLarge => (
-                "head_too_large",
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The request's head is larger than max_head, or has too many fields.",
-            ),
+            Problem::HeadTooLarge => ("head_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large."),
             Problem::TransferCoding => {
                 ("transfer_coding", StatusCode::NOT_IMPLEMENTED, "The only transfer coding understood here is chunked.")
             }

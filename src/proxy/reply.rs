@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use super::body::AnswerBody;
 use super::client::Session;
 use super::headers::write_answer;
-use super::wire::{Broken, Outgoing};
+use super::wire::Outgoing;
 use crate::http1::write::{Framing, LINE_END, chunked, content_length, field, status_line};
 use crate::http1::{Decoded, Fields, Known, RequestHead, Version};
 
@@ -46,10 +46,17 @@ pub struct Asked {
 pub struct Telling<'s> {
     session: &'s Session,
     message: Outgoing,
-    /// `None` once all of it is in the message.
-    body: Option<AnswerBody>,
+    body: Rest,
     trailers: bool,
     pub then: Then,
+}
+
+/// What is still to be put into the message.
+enum Rest {
+    Body(AnswerBody),
+    Nothing,
+    /// It broke off: what has come is written, and then the connection is cut.
+    Broken,
 }
 
 /// Why an answer did not get to its end: the connection cannot serve on.
@@ -108,31 +115,33 @@ impl<'s> Telling<'s> {
         if asked.is_bodiless(reply.status) && matches!(reply.body, AnswerBody::Own(_)) {
             reply.body = AnswerBody::Own(Bytes::new());
         }
-        Telling { session, message: Outgoing::new(framing), body: Some(reply.body), trailers: asked.trailers, then }
+        Telling { session, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
     }
 
     /// Ready when all of it is written.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
         loop {
-            let more = self.poll_gather(cx);
+            let gathered = self.poll_gather(cx);
             if ready!(self.session.poll_written(cx, &mut self.message)).is_err() {
                 return Poll::Ready(Err(CutOff));
             }
-            match more {
-                Poll::Ready(Ok(())) if self.body.is_none() => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(Broken)) => return Poll::Ready(Err(CutOff)),
-                Poll::Pending => return Poll::Pending,
+            match self.body {
+                Rest::Nothing => return Poll::Ready(Ok(())),
+                Rest::Broken => return Poll::Ready(Err(self.cut())),
+                Rest::Body(_) => ready!(gathered),
             }
         }
     }
 
     /// Puts what there is of the body into the message, as far as it has room.
-    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while let Some(body) = &mut self.body
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Rest::Body(body) = &mut self.body
             && self.session.with_wire(|wire| self.message.has_room(wire))
         {
-            let piece = if body.is_done() { Decoded::End } else { ready!(body.poll_piece(cx))? };
+            let Ok(piece) = ready!(body.poll_piece(cx)) else {
+                self.body = Rest::Broken;
+                break;
+            };
             let ended = !matches!(piece, Decoded::Data(_));
             self.session.with_wire(|wire| match piece {
                 Decoded::Data(data) => self.message.put(data, &mut wire.out),
@@ -141,10 +150,18 @@ impl<'s> Telling<'s> {
             });
             // Where the length is known the last piece is the end: the upstream is free before the client has it.
             if ended || body.is_done() && !self.message.is_chunked() {
-                self.body = None;
+                self.body = Rest::Nothing;
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
+    }
+
+    /// Where the end of the connection would be the end of the body, it must not look like one.
+    fn cut(&self) -> CutOff {
+        if self.message.ends_with_connection() {
+            self.session.with_wire(|wire| wire.stream.reset_when_closed());
+        }
+        CutOff
     }
 }
 

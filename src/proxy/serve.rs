@@ -151,6 +151,10 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHea
             if matches!(session.poll_written(cx, &mut message), Poll::Ready(Err(_))) || overdue(session, cx) {
                 session.hang_up();
             }
+            if session.is_gone() {
+                // Whoever waits for the client's body is to know.
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     })

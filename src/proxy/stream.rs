@@ -62,6 +62,11 @@ impl Stream {
         let _ = SockRef::from(self.socket()).shutdown(std::net::Shutdown::Both);
     }
 
+    /// Has the other side see a reset instead of an orderly end.
+    pub fn reset_when_closed(&self) {
+        let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
     fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(stream) => stream,

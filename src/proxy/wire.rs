@@ -105,6 +105,10 @@ impl Outgoing {
         self.wrote
     }
 
+    pub fn ends_with_connection(&self) -> bool {
+        self.framing == Framing::UntilClose
+    }
+
     pub fn is_chunked(&self) -> bool {
         self.framing == Framing::Chunked
     }
