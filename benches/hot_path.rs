@@ -6,9 +6,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::Method;
+use http::uri::PathAndQuery;
 use serin::core::{Bucket, LatencyMarks, Outcome, Pins, Salt, Sample, Split, Track, Weight, Workspace};
+use serin::http1::Fields;
 use serin::identify::{Found, Head, Mixed, Plan, Source, find};
 use serin::live::Ledger;
 
@@ -28,9 +29,10 @@ fn identify(c: &mut Criterion) {
         ("telegram update 2 kB", vec![], "telegram", "application/json", &telegram_update(2_000)),
     ] {
         let plan = Plan::new(sources, find(preset), Mixed::Stable).expect("a plan");
-        let uri = Uri::from_static("/hook");
-        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-        let head = Head { method: &Method::POST, uri: &uri, headers: &headers };
+        let target = PathAndQuery::from_static("/hook");
+        let mut fields = Fields::default();
+        fields.push("Content-Type", content_type.as_bytes()).expect("a content type");
+        let head = Head { method: &Method::POST, target: &target, fields: &fields };
         assert!(matches!(plan.read(head, Some(body.as_bytes())).found, Found::Workspace { .. }), "{name}");
         let mut group = c.benchmark_group("identify");
         group.throughput(Throughput::Bytes(body.len() as u64));

@@ -6,12 +6,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use serin::proxy::fuzzing::{End, read};
+use serin::http1::fuzzing::{End, read_answer};
 
 fuzz_target!(|input: (bool, Vec<u16>, &[u8])| {
     let (to_head_request, sizes, wire) = input;
-    let whole = read([wire], to_head_request);
-    let cut = read(pieces(&sizes, wire), to_head_request);
+    let whole = read_answer([wire], to_head_request);
+    let cut = read_answer(pieces(&sizes, wire), to_head_request);
     assert_eq!(whole, cut);
     if let (End::Whole, Some(length)) = (whole.end, whole.length) {
         assert_eq!(whole.body.len() as u64, length);

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::Method;
+use http::uri::PathAndQuery;
 use serde_json::Value;
 
 use super::client::Client;
@@ -14,6 +15,7 @@ use super::status::percent;
 use super::{AdminAddress, ConfigFile};
 use crate::config::{self, Bot};
 use crate::core::{Reason, Split};
+use crate::http1::{Fields, Known};
 use crate::identify::{Found, Head};
 use crate::proxy::{Decision, Looked, decide, find_bot};
 
@@ -29,7 +31,7 @@ pub struct Explain {
     method: Method,
     /// The webhook's path and query
     #[arg(long, default_value = "/")]
-    path: Uri,
+    path: PathAndQuery,
     /// Do not ask a running serin
     #[arg(long)]
     offline: bool,
@@ -48,13 +50,13 @@ impl Explain {
                 return Ok(ExitCode::from(2));
             }
         };
-        let headers = parse_headers(&self.headers)?;
-        let bot = self.find(&config.bots, &headers)?;
+        let fields = parse_headers(&self.headers)?;
+        let bot = self.find(&config.bots, &fields)?;
         let mut body = Vec::new();
         std::io::stdin().lock().read_to_end(&mut body).context("cannot read the body from standard input")?;
 
         let split = Split::new(config.proxy.salt.clone(), bot.name.as_str(), 0, bot.weight, bot.pins.clone());
-        let head = Head { method: &self.method, uri: &self.path, headers: &headers };
+        let head = Head { method: &self.method, target: &self.path, fields: &fields };
         let looked = match bot.plan.wants_body(head) {
             false => Looked::NotWanted,
             true if body.len() > bot.body_cap => Looked::TooLarge,
@@ -76,15 +78,14 @@ impl Explain {
         Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 
-    fn find<'c>(&self, bots: &'c [Bot], headers: &HeaderMap) -> anyhow::Result<&'c Bot> {
+    fn find<'c>(&self, bots: &'c [Bot], fields: &Fields) -> anyhow::Result<&'c Bot> {
         let known = || bots.iter().map(|bot| bot.name.to_string()).collect::<Vec<_>>().join(", ");
         match &self.bot {
             Some(name) => {
                 bots.iter().find(|bot| bot.name.as_str() == name).ok_or_else(|| anyhow!("there is no bot {name:?}; there are {}", known()))
             }
             None => {
-                let host = headers.get("host").and_then(|host| host.to_str().ok());
-                let index = find_bot(bots, host, self.path.path());
+                let index = find_bot(bots, fields.get(Known::Host), self.path.path());
                 index
                     .map(|index| &bots[index])
                     .ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))
@@ -93,14 +94,13 @@ impl Explain {
     }
 }
 
-fn parse_headers(lines: &[String]) -> anyhow::Result<HeaderMap> {
-    let mut headers = HeaderMap::new();
+fn parse_headers(lines: &[String]) -> anyhow::Result<Fields> {
+    let mut fields = Fields::default();
     for line in lines {
         let Some((name, value)) = line.split_once(':') else { bail!("a header is `Name: value`, not {line:?}") };
-        let name: HeaderName = name.trim().parse().with_context(|| format!("{name:?} is no header's name"))?;
-        headers.append(name, HeaderValue::from_str(value.trim()).with_context(|| format!("{value:?} is no header's value"))?);
+        fields.push(name.trim(), value.trim().as_bytes()).with_context(|| format!("{line:?} is no header"))?;
     }
-    Ok(headers)
+    Ok(fields)
 }
 
 fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {

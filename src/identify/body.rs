@@ -1,11 +1,12 @@
 //! Which parser a body gets. Bots are lenient about the content type, so we are: what is neither a form nor multipart is
 //! tried as JSON, and what is no JSON has no id.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::form::Form;
 use super::json::Seen;
+use super::plan::Head;
+use crate::http1::Known;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -26,12 +27,12 @@ pub(super) enum Body<'a> {
 }
 
 impl Kind {
-    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Kind {
-        if *method == Method::GET || *method == Method::HEAD {
+    pub(super) fn of(head: Head<'_>) -> Kind {
+        if *head.method == Method::GET || *head.method == Method::HEAD {
             return Kind::Opaque;
         }
-        let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        let content_type = head.fields.get(Known::ContentType).unwrap_or_default();
+        let essence = content_type[..memchr::memchr(b';', content_type).unwrap_or(content_type.len())].trim_ascii();
         if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
             Kind::Form
         } else if essence.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/")) {
@@ -45,10 +46,19 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::http1::Fields;
+    use http::uri::PathAndQuery;
 
-    fn kind(content_type: &'static str) -> Kind {
-        Kind::of(&Method::POST, &HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
+    fn kind_of(method: Method, content_type: Option<&str>) -> Kind {
+        let mut fields = Fields::default();
+        if let Some(content_type) = content_type {
+            fields.push("Content-Type", content_type.as_bytes()).unwrap();
+        }
+        Kind::of(Head { method: &method, target: &PathAndQuery::from_static("/"), fields: &fields })
+    }
+
+    fn kind(content_type: &str) -> Kind {
+        kind_of(Method::POST, Some(content_type))
     }
 
     #[test]
@@ -56,7 +66,7 @@ mod tests {
         assert_eq!(kind("application/json; charset=utf-8"), Kind::Json);
         assert_eq!(kind("application/cloudevents+json"), Kind::Json);
         assert_eq!(kind("text/plain"), Kind::Json);
-        assert_eq!(Kind::of(&Method::POST, &HeaderMap::new()), Kind::Json);
+        assert_eq!(kind_of(Method::POST, None), Kind::Json);
         assert_eq!(kind("Application/X-WWW-Form-Urlencoded ;charset=UTF-8"), Kind::Form);
         assert_eq!(kind("multipart/form-data; boundary=x"), Kind::Opaque);
         assert_eq!(kind("Multipart/mixed"), Kind::Opaque);
@@ -64,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_get_has_no_body() {
-        assert_eq!(Kind::of(&Method::GET, &HeaderMap::new()), Kind::Opaque);
-        assert_eq!(Kind::of(&Method::HEAD, &HeaderMap::new()), Kind::Opaque);
-        assert_eq!(Kind::of(&Method::PUT, &HeaderMap::new()), Kind::Json);
+        assert_eq!(kind_of(Method::GET, None), Kind::Opaque);
+        assert_eq!(kind_of(Method::HEAD, None), Kind::Opaque);
+        assert_eq!(kind_of(Method::PUT, None), Kind::Json);
     }
 }

@@ -1,24 +1,26 @@
 //! For tests: a request to a preset's bot, and what its plan says of it as one line of text.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::Method;
+use http::uri::PathAndQuery;
 
 use super::{Found, Head, Mixed, Plan, Source, find};
+use crate::http1::Fields;
 
 pub(super) struct Request {
     method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    target: PathAndQuery,
+    fields: Fields,
     body: Vec<u8>,
 }
 
-pub(super) fn get(uri: &str) -> Request {
-    Request { method: Method::GET, uri: uri.parse().unwrap(), headers: HeaderMap::new(), body: Vec::new() }
+pub(super) fn get(target: &str) -> Request {
+    Request { method: Method::GET, target: target.parse().unwrap(), fields: Fields::default(), body: Vec::new() }
 }
 
 pub(super) fn post(content_type: &'static str, body: impl Into<Vec<u8>>) -> Request {
-    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
-    Request { method: Method::POST, uri: Uri::from_static("/hook"), headers, body: body.into() }
+    let request =
+        Request { method: Method::POST, target: PathAndQuery::from_static("/hook"), fields: Fields::default(), body: body.into() };
+    request.header("Content-Type", content_type)
 }
 
 pub(super) fn json(body: impl Into<Vec<u8>>) -> Request {
@@ -44,12 +46,12 @@ pub(super) fn plan(sources: &[&str]) -> Plan {
 
 impl Request {
     pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Request {
-        self.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self.fields.push(name, value.as_bytes()).unwrap();
         self
     }
 
     pub(super) fn head(&self) -> Head<'_> {
-        Head { method: &self.method, uri: &self.uri, headers: &self.headers }
+        Head { method: &self.method, target: &self.target, fields: &self.fields }
     }
 
     /// `team:T1`, `missing`, `invalid` or `mixed`; then ` handshake`, ` retry=<reason>`.

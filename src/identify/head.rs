@@ -4,34 +4,36 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, Uri};
+use http::HeaderName;
+use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
 use super::answer::Answer;
 use super::form;
 use super::json;
 use super::trie::{Slot, Trie};
+use crate::http1::Fields;
 
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Answer<'a> {
-    Answer::of_all(headers.get_all(name).iter().map(|value| Answer::of_bytes(Cow::Borrowed(value.as_bytes()))))
+pub(super) fn header<'a>(fields: &'a Fields, name: &'a HeaderName) -> Answer<'a> {
+    Answer::of_all(fields.named(name.as_str()).map(|value| Answer::of_bytes(Cow::Borrowed(value))))
 }
 
-pub(super) fn query<'a>(uri: &'a Uri, name: &str) -> Answer<'a> {
-    let Some(query) = uri.query() else { return Answer::Nothing };
+pub(super) fn query<'a>(target: &'a PathAndQuery, name: &str) -> Answer<'a> {
+    let Some(query) = target.query() else { return Answer::Nothing };
     Answer::of_all(form::values(query.as_bytes(), name).map(Answer::of_bytes))
 }
 
 /// The nth segment of the path, from 0: `T1` is the second of `/hooks/T1`.
-pub(super) fn path(uri: &Uri, segment: usize) -> Answer<'_> {
-    match uri.path().split('/').nth(segment + 1) {
+pub(super) fn path(target: &PathAndQuery, segment: usize) -> Answer<'_> {
+    match target.path().split('/').nth(segment + 1) {
         Some(text) => Answer::of_bytes(percent_decode_str(text).into()),
         None => Answer::Nothing,
     }
 }
 
 /// The claim of a token that nobody verified: the bot will, and a forged one only chooses a bucket.
-pub(super) fn jwt<'a>(headers: &HeaderMap, name: &HeaderName, trie: &Trie, claim: Slot) -> Answer<'a> {
-    Answer::of_all(headers.get_all(name).iter().map(|value| of_token(value.as_bytes(), trie, claim)))
+pub(super) fn jwt<'a>(fields: &Fields, name: &HeaderName, trie: &Trie, claim: Slot) -> Answer<'a> {
+    Answer::of_all(fields.named(name.as_str()).map(|value| of_token(value, trie, claim)))
 }
 
 fn of_token<'a>(value: &[u8], trie: &Trie, claim: Slot) -> Answer<'a> {
@@ -56,7 +58,6 @@ mod tests {
     use super::*;
     use crate::identify::pointer::Pointer;
     use crate::identify::trie::Pointers;
-    use http::HeaderValue;
 
     fn id(text: &str) -> Answer<'_> {
         Answer::Id(text.into())
@@ -65,36 +66,36 @@ mod tests {
     #[test]
     fn a_header_that_comes_twice_must_agree_with_itself() {
         let name = HeaderName::from_static("x-workspace-id");
-        let mut headers = HeaderMap::new();
-        assert_eq!(header(&headers, &name), Answer::Nothing);
-        headers.append(&name, HeaderValue::from_static("T1"));
-        headers.append(&name, HeaderValue::from_static("T1"));
-        assert_eq!(header(&headers, &name), id("T1"));
-        headers.append(&name, HeaderValue::from_static("T2"));
-        assert_eq!(header(&headers, &name), Answer::Differ("T1".into()));
-        headers.insert(&name, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(header(&headers, &name), Answer::Unfit);
+        let mut fields = Fields::default();
+        assert_eq!(header(&fields, &name), Answer::Nothing);
+        fields.push("X-Workspace-Id", b"T1").unwrap();
+        fields.push("x-workspace-id", b"T1").unwrap();
+        assert_eq!(header(&fields, &name), id("T1"));
+        fields.push("X-Workspace-Id", b"T2").unwrap();
+        assert_eq!(header(&fields, &name), Answer::Differ("T1".into()));
+        fields.set("X-Workspace-Id", b"\xff").unwrap();
+        assert_eq!(header(&fields, &name), Answer::Unfit);
     }
 
     #[test]
     fn a_query_is_decoded_as_a_form_is() {
-        let uri: Uri = "/hook?a=1&te%61m=T%2B1+x&empty=".parse().unwrap();
-        assert_eq!(query(&uri, "team"), id("T+1 x"));
-        assert_eq!(query(&uri, "empty"), Answer::Nothing);
-        assert_eq!(query(&uri, "none"), Answer::Nothing);
-        assert_eq!(query(&Uri::from_static("/hook"), "a"), Answer::Nothing);
+        let target: PathAndQuery = "/hook?a=1&te%61m=T%2B1+x&empty=".parse().unwrap();
+        assert_eq!(query(&target, "team"), id("T+1 x"));
+        assert_eq!(query(&target, "empty"), Answer::Nothing);
+        assert_eq!(query(&target, "none"), Answer::Nothing);
+        assert_eq!(query(&PathAndQuery::from_static("/hook"), "a"), Answer::Nothing);
     }
 
     #[test]
     fn path_segments_count_from_zero() {
-        let uri = Uri::from_static("/hooks/123%3AABC//x?y");
-        assert_eq!(path(&uri, 0), id("hooks"));
-        assert_eq!(path(&uri, 1), id("123:ABC"));
-        assert_eq!(path(&uri, 2), Answer::Nothing);
-        assert_eq!(path(&uri, 3), id("x"));
-        assert_eq!(path(&uri, 4), Answer::Nothing);
-        assert_eq!(path(&Uri::from_static("*"), 0), Answer::Nothing);
-        assert_eq!(path(&Uri::from_static("/%FF"), 0), Answer::Unfit);
+        let target = PathAndQuery::from_static("/hooks/123%3AABC//x?y");
+        assert_eq!(path(&target, 0), id("hooks"));
+        assert_eq!(path(&target, 1), id("123:ABC"));
+        assert_eq!(path(&target, 2), Answer::Nothing);
+        assert_eq!(path(&target, 3), id("x"));
+        assert_eq!(path(&target, 4), Answer::Nothing);
+        assert_eq!(path(&PathAndQuery::from_static("*"), 0), Answer::Nothing);
+        assert_eq!(path(&PathAndQuery::from_static("/%FF"), 0), Answer::Unfit);
     }
 
     #[test]

@@ -75,10 +75,10 @@ impl Look {
 
     pub(super) fn ask<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Answer<'a> {
         match (self, body) {
-            (Look::Header(name), _) => head::header(head.headers, name),
-            (Look::Query(name), _) => head::query(head.uri, name),
-            (Look::Path(segment), _) => head::path(head.uri, *segment),
-            (Look::Jwt { header, trie, claim }, _) => head::jwt(head.headers, header, trie, *claim),
+            (Look::Header(name), _) => head::header(head.fields, name),
+            (Look::Query(name), _) => head::query(head.target, name),
+            (Look::Path(segment), _) => head::path(head.target, *segment),
+            (Look::Jwt { header, trie, claim }, _) => head::jwt(head.fields, header, trie, *claim),
             (Look::Const(id), _) => Answer::Id(id.as_str().into()),
             (Look::Json(slot), Body::Json(seen)) => Answer::of_all(seen.at(*slot).map(Answer::of_value)),
             (Look::Json(_), Body::Broken) => Answer::Unfit,

@@ -87,8 +87,9 @@ impl Marks {
     }
 
     pub(super) fn handshake(&self, head: Head<'_>, body: &Body<'_>) -> bool {
-        let in_head = self.headers.iter().any(|(name, value)| head.headers.get(name).is_some_and(|v| v == value))
-            || (*head.method == Method::GET && self.queries.iter().any(|name| has_parameter(head, name)));
+        let in_head =
+            self.headers.iter().any(|(name, value)| head.fields.named(name.as_str()).next().is_some_and(|v| v == value.as_bytes()))
+                || (*head.method == Method::GET && self.queries.iter().any(|name| has_parameter(head, name)));
         in_head
             || match body {
                 Body::Json(seen) => self.json.iter().any(|(slot, is)| seen.at(*slot).any(|value| is.equals(value))),
@@ -100,8 +101,8 @@ impl Marks {
     pub(super) fn retry(&self, head: Head<'_>, body: &Body<'_>) -> Option<Retry> {
         match (self.retry.as_ref()?, body) {
             (RetryLook::Header { mark, reason, reasons }, _) => {
-                head.headers.get(mark)?;
-                let said = head.headers.get(reason).map_or(&b""[..], |value| value.as_bytes());
+                head.fields.named(mark.as_str()).next()?;
+                let said = head.fields.named(reason.as_str()).next().unwrap_or_default();
                 Some(Retry { reason: reasons.iter().find(|r| r.as_bytes() == said).copied().unwrap_or("other") })
             }
             (RetryLook::Json { slot, is, reason }, Body::Json(seen)) => {
@@ -125,5 +126,5 @@ impl Literal {
 }
 
 fn has_parameter(head: Head<'_>, name: &str) -> bool {
-    head.uri.query().is_some_and(|query| form::values(query.as_bytes(), name).next().is_some())
+    head.target.query().is_some_and(|query| form::values(query.as_bytes(), name).next().is_some())
 }

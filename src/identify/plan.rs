@@ -1,7 +1,8 @@
 //! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
 //! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
-use http::{HeaderMap, Method, Uri};
+use http::Method;
+use http::uri::PathAndQuery;
 
 use super::answer::Answer;
 use super::body::{Body, Kind};
@@ -11,6 +12,7 @@ use super::marks::Marks;
 use super::trie::{Pointers, Trie};
 use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
+use crate::http1::Fields;
 
 /// What to do when a body names several tenants that disagree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,8 +42,8 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     pub method: &'a Method,
-    pub uri: &'a Uri,
-    pub headers: &'a HeaderMap,
+    pub target: &'a PathAndQuery,
+    pub fields: &'a Fields,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl Plan {
 
     /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
     pub fn wants_body(&self, head: Head<'_>) -> bool {
-        let kind = Kind::of(head.method, head.headers);
+        let kind = Kind::of(head);
         if self.marks.need(kind) {
             return true;
         }
@@ -135,15 +137,16 @@ impl Plan {
         false
     }
 
-    /// `body` is the whole body, or `None` where it was not wanted or could not be had.
+    /// `body` is the whole body, or `None` where it was not wanted or could not be had. A body that was not wanted says
+    /// nothing, and is read for nothing.
     pub fn read<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Reading<'a> {
         let body = self.open(head, body);
         Reading { found: self.find(head, &body), handshake: self.marks.handshake(head, &body), retry: self.marks.retry(head, &body) }
     }
 
     fn open<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Body<'a> {
-        let Some(body) = body.filter(|body| !body.is_empty() && self.wants_body(head)) else { return Body::Unread };
-        match (Kind::of(head.method, head.headers), &self.json) {
+        let Some(body) = body.filter(|body| !body.is_empty()) else { return Body::Unread };
+        match (Kind::of(head), &self.json) {
             (Kind::Json, Some(trie)) => json::walk(trie, body).map_or(Body::Broken, Body::Json),
             (Kind::Form, _) => Body::Form(Form::read(&self.form_json, body)),
             (Kind::Json, None) | (Kind::Opaque, _) => Body::Unread,

@@ -1,11 +1,11 @@
 //! The assignment of one request: what its bot's plan reads in it, turned by the split and the bot's policies into a
 //! track and a reason. Pure, so that `explain` gives the very answer that the hot path would.
 
-use http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
 
 use crate::config::{Bot, Retries, TesterOverride};
 use crate::core::{Assignment, Reason, Split, Track};
+use crate::http1::Fields;
 use crate::identify::{Found, Head, Reading, Retry};
 use crate::telemetry::IdentifyResult;
 
@@ -43,7 +43,7 @@ pub fn decide<'a>(bot: &'a Bot, split: &Split, head: Head<'a>, looked: Looked<'a
         (Found::Invalid, _) => (IdentifyResult::Invalid, None),
         (Found::Mixed, _) => (IdentifyResult::Mixed, None),
     };
-    let asked = bot.tester.as_ref().and_then(|tester| asked_for(tester, head.headers));
+    let asked = bot.tester.as_ref().and_then(|tester| asked_for(tester, head.fields));
     Decision { assignment: assign(bot, split, &reading, asked), reading, result, source }
 }
 
@@ -67,8 +67,8 @@ fn assign(bot: &Bot, split: &Split, reading: &Reading<'_>, asked: Option<Track>)
 }
 
 /// The track that a tester asks for: `canary <secret>` or `stable <secret>`, compared in constant time.
-fn asked_for(tester: &TesterOverride, headers: &HeaderMap) -> Option<Track> {
-    let (track, secret) = headers.get(&tester.header).map(HeaderValue::as_bytes).and_then(|value| {
+fn asked_for(tester: &TesterOverride, fields: &Fields) -> Option<Track> {
+    let (track, secret) = fields.named(tester.header.as_str()).next().and_then(|value| {
         let at = value.iter().position(|b| *b == b' ')?;
         Some((&value[..at], &value[at + 1..]))
     })?;

@@ -1,48 +1,59 @@
-//! A client's connection below HTTP: hyper reads and writes through it, and it keeps the client's waits in bounds, for
-//! hyper sets none by itself. It also carries interim (1xx) answers, which hyper's server cannot send.
+//! A client's connection as a request sees it: what the client says, read as it is asked for, and how long it may take.
+//! The connection's task and the request that it answers share it; they are polled by one task, so a `RefCell` is enough.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::HeaderValue;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use socket2::SockRef;
-use tokio::io::AsyncWrite;
+use bytes::Buf;
 use tokio::net::TcpStream;
 
 use super::clock::{Alarms, Clock, Wait};
-use super::io::{read_into, write_from};
+use super::headers;
+use super::stream::Stream;
+use super::wire::{Broken, Outgoing, Wire};
 use crate::config::Limits;
+use crate::http1::write::{LINE_END, status_line};
+use crate::http1::{AnswerHead, Decoded, Decoder, RefusedHead, RequestHead, Version};
 
-/// How often serin looks whether the client of a slow request is still there.
+/// How often serin looks whether the client of a slow request is still there, where it is not told at once.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
-/// A connection that was idle for this long gives hyper's buffers back (16 kB and more). Most connections of a webhook's
+/// A connection that was idle for this long gives its buffers back (8 kB and more). Most connections of a webhook's
 /// sender are idle most of the time; a busy one never rests.
 const REST_AFTER: Duration = Duration::from_millis(100);
 /// Interim answers that wait to be written are few and small; more than this is an upstream gone wrong.
 const INTERIM_BYTES_MAX: usize = 16 * 1024;
+/// Room to read a head into, with the body of an ordinary webhook behind it.
+const READ_ROOM: usize = 8 * 1024;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What one connection's parts know of each other.
 #[derive(Debug)]
 pub struct Session {
     pub alarms: Rc<Alarms>,
     /// The peer's address as `X-Forwarded-For` says it, made once for all requests of the connection.
-    pub peer: HeaderValue,
+    pub peer: Box<str>,
     pub limits: Arc<Limits>,
     phase: Cell<Phase>,
-    interim: RefCell<Vec<u8>>,
-    /// The final answer is on its way: an interim one would come too late.
-    answering: Cell<bool>,
-    /// hyper has nothing half written: the next byte begins an answer.
-    between_answers: Cell<bool>,
     gone: Cell<Option<Instant>>,
+    /// Something came that is not for the present request: only a look now and then tells whether the client is there.
+    distracted: Cell<bool>,
+    io: RefCell<Io>,
+}
+
+#[derive(Debug)]
+struct Io {
+    wire: Wire,
+    /// Finds the end of the present request's body.
+    body: Decoder,
+    /// The client waits to be told that its body is wanted.
+    expects: bool,
+    /// So much of `input` is known to be no whole head.
+    looked_at: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +66,29 @@ pub enum Phase {
     Busy,
 }
 
+/// What came of waiting for a request.
+#[derive(Debug)]
+pub enum Heard {
+    /// Boxed, for it goes from hand to hand.
+    Request(Box<RequestHead>),
+    Refused(RefusedHead),
+    /// HTTP/2. Who speaks it would not understand an answer.
+    Http2,
+    /// The client will say no more.
+    End,
+}
+
 impl Session {
-    pub fn new(clock: &Rc<Clock>, peer: SocketAddr, limits: Arc<Limits>) -> Rc<Session> {
-        let address = peer.ip().to_canonical().to_string();
-        let peer = HeaderValue::from_str(&address).expect("an IP address is a header value");
+    pub fn new(clock: &Rc<Clock>, stream: TcpStream, peer: SocketAddr, limits: Arc<Limits>) -> Rc<Session> {
+        let io = Io { wire: Wire::new(Stream::Plain(stream)), body: Decoder::length(0), expects: false, looked_at: 0 };
         let session = Session {
             alarms: clock.alarms(),
-            peer,
+            peer: peer.ip().to_canonical().to_string().into(),
             limits,
             phase: Cell::new(Phase::Idle),
-            interim: RefCell::default(),
-            answering: Cell::new(false),
-            between_answers: Cell::new(true),
             gone: Cell::new(None),
+            distracted: Cell::new(false),
+            io: RefCell::new(io),
         };
         session.alarms.arm(Wait::Client, session.limits.idle_timeout);
         Rc::new(session)
@@ -77,14 +98,48 @@ impl Session {
         self.phase.get()
     }
 
-    pub fn request_began(&self) {
-        self.phase.set(Phase::Busy);
-        self.answering.set(false);
-        self.alarms.clear(Wait::Client);
-        self.alarms.clear(Wait::Rest);
-        self.alarms.arm(Wait::Presence, PRESENCE_EVERY);
+    /// The next request's head.
+    pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let io = &mut *self.io.borrow_mut();
+        loop {
+            if io.has_news() {
+                match RequestHead::read(&mut io.wire.input, self.limits.max_head_bytes) {
+                    Ok(Some(head)) => return Poll::Ready(Heard::Request(self.began(io, Box::new(head)))),
+                    Ok(None) => {
+                        io.looked_at = io.wire.input.len();
+                        self.head_began();
+                    }
+                    Err(_) if io.wire.input.starts_with(b"PRI * HTTP/2.0\r\n") => return Poll::Ready(Heard::Http2),
+                    Err(refused) => return Poll::Ready(Heard::Refused(refused)),
+                }
+            }
+            match ready!(io.wire.poll_read(cx, READ_ROOM)) {
+                Ok(0) | Err(_) => return Poll::Ready(Heard::End),
+                Ok(_) => self.head_began(),
+            }
+        }
     }
 
+    fn head_began(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.alarms.arm(Wait::Client, self.limits.head_timeout);
+        }
+    }
+
+    fn began(&self, io: &mut Io, mut head: Box<RequestHead>) -> Box<RequestHead> {
+        io.looked_at = 0;
+        io.body = std::mem::replace(&mut head.body, Decoder::length(0));
+        io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);
+        self.phase.set(Phase::Busy);
+        self.distracted.set(false);
+        self.alarms.clear(Wait::Client);
+        self.alarms.clear(Wait::Rest);
+        self.alarms.clear(Wait::Presence);
+        head
+    }
+
+    /// The present request has its answer, and the next may come.
     pub fn request_ended(&self) {
         self.phase.set(Phase::Idle);
         self.alarms.arm(Wait::Client, self.limits.idle_timeout);
@@ -93,37 +148,107 @@ impl Session {
         self.alarms.clear(Wait::Presence);
     }
 
-    /// The final answer is about to be given to hyper.
-    pub fn answering(&self) {
-        self.answering.set(true);
+    /// The next piece of the present request's body. What came before its client hung up is given all the same.
+    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+        let Io { wire, body, expects, .. } = &mut *self.io.borrow_mut();
+        // Who sends its body anyway need not be told (RFC 9110, 10.1.1).
+        if std::mem::take(expects) && wire.input.is_empty() && !body.is_done() {
+            wire.out.extend_from_slice(CONTINUE);
+        }
+        wire.poll_piece(cx, body)
     }
 
-    /// The client hung up while its request was being answered.
-    pub fn gone(&self) {
-        self.gone.set(Some(Instant::now()));
+    pub fn body_is_done(&self) -> bool {
+        self.io.borrow().body.is_done()
     }
 
+    /// How many bytes of the present request's body are still to come, where that is known.
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.io.borrow().body.remaining()
+    }
+
+    /// Passes over what has come of a body that nobody reads.
+    pub fn skip_body(&self) {
+        let Io { wire, body, .. } = &mut *self.io.borrow_mut();
+        while let Ok(Decoded::Data(_) | Decoded::Trailers(_)) = body.decode(&mut wire.input) {}
+    }
+
+    /// An interim answer, to be written before the final one.
+    pub fn interim(&self, head: &AnswerHead) {
+        let out = &mut self.io.borrow_mut().wire.out;
+        if out.len() < INTERIM_BYTES_MAX {
+            status_line(Version::Http11, head.status, head.reason.as_deref(), out);
+            headers::write_answer(&head.fields, false, out);
+            out.extend_from_slice(LINE_END);
+        }
+    }
+
+    /// For what is to be written, or what is left of what was read.
+    pub fn with_wire<T>(&self, with: impl FnOnce(&mut Wire) -> T) -> T {
+        with(&mut self.io.borrow_mut().wire)
+    }
+
+    /// Writes what is to be written, within the client's time.
+    pub fn poll_written(&self, cx: &mut Context<'_>, message: &mut Outgoing) -> Poll<io::Result<()>> {
+        let written = message.poll_written(cx, &mut self.io.borrow_mut().wire);
+        match written {
+            Poll::Pending if !self.alarms.armed(Wait::Write) => self.alarms.arm(Wait::Write, self.limits.write_timeout),
+            Poll::Pending => {}
+            Poll::Ready(_) => self.alarms.clear(Wait::Write),
+        }
+        written
+    }
+
+    /// Notices a client that hung up; its request runs on, for the bot's work is not cancelled. A reset is a client that
+    /// left. A FIN is not: it may still wait for its answer.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        let stirs = match self.distracted.get() {
+            false => self.with_wire(|wire| wire.stream.poll_read_ready(cx)).is_ready(),
+            true => self.alarms.rang(Wait::Presence),
+        };
+        if stirs {
+            self.distracted.set(true);
+            self.alarms.arm(Wait::Presence, PRESENCE_EVERY);
+            if self.with_wire(|wire| wire.stream.is_broken()) {
+                self.hang_up();
+            }
+        }
+    }
+
+    /// The client is gone, or given up: it gets nothing more.
+    pub fn hang_up(&self) {
+        if !self.is_gone() {
+            self.gone.set(Some(Instant::now()));
+            self.with_wire(|wire| {
+                wire.out.clear();
+                wire.stream.cut();
+            });
+        }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone.get().is_some()
+    }
+
+    /// Since when the client of the present request is gone.
     pub fn gone_since(&self) -> Option<Instant> {
         self.gone.get()
     }
 
-    /// An interim answer's bytes, to be written before the final answer.
-    pub fn interim(&self, head: &[u8]) {
-        let mut interim = self.interim.borrow_mut();
-        if self.phase() == Phase::Busy && interim.len() + head.len() <= INTERIM_BYTES_MAX {
-            interim.extend_from_slice(head);
-            self.alarms.wake();
-        }
+    /// Waits for something to read, or the end.
+    pub fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_wire(|wire| wire.stream.poll_read_ready(cx))
     }
 
     /// Is nothing going on, for long enough that the next request is not expected at once?
     pub fn may_rest(&self) -> bool {
-        self.phase() == Phase::Idle && self.between_answers.get() && self.alarms.rang(Wait::Rest)
+        self.phase() == Phase::Idle && self.alarms.rang(Wait::Rest) && self.with_wire(|wire| wire.input.is_empty())
     }
 
-    /// It rests: the alarm that said so would ring on with each tick.
+    /// It rests, without buffers. The alarm that said so would ring on with each tick.
     pub fn rests(&self) {
         self.alarms.clear(Wait::Rest);
+        self.with_wire(Wire::rest);
     }
 
     /// Something may come: if nothing does, the connection may rest again.
@@ -131,124 +256,30 @@ impl Session {
         self.alarms.arm(Wait::Rest, REST_AFTER);
     }
 
-    /// Some bytes came, of a head if no request is being answered.
-    pub fn bytes_came(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.phase.set(Phase::Head);
-            self.alarms.arm(Wait::Client, self.limits.head_timeout);
-        }
+    /// Closes our side.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with_wire(|wire| wire.stream.poll_shutdown(cx))
+    }
+
+    /// Reads what nobody wants any more; says how much there was.
+    pub fn poll_waste(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.with_wire(|wire| {
+            wire.input.clear();
+            wire.poll_read(cx, READ_ROOM)
+        })
     }
 }
 
-/// The connection as hyper sees it.
-#[derive(Debug)]
-pub struct ClientIo {
-    stream: TcpStream,
-    session: Rc<Session>,
-    /// Bytes that were read before, to be read again first.
-    before: Bytes,
-}
-
-impl ClientIo {
-    pub fn new(stream: TcpStream, session: Rc<Session>, before: Bytes) -> ClientIo {
-        ClientIo { stream, session, before }
-    }
-
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
-    }
-
-    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match result {
-            Poll::Pending if !self.session.alarms.armed(Wait::Write) => {
-                self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout)
-            }
-            Poll::Pending => {}
-            Poll::Ready(_) => self.session.alarms.clear(Wait::Write),
+impl Io {
+    /// May a head be whole now, or be known not to be one? Only a line's end can tell; looking at each byte that
+    /// trickles in would cost a slow client nothing and us much.
+    fn has_news(&mut self) -> bool {
+        let input = &mut self.wire.input;
+        // Empty lines before a head say nothing (RFC 9112, 2.2).
+        while let Some(n) = [&b"\r\n"[..], b"\n"].iter().find(|end| input.starts_with(end)).map(|end| end.len()) {
+            input.advance(n);
+            self.looked_at = 0;
         }
-        result
-    }
-
-    /// Interim answers go out between answers and before the final one they belong to.
-    fn write_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut interim = self.session.interim.take();
-            if interim.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let result = Pin::new(&mut self.stream).poll_write(cx, &interim);
-            if let Poll::Ready(Ok(n)) = result {
-                interim.drain(..n);
-            }
-            self.session.interim.replace(interim);
-            ready!(self.wrote(result))?;
-        }
-    }
-
-    fn before_an_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.session.between_answers.get() {
-            ready!(self.write_interim(cx))?;
-            self.session.between_answers.set(false);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// A reset is a client that left. A FIN is not: it may still wait for its answer.
-    fn check_presence(&self) -> io::Result<()> {
-        self.session.alarms.arm(Wait::Presence, PRESENCE_EVERY);
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(&self.stream).peek(&mut byte) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(error),
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-}
-
-impl Read for ClientIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        if !self.before.is_empty() {
-            let n = self.before.len().min(buffer.remaining());
-            buffer.put_slice(&self.before.split_to(n));
-            return Poll::Ready(Ok(()));
-        }
-        let read = ready!(read_into(Pin::new(&mut self.stream), cx, buffer))?;
-        if read > 0 {
-            self.session.bytes_came();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for ClientIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.before_an_answer(cx))?;
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(self.before_an_answer(cx))?;
-        let result = write_from(Pin::new(&mut self.stream), cx, slices);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// hyper calls this when all it had to say is written.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.between_answers.set(true);
-        if self.session.alarms.rang(Wait::Presence) {
-            self.check_presence()?;
-        }
-        if self.session.answering.get() {
-            self.session.interim.borrow_mut().clear();
-        }
-        self.write_interim(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        !input.is_empty() && (self.looked_at == 0 || memchr::memchr(b'\n', &input[self.looked_at.min(input.len())..]).is_some())
     }
 }

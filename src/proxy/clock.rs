@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub const TICK: Duration = Duration::from_millis(100);
 
@@ -13,6 +13,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Clock {
     now: Cell<u32>,
+    /// As HTTP writes it, and the tick at which it was made: once in a tick is enough.
+    date: RefCell<(u32, String)>,
     alarms: RefCell<Vec<Weak<Alarms>>>,
 }
 
@@ -82,6 +84,15 @@ impl Clock {
 }
 
 impl Alarms {
+    /// The date as HTTP writes it, a tenth of a second old at most.
+    pub fn with_date<T>(&self, read: impl FnOnce(&str) -> T) -> T {
+        let mut date = self.clock.date.borrow_mut();
+        if date.0 != self.clock.now.get() || date.1.is_empty() {
+            *date = (self.clock.now.get(), httpdate::fmt_http_date(SystemTime::now()));
+        }
+        read(&date.1)
+    }
+
     pub fn arm(&self, wait: Wait, after: Duration) {
         // One more tick than the time takes, so that none rings early.
         let ticks = after.as_millis().div_ceil(TICK.as_millis()) as u32 + 1;

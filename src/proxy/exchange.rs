@@ -43,7 +43,7 @@ impl Exchange {
         Exchange { bot, session, _slot: slot, started, assignment, retried, broken: false, state: State::Waiting }
     }
 
-    pub fn session(&self) -> &Session {
+    pub fn session(&self) -> &Rc<Session> {
         &self.session
     }
 
@@ -115,7 +115,6 @@ impl Exchange {
         meters.duration[track as usize].record(self.started.elapsed());
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);
-        self.session.request_ended();
         self.count_as_evidence(rescued, outcome, first_byte);
     }
 

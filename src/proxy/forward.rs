@@ -8,28 +8,27 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::header::{HOST, HeaderValue};
-use http::request::Parts;
-use http::{Request, Response, Version};
+use http::uri::PathAndQuery;
 
 use super::body::{AnswerBody, RequestBody, Upload};
 use super::client::Session;
 use super::clock::Wait;
 use super::exchange::Exchange;
-use super::headers::{self, Minded};
+use super::headers;
 use super::problem::Problem;
-use super::upstream::{Answer, ConnectError, Pool, SendError};
+use super::reply::{Reply, Then};
+use super::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendError};
 use super::view::BotView;
 use crate::config::HostHeader;
 use crate::core::Track;
+use crate::http1::{Known, RequestHead, Version};
 use crate::telemetry::RescueReason;
 
 /// A request that is ready to go.
 pub struct Outbound {
     pub bot: Rc<BotView>,
-    pub head: Parts,
-    /// What `head` had when it came.
-    pub minded: Minded,
+    pub head: Box<RequestHead>,
+    pub path: PathAndQuery,
     pub body: RequestBody,
     /// How far a streamed body has come; `None` where all of it is in hand.
     pub upload: Option<Rc<Cell<Upload>>>,
@@ -39,21 +38,19 @@ pub struct Outbound {
 }
 
 /// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
-pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Response<AnswerBody>, Problem> {
-    let Outbound { bot, head, minded, body, upload, track, since } = outbound;
+pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply, Problem> {
+    let Outbound { bot, head, path, body, upload, track, since } = outbound;
     let Some(pool) = bot.pool(track) else {
         exchange.failed();
         return Err(Problem::TlsFailed);
     };
-    // Clients of HTTP/1.0 know no interim answers.
-    let interim = head.version >= Version::HTTP_11;
-    let request = prepare(head, minded, body, &bot, pool, exchange.session());
+    let request = prepare(head, path, body, &bot, exchange.session());
     exchange.sending(since);
     let timeout = bot.bot().timeout;
     exchange.session().alarms.arm(Wait::Exchange, timeout);
 
     let mut sent = {
-        let sending = std::pin::pin!(pool.send(request, interim.then_some(exchange.session())));
+        let sending = std::pin::pin!(pool.send(request));
         within(exchange.session(), sending).await
     };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
@@ -61,11 +58,8 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
             Some(stable) => {
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
-                let mut request = *request;
-                // It has a Host by now, its client's or the canary's.
-                set_host(request.headers_mut(), true, &bot, stable);
                 // Boxed: it is rare, and its room would be a second answer's in every request.
-                let mut sending = Box::pin(stable.send(request, interim.then_some(exchange.session())));
+                let mut sending = Box::pin(stable.send(*request));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {
@@ -81,24 +75,12 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Respo
     }
 }
 
-fn prepare(head: Parts, minded: Minded, body: RequestBody, bot: &BotView, pool: &Pool, session: &Session) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.headers_mut() = head.headers;
-    let fields = request.headers_mut();
-    headers::strip_hop_by_hop(minded, fields);
-    headers::add_forwarded(minded, fields, &session.peer);
-    set_host(fields, minded.has_host(), bot, pool);
-    request
-}
-
-/// The Host that the upstream sees: the client's, unless the config says that the upstream routes by its own name.
-fn set_host(fields: &mut http::HeaderMap, has_host: bool, bot: &BotView, pool: &Pool) {
-    if bot.bot().host == HostHeader::Upstream || !has_host {
-        let authority = pool.target().url.authority.as_str();
-        fields.insert(HOST, HeaderValue::from_str(authority).expect("an authority is a header value"));
-    }
+fn prepare(head: Box<RequestHead>, path: PathAndQuery, body: RequestBody, bot: &BotView, session: &Rc<Session>) -> Request {
+    // The upstream routes by its own name, or the client has none to say.
+    let own = bot.bot().host == HostHeader::Upstream || !head.fields.has(Known::Host);
+    let host = if own { Host::OfUpstream } else { Host::OfClient };
+    let interim = if head.version == Version::Http11 { Interim::Passes } else { Interim::Dropped };
+    Request { head, path, host, body, interim, session: session.clone() }
 }
 
 /// The upstream's answer, `None` when the timeout came first.
@@ -117,17 +99,16 @@ async fn within(
 }
 
 /// Stable's pool, if it may answer for the canary: nothing was sent yet, and stable still has a live role.
-fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request<RequestBody>) -> Option<&'a Rc<Pool>> {
+fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request) -> Option<&'a Rc<Pool>> {
     let live = bot.has_canary() && bot.epoch.split.weight() < crate::core::Weight::FULL;
-    (track == Track::Canary && live && bot.bot().rescue && request.body().is_whole()).then(|| bot.pool(Track::Stable)).flatten()
+    (track == Track::Canary && live && bot.bot().rescue && request.body.is_whole()).then(|| bot.pool(Track::Stable)).flatten()
 }
 
-fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Response<AnswerBody> {
-    let (mut head, stream) = answer.response.into_parts();
-    let said = headers::take_outcome(&mut head.headers);
-    exchange.answered(head.status.as_u16(), said);
-    headers::strip_hop_by_hop(answer.minded, &mut head.headers);
-    Response::from_parts(head, AnswerBody::upstream(stream, exchange, bot.bot().timeout))
+fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
+    let Answer { head, stream } = answer;
+    exchange.answered(head.status.as_u16(), headers::outcome(&head.fields));
+    let body = AnswerBody::upstream(stream, exchange, bot.bot().timeout);
+    Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn }
 }
 
 fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload>>) -> Problem {

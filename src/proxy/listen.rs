@@ -265,20 +265,20 @@ impl Worker {
         // Small answers must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let limits = self.view().limits.clone();
-        let session = Session::new(&self.clock, peer, limits);
+        let session = Session::new(&self.clock, stream, peer, limits);
         let connection = Open::new(self.clone());
         tokio::task::spawn_local(async move {
-            serve(connection.0.clone(), stream, session).await;
+            serve(connection.0.clone(), session).await;
             drop(connection);
         });
     }
 }
 
-/// One open connection, counted; or a request that runs on after its connection has ended.
-pub struct Open(Rc<Worker>);
+/// One open connection, counted until its last request has ended.
+struct Open(Rc<Worker>);
 
 impl Open {
-    pub fn new(worker: Rc<Worker>) -> Open {
+    fn new(worker: Rc<Worker>) -> Open {
         worker.connections.set(worker.connections.get() + 1);
         Open(worker)
     }

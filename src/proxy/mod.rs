@@ -1,6 +1,7 @@
 //! The hot path: a worker thread for each core, and nothing shared between them but the snapshot. In reading order:
-//! `listen` takes connections, `serve` drives one, `route` finds the bot, `exchange` is one webhook from arrival to
-//! its record, `forward` talks to upstreams through `upstream`'s pools; `headers`, `body`, `problem` are what they say.
+//! `listen` takes connections, `serve` drives one, `client` is what its requests see of it, `handle` answers one of them,
+//! `route` finds the bot, `exchange` is one webhook from arrival to its record, `forward` talks to upstreams through
+//! `upstream`'s pools; `reply`, `headers`, `body`, `problem` are what they say, and `wire` is how they say it.
 
 mod assign;
 mod body;
@@ -10,22 +11,21 @@ mod exchange;
 mod forward;
 mod handle;
 mod headers;
-mod interim;
-mod io;
 mod listen;
 pub mod memory;
 mod problem;
+mod reply;
 mod resolve;
 mod route;
 mod serve;
+mod stream;
 mod upstream;
 mod view;
+mod wire;
 
 pub use assign::{Decision, Looked, decide};
 pub use listen::{Proxy, StartError};
 pub use resolve::Resolver;
 pub use route::find as find_bot;
-#[cfg(fuzzing)]
-pub use upstream::fuzzing;
 pub use upstream::{TlsClients, TlsError};
 pub use view::Shared;

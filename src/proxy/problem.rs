@@ -2,18 +2,22 @@
 //! metric's label.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::StatusCode;
 
-use super::body::AnswerBody;
-use super::headers::{BadHead, SERIN_ERROR};
+use super::headers::BadHead;
+use super::reply::{Reply, Then};
+use crate::http1::{BadFraming, BadTarget, RefusedHead};
 
 /// Every answer of serin's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     NoBot,
+    BadRequest,
+    BadFraming,
     BadTarget,
     BadHost,
+    TargetTooLong,
+    HeadTooLarge,
     TransferCoding,
     Expectation,
     Method,
@@ -44,8 +48,12 @@ impl Problem {
     fn parts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Problem::NoBot => ("no_bot", StatusCode::NOT_FOUND, "No bot is configured for this host and path."),
+            Problem::BadRequest => ("bad_request", StatusCode::BAD_REQUEST, "The request's head is not valid HTTP/1.1."),
+            Problem::BadFraming => ("bad_framing", StatusCode::BAD_REQUEST, "The request does not say clearly where its body ends."),
             Problem::BadTarget => ("bad_target", StatusCode::BAD_REQUEST, "The request's target is neither a path nor a whole URL."),
             Problem::BadHost => ("bad_host", StatusCode::BAD_REQUEST, "The request needs exactly one valid Host header."),
+            Problem::TargetTooLong => ("target_too_long", StatusCode::URI_TOO_LONG, "The request's target is too long."),
+            Problem::HeadTooLarge => ("head_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large."),
             Problem::TransferCoding => {
                 ("transfer_coding", StatusCode::NOT_IMPLEMENTED, "The only transfer coding understood here is chunked.")
             }
@@ -90,28 +98,23 @@ impl Problem {
         Bytes::from(document.to_string())
     }
 
-    pub fn answer(self) -> Response<AnswerBody> {
-        let mut response = Response::new(AnswerBody::own(self.json()));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(SERIN_ERROR, HeaderValue::from_static(self.code()));
+    pub fn answer(self) -> Reply {
+        let reply =
+            Reply::own(self.status(), self.json()).with("content-type", "application/problem+json").with("serin-error", self.code());
         match self {
-            Problem::Overloaded => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Problem::Method => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-            }
-            Problem::BadTarget
+            Problem::Overloaded => reply.with("retry-after", "1"),
+            Problem::Method => reply.with("allow", ALLOWED),
+            Problem::BadRequest
+            | Problem::BadFraming
+            | Problem::BadTarget
             | Problem::BadHost
+            | Problem::TargetTooLong
+            | Problem::HeadTooLarge
             | Problem::TransferCoding
             | Problem::BodyBroken
             | Problem::BodyTimeout
             | Problem::HeadTimeout
-            | Problem::BodyTooLarge => {
-                headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-            }
+            | Problem::BodyTooLarge => Reply { then: Then::Close, ..reply },
             Problem::NoBot
             | Problem::Expectation
             | Problem::ConnectFailed
@@ -120,17 +123,36 @@ impl Problem {
             | Problem::TlsFailed
             | Problem::UpstreamBroken
             | Problem::UpstreamInvalid
-            | Problem::UpstreamTimeout => {}
+            | Problem::UpstreamTimeout => reply,
         }
-        response
+    }
+}
+
+/// The methods that are worth naming; others pass as well.
+pub const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+impl From<RefusedHead> for Problem {
+    fn from(refused: RefusedHead) -> Problem {
+        match refused {
+            RefusedHead::Malformed => Problem::BadRequest,
+            RefusedHead::Framing(BadFraming::Ambiguous) => Problem::BadFraming,
+            RefusedHead::Framing(BadFraming::UnknownCoding) => Problem::TransferCoding,
+            RefusedHead::TargetTooLong => Problem::TargetTooLong,
+            RefusedHead::TooLarge => Problem::HeadTooLarge,
+        }
+    }
+}
+
+impl From<BadTarget> for Problem {
+    fn from(_: BadTarget) -> Problem {
+        Problem::BadTarget
     }
 }
 
 impl From<BadHead> for Problem {
     fn from(bad: BadHead) -> Problem {
         match bad {
-            BadHead::NoHost | BadHead::ManyHosts | BadHead::InvalidHost => Problem::BadHost,
-            BadHead::TransferCoding => Problem::TransferCoding,
+            BadHead::Host => Problem::BadHost,
             BadHead::Expectation => Problem::Expectation,
         }
     }

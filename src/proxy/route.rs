@@ -4,13 +4,14 @@
 use crate::config::{Bot, Match};
 
 /// The index of the bot.
-pub fn find(bots: &[Bot], host: Option<&str>, path: &str) -> Option<usize> {
+pub fn find(bots: &[Bot], host: Option<&[u8]>, path: &str) -> Option<usize> {
     bots.iter().position(|bot| matches(&bot.matches, host, path))
 }
 
 /// `host` as the Host header has it, perhaps with a port.
-pub(super) fn matches(wanted: &Match, host: Option<&str>, path: &str) -> bool {
-    let host_fits = wanted.host.as_deref().is_none_or(|wanted| host.is_some_and(|host| without_port(host).eq_ignore_ascii_case(wanted)));
+pub(super) fn matches(wanted: &Match, host: Option<&[u8]>, path: &str) -> bool {
+    let host_fits =
+        wanted.host.as_deref().is_none_or(|wanted| host.is_some_and(|host| without_port(host).eq_ignore_ascii_case(wanted.as_bytes())));
     host_fits && wanted.path_prefix.as_deref().is_none_or(|prefix| within(path, prefix))
 }
 
@@ -19,9 +20,9 @@ fn within(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+fn without_port(host: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', host) {
+        Some(at) if host[at + 1..].iter().all(u8::is_ascii_digit) => &host[..at],
         Some(_) | None => host,
     }
 }
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     fn is(host: Option<&str>, prefix: Option<&str>, asked: Option<&str>, path: &str) -> bool {
-        matches(&Match { host: host.map(str::to_owned), path_prefix: prefix.map(str::to_owned) }, asked, path)
+        matches(&Match { host: host.map(str::to_owned), path_prefix: prefix.map(str::to_owned) }, asked.map(str::as_bytes), path)
     }
 
     #[test]

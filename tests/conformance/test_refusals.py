@@ -3,7 +3,9 @@ RFC 9112 unless said otherwise."""
 
 import re
 
-from harness import case, chunked, get, head, ok, post, table
+import pytest
+
+from harness import PROXY, case, chunked, get, head, ok, post, table
 
 BAD = {400}
 UNKNOWN_CODING = {400, 501}  # 6.1: 501 for a coding that is not understood
@@ -119,6 +121,39 @@ def test_what_is_not_http_is_cut_off(client, upstream, request_bytes):
         rest = bytes(client.reader.buffer)
     assert rest == b"" or re.match(rb"HTTP/1\.[01] (4\d\d|505) ", rest) or rest.startswith(b"<html>")
     assert upstream.seen == []
+
+
+@pytest.mark.skipif(PROXY != "serin", reason="the codes are serin's")
+@table(
+    "request_bytes, status, code",
+    [
+        case("no_request_at_all", b"hello there\r\n\r\n", 400, b"bad_request"),
+        case("a_fold", get(b"/", b"X-A: one\r\n two"), 400, b"bad_request"),
+        case("http_2_0", head(b"GET / HTTP/2.0"), 400, b"bad_request"),
+        case("lengths_that_differ", framed(b"Content-Length: 5", b"Content-Length: 6"), 400, b"bad_framing"),
+        case("a_length_and_chunked", framed(b"Content-Length: 6", b"Transfer-Encoding: chunked", body=b"0\r\n\r\nX"), 400, b"bad_framing"),
+        case("chunked_in_http_1_0", head(b"POST / HTTP/1.0", b"Transfer-Encoding: chunked") + b"0\r\n\r\n", 400, b"bad_framing"),
+        case("an_unknown_coding", framed(b"Transfer-Encoding: xchunked"), 400, b"bad_framing"),
+        case("gzip_before_chunked", framed(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"), 501, b"transfer_coding"),
+        case("a_fragment", get(b"/a#b"), 400, b"bad_target"),
+        case("a_fragment_in_the_absolute_form", get(b"http://bot.example/a#b"), 400, b"bad_target"),
+        case("a_target_without_a_slash", get(b"foo"), 400, b"bad_target"),
+        case("an_asterisk_for_get", get(b"*"), 400, b"bad_target"),
+        case("a_target_of_100_kb", get(b"/" + b"a" * 100_000), 414, b"target_too_long"),
+        case("a_target_of_65535_bytes", get(b"/" + b"a" * 65_534), 414, b"target_too_long"),
+        case("a_field_of_200_kb", get(b"/", b"X-A: " + b"a" * 200_000), 431, b"head_too_large"),
+        case("101_fields", get(b"/", *[b"X-%d: a" % n for n in range(100)]), 431, b"head_too_large"),
+        case("connect", head(b"CONNECT bot.example:443 HTTP/1.1"), 405, b"method"),
+    ],
+)
+def test_a_refusal_says_why(client, upstream, request_bytes, status, code):
+    client.try_send(request_bytes)
+    response = client.response()
+    assert (response.status, response.from_serin) == (status, code)
+    assert response.get("content-type") == b"application/problem+json" and code in response.body
+    if status != 405:
+        assert response.get("connection") == b"close" and client.closed()
+    assert upstream.seen == [] and upstream.broken == []
 
 
 # A proxy may refuse these or repair them. What it passes on has one meaning, and what follows is not smuggled.

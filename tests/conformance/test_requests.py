@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import case, differs, get, head, post, table
+from harness import case, differs, get, head, ok, post, table
 
 
 @table(
@@ -170,6 +170,14 @@ def test_connection_cannot_take_away_what_the_message_needs(client, upstream, no
     assert request.get("content-type") == b"application/json"
     assert request.body == b'{"a":1}'
     assert b"127.0.0.1" in b", ".join(request.all("x-forwarded-for"))
+
+
+@differs(haproxy="writes names in lower case")
+def test_names_keep_their_case_in_both_directions(client, upstream):
+    upstream.will(ok(b"ok", b"X-ODD-Name: 1"))
+    response = client.send(get(b"/", b"X-Slack-sIGNATURE: v0")).response()
+    assert b"\r\nX-Slack-sIGNATURE: v0\r\n" in upstream.request().raw_head
+    assert b"\r\nX-ODD-Name: 1\r\n" in response.raw_head
 
 
 def test_trailer_is_kept(client, upstream):

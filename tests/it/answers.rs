@@ -110,8 +110,9 @@ fn answers_without_a_body_end_with_their_head() {
 fn fields_pass_as_they_came_and_those_of_the_connection_end_here() {
     let answer = "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nSet-Cookie: a=1\r\n\
         Set-Cookie: b=2\r\nServer: bot\r\nX-Umlaut: \u{fc}\r\nContent-Length: 1\r\n\r\nx";
-    let (_blue, serin) = answered(answer, &[]);
-    let seen = serin.ask(&Ask::of("T1"));
+    let (blue, serin) = answered(answer, &[]);
+    let seen = serin.ask(&Ask::of("T1").field("X-sPeLt", "oddly"));
+    assert!(seen.head.contains("\r\nX-Umlaut: ") && blue.only_request().head.contains("\r\nX-sPeLt: oddly\r\n"), "names keep their case");
     assert_eq!((seen.field("keep-alive"), seen.field("x-hop"), seen.field("server")), (None, None, Some("bot")));
     let cookies: Vec<_> = seen.fields().into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).collect();
     assert_eq!(cookies.iter().map(|(_, value)| *value).collect::<Vec<_>>(), ["a=1", "b=2"]);
@@ -149,9 +150,9 @@ fn interim_answers_pass() {
     serin.counted("stable", "ok", 1);
 }
 
-/// It may be left out then, but it never comes after the answer that it precedes: that would be no HTTP any more.
+/// Nothing comes after the final answer: that would be no HTTP any more.
 #[test]
-fn an_interim_answer_that_comes_together_with_the_final_one_does_not_follow_it() {
+fn an_interim_answer_that_comes_together_with_the_final_one_goes_before_it() {
     let blue = Upstream::scripted(|_, wire| {
         let _ = wire.write(&[&b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"[..], &ok("x")].concat());
         Then::KeepAlive
@@ -159,7 +160,8 @@ fn an_interim_answer_that_comes_together_with_the_final_one_does_not_follow_it()
     let serin = Serin::start(&Config::split(blue.address, blue.address));
     let mut client = serin.client();
     for _ in 0..5 {
-        assert_eq!(client.ask(&Ask::of("T1")).text(), "x");
+        let answer = client.ask(&Ask::of("T1"));
+        assert_eq!((answer.text(), answer.interim.len()), ("x", 1));
         client.wait_at_most(Duration::from_millis(50));
         assert_eq!(client.wire.end().unwrap_err().kind(), ErrorKind::WouldBlock, "nothing comes between two answers");
         client.wait_at_most(Duration::from_secs(10));
@@ -182,6 +184,20 @@ fn an_interim_answer_is_not_the_next_requests() {
     for _ in 0..3 {
         assert_eq!(client.ask(&Ask::of("T1").field("X-First", "yes")).text(), "x");
         assert_eq!(client.ask(&Ask::of("T1")).interim, Vec::<String>::new());
+    }
+}
+
+/// Announced or not.
+#[test]
+fn trailers_pass_to_a_client_that_takes_them() {
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Sum: 7\r\nSet-Cookie: a\r\n\r\n";
+    for (te, trailers) in [("trailers", "X-Sum: 7\r\n\r\n"), ("gzip", "\r\n")] {
+        let (_blue, serin) = answered(ANSWER, &[]);
+        let mut client = serin.client();
+        client.send(&Ask::of("T1").field("TE", te).field("Connection", "TE, close").bytes());
+        client.wire.head().unwrap();
+        let rest = client.wire.body(crate::harness::Framing::UntilClose).unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), format!("1\r\nx\r\n0\r\n{trailers}"));
     }
 }
 

@@ -230,6 +230,19 @@ fn a_client_that_hangs_up_at_the_deadline_saw_a_late_answer() {
     serin.evidence_is("stable", [1, 0, 1, 0]);
 }
 
+/// Noticed as it happens: some tenths later would be the deadline's fault.
+#[test]
+fn a_client_that_hangs_up_before_the_deadline_is_an_abort() {
+    let blue = slow(1_800 * MS);
+    let serin = Serin::start(&split(&blue).bot("deadline = \"1s\""));
+    let mut client = serin.client();
+    client.send(&Ask::of("T1").bytes());
+    std::thread::sleep(700 * MS);
+    client.reset();
+    serin.counted("stable", "aborted", 1);
+    assert_eq!(serin.evidence("stable"), [0; 4]);
+}
+
 /// An upstream that fails is to blame, whether its client waited for that or not.
 #[test]
 fn an_upstream_that_never_answers_a_client_that_left_is_let_go_at_the_timeout() {

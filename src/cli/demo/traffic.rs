@@ -6,16 +6,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::bot::VERSION;
 use super::slack;
+use crate::http1::{AnswerHead, Decoded};
 
 const CONNECTIONS: u32 = 8;
 /// Between two webhooks of one connection: 8 connections make some 200 webhooks a second.
@@ -81,13 +80,13 @@ fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
 }
 
 async fn keep_sending(proxy: SocketAddr, connection: u32, workspaces: u32, seen: Arc<Mutex<Seen>>) {
-    let mut sender = None;
+    let mut open = None;
     let mut number = u64::from(connection);
     loop {
         tokio::time::sleep(PAUSE).await;
         number += u64::from(CONNECTIONS);
         let workspace = draw(number, workspaces);
-        let answered = send(&mut sender, proxy, workspace, number).await;
+        let answered = send(&mut open, proxy, &webhook(workspace, number)).await;
         lock(&seen).note(workspace, answered);
     }
 }
@@ -114,36 +113,50 @@ fn draw(number: u64, workspaces: u32) -> u32 {
     (f64::from(workspaces).powf(uniform) as u32).clamp(1, workspaces)
 }
 
-/// The version that answered, and what; `None` where none did.
-async fn send(
-    sender: &mut Option<SendRequest<Full<Bytes>>>,
-    proxy: SocketAddr,
-    workspace: u32,
-    number: u64,
-) -> Option<(&'static str, StatusCode)> {
-    if sender.as_ref().is_none_or(SendRequest::is_closed) {
-        let stream = TcpStream::connect(proxy).await.ok()?;
-        let (fresh, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
-        tokio::spawn(connection);
-        *sender = Some(fresh);
+/// The version that answered, and what; `None` where none did. The connection is kept if it serves again.
+async fn send(open: &mut Option<TcpStream>, proxy: SocketAddr, webhook: &[u8]) -> Option<(&'static str, StatusCode)> {
+    let mut stream = match open.take() {
+        Some(stream) => stream,
+        None => TcpStream::connect(proxy).await.ok()?,
+    };
+    stream.write_all(webhook).await.ok()?;
+    let mut input = BytesMut::new();
+    let mut head = loop {
+        if let Some(head) = AnswerHead::read(&mut input, false).ok()? {
+            break head;
+        }
+        more(&mut stream, &mut input).await?;
+    };
+    loop {
+        match head.body.decode(&mut input).ok()? {
+            Decoded::End => break,
+            Decoded::NeedMore => more(&mut stream, &mut input).await?,
+            Decoded::Data(_) | Decoded::Trailers(_) => {}
+        }
     }
-    let answer = sender.as_mut()?.send_request(webhook(workspace, number)).await.ok()?;
-    let version = answer.headers().get(VERSION).and_then(|version| ["v41", "v42", "v43"].into_iter().find(|known| version == known));
-    let status = answer.status();
-    answer.into_body().collect().await.ok()?;
-    Some((version?, status))
+    if head.keep_alive {
+        *open = Some(stream);
+    }
+    let named = head.fields.named(VERSION).next()?;
+    let version = ["v41", "v42", "v43"].into_iter().find(|known| named == known.as_bytes())?;
+    Some((version, head.status))
 }
 
-fn webhook(workspace: u32, number: u64) -> Request<Full<Bytes>> {
+async fn more(stream: &mut TcpStream, input: &mut BytesMut) -> Option<()> {
+    stream.read_buf(input).await.ok().filter(|n| *n > 0).map(drop)
+}
+
+fn webhook(workspace: u32, number: u64) -> Vec<u8> {
     let body = format!(
         r#"{{"token":"x","team_id":"T{workspace:08}","api_app_id":"A0DEMO","type":"event_callback","event_id":"Ev{number}","event":{{"type":"message","user":"U1","channel":"C1","text":"webhook {number}"}}}}"#
     );
     let timestamp = slack::now();
-    Request::post("/slack/events")
-        .header("host", "bots.example")
-        .header("content-type", "application/json")
-        .header(slack::SIGNATURE, slack::sign(&timestamp, body.as_bytes()))
-        .header(slack::TIMESTAMP, timestamp)
-        .body(Full::new(Bytes::from(body)))
-        .expect("a well-formed request")
+    let signature = slack::sign(&timestamp, body.as_bytes());
+    format!(
+        "POST /slack/events HTTP/1.1\r\nHost: bots.example\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{}: {signature}\r\n{}: {timestamp}\r\n\r\n{body}",
+        body.len(),
+        slack::SIGNATURE,
+        slack::TIMESTAMP,
+    )
+    .into_bytes()
 }

@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits {
     idle_timeout: Duration::from_secs(75),
 };
 const CONNECTIONS_MAX: usize = 10_000_000;
-/// hyper takes no smaller buffer for a head.
+/// Platforms send heads of some kilobytes; less would refuse webhooks.
 const HEAD_LEAST: Bytes = Bytes(8 * 1_024);
 const HEAD_MOST: Bytes = Bytes(1_024 * 1_024);
 

@@ -1,23 +1,19 @@
 //! One request on one connection. Sending and listening go on at once: an upstream may answer before it has read the
 //! whole body, and what it says counts even if it then stops reading.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, Request, StatusCode};
-use http_body::Body as _;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 
-use super::SendError;
-use super::head::{self, Framing, Head};
 use super::pool::Connection;
+use super::{Host, Interim, Request, SendError};
+use crate::http1::write::{Framing, chunked, content_length, request_line};
+use crate::http1::{AnswerHead, Decoded, Invalid, Known, write};
 use crate::proxy::body::RequestBody;
-use crate::proxy::client::Session;
-use crate::proxy::interim;
+use crate::proxy::headers;
+use crate::proxy::wire::{Broken, Outgoing};
 
-/// Bodies up to this go out in one piece with their head.
-const TOGETHER: usize = 4096;
 /// Room to read an answer's head into; most answers of bots fit whole.
 const READ_ROOM: usize = 4096;
 /// More interim answers than this are an upstream gone wrong.
@@ -25,23 +21,18 @@ const INTERIM_MAX: usize = 16;
 
 /// A request on its way.
 pub struct Call {
-    request: Request<RequestBody>,
-    framing: Framing,
-    /// What is to be written next: `connection.out`, then this, then the chunk's end.
-    data: Bytes,
-    tail: &'static [u8],
+    request: Request,
+    message: Outgoing,
+    /// What was taken of a streamed body before anything was written: it may have to be put back.
+    taken: Bytes,
     sent: Sent,
-    /// Written, but perhaps still in TLS's buffer.
-    unflushed: bool,
-    /// Was anything given to the kernel? Then the request is never sent again.
-    wrote: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     /// More of the body is to come.
     Partly,
-    /// All of it is in `out`, `data` and `tail`, or written.
+    /// All of it is in the message, or written.
     Wholly,
     /// The upstream takes no more, or the client's body broke off: it will never be whole.
     Refused,
@@ -49,78 +40,74 @@ enum Sent {
 
 /// Why a call came to nothing.
 pub enum Failure {
-    /// Nothing was written: the request is as it was.
-    Unsent(Box<Request<RequestBody>>),
+    /// Nothing was written: the request can be taken back.
+    Unsent,
     Failed(SendError),
 }
 
 impl Call {
-    pub fn new(request: Request<RequestBody>, connection: &mut Connection) -> Call {
-        let out = &mut connection.out;
+    /// `authority` is the upstream's own.
+    pub fn new(request: Request, authority: &str, connection: &mut Connection) -> Call {
+        let out = &mut connection.wire.out;
         out.clear();
-        let framing = head::write(&request, out);
-        let mut call = Call { request, framing, data: Bytes::new(), tail: b"", sent: Sent::Partly, unflushed: false, wrote: false };
-        match call.request.body() {
-            RequestBody::Empty => call.sent = Sent::Wholly,
+        let mut message = Outgoing::new(write_head(&request, authority, out));
+        let sent = match &request.body {
+            RequestBody::Empty => Sent::Wholly,
             RequestBody::Held { bytes, trailers: None } => {
-                call.sent = Sent::Wholly;
-                if out.len() + bytes.len() <= TOGETHER {
-                    out.extend_from_slice(bytes);
-                } else {
-                    call.data = bytes.clone();
-                }
+                message.put(bytes.clone(), out);
+                Sent::Wholly
             }
-            RequestBody::Held { .. } | RequestBody::Stream(_) => {}
-        }
-        call
+            RequestBody::Held { .. } | RequestBody::Stream(_) => Sent::Partly,
+        };
+        Call { request, message, taken: Bytes::new(), sent }
     }
 
-    /// Sends, and waits for the answer's head. Interim answers go to `interim`'s client.
-    pub async fn answer(mut self, connection: &mut Connection, interim: Option<&Session>) -> Result<(Head, Call), Failure> {
+    /// Sends, and waits for the answer's head.
+    pub async fn answer(&mut self, connection: &mut Connection) -> Result<AnswerHead, Failure> {
         let mut interims = 0;
         loop {
             let head = match std::future::poll_fn(|cx| self.poll_head(cx, connection)).await {
                 Ok(head) => head,
-                Err(_) if !self.wrote => return Err(Failure::Unsent(Box::new(self.take_back()))),
+                Err(_) if !self.message.wrote() => return Err(Failure::Unsent),
                 Err(error) => return Err(Failure::Failed(error)),
             };
             if !head.status.is_informational() {
-                return Ok((head, self));
+                return Ok(head);
             }
             interims += 1;
             if head.status == StatusCode::SWITCHING_PROTOCOLS || interims > INTERIM_MAX {
                 return Err(Failure::Failed(SendError::Invalid));
             }
-            if let Some(session) = interim {
-                interim::pass_on(session, head);
+            // The client has had its `100 Continue` when its body was wanted.
+            if self.request.interim == Interim::Passes && head.status != StatusCode::CONTINUE {
+                self.request.session.interim(&head);
             }
         }
     }
 
     /// The request as it was: nothing of it was written.
-    fn take_back(mut self) -> Request<RequestBody> {
-        if let RequestBody::Stream(stream) = self.request.body_mut() {
-            stream.put_back(self.data);
-        }
+    pub fn take_back(mut self) -> Request {
+        self.request.body.put_back(self.taken);
         self.request
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Head, SendError>> {
-        if let Poll::Ready(Err(error)) = self.poll_send(cx, connection) {
-            return Poll::Ready(Err(error));
-        }
-        if !self.wrote && self.sent == Sent::Refused {
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<AnswerHead, SendError>> {
+        if let Poll::Ready(Err(Broken)) = self.poll_send(cx, connection) {
             return Poll::Ready(Err(SendError::Broken));
         }
+        if !self.message.wrote() && self.sent == Sent::Refused {
+            return Poll::Ready(Err(SendError::Broken));
+        }
+        let wire = &mut connection.wire;
         loop {
-            if !connection.input.is_empty() {
-                match head::read(&mut connection.input, self.request.method() == Method::HEAD) {
+            if !wire.input.is_empty() {
+                match AnswerHead::read(&mut wire.input, self.request.head.method == Method::HEAD) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
-                    Err(head::Invalid) => return Poll::Ready(Err(SendError::Invalid)),
+                    Err(Invalid) => return Poll::Ready(Err(SendError::Invalid)),
                 }
             }
-            match ready!(connection.poll_read(cx, READ_ROOM)) {
+            match ready!(wire.poll_read(cx, READ_ROOM)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(SendError::Broken)),
                 Ok(_) => {}
             }
@@ -129,27 +116,26 @@ impl Call {
 
     /// Writes what can be written; ready when there is no more to write. Only the client's body can fail it: a
     /// connection that takes no more may still have an answer for us.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), SendError>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
         // What has come of the body goes out with the head: one packet instead of two.
-        if !self.wrote
+        if !self.message.wrote()
             && self.sent == Sent::Partly
-            && self.data.is_empty()
-            && let Poll::Ready(Err(_)) = self.poll_more(cx, &mut connection.out)
+            && self.taken.is_empty()
+            && let Poll::Ready(Err(Broken)) = self.poll_more(cx, connection)
         {
-            return Poll::Ready(Err(SendError::Broken));
+            return Poll::Ready(Err(Broken));
         }
         loop {
-            match ready!(self.poll_written(cx, connection)) {
-                Ok(()) => {}
-                Err(_) => self.sent = Sent::Refused,
+            if self.sent != Sent::Refused && ready!(self.message.poll_written(cx, &mut connection.wire)).is_err() {
+                self.sent = Sent::Refused;
             }
             match self.sent {
                 Sent::Wholly | Sent::Refused => return Poll::Ready(Ok(())),
                 Sent::Partly => {
-                    if ready!(self.poll_more(cx, &mut connection.out)).is_err() || self.request.body().is_broken() {
+                    if ready!(self.poll_more(cx, connection)).is_err() {
                         // The body says no more after its error, which must not look like its end.
                         self.sent = Sent::Refused;
-                        return Poll::Ready(Err(SendError::Broken));
+                        return Poll::Ready(Err(Broken));
                     }
                 }
             }
@@ -158,78 +144,56 @@ impl Call {
 
     /// Is the whole request written?
     pub fn is_sent(&self, connection: &Connection) -> bool {
-        self.sent == Sent::Wholly && !self.unflushed && connection.out.is_empty() && self.data.is_empty() && self.tail.is_empty()
-    }
-
-    fn poll_written(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<io::Result<()>> {
-        if self.sent == Sent::Refused {
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            let parts = [&connection.out[..], &self.data[..], self.tail];
-            if parts.iter().all(|part| part.is_empty()) {
-                if self.unflushed {
-                    ready!(connection.stream.poll_flush(cx))?;
-                    self.unflushed = false;
-                }
-                return Poll::Ready(Ok(()));
-            }
-            let slices = parts.map(IoSlice::new);
-            let filled = if self.data.is_empty() && self.tail.is_empty() { 1 } else { 3 };
-            let written = ready!(connection.stream.poll_write(cx, &slices[..filled])).inspect_err(|_| {
-                self.wrote |= !connection.stream.fails_whole();
-            })?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.unflushed = true;
-            self.wrote = true;
-            self.advance(written, &mut connection.out);
-        }
-    }
-
-    fn advance(&mut self, mut written: usize, out: &mut BytesMut) {
-        let n = written.min(out.len());
-        if n == out.len() {
-            out.clear()
-        } else {
-            out.advance(n)
-        }
-        written -= n;
-        let n = written.min(self.data.len());
-        self.data.advance(n);
-        self.tail = &self.tail[written - n..];
+        self.sent == Sent::Wholly && self.message.is_written(&connection.wire)
     }
 
     /// The next piece of a body that is not in hand. An error is the client's.
-    fn poll_more(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<Result<(), hyper::Error>> {
-        let frame = ready!(Pin::new(self.request.body_mut()).poll_frame(cx)).transpose()?;
-        let frame = frame.map(http_body::Frame::into_data);
-        match (frame, self.framing) {
-            (Some(Ok(data)), Framing::Length) => self.data = data,
-            // An empty chunk would be the last one.
-            (Some(Ok(data)), Framing::Chunked) if data.is_empty() => {}
-            (Some(Ok(data)), Framing::Chunked) => {
-                out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
-                self.data = data;
-                self.tail = b"\r\n";
+    fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
+        let out = &mut connection.wire.out;
+        match ready!(self.request.body.poll_piece(cx))? {
+            Decoded::Data(data) => {
+                if !self.message.wrote() {
+                    self.taken = data.clone();
+                }
+                self.message.put(data, out);
             }
-            (None, _) if self.request.body().is_broken() => {}
-            (None, Framing::Length) => self.sent = Sent::Wholly,
-            (Some(Err(_)), Framing::Length) => {}
-            (None, Framing::Chunked) => {
-                out.extend_from_slice(b"0\r\n\r\n");
+            Decoded::Trailers(trailers) => {
+                self.message.end(Some(&trailers), out);
                 self.sent = Sent::Wholly;
             }
-            (Some(Err(frame)), Framing::Chunked) => {
-                out.extend_from_slice(b"0\r\n");
-                if let Ok(trailers) = frame.into_trailers() {
-                    head::write_trailers(&trailers, out);
-                }
-                out.extend_from_slice(b"\r\n");
+            Decoded::End | Decoded::NeedMore => {
+                self.message.end(None, out);
                 self.sent = Sent::Wholly;
             }
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Appends the head, and says how the body is framed.
+fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> Framing {
+    request_line(&request.head.method, &request.path, out);
+    let host = match request.host {
+        Host::OfClient => None,
+        Host::OfUpstream => Some(authority.as_bytes()),
+    };
+    headers::write_request(&request.head.fields, request.session.peer.as_bytes(), host, out);
+    let framing = match request.body.length() {
+        // A body that is not there is only said of methods that usually have one (RFC 9110, 8.6), or if the client did.
+        Some(0) if !request.head.fields.has(Known::ContentLength) && !usually_has_body(&request.head.method) => Framing::Length,
+        Some(length) => {
+            content_length(length, out);
+            Framing::Length
+        }
+        None => {
+            chunked(out);
+            Framing::Chunked
+        }
+    };
+    out.extend_from_slice(write::LINE_END);
+    framing
+}
+
+fn usually_has_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }

@@ -11,10 +11,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::stream::Stream;
 use super::tls::{TlsClients, TlsError, server_name};
 use crate::config::UpstreamUrl;
 use crate::proxy::resolve::{Addresses, Resolver};
+use crate::proxy::stream::Stream;
 
 /// How to reach one upstream.
 #[derive(Debug)]

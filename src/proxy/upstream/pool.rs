@@ -2,31 +2,21 @@
 //! again: servers close idle ones whenever they like (gunicorn after 2 s, Node after 5 s).
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-use bytes::BytesMut;
-use http::{Request, Response};
 
 use super::answer::AnswerStream;
 use super::call::{Call, Failure};
 use super::connect::{ConnectError, Target};
-use super::head::Head;
-use super::stream::Stream;
-use super::{Minded, SendError};
-use crate::proxy::body::RequestBody;
-use crate::proxy::client::Session;
+use super::{Request, SendError};
+use crate::http1::AnswerHead;
+use crate::proxy::wire::Wire;
 
 /// Idle connections to one upstream, for one worker. More than that many requests at once on one core is overload.
 const IDLE_MAX: usize = 1024;
 /// A connection that was used this recently is taken without asking the kernel whether it is still open.
 const FRESH: Duration = Duration::from_millis(20);
-/// An idle connection keeps no larger buffers than this: few webhooks need more, and there may be a thousand of them.
-const BUFFER_KEPT: usize = 8 * 1024;
-
 /// One worker's connections to one upstream.
 #[derive(Debug)]
 pub struct Pool {
@@ -37,26 +27,24 @@ pub struct Pool {
     seen_changes: Cell<u64>,
 }
 
+/// Boxed, for it goes from hand to hand.
 #[derive(Debug)]
 pub struct Connection {
-    pub stream: Stream,
-    pub input: BytesMut,
-    pub out: BytesMut,
+    pub wire: Wire,
     address: SocketAddr,
-    /// The most that `input` had to have room for.
-    room: usize,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
-/// An upstream's answer, and which of the fields that serin minds it has.
+/// An upstream's answer.
 pub struct Answer {
-    pub response: Response<AnswerStream>,
-    pub minded: Minded,
+    /// Its `body` is in the stream.
+    pub head: AnswerHead,
+    pub stream: AnswerStream,
 }
 
 impl Pool {
@@ -65,47 +53,44 @@ impl Pool {
         Pool { target, idle: RefCell::default(), idle_timeout, seen_changes }
     }
 
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// Sends on an idle connection, else on a new one. A request is sent twice only if an idle connection turned out to
     /// be closed before a single byte of it was written, and then once more only.
-    pub async fn send(self: &Rc<Self>, mut request: Request<RequestBody>, interim: Option<&Session>) -> Result<Answer, SendError> {
+    pub async fn send(self: &Rc<Self>, mut request: Request) -> Result<Answer, SendError> {
         if let Some(mut connection) = self.checkout() {
-            match Call::new(request, &mut connection).answer(&mut connection, interim).await {
-                Ok((head, call)) => return Ok(self.answer(head, call, connection)),
-                Err(Failure::Unsent(unsent)) => request = *unsent,
+            let mut call = Call::new(request, self.authority(), &mut connection);
+            match call.answer(&mut connection).await {
+                Ok(head) => return Ok(self.answer(head, call, connection)),
+                Err(Failure::Unsent) => request = call.take_back(),
                 Err(Failure::Failed(error)) => return Err(error),
             }
         }
         // Boxed: connecting is rare, and its state would make every request's future larger.
-        Box::pin(self.send_on_new(request, interim)).await
+        Box::pin(self.send_on_new(request)).await
     }
 
-    async fn send_on_new(self: &Rc<Self>, request: Request<RequestBody>, interim: Option<&Session>) -> Result<Answer, SendError> {
+    async fn send_on_new(self: &Rc<Self>, request: Request) -> Result<Answer, SendError> {
         let mut connection = match self.connect().await {
             Ok(connection) => connection,
             Err(reason) => return Err(SendError::Connect { reason, request: Box::new(request) }),
         };
-        match Call::new(request, &mut connection).answer(&mut connection, interim).await {
-            Ok((head, call)) => Ok(self.answer(head, call, connection)),
-            Err(Failure::Unsent(_)) => Err(SendError::Broken),
+        let mut call = Call::new(request, self.authority(), &mut connection);
+        match call.answer(&mut connection).await {
+            Ok(head) => Ok(self.answer(head, call, connection)),
+            Err(Failure::Unsent) => Err(SendError::Broken),
             Err(Failure::Failed(error)) => Err(error),
         }
     }
 
-    fn answer(self: &Rc<Self>, head: Head, call: Call, connection: Connection) -> Answer {
-        let mut response = Response::new(AnswerStream::new(head.body, connection, call, head.keep_alive, self.clone()));
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        if let Some(reason) = head.reason {
-            response.extensions_mut().insert(reason);
-        }
-        Answer { response, minded: head.minded }
+    fn authority(&self) -> &str {
+        self.target.url.authority.as_str()
     }
 
-    fn checkout(&self) -> Option<Connection> {
+    fn answer(self: &Rc<Self>, head: AnswerHead, call: Call, connection: Box<Connection>) -> Answer {
+        let stream = AnswerStream::new(head.body.clone(), connection, call, head.keep_alive, self.clone());
+        Answer { head, stream }
+    }
+
+    fn checkout(&self) -> Option<Box<Connection>> {
         if self.seen_changes.get() != self.target.addresses.changes() {
             self.forget_moved();
         }
@@ -118,15 +103,15 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if connection.stream.seems_idle() && (age < FRESH || connection.stream.is_open()) {
+            if connection.wire.stream.seems_idle() && (age < FRESH || connection.wire.stream.is_open()) {
                 return Some(connection);
             }
         }
         None
     }
 
-    pub(super) fn give_back(&self, mut connection: Connection) {
-        connection.shrink();
+    pub(super) fn give_back(&self, mut connection: Box<Connection>) {
+        connection.wire.shrink();
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_MAX {
             idle.push(Idle { connection, since: Instant::now() });
@@ -144,53 +129,11 @@ impl Pool {
         let now = Instant::now();
         self.idle
             .borrow_mut()
-            .retain_mut(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.stream.seems_idle());
+            .retain_mut(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.wire.stream.seems_idle());
     }
 
-    async fn connect(&self) -> Result<Connection, ConnectError> {
+    async fn connect(&self) -> Result<Box<Connection>, ConnectError> {
         let (stream, address) = self.target.connect().await?;
-        Ok(Connection { stream, input: BytesMut::new(), out: BytesMut::new(), address, room: 0 })
-    }
-}
-
-impl Connection {
-    /// Appends to `input` what there is to read, if `room` is enough for it; 0 is the end.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        self.room = self.room.max(self.input.len() + room);
-        self.input.reserve(room);
-        self.stream.poll_read(cx, &mut self.input)
-    }
-
-    /// Lets go of buffers that a long message needed. What is left of `input` may be the end of a large one.
-    fn shrink(&mut self) {
-        if self.room > BUFFER_KEPT {
-            (self.input, self.room) = (BytesMut::new(), 0);
-        }
-        if self.out.capacity() > BUFFER_KEPT {
-            self.out = BytesMut::new();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn an_idle_connection_keeps_no_large_buffers() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (input, out) = (BytesMut::new(), BytesMut::with_capacity(64 * 1024));
-        let mut connection = Connection { stream: Stream::Plain(client.unwrap()), input, out, address, room: 0 };
-        server.unwrap().0.write_all(&[b'x'; 100]).await.unwrap();
-        std::future::poll_fn(|cx| connection.poll_read(cx, 64 * 1024)).await.unwrap();
-        // What is left of a large buffer is small, and still all of it.
-        let _answer = connection.input.split();
-        connection.shrink();
-        assert_eq!((connection.input.capacity(), connection.out.capacity()), (0, 0));
+        Ok(Box::new(Connection { wire: Wire::new(stream), address }))
     }
 }

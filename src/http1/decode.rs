@@ -1,17 +1,17 @@
-//! Where an answer's body ends: by its length, by its chunks, or with the connection.
+//! Where a body ends: by its length, by its chunks, or, an answer's, with the connection.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
 
-use super::head::{Invalid, read_trailers};
+use super::Invalid;
+use super::fields::{Fields, read_trailers};
 
 /// Chunk extensions say nothing to us; more than this of them is an attack.
 const EXTENSION_MAX: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder(State);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Length(u64),
     UntilClose,
@@ -30,7 +30,7 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
     Data(Bytes),
-    Trailers(HeaderMap),
+    Trailers(Fields),
     NeedMore,
     End,
 }

@@ -3,15 +3,13 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-
-use crate::proxy::io::{read_more, write_from};
 
 #[derive(Debug)]
 pub enum Stream {
@@ -42,6 +40,40 @@ impl Stream {
         }
     }
 
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+
+    /// Is there something to read, or an end, or an error?
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket().poll_read_ready(cx).map(drop)
+    }
+
+    /// Says what befell the connection, a reset for example, even while there is something to read before it.
+    pub fn is_broken(&self) -> bool {
+        !matches!(SockRef::from(self.socket()).take_error(), Ok(None))
+    }
+
+    /// Ends both directions, whatever is on its way.
+    pub fn cut(&self) {
+        let _ = SockRef::from(self.socket()).shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Has the other side see a reset instead of an orderly end.
+    pub fn reset_when_closed(&self) {
+        let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// Has the runtime seen nothing on this idle connection? Costs no system call where it has not, and may be a moment
     /// behind.
     pub fn seems_idle(&mut self) -> bool {
@@ -63,10 +95,25 @@ impl Stream {
     /// TLS it is most likely the word that it ends.
     pub fn is_open(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
-        let peeked = match self {
-            Stream::Plain(stream) => SockRef::from(stream).peek(&mut byte),
-            Stream::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
-        };
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        SockRef::from(self.socket()).peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
+}
+
+/// One slice plainly: a vector of one costs more.
+fn write_from(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    match slices {
+        [only] => stream.poll_write(cx, only),
+        _ => stream.poll_write_vectored(cx, slices),
+    }
+}
+
+/// Appends to the buffer what there is to read, as far as it has room; 0 is the end of the stream.
+fn read_more(stream: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    let mut unfilled = ReadBuf::uninit(buffer.spare_capacity_mut());
+    debug_assert!(unfilled.remaining() > 0, "a read into no room looks like the end");
+    ready!(stream.poll_read(cx, &mut unfilled))?;
+    let read = unfilled.filled().len();
+    // SAFETY: the first `read` bytes after the buffer's length were filled just now.
+    unsafe { buffer.set_len(buffer.len() + read) };
+    Poll::Ready(Ok(read))
 }

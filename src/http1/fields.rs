@@ -1,0 +1,288 @@
+//! A head's fields as they came: its bytes, and where in them each name and value stands. Nothing is copied before it is
+//! written to the next hop, names keep their case, and the order stays.
+
+use bytes::{Bytes, BytesMut};
+
+use super::known::{Known, Set};
+use super::{FIELDS_MAX, HEAD_BYTES_MAX, Invalid};
+
+/// The fields of one head, or of one trailer section.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    text: Bytes,
+    lines: Vec<Line>,
+    has: Set,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    name: Span,
+    value: Span,
+    known: Option<Known>,
+}
+
+/// Where something stands in the text.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    at: u32,
+    len: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// As it came, in any case.
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+    pub known: Option<Known>,
+}
+
+/// A name or a value that no field can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no field of an HTTP message")]
+pub struct FieldsError;
+
+impl Fields {
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        self.lines.iter().map(|line| Field { name: line.name.of(&self.text), value: line.value.of(&self.text), known: line.known })
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    pub fn has(&self, known: Known) -> bool {
+        self.has.has(known)
+    }
+
+    pub fn has_hop_by_hop(&self) -> bool {
+        self.has.any_hop_by_hop()
+    }
+
+    /// The values of a known field, in their order.
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        // Most fields that are asked for are not there.
+        let lines = if self.has(known) { &self.lines[..] } else { &[] };
+        lines.iter().filter(move |line| line.known == Some(known)).map(|line| line.value.of(&self.text))
+    }
+
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        self.all(known).next()
+    }
+
+    /// The values of the field with this name, in any case.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let is_it = |line: &&Line| line.name.len as usize == name.len() && line.name.of(&self.text).eq_ignore_ascii_case(name.as_bytes());
+        self.lines.iter().filter(is_it).map(|line| line.value.of(&self.text))
+    }
+
+    /// Do the values of a known field list this word? Parameters after a `;` are not looked at.
+    pub fn lists(&self, known: Known, word: &[u8]) -> bool {
+        self.all(known).any(|value| lists(value, word))
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        let text = &self.text;
+        let has = &mut self.has;
+        self.lines.retain(|line| {
+            let is_it = line.name.of(text).eq_ignore_ascii_case(name.as_bytes());
+            if let (true, Some(known)) = (is_it, line.known) {
+                has.remove(known);
+            }
+            !is_it
+        });
+    }
+
+    /// One field of this name, and no other. Copies all of them, so it is for what is rare.
+    pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+        self.remove(name);
+        self.push(name, value)
+    }
+
+    /// One more field, at the end. Copies all of them, so it is for what is rare.
+    pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+        let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        let text = |b: &u8| *b == b'\t' || (*b >= b' ' && *b != 0x7f);
+        if name.is_empty() || !name.as_bytes().iter().all(token) || !value.iter().all(text) || value.trim_ascii() != value {
+            return Err(FieldsError);
+        }
+        let at = self.text.len();
+        self.text = Bytes::from([&self.text, name.as_bytes(), value].concat());
+        self.add(Span::new(at, name.len()), Span::new(at + name.len(), value.len()));
+        Ok(())
+    }
+
+    /// The head that they were found in.
+    pub(super) fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    fn add(&mut self, name: Span, value: Span) {
+        let known = Known::of(name.of(&self.text));
+        if let Some(known) = known {
+            self.has.add(known);
+        }
+        self.lines.push(Line { name, value, known });
+    }
+
+    /// Takes a head of this length from the buffer's front, with the fields that were found in it.
+    pub(super) fn take(buffer: &mut BytesMut, length: usize, found: Found) -> Fields {
+        let mut fields = Fields { text: Bytes::new(), lines: Vec::with_capacity(found.count), has: Set::default() };
+        let text = buffer.split_to(length).freeze();
+        for (name, value) in found.spans() {
+            let known = Known::of(name.of(&text));
+            if let Some(known) = known {
+                fields.has.add(known);
+            }
+            fields.lines.push(Line { name: *name, value: *value, known });
+        }
+        fields.text = text;
+        fields
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Fields) -> bool {
+        let plain =
+            |fields: &Fields| fields.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec())).collect::<Vec<_>>();
+        plain(self) == plain(other)
+    }
+}
+
+impl Eq for Fields {}
+
+impl Span {
+    fn new(at: usize, len: usize) -> Span {
+        Span { at: at as u32, len: len as u32 }
+    }
+
+    fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.at as usize..][..self.len as usize]
+    }
+}
+
+/// Does a comma-separated list have this word, in any case?
+pub fn lists(value: &[u8], word: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|item| item.split(|b| *b == b';').next().unwrap_or(item).trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// Room for the fields that httparse finds.
+pub(super) type Room<'a> = [std::mem::MaybeUninit<httparse::Header<'a>>; FIELDS_MAX];
+
+pub(super) const fn room<'a>() -> Room<'a> {
+    [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX]
+}
+
+/// Where fields stand in a buffer, found while it was borrowed: it is cut off once they are known.
+pub(super) struct Found {
+    spans: [std::mem::MaybeUninit<(Span, Span)>; FIELDS_MAX],
+    count: usize,
+}
+
+impl Found {
+    pub(super) fn of(fields: &[httparse::Header<'_>], buffer: &[u8]) -> Found {
+        let start = buffer.as_ptr() as usize;
+        let span = |piece: &[u8]| Span::new((piece.as_ptr() as usize).saturating_sub(start), piece.len());
+        let mut found = Found { spans: [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX], count: fields.len().min(FIELDS_MAX) };
+        for (slot, field) in found.spans.iter_mut().zip(fields) {
+            slot.write((span(field.name.as_bytes()), span(field.value)));
+        }
+        found
+    }
+
+    fn spans(&self) -> &[(Span, Span)] {
+        // SAFETY: `of` has written the first `count`.
+        unsafe { &*(&raw const self.spans[..self.count] as *const [(Span, Span)]) }
+    }
+
+    /// Values that were folded over lines become one line, in place (RFC 9112, 5.2).
+    pub(super) fn unfold(&mut self, buffer: &mut [u8]) {
+        for slot in &mut self.spans[..self.count] {
+            // SAFETY: as above.
+            let (_, value) = unsafe { slot.assume_init_mut() };
+            let text = &mut buffer[value.at as usize..][..value.len as usize];
+            if memchr::memchr2(b'\r', b'\n', text).is_some() {
+                value.len = join_lines(text) as u32;
+            }
+        }
+    }
+}
+
+/// Joins lines by single spaces, at the text's front; returns how long that is.
+fn join_lines(text: &mut [u8]) -> usize {
+    let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
+    let joined = lines.join(&b" "[..]);
+    text[..joined.len()].copy_from_slice(&joined);
+    joined.len()
+}
+
+/// Takes the fields after the last chunk; `None` while they are not whole. They end with an empty line.
+pub(super) fn read_trailers(buffer: &mut BytesMut) -> Result<Option<Fields>, Invalid> {
+    if buffer.starts_with(b"\r\n") {
+        bytes::Buf::advance(buffer, 2);
+        return Ok(Some(Fields::default()));
+    }
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let seen = &buffer[..buffer.len().min(HEAD_BYTES_MAX)];
+    let (length, found) = match httparse::parse_headers(seen, &mut fields) {
+        Ok(httparse::Status::Complete((length, fields))) => (length, Found::of(fields, seen)),
+        Ok(httparse::Status::Partial) if buffer.len() < HEAD_BYTES_MAX => return Ok(None),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(Invalid),
+    };
+    // Chunks' other lines end with CRLF or are refused: so do these.
+    let bare = memchr::memchr_iter(b'\n', &buffer[..length]).any(|at| at == 0 || buffer[at - 1] != b'\r');
+    if bare { Err(Invalid) } else { Ok(Some(Fields::take(buffer, length, found))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some() -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in [("Host", "a"), ("X-A", "1"), ("connection", "close, TE;q=1"), ("x-a", "2")] {
+            fields.push(name, value.as_bytes()).unwrap();
+        }
+        fields
+    }
+
+    #[test]
+    fn a_field_is_found_in_any_case_and_in_its_order() {
+        let fields = some();
+        assert_eq!(fields.named("x-A").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!((fields.get(Known::Host), fields.get(Known::Te)), (Some(&b"a"[..]), None));
+        assert!(fields.lists(Known::Connection, b"te") && !fields.lists(Known::Connection, b"clos"));
+        let names: Vec<&[u8]> = fields.iter().map(|field| field.name).collect();
+        assert_eq!(names, [&b"Host"[..], b"X-A", b"connection", b"x-a"]);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_there() {
+        let mut fields = some();
+        fields.remove("HOST");
+        fields.remove("x-a");
+        assert_eq!((fields.len(), fields.has(Known::Host), fields.has(Known::Connection)), (1, false, true));
+        fields.set("connection", b"keep-alive").unwrap();
+        assert_eq!(fields.all(Known::Connection).collect::<Vec<_>>(), [b"keep-alive"]);
+    }
+
+    #[test]
+    fn what_is_no_field_is_refused() {
+        for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\ny: z"), ("a", " x"), ("a", "\x7f"), ("a", "\0")] {
+            assert_eq!(Fields::default().push(name, value.as_bytes()), Err(FieldsError), "{name:?}: {value:?}");
+        }
+        assert!(Fields::default().push("a", "\u{fc} \t b".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn lines_are_joined_by_single_spaces() {
+        for (text, joined) in [("a\r\n\t b \r\n c", "a b c"), ("a\n b", "a b"), ("\r\n a", "a"), ("a", "a"), ("\r\n \r\n ", "")] {
+            let mut text = text.as_bytes().to_vec();
+            let length = join_lines(&mut text);
+            assert_eq!(&text[..length], joined.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One end of an HTTP connection, a client's or an upstream's: its stream, what was read and is not used yet, what is to
+//! be written. And a message on its way out of it.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::headers::write_trailers;
+use super::stream::Stream;
+use crate::http1::write::{Framing, LAST_CHUNK, LINE_END, chunk_size};
+use crate::http1::{Decoded, Decoder, Fields, Invalid};
+
+/// Pieces up to this go out together with what is before them.
+const TOGETHER: usize = 4096;
+/// What is read at once of a long body.
+const READ_MIN: usize = 4 * 1024;
+const READ_MAX: usize = 64 * 1024;
+/// An idle connection keeps no larger buffers than this: few webhooks need more, and there may be a thousand of them.
+const BUFFER_KEPT: usize = 8 * 1024;
+
+#[derive(Debug)]
+pub struct Wire {
+    pub stream: Stream,
+    pub input: BytesMut,
+    pub out: BytesMut,
+    /// The most that `input` had to have room for.
+    room: usize,
+    /// What to have room for at the next read of a body whose length is not known.
+    expected: usize,
+}
+
+/// A body that broke off, or is framed wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+impl Wire {
+    pub fn new(stream: Stream) -> Wire {
+        Wire { stream, input: BytesMut::new(), out: BytesMut::new(), room: 0, expected: READ_MIN }
+    }
+
+    /// Appends to `input` what there is to read, if `room` is enough for it; 0 is the end.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.room = self.room.max(self.input.len() + room);
+        self.input.reserve(room);
+        self.stream.poll_read(cx, &mut self.input)
+    }
+
+    /// The next piece of a body; reads more if there is none.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Decoded, Broken>> {
+        loop {
+            match decoder.decode(&mut self.input).map_err(|Invalid| Broken)? {
+                Decoded::NeedMore => {}
+                decoded @ (Decoded::Data(_) | Decoded::Trailers(_) | Decoded::End) => return Poll::Ready(Ok(decoded)),
+            }
+            // One more than is to come: a read that fills its room looks as if there were more, and the connection busy.
+            let expected = decoder.remaining().map_or(self.expected as u64, |left| left.saturating_add(1));
+            let room = expected.clamp(READ_MIN as u64, READ_MAX as u64) as usize;
+            match ready!(self.poll_read(cx, room)) {
+                Ok(0) if decoder.ended_by_close() => return Poll::Ready(Ok(Decoded::End)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken)),
+                // Room for as much again, and more: a slow stream needs little, a fast one should not come in crumbs.
+                Ok(n) => self.expected = (n * 4).min(READ_MAX),
+            }
+        }
+    }
+
+    /// Lets go of buffers that a long message needed. What is left of `input` may be the end of a large one.
+    pub fn shrink(&mut self) {
+        if self.room > BUFFER_KEPT {
+            (self.input, self.room) = (BytesMut::new(), 0);
+        }
+        if self.out.capacity() > BUFFER_KEPT {
+            self.out = BytesMut::new();
+        }
+        self.expected = READ_MIN;
+    }
+
+    /// Lets go of all buffers.
+    pub fn rest(&mut self) {
+        debug_assert!(self.input.is_empty() && self.out.is_empty());
+        (self.input, self.out, self.room) = (BytesMut::new(), BytesMut::new(), 0);
+    }
+}
+
+/// A message on its way out: its head, and the framing of its body, are in the wire's `out`.
+#[derive(Debug)]
+pub struct Outgoing {
+    framing: Framing,
+    /// What is to be written next: `out`, then this, then the chunk's end.
+    data: Bytes,
+    tail: &'static [u8],
+    /// Written, but perhaps still in TLS's buffer.
+    unflushed: bool,
+    /// Was anything given to the kernel?
+    wrote: bool,
+}
+
+impl Outgoing {
+    pub fn new(framing: Framing) -> Outgoing {
+        Outgoing { framing, data: Bytes::new(), tail: b"", unflushed: false, wrote: false }
+    }
+
+    pub fn wrote(&self) -> bool {
+        self.wrote
+    }
+
+    pub fn ends_with_connection(&self) -> bool {
+        self.framing == Framing::UntilClose
+    }
+
+    pub fn is_chunked(&self) -> bool {
+        self.framing == Framing::Chunked
+    }
+
+    /// Is all of it written that there is so far?
+    pub fn is_written(&self, wire: &Wire) -> bool {
+        !self.unflushed && wire.out.is_empty() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// May one more piece be put to what is to be written?
+    pub fn has_room(&self, wire: &Wire) -> bool {
+        self.data.is_empty() && self.tail.is_empty() && wire.out.len() < TOGETHER
+    }
+
+    /// Puts a piece of the body to what is to be written.
+    pub fn put(&mut self, piece: Bytes, out: &mut BytesMut) {
+        // An empty chunk would be the last one.
+        if piece.is_empty() {
+            return;
+        }
+        let end = match self.framing {
+            Framing::Chunked => {
+                chunk_size(piece.len(), out);
+                LINE_END
+            }
+            Framing::Length | Framing::UntilClose => b"",
+        };
+        if out.len() + piece.len() <= TOGETHER {
+            out.extend_from_slice(&piece);
+            out.extend_from_slice(end);
+        } else {
+            (self.data, self.tail) = (piece, end);
+        }
+    }
+
+    /// Puts the body's end, where its framing has one. Not while a piece waits behind `out`.
+    pub fn end(&mut self, trailers: Option<&Fields>, out: &mut BytesMut) {
+        match (self.framing, trailers) {
+            (Framing::Length | Framing::UntilClose, _) => {}
+            (Framing::Chunked, None) => out.extend_from_slice(LAST_CHUNK),
+            (Framing::Chunked, Some(trailers)) => {
+                out.extend_from_slice(b"0\r\n");
+                write_trailers(trailers, out);
+                out.extend_from_slice(LINE_END);
+            }
+        }
+    }
+
+    /// Writes what is to be written; ready when all of it is.
+    pub fn poll_written(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
+        loop {
+            let parts = [&wire.out[..], &self.data[..], self.tail];
+            if parts.iter().all(|part| part.is_empty()) {
+                if self.unflushed {
+                    ready!(wire.stream.poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let slices = parts.map(IoSlice::new);
+            let filled = if self.data.is_empty() && self.tail.is_empty() { 1 } else { 3 };
+            let written = ready!(wire.stream.poll_write(cx, &slices[..filled])).inspect_err(|_| {
+                self.wrote |= !wire.stream.fails_whole();
+            })?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.wrote = true;
+            self.advance(written, &mut wire.out);
+        }
+    }
+
+    fn advance(&mut self, mut written: usize, out: &mut BytesMut) {
+        let n = written.min(out.len());
+        if n == out.len() {
+            out.clear()
+        } else {
+            out.advance(n)
+        }
+        written -= n;
+        let n = written.min(self.data.len());
+        self.data.advance(n);
+        self.tail = &self.tail[written - n..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_idle_connection_keeps_no_large_buffers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let mut wire = Wire::new(Stream::Plain(client.unwrap()));
+        wire.out = BytesMut::with_capacity(64 * 1024);
+        server.unwrap().0.write_all(&[b'x'; 100]).await.unwrap();
+        std::future::poll_fn(|cx| wire.poll_read(cx, 64 * 1024)).await.unwrap();
+        // What is left of a large buffer is small, and still all of it.
+        let _answer = wire.input.split();
+        wire.shrink();
+        assert_eq!((wire.input.capacity(), wire.out.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_piece_goes_out_with_what_is_before_it_or_behind_it() {
+        let mut out = BytesMut::from("head");
+        let mut message = Outgoing::new(Framing::Chunked);
+        message.put(Bytes::new(), &mut out);
+        message.put(Bytes::from_static(b"hello"), &mut out);
+        message.end(None, &mut out);
+        assert_eq!(out, "head5\r\nhello\r\n0\r\n\r\n");
+        let mut out = BytesMut::from("head");
+        let mut message = Outgoing::new(Framing::Length);
+        message.put(Bytes::from(vec![b'x'; TOGETHER]), &mut out);
+        assert_eq!((&out[..], message.data.len()), (&b"head"[..], TOGETHER));
+        message.advance(5, &mut out);
+        assert_eq!((&out[..], message.data.len()), (&b""[..], TOGETHER - 1));
+    }
+}
