@@ -7,7 +7,8 @@
 //!
 //! Five bettors are mixed: **A** bets on all buckets, **C** on those that a step put on the canary for the first time,
 //! **U** draws buckets from an urn as they begin to look bad, **N** those that look newly broken, and **X**
-//! cross-examines single workspaces with a coin. Every formula is in the file of its part.
+//! cross-examines single workspaces with a coin. Every formula is in the file of its part; all of them, and what is
+//! guaranteed, in docs/statistics.md.
 
 mod baseline;
 mod bets;
