@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::known::{Known, Set};
-use super::{FIELDS_MAX, HEAD_BYTES_MAX, Invalid};
+use super::{FIELDS_MAX, HEAD_BYTES_MAX, Invalid, write};
 
 /// The fields of one head, or of one trailer section.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +154,12 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
+impl Field<'_> {
+    pub fn write(&self, out: &mut BytesMut) {
+        write::field(self.name, self.value, out);
+    }
+}
+
 impl Span {
     fn new(at: usize, len: usize) -> Span {
         Span { at: at as u32, len: len as u32 }
@@ -257,6 +263,15 @@ mod tests {
         assert!(fields.lists(Known::Connection, b"te") && !fields.lists(Known::Connection, b"clos"));
         let names: Vec<&[u8]> = fields.iter().map(|field| field.name).collect();
         assert_eq!(names, [&b"Host"[..], b"X-A", b"connection", b"x-a"]);
+    }
+
+    #[test]
+    fn a_field_is_written_plainly() {
+        let wire = "A: 1\r\nB:2\r\nC:  3 \r\nD:\r\nE: \r\nF: 6\r\n\r\n";
+        let fields = read_trailers(&mut BytesMut::from(wire)).unwrap().unwrap();
+        let mut out = BytesMut::new();
+        fields.iter().for_each(|field| field.write(&mut out));
+        assert_eq!(out, "A: 1\r\nB: 2\r\nC: 3\r\nD: \r\nE: \r\nF: 6\r\n");
     }
 
     #[test]

@@ -90,8 +90,14 @@ impl Known {
             (19, b'p') => Known::ProxyAuthorization,
             _ => return None,
         };
-        name.eq_ignore_ascii_case(known.name().as_bytes()).then_some(known)
+        is_in_lower_case(name, known.name().as_bytes()).then_some(known)
     }
+}
+
+/// Is the first, in lower case, the second, which is as long? Without an early end, so that many bytes are compared at
+/// once. What the bit turns into a letter or a hyphen is one in upper case, or a control character, which no name has.
+fn is_in_lower_case(name: &[u8], known: &[u8]) -> bool {
+    name.iter().zip(known).fold(0, |differs, (byte, known)| differs | ((byte | 0x20) ^ known)) == 0
 }
 
 /// A set of them.
