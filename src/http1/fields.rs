@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::known::{Known, Set};
-use super::{FIELDS_MAX, HEAD_BYTES_MAX, Invalid};
+use super::{FIELDS_MAX, HEAD_BYTES_MAX, Invalid, write};
 
 /// The fields of one head, or of one trailer section.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub struct Field<'a> {
 /// A name or a value that no field can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no field of an HTTP message")]
-pub struct FieldsError;
+pub struct BadField;
 
 impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
@@ -56,10 +56,6 @@ impl Fields {
 
     pub fn has(&self, known: Known) -> bool {
         self.has.has(known)
-    }
-
-    pub fn has_hop_by_hop(&self) -> bool {
-        self.has.any_hop_by_hop()
     }
 
     /// The values of a known field, in their order.
@@ -97,17 +93,17 @@ impl Fields {
     }
 
     /// One field of this name, and no other. Copies all of them, so it is for what is rare.
-    pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+    pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), BadField> {
         self.remove(name);
         self.push(name, value)
     }
 
     /// One more field, at the end. Copies all of them, so it is for what is rare.
-    pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), FieldsError> {
+    pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), BadField> {
         let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let text = |b: &u8| *b == b'\t' || (*b >= b' ' && *b != 0x7f);
         if name.is_empty() || !name.as_bytes().iter().all(token) || !value.iter().all(text) || value.trim_ascii() != value {
-            return Err(FieldsError);
+            return Err(BadField);
         }
         let at = self.text.len();
         self.text = Bytes::from([&self.text, name.as_bytes(), value].concat());
@@ -130,16 +126,9 @@ impl Fields {
 
     /// Takes a head of this length from the buffer's front, with the fields that were found in it.
     pub(super) fn take(buffer: &mut BytesMut, length: usize, found: Found) -> Fields {
-        let mut fields = Fields { text: Bytes::new(), lines: Vec::with_capacity(found.count), has: Set::default() };
         let text = buffer.split_to(length).freeze();
-        for (name, value) in found.spans() {
-            let known = Known::of(name.of(&text));
-            if let Some(known) = known {
-                fields.has.add(known);
-            }
-            fields.lines.push(Line { name: *name, value: *value, known });
-        }
-        fields.text = text;
+        let mut fields = Fields { text, lines: Vec::with_capacity(found.count), has: Set::default() };
+        found.spans().iter().for_each(|(name, value)| fields.add(*name, *value));
         fields
     }
 }
@@ -154,6 +143,12 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
+impl Field<'_> {
+    pub fn write(&self, out: &mut BytesMut) {
+        write::field(self.name, self.value, out);
+    }
+}
+
 impl Span {
     fn new(at: usize, len: usize) -> Span {
         Span { at: at as u32, len: len as u32 }
@@ -165,7 +160,7 @@ impl Span {
 }
 
 /// Does a comma-separated list have this word, in any case?
-pub fn lists(value: &[u8], word: &[u8]) -> bool {
+fn lists(value: &[u8], word: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|item| item.split(|b| *b == b';').next().unwrap_or(item).trim_ascii().eq_ignore_ascii_case(word))
 }
 
@@ -260,6 +255,15 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_written_plainly() {
+        let wire = "A: 1\r\nB:2\r\nC:  3 \r\nD:\r\nE: \r\nF: 6\r\n\r\n";
+        let fields = read_trailers(&mut BytesMut::from(wire)).unwrap().unwrap();
+        let mut out = BytesMut::new();
+        fields.iter().for_each(|field| field.write(&mut out));
+        assert_eq!(out, "A: 1\r\nB: 2\r\nC: 3\r\nD: \r\nE: \r\nF: 6\r\n");
+    }
+
+    #[test]
     fn what_is_removed_is_not_there() {
         let mut fields = some();
         fields.remove("HOST");
@@ -272,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_no_field_is_refused() {
         for (name, value) in [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\ny: z"), ("a", " x"), ("a", "\x7f"), ("a", "\0")] {
-            assert_eq!(Fields::default().push(name, value.as_bytes()), Err(FieldsError), "{name:?}: {value:?}");
+            assert_eq!(Fields::default().push(name, value.as_bytes()), Err(BadField), "{name:?}: {value:?}");
         }
         assert!(Fields::default().push("a", "\u{fc} \t b".as_bytes()).is_ok());
     }

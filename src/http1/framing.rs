@@ -40,9 +40,9 @@ fn ends_in_chunks(fields: &Fields) -> bool {
 
 /// The `Content-Length`; the same one may stand there more than once.
 pub(super) fn length(fields: &Fields) -> Result<Option<u64>, Invalid> {
-    let Some(first) = fields.get(Known::ContentLength) else { return Ok(None) };
     let mut values = fields.all(Known::ContentLength);
-    if let (Some(length), Some(_), None) = (digits(first), values.next(), values.next()) {
+    let Some(first) = values.next() else { return Ok(None) };
+    if let (Some(length), None) = (digits(first), values.next()) {
         return Ok(Some(length));
     }
     let mut lengths = fields.all(Known::ContentLength).flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii);
@@ -61,6 +61,12 @@ fn digits(text: &[u8]) -> Option<u64> {
 pub(super) fn keeps_alive(version: Version, fields: &Fields) -> bool {
     if !fields.has(Known::Connection) {
         return version == Version::Http11;
+    }
+    let mut words = fields.all(Known::Connection);
+    if let (Some(only), None) = (words.next(), words.next())
+        && only.eq_ignore_ascii_case(b"keep-alive")
+    {
+        return true;
     }
     !fields.lists(Known::Connection, b"close") && (version == Version::Http11 || fields.lists(Known::Connection, b"keep-alive"))
 }

@@ -17,7 +17,7 @@ pub mod write;
 
 pub use answer::AnswerHead;
 pub use decode::{Decoded, Decoder};
-pub use fields::{Field, Fields, FieldsError, lists};
+pub use fields::{BadField, Field, Fields};
 pub use framing::BadFraming;
 pub use known::Known;
 pub use request::{RefusedHead, RequestHead};

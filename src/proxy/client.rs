@@ -102,8 +102,9 @@ impl Session {
     pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Heard> {
         let io = &mut *self.io.borrow_mut();
         loop {
-            if io.has_news() {
-                match RequestHead::read(&mut io.wire.input, self.limits.max_head_bytes) {
+            let bytes_max = self.limits.max_head_bytes;
+            if io.has_news(bytes_max) {
+                match RequestHead::read(&mut io.wire.input, bytes_max) {
                     Ok(Some(head)) => return Poll::Ready(Heard::Request(self.began(io, Box::new(head)))),
                     Ok(None) => {
                         io.looked_at = io.wire.input.len();
@@ -271,15 +272,16 @@ impl Session {
 }
 
 impl Io {
-    /// May a head be whole now, or be known not to be one? Only a line's end can tell; looking at each byte that
-    /// trickles in would cost a slow client nothing and us much.
-    fn has_news(&mut self) -> bool {
+    /// May a head be whole now, or be known not to be one? Only a line's end can tell, or the limit; looking at each byte
+    /// that trickles in would cost a slow client nothing and us much.
+    fn has_news(&mut self, bytes_max: usize) -> bool {
         let input = &mut self.wire.input;
         // Empty lines before a head say nothing (RFC 9112, 2.2).
         while let Some(n) = [&b"\r\n"[..], b"\n"].iter().find(|end| input.starts_with(end)).map(|end| end.len()) {
             input.advance(n);
             self.looked_at = 0;
         }
-        !input.is_empty() && (self.looked_at == 0 || memchr::memchr(b'\n', &input[self.looked_at.min(input.len())..]).is_some())
+        let new = &input[self.looked_at.min(input.len())..];
+        !input.is_empty() && (self.looked_at == 0 || input.len() >= bytes_max || memchr::memchr(b'\n', new).is_some())
     }
 }

@@ -47,9 +47,9 @@ impl Exchange {
         &self.session
     }
 
-    /// About to be sent: what came before was serin's own time.
-    pub fn sending(&self, since: Instant) {
-        self.bot.meters().overhead.record(since.elapsed());
+    /// About to be sent, `now`: what came before was serin's own time.
+    pub fn sending(&self, since: Instant, now: Instant) {
+        self.bot.meters().overhead.record(now.saturating_duration_since(since));
     }
 
     pub fn rescued(&mut self, reason: RescueReason) {

@@ -45,12 +45,13 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
         return Err(Problem::TlsFailed);
     };
     let request = prepare(head, path, body, &bot, exchange.session());
-    exchange.sending(since);
+    let now = Instant::now();
+    exchange.sending(since, now);
     let timeout = bot.bot().timeout;
     exchange.session().alarms.arm(Wait::Exchange, timeout);
 
     let mut sent = {
-        let sending = std::pin::pin!(pool.send(request));
+        let sending = std::pin::pin!(pool.send(request, now));
         within(exchange.session(), sending).await
     };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
@@ -59,7 +60,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 // Boxed: it is rare, and its room would be a second answer's in every request.
-                let mut sending = Box::pin(stable.send(*request));
+                let mut sending = Box::pin(stable.send(*request, Instant::now()));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {

@@ -65,7 +65,7 @@ pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, out: &mu
             Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
         };
         if passes {
-            write::field(field.name, field.value, out);
+            field.write(out);
         }
     }
     if let Some(host) = host {
@@ -118,7 +118,7 @@ pub fn write_answer(fields: &Fields, chunked: bool, out: &mut BytesMut) {
             Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
         };
         if passes {
-            write::field(field.name, field.value, out);
+            field.write(out);
         }
     }
 }
@@ -154,7 +154,7 @@ pub fn write_trailers(trailers: &Fields, out: &mut BytesMut) {
     for field in trailers.iter() {
         let harmless = matches!(field.known, None | Some(Known::Date)) && !names(&NO_TRAILERS, field.name);
         if harmless {
-            write::field(field.name, field.value, out);
+            field.write(out);
         }
     }
 }

@@ -181,21 +181,19 @@ def test_an_interim_answer_does_not_stand_for_the_final_one(client, upstream, in
     assert client.send(get(b"/next")).response().interim == []
 
 
-@differs(nginx="sends none")
 def test_an_interim_answer_in_the_packet_of_the_final_one_reaches_the_client_first(client, upstream):
     upstream.will(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
     response = client.send(get()).response()
     assert [r.status for r in response.interim] == [103] and response.body == b"ok"
 
 
-@differs(nginx="drops it")
 def test_the_length_of_a_304_passes(client, upstream):
     upstream.will(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n")
     assert client.send(get()).response().get("content-length") == b"5"
     assert client.send(get()).response().body == b"ok"
 
 
-@differs(nginx="sends no trailers")
+@differs(nginx="sends no trailers", haproxy="passes every trailer on")
 def test_trailers_reach_a_client_that_takes_them(client, upstream):
     upstream.will(in_chunks(b"hello", trailers=b"X-Sum: 1\r\nHost: evil.example\r\n"))
     response = client.send(get(b"/", b"TE: trailers", b"Connection: TE")).response()

@@ -93,3 +93,19 @@ fn a_head_that_is_too_large_is_431() {
     assert_eq!(serin.ask(&Ask::of("T1").field("X-Fits", &"x".repeat(7_000))).status, 200);
     serin.counted_in_all(1);
 }
+
+/// Whether the line ends or not, and in however many pieces it comes.
+#[test]
+fn a_head_without_an_end_is_refused_at_its_limit() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&Config::split(blue.address, blue.address).limit("max_head = \"8KiB\""));
+    for (start, status, code) in [("GET /", 414, "target_too_long"), ("GET / HTTP/1.1\r\nX-Endless: ", 431, "head_too_large")] {
+        let mut client = serin.client();
+        client.send(start.as_bytes());
+        for _ in 0..9 {
+            std::thread::sleep(Duration::from_millis(5));
+            client.send(&[b'x'; 1_000]);
+        }
+        client.answer().unwrap().is_problem(status, code);
+    }
+}

@@ -1,6 +1,9 @@
 //! Sixteen bytes of a string at once. Every x86-64 has SSE2, so there is no choice at run time; elsewhere the compiler
 //! makes what it can of the plain loop.
 
+#[cfg(target_feature = "sse2")]
+use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
+
 pub(super) const LEN: usize = 16;
 
 /// Bit `i` is set where byte `i` may not simply be passed over inside a string: `"`, `\`, control characters.
@@ -13,17 +16,43 @@ pub(super) fn stops(block: &[u8; LEN]) -> u32 {
     stops_one_by_one(block)
 }
 
+/// Is there such a byte in any of four blocks? In a long text there mostly is none, and one look at all four says so.
+#[inline]
+pub(super) fn any_stops(blocks: &[u8; 4 * LEN]) -> bool {
+    #[cfg(target_feature = "sse2")]
+    // SAFETY: as above.
+    return unsafe { any_stops_sse2(blocks) };
+    #[cfg(not(target_feature = "sse2"))]
+    blocks.iter().any(|byte| is_stop(*byte))
+}
+
 #[cfg(target_feature = "sse2")]
 #[target_feature(enable = "sse2")]
 #[inline]
 fn stops_sse2(block: &[u8; LEN]) -> u32 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
+    _mm_movemask_epi8(marks_sse2(block)) as u32
+}
+
+#[cfg(target_feature = "sse2")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn any_stops_sse2(blocks: &[u8; 4 * LEN]) -> bool {
+    let (blocks, _) = blocks.as_chunks();
+    let marks = blocks.iter().fold(_mm_set1_epi8(0), |marks, block| _mm_or_si128(marks, marks_sse2(block)));
+    _mm_movemask_epi8(marks) != 0
+}
+
+/// All bits of a byte that may not be passed over, none of the others.
+#[cfg(target_feature = "sse2")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn marks_sse2(block: &[u8; LEN]) -> __m128i {
     let block = u128::from_le_bytes(*block);
     let bytes = _mm_set_epi64x((block >> 64) as i64, block as i64);
     let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
     let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
     let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control)) as u32
+    _mm_or_si128(_mm_or_si128(quote, backslash), control)
 }
 
 #[cfg(any(test, not(target_feature = "sse2")))]
@@ -47,6 +76,9 @@ mod tests {
                 block[place] = byte;
                 block[LEN - 1 - place / 2] |= 0x80;
                 assert_eq!(stops(&block), stops_one_by_one(&block), "{block:?}");
+                let mut blocks = [b'a'; 4 * LEN];
+                blocks[place * 4 + place % 4] = byte;
+                assert_eq!(any_stops(&blocks), is_stop(byte), "{blocks:?}");
             }
         }
         assert_eq!(stops(b"a\"b\\c\x1fd\x20e\x7ff\xffg\0hi"), 0b0010_0000_0010_1010);

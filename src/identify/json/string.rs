@@ -55,6 +55,9 @@ fn stop_nearby(body: &[u8], at: usize) -> Option<(u8, usize)> {
 /// The next byte that ends the string, begins an escape or may not be here; the body's end if there is none.
 #[inline]
 fn stop(body: &[u8], mut at: usize) -> usize {
+    while body.get(at..).and_then(|rest| rest.first_chunk()).is_some_and(|blocks| !block::any_stops(blocks)) {
+        at += 4 * block::LEN;
+    }
     while let Some(block) = body.get(at..).and_then(|rest| rest.first_chunk()) {
         match block::stops(block) {
             0 => at += block::LEN,

@@ -55,8 +55,8 @@ impl Pool {
 
     /// Sends on an idle connection, else on a new one. A request is sent twice only if an idle connection turned out to
     /// be closed before a single byte of it was written, and then once more only.
-    pub async fn send(self: &Rc<Self>, mut request: Request) -> Result<Answer, SendError> {
-        if let Some(mut connection) = self.checkout() {
+    pub async fn send(self: &Rc<Self>, mut request: Request, now: Instant) -> Result<Answer, SendError> {
+        if let Some(mut connection) = self.checkout(now) {
             let mut call = Call::new(request, self.authority(), &mut connection);
             match call.answer(&mut connection).await {
                 Ok(head) => return Ok(self.answer(head, call, connection)),
@@ -90,12 +90,11 @@ impl Pool {
         Answer { head, stream }
     }
 
-    fn checkout(&self) -> Option<Box<Connection>> {
+    fn checkout(&self, now: Instant) -> Option<Box<Connection>> {
         if self.seen_changes.get() != self.target.addresses.changes() {
             self.forget_moved();
         }
         let mut idle = self.idle.borrow_mut();
-        let now = Instant::now();
         while let Some(Idle { mut connection, since }) = idle.pop() {
             let age = now.saturating_duration_since(since);
             if age >= self.idle_timeout {
