@@ -26,6 +26,19 @@ impl Dice {
         low + (high - low) * self.unit()
     }
 
+    /// A whole number below `n`, which is not 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+
     pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }

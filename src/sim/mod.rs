@@ -21,6 +21,7 @@ pub mod rule;
 mod ours;
 mod incumbents;
 mod kayenta;
+pub mod faults;
 
 pub use counts::Counts;
 pub use latency::Latency;

@@ -239,6 +239,19 @@ fn time_without_ticks_does_not_bake() {
 }
 
 #[test]
+fn a_split_does_not_bake_while_another_one_serves() {
+    let mut story = Story::started(Plan::usual());
+    for _ in 0..550 {
+        story.now += secs(1);
+        let facts = Facts { split_id: story.state.split_id - 1, ..story.facts(1.0, 10_000, 0.0) };
+        assert_eq!(story.input(&Input::Tick(facts)), Decision::Hold);
+        assert_eq!(story.hold(), "stale_evidence");
+    }
+    assert_eq!(story.good(599), Decision::Hold);
+    assert!(matches!(story.good(1), Decision::Advance { .. }));
+}
+
+#[test]
 fn evidence_of_another_split_or_an_old_look_raises_nothing() {
     let mut story = Story::started(Plan::usual());
     story.good(599);
@@ -247,6 +260,7 @@ fn evidence_of_another_split_or_an_old_look_raises_nothing() {
     facts.split_id -= 1;
     assert_eq!(story.input(&Input::Tick(facts)), Decision::Hold);
     assert_eq!(story.hold(), "stale_evidence");
+    story.now += secs(1);
     let mut facts = story.facts(1.0, 10_000, 0.0);
     facts.judgement.as_mut().unwrap().looked = story.now - secs(61);
     assert_eq!(story.input(&Input::Tick(facts)), Decision::Hold);

@@ -22,7 +22,7 @@ const REFUSALS_SHARE: f64 = 0.01;
 const REFUSALS_LEAST: u32 = 3;
 
 pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
-    wait_out_a_gap(state, now);
+    wait_out_a_gap(state, facts, now);
     if facts.split_id != state.split_id {
         return doubt(state, Hold::StaleEvidence { age: since_step(state, now) });
     }
@@ -36,11 +36,12 @@ pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duratio
     }
 }
 
-/// What did not happen under our eyes did not bake.
-fn wait_out_a_gap(state: &mut State, now: Duration) {
+/// What did not happen under our eyes did not bake; nor did this split while another one still served.
+fn wait_out_a_gap(state: &mut State, facts: &Facts, now: Duration) {
+    let of_this_split = facts.split_id == state.split_id;
     if let Some(rollout) = &mut state.rollout {
         let gap = now.saturating_sub(rollout.looked);
-        if gap > GAP {
+        if gap > GAP || !of_this_split {
             rollout.step_began += gap;
         }
         rollout.looked = now;
