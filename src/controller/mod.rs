@@ -188,6 +188,7 @@ impl Controller {
     ) -> Result<Duration, NotApplied> {
         let bot = &snapshot.config.bots[number];
         let mut epochs = snapshot.epochs.clone();
+        pilot.is_about_to_change(decision);
         epochs[number] = pilot.epoch(&snapshot.config, bot, Some(&snapshot.epochs[number]), now);
         let epoch = epochs[number].clone();
         let served = self.live.publish(snapshot.config.clone(), epochs).await;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::past::Past;
-use super::recent::RecentLatencies;
+use super::recent::Recent;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::{self, Decision, Facts, Input};
-use crate::core::{Breaker, Bucket, Connections, Guard, Phase, Release, Salt, Split, State, Track, Weight};
+use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Weight};
 use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 
 #[derive(Debug)]
@@ -19,9 +19,7 @@ pub(super) struct Pilot {
     judged: Option<Judged>,
     past: Past,
     breaker: Breaker,
-    latencies: RecentLatencies,
-    /// Since the step began: the canary's, and stable's.
-    connections: [Connections; 2],
+    recent: Recent,
     /// How far the ledger in force has been read.
     reading: Reading,
     step_began: Option<Duration>,
@@ -42,8 +40,7 @@ impl Pilot {
             judged: None,
             past: Past::default(),
             breaker: Breaker::default(),
-            latencies: RecentLatencies::default(),
-            connections: Default::default(),
+            recent: Recent::default(),
             reading: Reading::default(),
             step_began: None,
         };
@@ -62,16 +59,14 @@ impl Pilot {
         if self.evidence.is_none() {
             self.past.mark(&epoch.ledger, now);
         }
-        self.latencies.add(now, latencies);
+        self.recent.add(now, latencies, connections);
         let [stable, canary] = connections;
-        self.connections[0] += canary;
-        self.connections[1] += stable;
         let trip = self.breaker.observe(now, canary, stable);
-        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.connections };
+        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.recent.connections() };
         let Some(evidence) = &mut self.evidence else { return (facts, false) };
         evidence.observe(now, seen);
         let (judgement, moved) = evidence.judge(now);
-        let windows = self.latencies.observed(evidence.recently(), [judgement.stable, judgement.canary]);
+        let windows = self.recent.observed(evidence.recently(), [judgement.stable, judgement.canary]);
         facts.crossed = windows.iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
         let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
@@ -84,6 +79,27 @@ impl Pilot {
         let (state, decision) = ratchet::step(self.state.clone(), input, guard, now);
         self.state = state;
         decision
+    }
+
+    /// Before what a decision means is published: what was learnt of another canary is of no use for this one, nor are
+    /// the workspaces that it set aside.
+    pub fn is_about_to_change(&mut self, decision: &Decision) {
+        let another = match decision {
+            Decision::Start | Decision::Abort { .. } | Decision::Promote { .. } | Decision::Adopt => true,
+            Decision::SetWeight { .. } => self.state.under_way().is_none(),
+            Decision::Resume
+            | Decision::Advance { .. }
+            | Decision::Retreat { .. }
+            | Decision::Trip { .. }
+            | Decision::Reassign
+            | Decision::Pause
+            | Decision::Hold
+            | Decision::Nothing
+            | Decision::Refuse(_) => false,
+        };
+        if another {
+            self.end_evidence();
+        }
     }
 
     /// What the state means for what serves. The ledger stays if the split does.
@@ -107,16 +123,15 @@ impl Pilot {
     pub fn has_changed(&mut self, decision: &Decision, bot: &Bot, epoch: &Epoch, before: &State, now: Duration) {
         if before.split_id != self.state.split_id {
             self.reading = Reading::default();
-            self.latencies = RecentLatencies::default();
-            self.connections = Default::default();
+            self.recent = Recent::default();
         }
-        if before.canary != self.state.canary {
+        // What it tripped on must not trip it again once it is resumed.
+        if before.canary != self.state.canary || matches!(decision, Decision::Trip { .. }) {
             self.breaker.reset();
         }
         match decision {
             Decision::Start => self.begin_evidence(&epoch.split, &bot.guard, now),
             Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &bot.guard, now),
-            Decision::Abort { .. } | Decision::Promote { .. } | Decision::Adopt => self.end_evidence(),
             Decision::SetWeight { .. }
             | Decision::Resume
             | Decision::Advance { .. }
@@ -131,7 +146,13 @@ impl Pilot {
                     }
                 }
             }
-            Decision::Pause | Decision::Hold | Decision::Nothing | Decision::Refuse(_) => {}
+            Decision::Abort { .. }
+            | Decision::Promote { .. }
+            | Decision::Adopt
+            | Decision::Pause
+            | Decision::Hold
+            | Decision::Nothing
+            | Decision::Refuse(_) => {}
         }
     }
 

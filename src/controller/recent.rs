@@ -1,38 +1,59 @@
-//! Both tracks' latencies of the last two minutes and of the whole step, for the limits that an operator states.
+//! Both tracks' latencies and connections of the last two minutes, and the latencies of the whole step: for the limits
+//! that an operator states, and for whether the canary takes connections.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::core::evidence::Exposure;
-use crate::core::{Latencies, Observed, Quantile};
+use crate::core::{Connections, Latencies, Observed, Quantile, Track};
 
 #[derive(Debug, Default)]
-pub(super) struct RecentLatencies {
-    slots: VecDeque<(Duration, [Latencies; 2])>,
-    recent: [Latencies; 2],
+pub(super) struct Recent {
+    slots: VecDeque<Slot>,
+    latencies: [Latencies; 2],
     step: [Latencies; 2],
+}
+
+/// By track.
+#[derive(Debug)]
+struct Slot {
+    began: Duration,
+    latencies: [Latencies; 2],
+    connections: [Connections; 2],
 }
 
 const RECENT: Duration = Duration::from_secs(120);
 const SLOT: Duration = Duration::from_secs(5);
 
-impl RecentLatencies {
-    pub fn add(&mut self, now: Duration, latencies: [Latencies; 2]) {
-        while let Some((_, old)) = self.slots.pop_front_if(|(began, _)| *began + RECENT <= now) {
-            self.recent.iter_mut().zip(&old).for_each(|(sum, old)| sum.take_out(old));
+impl Recent {
+    pub fn add(&mut self, now: Duration, latencies: [Latencies; 2], connections: [Connections; 2]) {
+        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + RECENT <= now) {
+            self.latencies.iter_mut().zip(&old.latencies).for_each(|(sum, old)| sum.take_out(old));
         }
-        for sums in [&mut self.recent, &mut self.step] {
+        for sums in [&mut self.latencies, &mut self.step] {
             sums.iter_mut().zip(&latencies).for_each(|(sum, new)| sum.merge(new));
         }
-        match self.slots.back_mut().filter(|(began, _)| now < *began + SLOT) {
-            Some((_, slot)) => slot.iter_mut().zip(&latencies).for_each(|(sum, new)| sum.merge(new)),
-            None => self.slots.push_back((now, latencies)),
+        match self.slots.back_mut().filter(|slot| now < slot.began + SLOT) {
+            Some(slot) => {
+                slot.latencies.iter_mut().zip(&latencies).for_each(|(sum, new)| sum.merge(new));
+                slot.connections.iter_mut().zip(connections).for_each(|(sum, new)| *sum += new);
+            }
+            None => self.slots.push_back(Slot { began: now, latencies, connections }),
         }
+    }
+
+    /// The canary's, and stable's, of the last two minutes.
+    pub fn connections(&self) -> [Connections; 2] {
+        [Track::Canary, Track::Stable].map(|track| {
+            let mut sum = Connections::default();
+            self.slots.iter().for_each(|slot| sum += slot.connections[track as usize]);
+            sum
+        })
     }
 
     /// What the limits look at, by track: the last two minutes, and the step so far.
     pub fn observed(&self, recently: [Exposure; 2], in_step: [Exposure; 2]) -> [[Observed; 2]; 2] {
-        [of(recently, &self.recent), of(in_step, &self.step)]
+        [of(recently, &self.latencies), of(in_step, &self.step)]
     }
 }
 

@@ -59,6 +59,7 @@ impl Controller {
             let pilot = pilots.entry(bot.name.clone()).or_insert_with(|| Pilot::new(&config, bot, now));
             if let Some(change) = change {
                 pilot.state = change.state.clone();
+                change.steps.iter().for_each(|(_, decision)| pilot.is_about_to_change(decision));
             }
             epochs.push(pilot.epoch(&config, bot, old, now));
         }

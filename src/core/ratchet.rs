@@ -34,7 +34,7 @@ pub struct Facts {
     pub judgement: Option<Judgement>,
     pub crossed: Option<Crossed>,
     pub trip: Option<Trip>,
-    /// Since the step began: the canary's, and stable's.
+    /// Lately: the canary's, and stable's.
     pub connections: [Connections; 2],
 }
 

@@ -185,6 +185,10 @@ pub enum Hold {
         could_be: f64,
         tolerated: f64,
     },
+    /// Both tracks have many more errors than usual: nothing can be learnt about the canary now.
+    SharedCause {
+        shock: f64,
+    },
     /// It takes connections too seldom: whoever it refused was answered by stable, which ends with the last step.
     Refusals {
         canary: Connections,
@@ -223,6 +227,7 @@ impl Hold {
             Hold::NoCanaryTraffic { .. } => "no_canary_traffic",
             Hold::NoStableTraffic { .. } => "no_stable_traffic",
             Hold::Harm { .. } => "harm",
+            Hold::SharedCause { .. } => "shared_cause",
             Hold::Refusals { .. } => "refusals",
             Hold::Deadline { .. } => "deadline",
             Hold::StaleEvidence { .. } => "stale_evidence",
@@ -250,6 +255,7 @@ impl fmt::Display for Hold {
             Hold::Harm { could_be, tolerated } => {
                 write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
             }
+            Hold::SharedCause { shock } => write!(f, "both tracks have {shock:.1} times the usual errors: a shared cause"),
             Hold::Refusals { canary } => {
                 write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
             }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::tally::{LOG_UNIT, Tally};
-use bets::{Odds, Row, bet};
+use bets::{Odds, Row, bet, rate_shock};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
 use suspects::Suspects;
@@ -60,6 +60,7 @@ pub struct Evidence {
     suspects: Suspects,
     wealth: Wealth,
     harm: HarmBound,
+    shock: f64,
     leading: Metric,
     looked: Option<Duration>,
 }
@@ -104,6 +105,8 @@ pub struct Exposure {
 pub struct Judgement {
     pub wealth: Wealth,
     pub harm: HarmBound,
+    /// By what factor the errors of all buckets lie above the usual, in the last two minutes.
+    pub shock: f64,
     /// What looks worst.
     pub leading: Metric,
     pub stable: Exposure,
@@ -128,6 +131,7 @@ impl Evidence {
             suspects: Suspects::new(seed, examine),
             wealth: Wealth::default(),
             harm: HarmBound(f64::INFINITY),
+            shock: 1.0,
             leading: Metric::Errors,
             looked: None,
         }
@@ -184,7 +188,15 @@ impl Evidence {
 
     fn judgement(&self, now: Duration) -> Judgement {
         let [stable, canary] = self.exposures(self.window.step());
-        Judgement { wealth: self.wealth, harm: self.harm, leading: self.leading, stable, canary, looked: self.looked.unwrap_or(now) }
+        Judgement {
+            wealth: self.wealth,
+            harm: self.harm,
+            shock: self.shock,
+            leading: self.leading,
+            stable,
+            canary,
+            looked: self.looked.unwrap_or(now),
+        }
     }
 
     /// A, C and U, and the harm bound.
@@ -197,6 +209,7 @@ impl Evidence {
             self.cohort.copy_from_slice(&since_step.fresh);
         }
         self.harm = harm::bound(&in_step);
+        self.shock = rate_shock(&rows(&self.baselines, self.marked, &self.labels, self.window.recent()), Metric::Errors);
         let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
         let recent = match self.window.has_a_past(now) {
             true => {

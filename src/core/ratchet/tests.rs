@@ -28,6 +28,7 @@ fn judged(e: f64, requests: u32, harm: f64, now: Duration) -> Judgement {
     Judgement {
         wealth: Wealth { all: log, cohorts: log, urn: log, newly_broken: 0.0, examinations: log },
         harm: HarmBound(harm),
+        shock: 1.0,
         leading: Metric::Errors,
         stable: exposure(100),
         canary: exposure(100),
@@ -204,6 +205,20 @@ fn a_canary_that_refuses_connections_now_and_then_is_not_raised() {
         assert_eq!(decision == Decision::Hold, held, "{canary:?}");
         assert_eq!(state.hold.is_some_and(|hold| hold.code() == "refusals"), held);
     }
+}
+
+#[test]
+fn nothing_is_raised_while_everything_is_broken() {
+    let mut story = Story::started(Plan { at_deadline: AtDeadline::Proceed, ..Plan::usual() });
+    story.good(599);
+    for _ in 0..600 {
+        story.now += secs(1);
+        let mut facts = story.facts(1.0, 10_000, 0.0001);
+        facts.judgement.as_mut().unwrap().shock = 3.1;
+        assert_eq!(story.input(&Input::Tick(facts)), Decision::Hold);
+    }
+    assert_eq!((story.hold(), story.state.phase), ("shared_cause", Phase::Held));
+    assert!(matches!(story.good(1), Decision::Advance { .. }));
 }
 
 #[test]

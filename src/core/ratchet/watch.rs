@@ -20,6 +20,8 @@ const THIN_BUCKETS: usize = 50;
 /// A raise waits if more than this share of the canary's connections breaks, and at least so many.
 const REFUSALS_SHARE: f64 = 0.01;
 const REFUSALS_LEAST: u32 = 3;
+/// With so many times the usual errors on all tracks something else is broken, and nothing is raised.
+const SHARED_CAUSE: f64 = 3.0;
 
 pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
     wait_out_a_gap(state, facts, now);
@@ -143,6 +145,9 @@ fn permitted(
 ) -> Result<Because, Hold> {
     if refuses(facts.connections) {
         return Err(Hold::Refusals { canary: facts.connections[0] });
+    }
+    if judgement.shock > SHARED_CAUSE {
+        return Err(Hold::SharedCause { shock: judgement.shock });
     }
     match verdict {
         Verdict::Pass => Ok(Because::Evidence),

@@ -42,6 +42,8 @@ pub struct Made {
     minutes: [[Observed; 2]; 2],
     /// Bad requests and all requests in the same minutes; without those of customers with a trouble of their own.
     bad: [[[u32; 2]; 2]; 2],
+    /// Stable's errors and requests before these minutes: what is usual.
+    usual: [u32; 2],
     minute: u128,
     looked: Option<Duration>,
 }
@@ -86,6 +88,11 @@ impl Made {
         let minute = now.as_nanos() / 60_000_000_000;
         if minute != self.minute {
             let next_one = minute == self.minute + 1;
+            let gone = if next_one { &self.minutes[..1] } else { &self.minutes[..] };
+            for [stable, _] in gone {
+                self.usual[0] += stable.errors;
+                self.usual[1] += stable.requests;
+            }
             self.minutes = [if next_one { self.minutes[1] } else { Default::default() }, Default::default()];
             self.bad = [if next_one { self.bad[1] } else { Default::default() }, Default::default()];
             self.minute = minute;
@@ -100,11 +107,19 @@ impl Made {
         Judgement {
             wealth,
             harm: harm(canary, stable),
+            shock: self.shock(),
             leading: Metric::Errors,
             stable: self.exposures[0],
             canary: self.exposures[1],
             looked: now,
         }
+    }
+
+    fn shock(&self) -> f64 {
+        let stable = self.minutes.map(|minute| minute[0]);
+        let sum = |of: fn(&Observed) -> u32| f64::from(stable.iter().map(of).sum::<u32>());
+        let usual = (f64::from(self.usual[0]) + 2.0) / (f64::from(self.usual[1]) + 100.0);
+        (sum(|o| o.errors) + 2.0) / (usual * sum(|o| o.requests) + 2.0)
     }
 
     fn count(&mut self, one: &Counted) {
