@@ -16,6 +16,7 @@ mod overload;
 mod pins;
 mod pool;
 mod reload;
+mod request_differential;
 mod rescue;
 mod rollout;
 mod routing;

@@ -16,7 +16,7 @@ pub use metrics::Metrics;
 pub use process::{Process, command};
 pub use serin::{Handle, Serin};
 pub use upstream::{Closed, Full, Then, Upstream, ok};
-pub use wire::{Framing, Wire};
+pub use wire::{Framing, Wire, fields};
 
 use std::time::{Duration, Instant};
 
