@@ -27,6 +27,8 @@ pub struct Bot {
     pub rollout: Option<Rollout>,
     pub hold_reason: Option<&'static str>,
     pub hold_text: Option<String>,
+    /// What an operator should know about the way of the rollout.
+    pub warning: Option<String>,
     pub evidence: Evidence,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
@@ -156,6 +158,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         rollout: rollout(&status),
         hold_reason: state.hold.as_ref().map(|hold| hold.code()),
         hold_text: state.hold.as_ref().map(ToString::to_string),
+        warning: status.warning.clone(),
         evidence: evidence(&status),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(quarantined).collect(),

@@ -103,6 +103,9 @@ fn rollout(bot: &Value) -> String {
         });
         text += &format!("  steps    {}  (policy {})\n", shown.collect::<Vec<_>>().join(" "), plain(&rollout["policy"]));
     }
+    if let Some(warning) = bot["warning"].as_str() {
+        text += &format!("  warning  {warning}\n");
+    }
     if let Some(hold) = bot["hold_text"].as_str() {
         text += &format!("  waits    {hold}\n");
     }

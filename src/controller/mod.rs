@@ -222,6 +222,9 @@ impl Controller {
             | Decision::Nothing
             | Decision::Refuse(_) => None,
         };
+        if let (Decision::Start, Some(warning)) = (decision, pilot.warning()) {
+            tracing::warn!(bot = %bot.name, "{warning}");
+        }
         let e = pilot.log_e().map(|log_e| format!("{:.3}", log_e.exp()));
         tracing::info!(
             bot = %bot.name, actor = actor.name(), decision = decision.name(), revision = after.revision, phase = after.phase.name(),

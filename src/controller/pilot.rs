@@ -23,6 +23,8 @@ pub(super) struct Pilot {
     /// How far the ledger in force has been read.
     reading: Reading,
     step_began: Option<Duration>,
+    /// About the rollout under way.
+    warning: Option<String>,
 }
 
 impl Pilot {
@@ -43,6 +45,7 @@ impl Pilot {
             recent: Recent::default(),
             reading: Reading::default(),
             step_began: None,
+            warning: None,
         };
         pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &bot.guard, now);
         pilot
@@ -99,6 +102,8 @@ impl Pilot {
         };
         if another {
             self.end_evidence();
+            let plan = self.state.under_way().map(|rollout| &rollout.plan);
+            self.warning = plan.and_then(|plan| plan.thin_start(self.past.history.active()));
         }
     }
 
@@ -175,6 +180,10 @@ impl Pilot {
         self.step_began = None;
     }
 
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     /// ln E, as last computed.
     pub fn log_e(&self) -> Option<f64> {
         self.judged.map(|judged| judged.judgement.wealth.log_e())
@@ -186,6 +195,7 @@ impl Pilot {
             guard: guard.clone(),
             judged: self.judged,
             examinations: self.evidence.iter().flat_map(Evidence::examinations).map(Examined::from).collect(),
+            warning: self.warning.clone(),
             in_step: self.step_began.map(|began| now.saturating_sub(began)),
         }
     }

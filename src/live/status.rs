@@ -12,6 +12,8 @@ pub struct Status {
     /// `None` where there is nothing to judge.
     pub judged: Option<Judged>,
     pub examinations: Vec<Examined>,
+    /// What an operator should know about the way of this rollout.
+    pub warning: Option<String>,
     /// How long the step in force has lasted, where there is one.
     pub in_step: Option<Duration>,
 }
@@ -35,10 +37,6 @@ pub struct Examined {
 }
 
 impl Status {
-    pub fn new(state: State, guard: Guard) -> Status {
-        Status { state, guard, judged: None, examinations: Vec::new(), in_step: None }
-    }
-
     /// How many examinations came to this.
     pub fn examined(&self, finding: Finding) -> usize {
         self.examinations.iter().filter(|examined| examined.finding == finding).count()

@@ -93,6 +93,20 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_first_step_on_which_hardly_anybody_is_found_is_warned_of() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let serin = Serin::start(&Config::split(blue.address, green.address));
+    everybody(&serin);
+    eventually("a tick that has seen them", || {
+        let warning = start(&serin)["warning"].as_str().map(str::to_owned);
+        does(&serin, "promote", "{}");
+        does(&serin, "rollouts", "{\"upstream\": \"blue\", \"version\": \"v1\"}");
+        does(&serin, "promote", "{}");
+        warning.filter(|warning| warning.contains("the first step, 1%, has about 0.4 of 40 active workspaces"))
+    });
+}
+
+#[test]
 fn a_weight_by_hand_pauses_a_rollout() {
     let (_blue, _green, serin) = pair();
     start(&serin);

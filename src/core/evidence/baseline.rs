@@ -124,6 +124,11 @@ impl History {
         self.buckets.iter().map(|past| past.requests).sum()
     }
 
+    /// Buckets that were active lately.
+    pub fn active(&self) -> usize {
+        self.buckets.iter().filter(|past| past.requests >= 1.0).count()
+    }
+
     pub fn marks(&self) -> Option<LatencyMarks> {
         self.marks
     }

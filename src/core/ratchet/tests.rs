@@ -189,6 +189,15 @@ fn an_abort_works_in_every_phase_of_a_rollout_and_twice_is_once() {
 }
 
 #[test]
+fn a_first_step_with_hardly_anybody_is_warned_of() {
+    let plan = Plan::usual();
+    assert_eq!(plan.thin_start(300), None);
+    let warning = plan.thin_start(50).unwrap();
+    assert!(warning.contains("1%, has about 0.5 of 50 active workspaces") && warning.contains("6% would have 3"), "{warning}");
+    assert_eq!(plan.thin_start(0), None, "nothing is known yet");
+}
+
+#[test]
 fn a_canary_that_refuses_connections_now_and_then_is_not_raised() {
     let mut story = Story::started(Plan::usual());
     story.good(599);
