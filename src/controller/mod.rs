@@ -158,6 +158,7 @@ impl Controller {
         let bot = &snapshot.config.bots[number];
         let pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&snapshot, name))?;
         let command = command(bot, &pilot.state, wish)?;
+        pilot.read(&snapshot.epochs[number], now);
         let before = pilot.state.clone();
         let decision = pilot.step(&Input::Command { command, based_on }, &bot.guard, now);
         if let Decision::Refuse(refusal) = decision {

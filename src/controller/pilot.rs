@@ -9,7 +9,7 @@ use super::recent::Recent;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::{self, Decision, Facts, Input};
-use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Weight};
+use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Trip, Weight};
 use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 
 #[derive(Debug)]
@@ -53,6 +53,20 @@ impl Pilot {
 
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
     pub fn gather(&mut self, epoch: &Epoch, guard: &Guard, now: Duration) -> (Facts, bool) {
+        let trip = self.read(epoch, now);
+        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.recent.connections() };
+        let Some(evidence) = &mut self.evidence else { return (facts, false) };
+        let (judgement, moved) = evidence.judge(now);
+        let windows = self.recent.observed(evidence.recently(), [judgement.stable, judgement.canary]);
+        facts.crossed = windows.iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
+        facts.judgement = Some(judgement);
+        let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
+        self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
+        (facts, moved)
+    }
+
+    /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
+    pub fn read(&mut self, epoch: &Epoch, now: Duration) -> Option<Trip> {
         let News { seen, connections, latencies } = epoch.ledger.read(&mut self.reading);
         for one in seen.iter().filter(|one| !one.set_aside && epoch.split.track(one.bucket) == Track::Stable) {
             self.past.history.learn(one.bucket, &one.tally);
@@ -64,17 +78,10 @@ impl Pilot {
         }
         self.recent.add(now, latencies, connections);
         let [stable, canary] = connections;
-        let trip = self.breaker.observe(now, canary, stable);
-        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.recent.connections() };
-        let Some(evidence) = &mut self.evidence else { return (facts, false) };
-        evidence.observe(now, seen);
-        let (judgement, moved) = evidence.judge(now);
-        let windows = self.recent.observed(evidence.recently(), [judgement.stable, judgement.canary]);
-        facts.crossed = windows.iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
-        facts.judgement = Some(judgement);
-        let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
-        self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
-        (facts, moved)
+        if let Some(evidence) = &mut self.evidence {
+            evidence.observe(now, seen);
+        }
+        self.breaker.observe(now, canary, stable)
     }
 
     /// The one way to another state.

@@ -57,6 +57,9 @@ impl Controller {
         for (bot, change) in config.bots.iter().zip(&changes) {
             let old = snapshot.bot(bot.name.as_str()).map(|number| &*snapshot.epochs[number]);
             let pilot = pilots.entry(bot.name.clone()).or_insert_with(|| Pilot::new(&config, bot, now));
+            if let Some(old) = old {
+                pilot.read(old, now);
+            }
             if let Some(change) = change {
                 pilot.state = change.state.clone();
                 change.steps.iter().for_each(|(_, decision)| pilot.is_about_to_change(decision));
