@@ -41,6 +41,9 @@ pub use examination::{Examination, Finding};
 pub use harm::{HarmBound, tolerable};
 pub use metric::{ALTERNATIVES, Alternative, Metric};
 
+/// From so many requests of its past on a bot is known well enough to say that all of it is broken.
+const LEARNT: f64 = 1_000.0;
+
 /// The parts of E: A, C, U, X, and N·X.
 const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 
@@ -50,6 +53,8 @@ pub struct Evidence {
     baselines: Vec<Baseline>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,
+    /// Is it known how many errors are usual?
+    learnt: bool,
     labels: Labels,
     window: Window,
     /// C's wealth under each alternative, from the steps before this one.
@@ -105,7 +110,7 @@ pub struct Exposure {
 pub struct Judgement {
     pub wealth: Wealth,
     pub harm: HarmBound,
-    /// By what factor the errors of all buckets lie above the usual, in the last two minutes.
+    /// By what factor the errors of all buckets lie above the usual, in the last two minutes; 1 where the usual is not known.
     pub shock: f64,
     /// What looks worst.
     pub leading: Metric,
@@ -123,6 +128,7 @@ impl Evidence {
         Evidence {
             labels: Labels::new(baselines.len()),
             marked: history.marks().is_some(),
+            learnt: history.requests() >= LEARNT,
             baselines,
             window: Window::new(now),
             cohorts: [0.0; COUNT_OF_ALTERNATIVES],
@@ -209,7 +215,9 @@ impl Evidence {
             self.cohort.copy_from_slice(&since_step.fresh);
         }
         self.harm = harm::bound(&in_step);
-        self.shock = rate_shock(&rows(&self.baselines, self.marked, &self.labels, self.window.recent()), Metric::Errors);
+        if self.learnt {
+            self.shock = rate_shock(&rows(&self.baselines, self.marked, &self.labels, self.window.recent()), Metric::Errors);
+        }
         let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
         let recent = match self.window.has_a_past(now) {
             true => {
@@ -289,4 +297,28 @@ fn leading(wealths: [&[f64; COUNT_OF_ALTERNATIVES]; 3]) -> Metric {
     let worth = |i: &usize| wealths.iter().map(|logs| logs[*i]).fold(f64::NEG_INFINITY, f64::max) + ALTERNATIVES[*i].prior.ln();
     let best = (0..COUNT_OF_ALTERNATIVES).max_by(|a, b| worth(a).total_cmp(&worth(b)));
     best.map_or(Metric::Errors, |i| ALTERNATIVES[i].metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two per cent of errors: four times what a bot without a past is taken to have.
+    fn shock_after(past_requests: u32) -> f64 {
+        let seen =
+            |bucket, requests| Seen { bucket, set_aside: false, tally: Tally { requests, errors: requests / 50, ..Tally::default() } };
+        let mut history = History::default();
+        Bucket::all().take(50).for_each(|bucket| history.learn(bucket, &seen(bucket, past_requests).tally));
+        let mut evidence = Evidence::new(&history, 1, true, Duration::ZERO);
+        evidence.begin_step(0.5, |bucket| bucket.index() % 2 == 0, Duration::ZERO);
+        let now = Duration::from_secs(5);
+        evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)));
+        evidence.judge(now).0.shock
+    }
+
+    #[test]
+    fn a_bot_without_a_past_is_not_broken_by_its_own_rate() {
+        assert_eq!(shock_after(0), 1.0);
+        assert!((shock_after(500) - 1.0).abs() < 0.2, "{}", shock_after(500));
+    }
 }
