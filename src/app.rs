@@ -81,6 +81,7 @@ impl App {
 
         let proxy = Proxy::start(config.proxy.listen, &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
+        shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
         let context = admin::Context {
             live: live.clone(),

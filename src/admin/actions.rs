@@ -1,5 +1,5 @@
 //! What may be asked of a bot. Every action takes `If-Match`, answers with the bot's document, and answers only once the
-//! change serves on every core.
+//! change serves on every core. Beside them stand the outcomes that a bot reports, which change nothing by themselves.
 
 use axum::Json;
 use axum::body::Bytes;

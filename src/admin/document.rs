@@ -115,10 +115,10 @@ pub struct Tracks {
 /// What was counted since the split last changed; only requests that chance assigned.
 #[derive(Debug, Serialize)]
 pub struct Totals {
-    pub requests: u32,
-    pub errors: u32,
-    pub late: u32,
-    pub rejected: u32,
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
     /// Buckets with traffic (about as many workspaces while they are few).
     pub active_buckets: usize,
     /// The geometric mean of the time to the first byte, in milliseconds.
@@ -249,14 +249,13 @@ fn examinations(status: &Status) -> Examinations {
 }
 
 fn totals(totals: TrackTotals) -> Totals {
-    let tally = totals.tally;
     Totals {
-        requests: tally.requests,
-        errors: tally.errors,
-        late: tally.late,
-        rejected: tally.rejected,
+        requests: totals.requests,
+        errors: totals.errors,
+        late: totals.late,
+        rejected: totals.rejected,
         active_buckets: totals.active_buckets,
-        typical_ms: tally.typical_micros().map(|micros| micros / 1000.0),
+        typical_ms: totals.typical_micros().map(|micros| micros / 1000.0),
     }
 }
 

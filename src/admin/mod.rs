@@ -42,7 +42,7 @@ pub struct Context {
 struct Actor(String);
 
 /// A request to the API is small; more is a mistake.
-const BODY_MAX: usize = 64 * 1024;
+const BODY_MAX: usize = 256 * 1024;
 
 pub fn router(context: Context) -> Router {
     Router::new()

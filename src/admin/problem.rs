@@ -108,6 +108,7 @@ impl From<ChangeError> for ApiError {
                 Refusal::IsStable(_) => ApiError::new(StatusCode::CONFLICT, "is_stable", detail),
                 Refusal::Quarantined { .. } => ApiError::new(StatusCode::CONFLICT, "quarantined", detail),
                 Refusal::Failing => ApiError::new(StatusCode::CONFLICT, "failing", detail),
+                Refusal::Broken(_) => ApiError::new(StatusCode::CONFLICT, "broken", detail),
                 Refusal::Paused => ApiError::new(StatusCode::CONFLICT, "paused", detail),
                 Refusal::NotPaused => ApiError::new(StatusCode::CONFLICT, "not_paused", detail),
             },

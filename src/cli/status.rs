@@ -110,6 +110,7 @@ fn rollout(bot: &Value) -> String {
         text += &format!("  waits    {hold}\n");
     }
     if let Some(against) = evidence["text"].as_str() {
+        let against = against.strip_prefix("evidence ").unwrap_or(against);
         text += &format!("  evidence {against}; worst: {}\n", plain(&evidence["leading"]));
     }
     let examined = |finding: &str| evidence["examinations"][finding].as_u64().unwrap_or(0);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::past::Past;
-use super::recent::Recent;
+use super::recent::{Answers, Recent};
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::{self, Decision, Facts, Input};
-use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Track, Trip, Weight};
+use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
 use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 
 #[derive(Debug)]
@@ -57,8 +57,7 @@ impl Pilot {
         let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.recent.connections() };
         let Some(evidence) = &mut self.evidence else { return (facts, false) };
         let (judgement, moved) = evidence.judge(now);
-        let windows = self.recent.observed(evidence.recently(), [judgement.stable, judgement.canary]);
-        facts.crossed = windows.iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
+        facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
         let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
         self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
@@ -68,15 +67,23 @@ impl Pilot {
     /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
     pub fn read(&mut self, epoch: &Epoch, now: Duration) -> Option<Trip> {
         let News { seen, connections, latencies } = epoch.ledger.read(&mut self.reading);
-        for one in seen.iter().filter(|one| !one.set_aside && epoch.split.track(one.bucket) == Track::Stable) {
-            self.past.history.learn(one.bucket, &one.tally);
+        let mut tallies = [Tally::default(); 2];
+        for one in &seen {
+            let label = epoch.split.track(one.bucket);
+            let answered_by = if one.set_aside { Track::Stable } else { label };
+            tallies[answered_by as usize] += one.tally;
+            if label == Track::Stable {
+                self.past.history.learn(one.bucket, &one.tally);
+            }
         }
         self.past.learn_latencies(&latencies[Track::Stable as usize]);
         self.past.pass(now);
         if self.evidence.is_none() {
             self.past.mark(&epoch.ledger, now);
         }
-        self.recent.add(now, latencies, connections);
+        let [of_stable, of_canary] = latencies;
+        let answers = [Answers { tally: tallies[0], latencies: of_stable }, Answers { tally: tallies[1], latencies: of_canary }];
+        self.recent.add(now, answers, connections);
         let [stable, canary] = connections;
         if let Some(evidence) = &mut self.evidence {
             evidence.observe(now, seen);

@@ -136,6 +136,8 @@ pub enum Refusal {
     AboveMax { max: Weight },
     #[error("the evidence says that the canary fails: force it if you know better")]
     Failing,
+    #[error("{0}: force it if the canary is well again")]
+    Broken(Trip),
     #[error("the rollout is paused: resume it first")]
     Paused,
     #[error("the rollout is not paused")]

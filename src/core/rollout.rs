@@ -185,7 +185,7 @@ pub enum Hold {
         could_be: f64,
         tolerated: f64,
     },
-    /// Both tracks have many more errors than usual: nothing can be learnt about the canary now.
+    /// Many more errors than usual, over both tracks together: nothing can be learnt about the canary now.
     SharedCause {
         shock: f64,
     },
@@ -202,6 +202,8 @@ pub enum Hold {
     StaleEvidence {
         age: Duration,
     },
+    /// The harm is not bounded at all: no look at this step yet, or nobody on the canary whom it could be told by.
+    NotJudged,
     Paused,
     SetByHand,
     Breaker(Trip),
@@ -231,6 +233,7 @@ impl Hold {
             Hold::Refusals { .. } => "refusals",
             Hold::Deadline { .. } => "deadline",
             Hold::StaleEvidence { .. } => "stale_evidence",
+            Hold::NotJudged => "not_judged",
             Hold::Paused => "paused",
             Hold::SetByHand => "set_by_hand",
             Hold::Breaker(_) => "breaker",
@@ -255,7 +258,7 @@ impl fmt::Display for Hold {
             Hold::Harm { could_be, tolerated } => {
                 write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
             }
-            Hold::SharedCause { shock } => write!(f, "both tracks have {shock:.1} times the usual errors: a shared cause"),
+            Hold::SharedCause { shock } => write!(f, "all workspaces together have {shock:.1} times the usual errors: a shared cause"),
             Hold::Refusals { canary } => {
                 write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
             }
@@ -263,6 +266,7 @@ impl fmt::Display for Hold {
                 write!(f, "the deadline has come and harm could still be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
             }
             Hold::StaleEvidence { age } => write!(f, "the evidence is {} s old", age.as_secs()),
+            Hold::NotJudged => write!(f, "this step has not been judged yet"),
             Hold::Paused => write!(f, "paused by an operator"),
             Hold::SetByHand => write!(f, "the weight was set by hand"),
             Hold::Breaker(trip) => trip.fmt(f),
@@ -316,7 +320,10 @@ impl Plan {
     pub fn thin_start(&self, active: usize) -> Option<String> {
         let first = self.steps[0].weight;
         let expected = first.ratio() * active as f64;
-        if active == 0 || expected >= ACTIVE_LEAST {
+        if active == 0 {
+            return Some(format!("no workspace has sent anything yet: whether the first step, {first}, reaches any cannot be told"));
+        }
+        if expected >= ACTIVE_LEAST {
             return None;
         }
         let better = ((ACTIVE_LEAST / active as f64 * 100.0).ceil()).min(100.0);

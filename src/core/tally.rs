@@ -64,37 +64,33 @@ impl Tally {
             log_latency: log.unwrap_or(0),
         }
     }
-
-    /// The geometric mean of the latencies, in microseconds.
-    pub fn typical_micros(&self) -> Option<f64> {
-        (self.timed > 0).then(|| (self.log_latency as f64 / LOG_UNIT / f64::from(self.timed)).exp())
-    }
 }
 
+/// Both wrap: after months of a busy workspace in one split, what is new since a reading is still right.
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
-        self.requests += other.requests;
-        self.errors += other.errors;
-        self.late += other.late;
-        self.rejected += other.rejected;
-        self.timed += other.timed;
-        self.slow += other.slow;
-        self.very_slow += other.very_slow;
-        self.log_latency += other.log_latency;
+        self.requests = self.requests.wrapping_add(other.requests);
+        self.errors = self.errors.wrapping_add(other.errors);
+        self.late = self.late.wrapping_add(other.late);
+        self.rejected = self.rejected.wrapping_add(other.rejected);
+        self.timed = self.timed.wrapping_add(other.timed);
+        self.slow = self.slow.wrapping_add(other.slow);
+        self.very_slow = self.very_slow.wrapping_add(other.very_slow);
+        self.log_latency = self.log_latency.wrapping_add(other.log_latency);
     }
 }
 
 /// Takes out what was added before.
 impl SubAssign for Tally {
     fn sub_assign(&mut self, other: Tally) {
-        self.requests -= other.requests;
-        self.errors -= other.errors;
-        self.late -= other.late;
-        self.rejected -= other.rejected;
-        self.timed -= other.timed;
-        self.slow -= other.slow;
-        self.very_slow -= other.very_slow;
-        self.log_latency -= other.log_latency;
+        self.requests = self.requests.wrapping_sub(other.requests);
+        self.errors = self.errors.wrapping_sub(other.errors);
+        self.late = self.late.wrapping_sub(other.late);
+        self.rejected = self.rejected.wrapping_sub(other.rejected);
+        self.timed = self.timed.wrapping_sub(other.timed);
+        self.slow = self.slow.wrapping_sub(other.slow);
+        self.very_slow = self.very_slow.wrapping_sub(other.very_slow);
+        self.log_latency = self.log_latency.wrapping_sub(other.log_latency);
     }
 }
 

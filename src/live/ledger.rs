@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::core::evidence::Seen;
-use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Split, Tally, Track, latency_bin};
+use crate::core::{
+    BUCKETS, Bucket, Connections, LATENCY_BINS, LOG_UNIT, Latencies, LatencyMarks, Sample, Split, Tally, Track, latency_bin,
+};
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
 /// bot must not cost memory unused.
@@ -57,10 +59,15 @@ struct Lane {
     latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
 }
 
-/// A track's sums over its buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A track's sums over its buckets, in integers that a split of years does not fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TrackTotals {
-    pub tally: Tally,
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
+    timed: u64,
+    log_latency: f64,
     /// Buckets with at least one request.
     pub active_buckets: usize,
 }
@@ -110,12 +117,12 @@ impl Ledger {
         let mut totals = [TrackTotals::default(); 2];
         for (bucket, tally) in self.sum(|shard| &shard.ranked) {
             let total = &mut totals[split.track(bucket) as usize];
-            total.tally += tally;
-            total.active_buckets += 1;
+            total.add(&tally);
         }
         for (track, total) in totals.iter_mut().enumerate() {
-            let rescued = self.shards.iter().map(|shard| shard.tracks[track].rescued.load(Relaxed)).sum::<u32>();
-            total.tally += Tally { requests: rescued, errors: rescued, ..Tally::default() };
+            let rescued = self.shards.iter().map(|shard| u64::from(shard.tracks[track].rescued.load(Relaxed))).sum::<u64>();
+            total.requests += rescued;
+            total.errors += rescued;
         }
         totals
     }
@@ -170,6 +177,23 @@ impl Ledger {
             bins.iter().enumerate().for_each(|(bin, count)| sum.add(bin, count.load(Relaxed)));
         }
         sum
+    }
+}
+
+impl TrackTotals {
+    fn add(&mut self, tally: &Tally) {
+        self.requests += u64::from(tally.requests);
+        self.errors += u64::from(tally.errors);
+        self.late += u64::from(tally.late);
+        self.rejected += u64::from(tally.rejected);
+        self.timed += u64::from(tally.timed);
+        self.log_latency += tally.log_latency as f64;
+        self.active_buckets += 1;
+    }
+
+    /// The geometric mean of the latencies, in microseconds.
+    pub fn typical_micros(&self) -> Option<f64> {
+        (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp())
     }
 }
 
@@ -284,8 +308,8 @@ mod tests {
         }
         ledger.own_shard().record(bucket_on(Track::Canary), false, Track::Canary, ERROR);
         let [s, c] = ledger.totals(&split(5_000));
-        assert_eq!((s.tally.requests, s.tally.errors, s.active_buckets), (3, 0, 1));
-        assert_eq!((c.tally.requests, c.tally.errors, c.tally.timed, c.active_buckets), (4, 4, 0, 1));
+        assert_eq!((s.requests, s.errors, s.active_buckets), (3, 0, 1));
+        assert_eq!((c.requests, c.errors, c.timed, c.active_buckets), (4, 4, 0, 1));
     }
 
     #[test]

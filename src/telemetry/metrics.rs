@@ -30,6 +30,8 @@ pub struct Metrics {
 struct Reload {
     successful: bool,
     at: SystemTime,
+    /// Of the last config that was taken.
+    hash: u64,
 }
 
 impl Metrics {
@@ -40,7 +42,7 @@ impl Metrics {
             errors: Mutex::default(),
             unmatched: Mutex::default(),
             decisions: Mutex::default(),
-            reload: Mutex::new(Reload { successful: true, at: SystemTime::now() }),
+            reload: Mutex::new(Reload { successful: true, at: SystemTime::now(), hash: 0 }),
         }
     }
 
@@ -63,18 +65,19 @@ impl Metrics {
         *decisions.entry((bot.to_owned(), decision, actor_kind)).or_default() += 1;
     }
 
-    pub fn reloaded(&self, successful: bool) {
+    /// The config of this hash serves on every core; or, with `None`, one was refused.
+    pub fn reloaded(&self, serves: Option<u64>) {
         let mut reload = self.reload.lock().expect("no panic under this lock");
-        reload.successful = successful;
-        if successful {
-            reload.at = SystemTime::now();
-        }
+        *reload = match serves {
+            Some(hash) => Reload { successful: true, at: SystemTime::now(), hash },
+            None => Reload { successful: false, ..*reload },
+        };
     }
 
     /// The text that Prometheus reads.
     pub fn render(&self, snapshot: &Snapshot) -> String {
         let mut families = Families::default();
-        self.process(&mut families, snapshot);
+        self.process(&mut families);
         self.states(&mut families, snapshot);
         let bots: Vec<_> = self.bots.lock().expect("no panic under this lock").values().cloned().collect();
         requests(&mut families, &bots);
@@ -83,7 +86,7 @@ impl Metrics {
         families.render()
     }
 
-    fn process(&self, out: &mut Families, snapshot: &Snapshot) {
+    fn process(&self, out: &mut Families) {
         out.gauge("serin_build_info", "The version that runs; always 1.", [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
         let unmatched = *self.unmatched.lock().expect("no panic under this lock");
         out.counter(
@@ -106,7 +109,7 @@ impl Metrics {
             [(vec![], f64::from(u8::from(reload.successful)))],
         );
         out.gauge("serin_config_last_reload_success_timestamp_seconds", "When a config was last taken, in Unix time.", [(vec![], at)]);
-        let hash = format!("{:016x}", snapshot.config.hash);
+        let hash = format!("{:016x}", reload.hash);
         out.gauge("serin_config_info", "The hash of the config that serves; always 1.", [(vec![("hash", hash.as_str())], 1.0)]);
     }
 

@@ -6,6 +6,9 @@ use super::{Because, Decision};
 use crate::core::rollout::{AbortReason, Hold, Phase, Quarantined, State};
 use crate::core::weight::Weight;
 
+/// So many releases stay quarantined; the oldest is forgotten for another one.
+const QUARANTINE_MOST: usize = 100;
+
 /// The next step; the last one makes the canary stable.
 pub(super) fn raise(state: &mut State, because: Because, now: Duration) -> Decision {
     let from = state.weight;
@@ -65,6 +68,8 @@ pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
     if let Some(release) = state.canary.take() {
         state.quarantine.retain(|quarantined| quarantined.release != release);
         state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
+        let too_many = state.quarantine.len().saturating_sub(QUARANTINE_MOST);
+        state.quarantine.drain(..too_many);
     }
     state.attempt = 0;
     Decision::Abort { from, why }

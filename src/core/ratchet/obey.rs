@@ -21,7 +21,7 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
             Ok(raise(state, Because::Operator, now))
         }
         Command::Promote { force } => {
-            may_raise(state, *force)?;
+            may_promote(state, *force)?;
             refuse_above(Weight::FULL, guard)?;
             Ok(promote(state, Because::Operator))
         }
@@ -97,14 +97,18 @@ fn pause(state: &mut State) -> Result<Decision, Refusal> {
 }
 
 /// Goes on where it stopped. After a weight by hand, the breaker or a retreat to nobody: from the highest step that is
-/// not above the weight, with a whole bake.
+/// not above the weight, with a whole bake. Where everybody is on the canary by hand, that is the last step: a promotion.
 fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
     if state.phase != Phase::Paused {
         return Err(Refusal::NotPaused);
     }
+    if state.weight == Weight::FULL {
+        may_promote(state, false)?;
+        return Ok(promote(state, Because::Operator));
+    }
     let on_its_step = state.weight == rollout.current().weight;
-    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight && step.weight < Weight::FULL).unwrap_or(0);
+    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight).unwrap_or(0);
     let weight = rollout.plan.steps[below].weight;
     if !on_its_step {
         refuse_above(weight, guard)?;
@@ -120,14 +124,21 @@ fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, R
 }
 
 fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
-    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
-    if state.phase == Phase::Paused {
+    if state.under_way().is_some() && state.phase == Phase::Paused {
         return Err(Refusal::Paused);
     }
-    if rollout.failing && !force {
-        return Err(Refusal::Failing);
+    may_promote(state, force)
+}
+
+/// Everyone is a clear word, even in a pause; but not to a canary that fails or takes no connections.
+fn may_promote(state: &State, force: bool) -> Result<&Rollout, Refusal> {
+    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
+    match state.hold {
+        _ if force => Ok(rollout),
+        Some(Hold::Breaker(trip)) => Err(Refusal::Broken(trip)),
+        _ if rollout.failing => Err(Refusal::Failing),
+        _ => Ok(rollout),
     }
-    Ok(rollout)
 }
 
 fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {

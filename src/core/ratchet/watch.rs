@@ -151,6 +151,7 @@ fn permitted(
     }
     match verdict {
         Verdict::Pass => Ok(Because::Evidence),
+        Verdict::Inconclusive(Doubt::Harm { could_be, .. }) if !could_be.is_finite() => Err(Hold::NotJudged),
         Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) if late => match at_deadline(rollout, judgement, now) {
             AtDeadline::Proceed => Ok(Because::Deadline),
             AtDeadline::Wait => Err(Hold::Harm { could_be, tolerated }),
