@@ -344,7 +344,7 @@ fn a_promotion_is_a_clear_word_in_a_pause_but_not_to_a_broken_canary() {
     let mut story = Story::started(Plan::usual());
     story.does(Command::Pause);
     assert_eq!(story.does(Command::Advance { force: true }), Decision::Refuse(Refusal::Paused));
-    let mut broken = Story { state: story.state.clone(), ..story };
+    let mut broken = Story { state: story.state.clone(), ..Story::new() };
     assert_eq!(story.does(Command::Promote { force: false }), Decision::Promote { because: Because::Operator });
     let trip = Trip { canary: Connections { wanted: 10, broken: 9 } };
     broken.state.hold = Some(Hold::Breaker(trip));
