@@ -111,6 +111,11 @@ impl From<ChangeError> for ApiError {
                 Refusal::Broken(_) => ApiError::new(StatusCode::CONFLICT, "broken", detail),
                 Refusal::Paused => ApiError::new(StatusCode::CONFLICT, "paused", detail),
                 Refusal::NotPaused => ApiError::new(StatusCode::CONFLICT, "not_paused", detail),
+                Refusal::Frozen(_) => ApiError::new(StatusCode::CONFLICT, "frozen", detail),
+                Refusal::Undone { .. } => ApiError::new(StatusCode::CONFLICT, "undone", detail),
+                Refusal::NothingToUndo { .. } => ApiError::new(StatusCode::CONFLICT, "nothing_to_undo", detail),
+                Refusal::NothingDesired => ApiError::new(StatusCode::CONFLICT, "nothing_desired", detail),
+                Refusal::Drill => ApiError::new(StatusCode::CONFLICT, "drill", detail),
             },
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),
         }

@@ -209,7 +209,8 @@ impl Controller {
         self.metrics.decision(bot.name.as_str(), decision.name(), actor.kind());
         let after = &pilot.state;
         let why = match decision {
-            Decision::Abort { why, .. } => Some(why.to_string()),
+            Decision::Abort { why, .. } | Decision::Undo { why } => Some(why.to_string()),
+            Decision::Drilled { took } => Some(format!("{} µs from the word to all cores", took.as_micros())),
             Decision::Trip { trip, .. } => Some(trip.to_string()),
             Decision::Advance { because, .. } | Decision::Promote { because } => Some(format!("{because:?}").to_lowercase()),
             Decision::Start
@@ -219,6 +220,12 @@ impl Controller {
             | Decision::Retreat { .. }
             | Decision::Adopt
             | Decision::Reassign
+            | Decision::Switch
+            | Decision::Withdraw { .. }
+            | Decision::Desire
+            | Decision::Freeze
+            | Decision::Thaw
+            | Decision::Drill
             | Decision::Hold
             | Decision::Nothing
             | Decision::Refuse(_) => None,

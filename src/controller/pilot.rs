@@ -54,7 +54,14 @@ impl Pilot {
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
     pub fn gather(&mut self, epoch: &Epoch, guard: &Guard, now: Duration) -> (Facts, bool) {
         let trip = self.read(epoch, now);
-        let mut facts = Facts { split_id: epoch.split_id, judgement: None, crossed: None, trip, connections: self.recent.connections() };
+        let mut facts = Facts {
+            split_id: epoch.split_id,
+            judgement: None,
+            crossed: None,
+            trip,
+            connections: self.recent.connections(),
+            previous_answers: false,
+        };
         let Some(evidence) = &mut self.evidence else { return (facts, false) };
         let (judgement, moved) = evidence.judge(now);
         facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
@@ -102,7 +109,15 @@ impl Pilot {
     /// the workspaces that it set aside.
     pub fn is_about_to_change(&mut self, decision: &Decision) {
         let another = match decision {
-            Decision::Start | Decision::Abort { .. } | Decision::Promote { .. } | Decision::Adopt => true,
+            Decision::Start
+            | Decision::Abort { .. }
+            | Decision::Promote { .. }
+            | Decision::Adopt
+            | Decision::Switch
+            | Decision::Undo { .. }
+            | Decision::Withdraw { .. }
+            | Decision::Drill => true,
+            Decision::Drilled { .. } => self.state.weight == Weight::ZERO,
             Decision::SetWeight { .. } => self.state.under_way().is_none(),
             Decision::Resume
             | Decision::Advance { .. }
@@ -110,6 +125,9 @@ impl Pilot {
             | Decision::Trip { .. }
             | Decision::Reassign
             | Decision::Pause
+            | Decision::Desire
+            | Decision::Freeze
+            | Decision::Thaw
             | Decision::Hold
             | Decision::Nothing
             | Decision::Refuse(_) => false,
@@ -149,7 +167,7 @@ impl Pilot {
             self.breaker.reset();
         }
         match decision {
-            Decision::Start => self.begin_evidence(&epoch.split, &bot.guard, now),
+            Decision::Start | Decision::Drill => self.begin_evidence(&epoch.split, &bot.guard, now),
             Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &bot.guard, now),
             Decision::SetWeight { .. }
             | Decision::Resume
@@ -168,6 +186,13 @@ impl Pilot {
             Decision::Abort { .. }
             | Decision::Promote { .. }
             | Decision::Adopt
+            | Decision::Switch
+            | Decision::Undo { .. }
+            | Decision::Withdraw { .. }
+            | Decision::Drilled { .. }
+            | Decision::Desire
+            | Decision::Freeze
+            | Decision::Thaw
             | Decision::Pause
             | Decision::Hold
             | Decision::Nothing

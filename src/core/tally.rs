@@ -3,6 +3,8 @@
 
 use std::ops::{AddAssign, SubAssign};
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::Outcome;
 
 /// One finished request, as far as the evidence cares. Only requests that were assigned by rank become samples.
@@ -14,7 +16,7 @@ pub struct Sample {
 }
 
 /// The sums over a bucket's requests in one split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub requests: u32,
     pub errors: u32,
@@ -31,7 +33,7 @@ pub struct Tally {
 
 /// Above which latencies an answer counts as slow, and as very slow: the p90 and the p99.5 of the bot's stable track, over
 /// all its workspaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyMarks {
     pub slow_micros: u64,
     pub very_slow_micros: u64,

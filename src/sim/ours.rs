@@ -143,7 +143,14 @@ impl Rule for Serin {
         self.observe(seen);
         // Connections always work in a world.
         let (connections, trip) = (<[Connections; 2]>::default(), None);
-        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), connections, trip };
+        let facts = Facts {
+            split_id: self.state.split_id,
+            judgement: self.judgement,
+            crossed: self.crossed(),
+            connections,
+            trip,
+            previous_answers: true,
+        };
         let mut decision = self.decide(&Input::Tick(facts), seen.now);
         if let Some(command) = self.answer() {
             decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
@@ -158,7 +165,7 @@ impl Rule for Serin {
     }
 
     fn hold(&self) -> Option<&'static str> {
-        self.state.hold.map(|hold| hold.code())
+        self.state.hold.as_ref().map(|hold| hold.code())
     }
 
     fn log10_evidence(&self) -> Option<f64> {

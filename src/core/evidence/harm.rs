@@ -1,11 +1,13 @@
 //! How much harm the canary could still do without having shown it: the gate of every raise. Absence of evidence is not
 //! enough to go on; there must have been enough requests to have seen it.
 
+use serde::{Deserialize, Serialize};
+
 use super::bets::Row;
 use super::metric::Metric;
 
 /// An upper bound on the errors that the canary adds, as a share of its requests, at about 95 %.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HarmBound(pub f64);
 
 /// One-sided 95 %.

@@ -27,6 +27,8 @@ mod window;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::bucket::Bucket;
 use super::tally::{LOG_UNIT, Tally};
 use bets::{Odds, Row, bet, rate_shock};
@@ -71,7 +73,7 @@ pub struct Evidence {
 }
 
 /// The bettors' wealths, as logarithms.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wealth {
     pub all: f64,
     pub cohorts: f64,
@@ -98,7 +100,7 @@ pub struct Seen {
 }
 
 /// A track's requests and buckets in this step, as the evidence counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
     pub tally: Tally,
     /// Buckets with at least one request.
@@ -106,7 +108,7 @@ pub struct Exposure {
 }
 
 /// What the evidence says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     pub wealth: Wealth,
     pub harm: HarmBound,

@@ -1,12 +1,14 @@
 //! What a rollout does, told by inputs.
 
 mod properties;
+mod releases;
 
 use super::*;
 use crate::core::breaker::Connections;
 use crate::core::evidence::{Exposure, HarmBound, Metric, Wealth};
 use crate::core::guard::Most;
-use crate::core::rollout::{AtDeadline, Hold, OnTrouble, Phase, Policy, Step};
+use crate::core::hold::Hold;
+use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Step};
 use crate::core::tally::Tally;
 
 fn release(upstream: &str, version: &str) -> Release {
@@ -72,6 +74,7 @@ impl Story {
             crossed: None,
             trip: None,
             connections: Default::default(),
+            previous_answers: true,
         }
     }
 

@@ -57,7 +57,8 @@ impl Shell<'_> {
         self.controller.connections[1] += stable;
         let of_stable = if self.settings.flaw == Some(Flaw::BlamesTheCanaryForEverything) { Connections::default() } else { stable };
         let trip = self.controller.breaker.observe(now, canary, of_stable);
-        let mut facts = Facts { split_id, judgement: None, crossed: None, trip, connections: self.controller.connections };
+        let mut facts =
+            Facts { split_id, judgement: None, crossed: None, trip, connections: self.controller.connections, previous_answers: true };
         let Some(window) = &mut self.controller.window else { return (facts, false, [canary, stable]) };
         let (mut judgement, moved) = window.judge.judge(now, &ledger.counted);
         let [of_stable, of_canary] = window.judge.recently();
