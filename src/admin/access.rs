@@ -100,7 +100,7 @@ mod tests {
 
     fn admin(tokens: &[(&str, Scope)]) -> Admin {
         let tokens = tokens.iter().map(|(secret, scope)| Token { name: format!("{scope:?}"), scope: *scope, secret: (*secret).to_owned() });
-        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), metrics_open: false }
+        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), metrics_open: false, read_only: false }
     }
 
     fn check(admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {

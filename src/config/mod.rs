@@ -1,20 +1,24 @@
 //! The config: the file as written (`raw`) becomes the file as meant (`resolved`), whole or not at all, and every error
 //! names the file, the line and what to write instead.
 
+mod freeze;
 mod near;
 mod raw;
 mod redact;
 mod report;
 mod resolve;
 mod resolved;
+pub mod smoke;
 mod units;
 mod value;
 
+pub use freeze::Freeze;
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
-    Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
+    Admin, Bot, BotName, Config, History, HostHeader, Limits, Match, OverCap, Preflight, Proxy, Retries, Scope, TesterOverride, Token,
+    Upstream, UpstreamUrl,
 };
 pub use units::show_duration;
 

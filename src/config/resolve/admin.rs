@@ -19,11 +19,12 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let listen = table.read::<SocketAddr>("listen");
     let metrics_open = table.read_or("metrics_open", false);
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
+    let read_only = table.read_or("read_only", false);
     table.close();
     let (listen, tokens) = (listen?, tokens?);
     guarded(listen.as_ref(), &tokens, problems)?;
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    Ok((Admin { listen: address, tokens, metrics_open: metrics_open? }, listen.map(|listen| listen.span())))
+    Ok((Admin { listen: address, tokens, metrics_open: metrics_open?, read_only: read_only? }, listen.map(|listen| listen.span())))
 }
 
 /// Whoever reaches the admin API moves customers between versions.
