@@ -19,6 +19,6 @@ pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, MARGINAL, Most, Obse
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State, Step};
-pub use split::{Assignment, Pins, Reason, Split, Track};
+pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
 pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
 pub use weight::{Weight, WeightError};
