@@ -281,7 +281,8 @@ pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained 
         reason: match assignment.reason {
             Reason::Rank if assignment.track == Track::Canary => "its rank is below the weight's threshold",
             Reason::Rank => "its rank is not below the weight's threshold",
-            Reason::SetAside => "stable answers for it for now: it is under examination, or its trouble turned out to be its own",
+            Reason::Examined(_) => "it is under examination: for a few seconds at a time a coin chooses its track",
+            Reason::SetAside => "stable answers for it: its trouble turned out to be its own",
             Reason::Pinned => "an operator pinned it",
             Reason::Override | Reason::Unidentified | Reason::Handshake | Reason::Retry => assignment.reason.name(),
         },

@@ -1,6 +1,5 @@
 //! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use super::recent::{Answers, Recent};
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::{self, Decision, Facts, Input};
-use crate::core::{Breaker, Bucket, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
+use crate::core::{Breaker, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
 use crate::live::{Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl Pilot {
 
     /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
     pub fn read(&mut self, epoch: &Epoch, now: Duration) -> Option<Trip> {
-        let News { seen, connections, latencies } = epoch.ledger.read(&mut self.reading);
+        let News { seen, examined, connections, latencies } = epoch.ledger.read(&mut self.reading);
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
             let label = epoch.split.track(one.bucket);
@@ -93,7 +92,7 @@ impl Pilot {
         self.recent.add(now, answers, connections);
         let [stable, canary] = connections;
         if let Some(evidence) = &mut self.evidence {
-            evidence.observe(now, seen);
+            evidence.observe(now, seen, examined);
         }
         self.breaker.observe(now, canary, stable)
     }
@@ -151,8 +150,7 @@ impl Pilot {
 
     fn split(&self, salt: &Salt, bot: &Bot) -> Split {
         let split = Split::new(salt.clone(), bot.name.as_str(), self.state.attempt, self.state.weight, bot.pins.clone());
-        let set_aside: BTreeSet<Bucket> = self.evidence.iter().flat_map(Evidence::set_aside).collect();
-        let split = split.with_set_aside(set_aside);
+        let split = split.with_apart(self.evidence.iter().flat_map(Evidence::apart).collect());
         if self.roles(bot).canary.is_none() { split.closed() } else { split }
     }
 

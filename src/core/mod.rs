@@ -23,6 +23,6 @@ pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{
     AtDeadline, Former, Freeze, HeldBy, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, Seen, State, Step, Undone,
 };
-pub use split::{Assignment, Pins, Reason, Split, Track};
+pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
 pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
 pub use weight::{Weight, WeightError};

@@ -30,6 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Bucket;
+use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
 use bets::{Odds, Row, bet, rate_shock};
 use labels::Labels;
@@ -99,6 +100,18 @@ pub struct Seen {
     pub tally: Tally,
 }
 
+/// What became of the requests of one bucket that were routed under examination.
+#[derive(Clone, Copy, Debug)]
+pub struct Examined {
+    pub bucket: Bucket,
+    /// The block that they were routed in.
+    pub turn: Turn,
+    /// Those that have ended since the last time.
+    pub tally: Tally,
+    /// Those that have not.
+    pub under_way: u32,
+}
+
 /// A track's requests and buckets in this step, as the evidence counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
@@ -159,18 +172,18 @@ impl Evidence {
         self.looked = None;
     }
 
-    /// Takes in what happened since the last time.
-    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>) {
+    /// Takes in what happened since the last time. What is `examined` is `seen`, too.
+    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>, examined: impl IntoIterator<Item = Examined>) {
         self.window.forget(now);
         for one in seen {
             self.labels.active(one.bucket);
-            self.suspects.count(one.bucket, one.set_aside, &one.tally);
             self.window.add(now, one.bucket, one.tally);
         }
+        self.suspects.count(examined);
         self.suspects.pass(now, &self.labels);
     }
 
-    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::set_aside`] has changed.
+    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);
         let look = self.labels.is_a_split() && self.is_due(now);
@@ -266,9 +279,9 @@ impl Evidence {
         exposures
     }
 
-    /// The canary's buckets that stable must answer for now: the coin fell so, or they were refuted.
-    pub fn set_aside(&self) -> impl Iterator<Item = Bucket> + '_ {
-        Bucket::all().filter(|bucket| self.suspects.is_set_aside(bucket.index()))
+    /// The canary's buckets that do not go by rank now: a coin says where, or they were refuted.
+    pub fn apart(&self) -> impl Iterator<Item = (Bucket, Apart)> + '_ {
+        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::all().nth(index)?, apart)))
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -314,7 +327,7 @@ mod tests {
         let mut evidence = Evidence::new(&history, 1, true, Duration::ZERO);
         evidence.begin_step(0.5, |bucket| bucket.index() % 2 == 0, Duration::ZERO);
         let now = Duration::from_secs(5);
-        evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)));
+        evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)), []);
         evidence.judge(now).0.shock
     }
 

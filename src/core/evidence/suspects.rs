@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::Examined;
 use super::bets::{Row, rate_shock};
 use super::examination::{COIN, Examination, Finding, Suspicion};
 use super::labels::Labels;
 use super::likelihood::added_rate;
 use super::metric::Metric;
 use super::urns::BROKEN_BY;
-use crate::core::bucket::{BUCKETS, Bucket};
-use crate::core::tally::Tally;
+use crate::core::bucket::BUCKETS;
+use crate::core::split::Apart;
 
 /// What opens an examination: half of its requests more are bad, by this log-ratio, with at least so many bad ones.
 const SUSPECT_AT: f64 = 5.0;
@@ -37,6 +38,7 @@ pub(super) struct Suspects {
     passed: Option<Duration>,
     looked: Option<Duration>,
     newly_refuted: Vec<usize>,
+    newly_open: bool,
 }
 
 impl Suspects {
@@ -54,6 +56,7 @@ impl Suspects {
             passed: None,
             looked: None,
             newly_refuted: Vec::new(),
+            newly_open: false,
         }
     }
 
@@ -65,26 +68,19 @@ impl Suspects {
         self.examinations.iter().map(Examination::log_factor).sum()
     }
 
-    pub fn is_set_aside(&self, bucket: usize) -> bool {
-        self.of(bucket).is_some_and(|exam| match exam.finding {
-            Finding::Open => !exam.on_canary,
-            Finding::Refuted => true,
-            Finding::WentAway => false,
-        })
+    /// The canary's buckets that do not go by rank now.
+    pub fn apart(&self) -> impl Iterator<Item = (usize, Apart)> + '_ {
+        self.examinations.iter().filter_map(|exam| Some((exam.bucket, exam.apart()?)))
     }
 
-    fn of(&self, bucket: usize) -> Option<&Examination> {
-        let number = (*self.of_bucket.get(bucket)?)?;
-        Some(&self.examinations[number as usize])
-    }
-
-    /// Requests of a bucket: they count for its examination if they went where the coin sent them.
-    pub fn count(&mut self, bucket: Bucket, set_aside: bool, tally: &Tally) {
-        if let Some(Some(number)) = self.of_bucket.get(bucket.index()) {
-            let exam = &mut self.examinations[*number as usize];
-            if exam.finding == Finding::Open && exam.on_canary != set_aside {
-                let (bad, requests) = exam.metric.of(tally);
-                exam.count(bad, requests);
+    /// What came of the requests that were routed under examination, and what is under way of them.
+    pub fn count(&mut self, examined: impl IntoIterator<Item = Examined>) {
+        self.examinations.iter_mut().for_each(Examination::forget_under_way);
+        for Examined { bucket, turn, tally, under_way } in examined {
+            if let Some(Some(number)) = self.of_bucket.get(bucket.index()) {
+                let exam = &mut self.examinations[*number as usize];
+                let (bad, requests) = exam.metric.of(&tally);
+                exam.count(turn, bad, requests, under_way);
             }
         }
     }
@@ -113,7 +109,7 @@ impl Suspects {
         self.enabled && self.looked.is_none_or(|looked| now >= looked + EVERY)
     }
 
-    /// Opens and closes examinations by what the last minutes show; answers whether somebody must move for it.
+    /// Opens and closes examinations by what the last minutes show; answers whether the split has changed for it.
     pub fn examine(&mut self, now: Duration, rows: &[Row<'_>], labels: &Labels) -> bool {
         if !self.enabled {
             return false;
@@ -159,13 +155,15 @@ impl Suspects {
             expected_suspects: self.canary_bucket_secs * (self.stable_suspects + 0.5) / (self.stable_bucket_secs + 1.0),
         };
         self.of_bucket[row.bucket] = Some(self.examinations.len() as u32);
+        self.newly_open = true;
         self.examinations.push(Examination::open(&suspicion, coin(self.seed, row.bucket, 0), now));
     }
 
     fn conclude(&mut self) -> bool {
-        let mut moved = false;
+        // Also those whom the first coin leaves where they are: from now on their requests are told apart.
+        let mut moved = std::mem::take(&mut self.newly_open);
         for exam in &mut self.examinations {
-            let (before, on_canary) = (exam.finding, exam.on_canary);
+            let before = exam.finding;
             exam.conclude();
             if before != exam.finding {
                 moved = true;
@@ -173,7 +171,6 @@ impl Suspects {
                     self.newly_refuted.push(exam.bucket);
                 }
             }
-            moved |= exam.blocks == 0 && !on_canary;
         }
         moved
     }
@@ -185,7 +182,7 @@ impl Suspects {
 }
 
 /// The coin of a block: a hash, so that the same rollout tosses the same coins when it is replayed.
-fn coin(seed: u64, bucket: usize, block: u32) -> bool {
+pub(super) fn coin(seed: u64, bucket: usize, block: u32) -> bool {
     let mut bytes = [0u8; 8];
     bytes[..4].copy_from_slice(&(bucket as u32).to_le_bytes());
     bytes[4..].copy_from_slice(&block.to_le_bytes());
