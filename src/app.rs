@@ -1,6 +1,7 @@
 //! The only place that knows everything: it builds the parts, runs them, reloads them, and takes them down in order.
 
 mod reload;
+mod sides;
 
 use std::io;
 use std::path::Path;
@@ -19,7 +20,9 @@ use crate::live::Live;
 use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
 
+use crate::store::{self, Place, Store};
 use reload::Reloader;
+use sides::ProxySides;
 
 /// Serves until a signal says to end.
 pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
@@ -28,7 +31,8 @@ pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
-        let app = App::start(config).await?;
+        let history = store::place(config.history.path.as_deref(), path);
+        let app = App::start(config, history).await?;
         let mut reloader = Reloader::new(path, app.controller.clone(), app.shared.clone()).context("cannot watch the config")?;
         tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
         tokio::select! {
@@ -62,7 +66,7 @@ pub struct App {
 
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.
-    pub async fn start(config: Config) -> anyhow::Result<App> {
+    pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
         let shared = Shared {
@@ -71,7 +75,9 @@ impl App {
             tls: Arc::new(TlsClients::default()),
         };
         shared.tls.check(&config)?;
-        let (controller, live) = Controller::new(config, shared.metrics.clone());
+        let (store, found) = Store::open(history, config.history.keep)?;
+        let sides = Arc::new(ProxySides { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
+        let (controller, live) = Controller::begin(config, shared.metrics.clone(), store, found, sides).await;
         let controller = Arc::new(controller);
         let config = live.current().config.clone();
         let listener = TcpListener::bind(config.admin.listen)

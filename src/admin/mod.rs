@@ -3,6 +3,7 @@
 mod access;
 mod actions;
 mod document;
+mod history;
 mod problem;
 
 use std::net::SocketAddr;
@@ -55,6 +56,13 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/advance", post(actions::advance))
         .route("/v1/bots/{bot}/promote", post(actions::promote))
         .route("/v1/bots/{bot}/abort", post(actions::abort))
+        .route("/v1/bots/{bot}/undo", post(actions::undo))
+        .route("/v1/bots/{bot}/switch", post(actions::switch))
+        .route("/v1/bots/{bot}/adopt", post(actions::adopt))
+        .route("/v1/bots/{bot}/freeze", post(actions::freeze))
+        .route("/v1/bots/{bot}/thaw", post(actions::thaw))
+        .route("/v1/bots/{bot}/drill", post(actions::drill))
+        .route("/v1/bots/{bot}/history", get(history::show))
         .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
         .route("/metrics", get(metrics))

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::controller::ChangeError;
 use crate::core::ratchet::Refusal;
 use crate::live::Snapshot;
+use crate::store::NotDurable;
 
 #[derive(Debug)]
 pub struct ApiError {
@@ -49,6 +50,10 @@ impl ApiError {
 
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    pub fn not_durable(error: NotDurable) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
     }
 
     #[cfg(test)]
@@ -117,6 +122,10 @@ impl From<ChangeError> for ApiError {
                 Refusal::NothingDesired => ApiError::new(StatusCode::CONFLICT, "nothing_desired", detail),
                 Refusal::Drill => ApiError::new(StatusCode::CONFLICT, "drill", detail),
             },
+            ChangeError::Preflight { .. } => ApiError::new(StatusCode::CONFLICT, "preflight", detail),
+            ChangeError::NoReason { .. } => ApiError::unprocessable("reason", detail),
+            ChangeError::ReadOnly => ApiError::new(StatusCode::FORBIDDEN, "read_only", detail),
+            ChangeError::NotDurable(error) => ApiError::not_durable(error),
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),
         }
     }

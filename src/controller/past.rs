@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::evidence::History;
 use crate::core::{Latencies, LatencyMarks};
 use crate::live::Ledger;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Past {
     pub history: History,
     /// Stable's, for the marks.
@@ -26,6 +28,20 @@ const REMARK_EVERY: Duration = Duration::from_secs(3600);
 const MOVED: f64 = 0.1;
 
 impl Past {
+    /// As it is kept.
+    pub fn pack(&self) -> Option<Vec<u8>> {
+        rmp_serde::to_vec_named(self).ok()
+    }
+
+    pub fn unpack(bytes: &[u8]) -> Option<Past> {
+        rmp_serde::from_slice(bytes).inspect_err(|error| tracing::warn!(%error, "what was usual cannot be read: it is learnt anew")).ok()
+    }
+
+    /// It is now that time: none has passed since it was kept.
+    pub fn begins(&mut self, now: Duration) {
+        (self.faded, self.halved, self.marked) = (self.faded.min(now), self.halved.min(now), self.marked.min(now));
+    }
+
     /// Time passes.
     pub fn pass(&mut self, now: Duration) {
         if now >= self.faded + FADE_EVERY {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::core::{Connections, Latencies, Observed, Quantile, Tally, Track};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recent {
     slots: VecDeque<Slot>,
-    recently: [Answers; 2],
+    lately: [Answers; 2],
     step: [Answers; 2],
+    span: Duration,
+    slot: Duration,
 }
 
 /// By track.
@@ -22,24 +24,39 @@ struct Slot {
 }
 
 /// What a track answered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     pub tally: Tally,
     pub latencies: Latencies,
 }
 
-const RECENT: Duration = Duration::from_secs(120);
-const SLOT: Duration = Duration::from_secs(5);
+const RECENT: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(5));
+const HOUR: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(60));
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent::of(RECENT)
+    }
+}
 
 impl Recent {
+    fn of((span, slot): (Duration, Duration)) -> Recent {
+        Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), span, slot }
+    }
+
+    /// The last hour instead of the last two minutes.
+    pub fn hour() -> Recent {
+        Recent::of(HOUR)
+    }
+
     pub fn add(&mut self, now: Duration, answers: [Answers; 2], connections: [Connections; 2]) {
-        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + RECENT <= now) {
-            self.recently.iter_mut().zip(&old.answers).for_each(|(sum, old)| sum.take_out(old));
+        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + self.span <= now) {
+            self.lately.iter_mut().zip(&old.answers).for_each(|(sum, old)| sum.take_out(old));
         }
-        for sums in [&mut self.recently, &mut self.step] {
+        for sums in [&mut self.lately, &mut self.step] {
             sums.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
         }
-        match self.slots.back_mut().filter(|slot| now < slot.began + SLOT) {
+        match self.slots.back_mut().filter(|slot| now < slot.began + self.slot) {
             Some(slot) => {
                 slot.answers.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
                 slot.connections.iter_mut().zip(connections).for_each(|(sum, new)| *sum += new);
@@ -48,7 +65,7 @@ impl Recent {
         }
     }
 
-    /// The canary's, and stable's, of the last two minutes.
+    /// The canary's, and stable's, lately.
     pub fn connections(&self) -> [Connections; 2] {
         [Track::Canary, Track::Stable].map(|track| {
             let mut sum = Connections::default();
@@ -57,9 +74,9 @@ impl Recent {
         })
     }
 
-    /// What the limits look at, by track: the last two minutes, and the step so far.
+    /// What the limits look at, by track: lately, and in the step so far.
     pub fn observed(&self) -> [[Observed; 2]; 2] {
-        [&self.recently, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()])
+        [&self.lately, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()])
     }
 }
 

@@ -10,6 +10,7 @@ mod latency;
 mod outcome;
 pub mod ratchet;
 mod rollout;
+mod sparse;
 mod split;
 mod tally;
 mod weight;

@@ -179,6 +179,16 @@ pub enum Because {
     Operator,
 }
 
+impl std::fmt::Display for Because {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Because::Evidence => "evidence",
+            Because::Deadline => "deadline",
+            Because::Operator => "operator",
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     #[error("the change is based on revision {based_on}, but {actual} serves: look again and repeat it")]
@@ -275,7 +285,7 @@ fn assignment(state: &State) -> (Weight, u64, &Release, Option<&Release>) {
 }
 
 /// Does it put somebody on a release who was not on it, other than on the way back?
-fn exposes(before: &State, after: &State, decision: &Decision) -> bool {
+pub fn exposes(before: &State, after: &State, decision: &Decision) -> bool {
     after.weight > before.weight || matches!(decision, Decision::Promote { .. } | Decision::Switch)
 }
 

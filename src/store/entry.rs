@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::ratchet::Input;
-use crate::core::{Guard, Release, State, Weight};
+use crate::core::{Guard, State, Weight};
 
 /// A change: all that it takes to decide it again, and what people ask about it.
 #[derive(Clone, Debug)]
@@ -62,14 +62,33 @@ pub struct Row {
     pub evidence: Option<Value>,
 }
 
-impl Entry {
-    pub(super) fn from(&self) -> Weight {
-        self.before.as_ref().map_or(Weight::ZERO, |state| state.weight)
+impl Row {
+    /// As it will be read.
+    pub fn of(entry: &Entry) -> Row {
+        let Entry { bot, who, reasons, decision, state, .. } = entry;
+        Row {
+            bot: bot.clone(),
+            revision: state.revision,
+            at: written(unix_millis()),
+            actor_kind: who.kind.to_owned(),
+            actor: who.name.clone(),
+            decision: (*decision).to_owned(),
+            phase: state.phase.name().to_owned(),
+            from_percent: entry.from().percent(),
+            to_percent: state.weight.percent(),
+            stable: state.stable.to_string(),
+            canary: state.canary.as_ref().map(ToString::to_string),
+            why: reasons.why.clone(),
+            reason: reasons.said.clone(),
+            evidence: reasons.evidence.clone(),
+        }
     }
 }
 
-pub(super) fn label(release: &Release) -> String {
-    release.to_string()
+impl Entry {
+    pub fn from(&self) -> Weight {
+        self.before.as_ref().map_or(Weight::ZERO, |state| state.weight)
+    }
 }
 
 pub(super) fn unix_millis() -> i64 {

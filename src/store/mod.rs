@@ -144,10 +144,10 @@ impl Store {
         self.path.as_deref()
     }
 
-    /// Writes a change; answers once it is durable.
-    pub async fn append(&self, entry: Entry, unwritten: Unwritten) -> Result<(), NotDurable> {
+    /// Writes changes, all of them or none; answers once they are durable.
+    pub async fn append(&self, entries: Vec<Entry>, unwritten: Unwritten) -> Result<(), NotDurable> {
         let (reply, written) = oneshot::channel();
-        if self.jobs.send(Job::Append { entry: Box::new(entry), unwritten, reply }).is_err() {
+        if self.jobs.send(Job::Append { entries, unwritten, reply }).is_err() {
             return Err(NotDurable("its thread has ended".to_owned()));
         }
         match tokio::time::timeout(PATIENCE, written).await {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::entry::{label, unix_millis, written};
+use super::entry::{unix_millis, written};
 use super::{Entry, Kept, Row, Snapshot};
 use crate::core::ratchet::{self, Input};
 use crate::core::{Guard, State};
@@ -61,7 +61,14 @@ pub(super) fn prepare(connection: &Connection) -> Result<i32> {
     Ok(version)
 }
 
-pub(super) fn append(connection: &Connection, entry: &Entry) -> Result<()> {
+/// All of them or none.
+pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
+    let transaction = connection.transaction()?;
+    entries.iter().try_for_each(|entry| insert(&transaction, entry))?;
+    transaction.commit()
+}
+
+fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
     let state = &entry.state;
     let evidence = entry.reasons.evidence.as_ref().map(ToString::to_string);
     connection
@@ -81,8 +88,8 @@ pub(super) fn append(connection: &Connection, entry: &Entry) -> Result<()> {
             state.phase.name(),
             entry.from().bp(),
             state.weight.bp(),
-            label(&state.stable),
-            state.canary.as_ref().map(label),
+            state.stable.to_string(),
+            state.canary.as_ref().map(ToString::to_string),
             entry.reasons.why,
             entry.reasons.said,
             evidence,

@@ -14,7 +14,7 @@ use super::{Entry, NotDurable, Op, Row, Shared, Snapshot, Unwritten, schema};
 
 #[derive(Debug)]
 pub(super) enum Job {
-    Append { entry: Box<Entry>, unwritten: Unwritten, reply: oneshot::Sender<Result<(), NotDurable>> },
+    Append { entries: Vec<Entry>, unwritten: Unwritten, reply: oneshot::Sender<Result<(), NotDurable>> },
     Snapshot(Vec<Snapshot>),
     Read { bot: String, below: Option<u64>, most: usize, reply: oneshot::Sender<Result<Vec<Row>, NotDurable>> },
 }
@@ -40,13 +40,13 @@ impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             match jobs.recv_timeout(TRY_AGAIN) {
-                Ok(Job::Append { entry, unwritten: Unwritten::Keep, reply }) => {
-                    let _ = reply.send(self.append(&entry).inspect_err(|_| self.keep(*entry)));
+                Ok(Job::Append { entries, unwritten: Unwritten::Keep, reply }) => {
+                    let _ = reply.send(self.append(&entries).inspect_err(|_| self.keep(entries)));
                 }
-                Ok(Job::Append { entry, unwritten: Unwritten::Drop, reply }) => {
+                Ok(Job::Append { entries, unwritten: Unwritten::Drop, reply }) => {
                     // Whoever gave up waiting has told everybody that it was not done.
-                    if reply.send(self.append(&entry)) == Err(Ok(())) {
-                        self.take_back(&entry);
+                    if reply.send(self.append(&entries)) == Err(Ok(())) {
+                        self.take_back(&entries);
                     }
                 }
                 Ok(Job::Snapshot(snapshots)) => self.snapshot(&snapshots),
@@ -63,10 +63,10 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, entry: &Entry) -> Result<(), NotDurable> {
-        match self.flush().and_then(|()| schema::append(&self.database.durable, entry)) {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), NotDurable> {
+        match self.flush().and_then(|()| schema::append(&mut self.database.durable, entries)) {
             Ok(()) => {
-                self.keep_roles(entry);
+                entries.iter().for_each(|entry| self.keep_roles(entry));
                 self.well();
                 Ok(())
             }
@@ -78,13 +78,14 @@ impl Writer {
         }
     }
 
-    fn keep(&mut self, entry: Entry) {
-        self.unwritten.push_back(entry);
+    fn keep(&mut self, entries: Vec<Entry>) {
+        self.unwritten.extend(entries);
         self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).unwritten = self.unwritten.len();
     }
 
-    fn take_back(&mut self, entry: &Entry) {
-        if let Err(error) = schema::take_back(&self.database.durable, entry) {
+    fn take_back(&mut self, entries: &[Entry]) {
+        let taken = entries.iter().try_for_each(|entry| schema::take_back(&self.database.durable, entry));
+        if let Err(error) = taken {
             let failed = self.failed(Op::Append, &error);
             self.fails(&failed.0);
         }
@@ -92,7 +93,7 @@ impl Writer {
 
     fn flush(&mut self) -> rusqlite::Result<()> {
         while let Some(entry) = self.unwritten.front() {
-            schema::append(&self.database.durable, entry)?;
+            schema::append(&mut self.database.durable, std::slice::from_ref(entry))?;
             if let Some(entry) = self.unwritten.pop_front() {
                 self.keep_roles(&entry);
             }

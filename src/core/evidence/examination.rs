@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::metric::Metric;
 use crate::core::split::{Apart, Track, Turn};
 
@@ -21,7 +23,7 @@ const BLOCKS_MOST: u32 = 80;
 /// It fails on stable at this part of the suspected rate or more: the trouble is its own.
 const OWN_TROUBLE: f64 = 0.3;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
     /// Coins are being tossed.
     Open,
@@ -43,7 +45,7 @@ impl Finding {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Examination {
     pub bucket: usize,
     pub metric: Metric,
@@ -66,7 +68,7 @@ pub struct Examination {
 
 /// A request counts in the block that it was *routed* in, whenever it ends: so what a block counts has nothing to do with
 /// where its coin sent it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Block {
     number: u32,
     /// Its coin, true for the canary.

@@ -51,8 +51,9 @@ const LEARNT: f64 = 1_000.0;
 const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 
 /// The evidence against one rollout's canary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evidence {
+    #[serde(with = "crate::core::sparse")]
     baselines: Vec<Baseline>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,

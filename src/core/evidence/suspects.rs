@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Examined;
@@ -23,14 +25,16 @@ const EVERY: Duration = Duration::from_secs(15);
 /// Who was suspect on stable this lately brought the trouble along.
 const BROUGHT_ALONG: Duration = Duration::from_secs(300);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspects {
     seed: u64,
     enabled: bool,
     examinations: Vec<Examination>,
     /// By bucket: which of the examinations is its own.
+    #[serde(with = "crate::core::sparse")]
     of_bucket: Vec<Option<u32>>,
     /// By bucket: when it was last suspect on stable.
+    #[serde(with = "crate::core::sparse")]
     on_stable: Vec<Option<Duration>>,
     stable_suspects: f64,
     stable_bucket_secs: f64,

@@ -71,6 +71,9 @@ fn nothing_to_undo(state: &State) -> Refusal {
 
 /// To nobody, for another release's sake: this one did nothing wrong.
 pub(super) fn withdraw(state: &mut State) -> Result<Decision, Refusal> {
+    if state.drill_until.is_some() {
+        return Ok(end_drill(state));
+    }
     state.under_way().ok_or(Refusal::NoRollout)?;
     let from = state.weight;
     state.weight = Weight::ZERO;
