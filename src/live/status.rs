@@ -65,7 +65,7 @@ impl From<&Examination> for Examined {
         Examined {
             bucket: exam.bucket,
             finding: exam.finding,
-            metric: exam.metric.name(),
+            metric: exam.metric().name(),
             blocks: exam.blocks,
             log_wealth: exam.log_wealth,
         }

@@ -19,6 +19,7 @@ mod harm;
 mod labels;
 mod likelihood;
 mod metric;
+mod question;
 mod shock;
 mod suspects;
 mod urn;
@@ -46,6 +47,13 @@ pub use metric::{ALTERNATIVES, Alternative, Metric};
 
 /// From so many requests of its past on a bot is known well enough to say that all of it is broken.
 const LEARNT: f64 = 1_000.0;
+
+/// How often A, C and U are computed: the more often, the sooner a trouble that comes and goes is seen, and the more often A's
+/// recent past gets a chance to mislead.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// In so young a step, as often as suspects are looked for.
+const LOOK_SOON: Duration = Duration::from_secs(60);
+const EXAMINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The parts of E: A, C, U, X, and N·X.
 const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
@@ -189,7 +197,7 @@ impl Evidence {
         let changed = self.suspects.end_blocks(now);
         let look = self.labels.is_a_split() && self.is_due(now);
         let mut moved = false;
-        if self.labels.is_a_split() && (look || self.suspects.is_due(now)) {
+        if look || (self.labels.is_a_split() && self.suspects.is_due(now)) {
             moved = self.suspects.examine(now, &rows(&self.baselines, self.marked, &self.labels, self.window.recent()), &self.labels);
             for bucket in self.suspects.newly_refuted() {
                 self.labels.refute(bucket);
@@ -251,18 +259,11 @@ impl Evidence {
         self.looked = Some(now);
     }
 
-    /// Every 5 s in a step's first minute, every 15 s until its third, then every 30 s.
+    /// Every 5 s in a step's first minute, then every 15 s.
     fn is_due(&self, now: Duration) -> bool {
-        let age = now.saturating_sub(self.window.began()).as_secs_f64();
-        let every = if age <= 60.0 {
-            5.0
-        } else if age <= 180.0 {
-            15.0
-        } else {
-            30.0
-        };
-        let last = self.looked.unwrap_or(self.window.began());
-        now.saturating_sub(last).as_secs_f64() >= every
+        let age = now.saturating_sub(self.window.began());
+        let every = if age <= LOOK_SOON { EXAMINE_EVERY } else { LOOK_EVERY };
+        now >= self.looked.unwrap_or(self.window.began()) + every
     }
 
     /// The requests of the last two minutes of this step: stable's and the canary's.
