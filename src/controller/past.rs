@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::evidence::History;
-use crate::core::{Latencies, LatencyMarks};
+use crate::core::{Latencies, LatencyMarks, UNNOTICED_MICROS};
 use crate::live::Ledger;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -67,9 +67,10 @@ impl Past {
         else {
             return;
         };
-        let moved = |old: LatencyMarks| (slow_micros as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
+        let moved = |old: LatencyMarks| ((slow_micros + UNNOTICED_MICROS) as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
         if self.history.marks().is_none_or(moved) {
-            let marks = LatencyMarks { slow_micros, very_slow_micros };
+            // An answer is slow only if somebody could notice it.
+            let marks = LatencyMarks { slow_micros: slow_micros + UNNOTICED_MICROS, very_slow_micros: very_slow_micros + UNNOTICED_MICROS };
             self.history.set_marks(marks);
             ledger.set_marks(marks);
         }

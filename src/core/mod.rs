@@ -25,5 +25,5 @@ pub use rollout::{
     AtDeadline, Former, Freeze, HeldBy, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, Seen, State, Step, Undone,
 };
 pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
-pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
+pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS};
 pub use weight::{Weight, WeightError};

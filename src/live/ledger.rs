@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::core::evidence::{Examined, Seen};
 use crate::core::{
-    BUCKETS, Bucket, Connections, LATENCY_BINS, LOG_UNIT, Latencies, LatencyMarks, Sample, Split, Tally, Track, Turn, latency_bin,
+    BUCKETS, Bucket, Connections, LATENCY_BINS, LOG_UNIT, Latencies, LatencyMarks, Sample, Split, Tally, Track, Turn, UNNOTICED_MICROS,
+    latency_bin,
 };
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
@@ -224,7 +225,7 @@ impl TrackTotals {
 
     /// The geometric mean of the latencies, in microseconds.
     pub fn typical_micros(&self) -> Option<f64> {
-        (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp())
+        (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp() - UNNOTICED_MICROS as f64)
     }
 }
 
