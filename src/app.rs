@@ -27,6 +27,7 @@ use sides::ProxySides;
 /// Serves until a signal says to end.
 pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     raise_file_limit();
+    survive_full_files();
     memory::keep_freed();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
@@ -138,6 +139,12 @@ impl Ends {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// A file that may not grow is an error for whoever writes it, not the end of the process.
+fn survive_full_files() {
+    // SAFETY: to ignore a signal runs no handler of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Each connection is a file descriptor, and the usual limit of 1,024 is an outage at 512 webhooks. The hard limit is

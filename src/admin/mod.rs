@@ -92,7 +92,7 @@ async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(context): State<Context>) -> Response {
-    let text = context.metrics.render(&context.live.current());
+    let text = context.metrics.render(&context.live.current(), context.controller.store());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -107,7 +107,8 @@ impl Pilot {
     /// Its clock. It stands still while no serin runs: nothing bakes then.
     pub fn now(&self) -> Duration {
         let (then, began) = self.began;
-        then + began.elapsed()
+        // Whole microseconds, as it is kept: a decision that is made again must come out the same.
+        then + Duration::from_micros(began.elapsed().as_micros() as u64)
     }
 
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.

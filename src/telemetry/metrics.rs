@@ -12,6 +12,7 @@ use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, R
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
+use crate::store::{Op, Store};
 
 /// All counters of the process, and how they are shown.
 #[derive(Debug)]
@@ -75,10 +76,11 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads.
-    pub fn render(&self, snapshot: &Snapshot) -> String {
+    pub fn render(&self, snapshot: &Snapshot, store: &Store) -> String {
         let mut families = Families::default();
         self.process(&mut families);
         self.states(&mut families, snapshot);
+        kept(&mut families, snapshot, store);
         let bots: Vec<_> = self.bots.lock().expect("no panic under this lock").values().cloned().collect();
         requests(&mut families, &bots);
         latencies(&mut families, &bots);
@@ -369,4 +371,30 @@ fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
         pair
     };
     labels.into_iter().map(pair).collect()
+}
+
+/// What outlives the process, and what it says.
+fn kept(out: &mut Families, snapshot: &Snapshot, store: &Store) {
+    out.counter(
+        "serin_store_errors_total",
+        "What the history could not do, by what it was.",
+        Op::ALL.map(|op| (vec![("op", op.name())], store.errors(op) as f64)),
+    );
+    let statuses: Vec<_> = snapshot.config.bots.iter().zip(&snapshot.epochs).map(|(bot, epoch)| (bot, epoch.status())).collect();
+    let truth = |truth: bool| f64::from(u8::from(truth));
+    out.gauge(
+        "serin_durable",
+        "1 if a restart would find what serves, 0 if it is kept in memory alone.",
+        statuses.iter().map(|(bot, status)| (vec![("bot", bot.name.as_str())], truth(status.durability.durable))),
+    );
+    out.gauge(
+        "serin_desired_differs",
+        "1 if the config wants another release than what serves or is on its way.",
+        statuses.iter().map(|(bot, status)| (vec![("bot", bot.name.as_str())], truth(status.state.desired_elsewhere().is_some()))),
+    );
+    out.gauge(
+        "serin_drill_last_success_timestamp_seconds",
+        "When a drill last went well, in Unix time.",
+        statuses.iter().filter_map(|(bot, status)| Some((vec![("bot", bot.name.as_str())], status.drilled?))),
+    );
 }

@@ -12,6 +12,7 @@ mod codec_differential;
 mod command_line;
 mod deadline;
 mod drain;
+mod history;
 mod overload;
 mod pins;
 mod pool;
