@@ -60,9 +60,10 @@ impl History {
 
 /// Who, what, and below it why.
 fn shown(change: &Value) -> String {
-    let moved = match change["from_percent"] == change["to_percent"] {
-        true => percent(&change["to_percent"]),
-        false => format!("{} -> {}", percent(&change["from_percent"]), percent(&change["to_percent"])),
+    let moved = match change["decision"].as_str() {
+        Some("promote" | "switch") => "-> everyone".to_owned(),
+        _ if change["from_percent"] == change["to_percent"] => percent(&change["to_percent"]),
+        _ => format!("{} -> {}", percent(&change["from_percent"]), percent(&change["to_percent"])),
     };
     let kind = plain(&change["actor_kind"]);
     let who = if kind == "operator" { plain(&change["actor"]) } else { kind };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast};
 
-use super::pilot::{Pilot, index, release};
+use super::pilot::{Pilot, index, release, rule};
 use super::{Actor, CHANGES_KEPT, Controller, Pilots, Sides, keep};
 use crate::config::{Bot, Config};
 use crate::core::ratchet::{self, Command, Input};
@@ -49,6 +49,29 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// A history that was lost may have been of a promotion: where stable takes no connections and the config's release is
+    /// fit, that is who serves.
+    pub(super) async fn look_who_is_there(&self) {
+        let snapshot = self.live.current();
+        for (number, bot) in snapshot.config.bots.iter().enumerate() {
+            let state = snapshot.epochs[number].status().state.clone();
+            let Some(wanted) = state.seen.release.clone().filter(|_| state.held_by == Some(HeldBy::NoHistory)) else { continue };
+            let Some(upstream) = index(bot, &wanted) else { continue };
+            if self.sides.connects(bot, snapshot.epochs[number].roles.stable, LOOK).await.is_ok() {
+                continue;
+            }
+            if self.sides.preflight(bot, upstream).await.is_ok() {
+                tracing::error!(bot = %bot.name, stable = %state.stable, serves = %wanted, "stable takes no connections and nothing is known of before: the config's release serves");
+                self.config_says(&snapshot, number, Command::Adopt { stable: wanted }).await;
+            }
+        }
+    }
+}
+
+/// A side that is there takes a connection in this time.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A bot without a history. A weight that its config states is a split by hand; a release that it wants waits for somebody
 /// who says whether it is new or live already.
 pub(super) async fn first(store: &Store, config: &Config, bot: &Bot, stable: usize) -> Pilot {
@@ -59,7 +82,7 @@ pub(super) async fn first(store: &Store, config: &Config, bot: &Bot, stable: usi
             false => state.held_by = Some(HeldBy::NoHistory),
         }
     }
-    state.seen = Seen { weight: Weight::ZERO, release: bot.release.clone() };
+    state.seen = Seen { weight: Weight::ZERO, release: bot.release.clone(), rule: rule(config, bot) };
     let without_a_split = state.clone();
     if let Some(canary) = bot.canary.filter(|canary| bot.weight > Weight::ZERO && *canary != stable) {
         state.canary = Some(release(&bot.upstreams[canary]));
@@ -106,6 +129,13 @@ async fn recover(store: &Store, config: &Config, bot: &Bot, kept: Kept) -> Pilot
             repairs.push(if state.under_way().is_some() { Command::Withdraw } else { Command::Abort });
         }
         repairs.push(Command::Adopt { stable });
+    }
+    let rule = rule(config, bot);
+    if state.seen.rule != rule {
+        if state.is_live() {
+            tracing::error!(bot = %bot.name, "salt, sources or pins have changed while customers are on the canary: others are now");
+        }
+        repairs.push(Command::Reassign { rule });
     }
     let changed = !repairs.is_empty();
     for command in repairs {

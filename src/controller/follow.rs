@@ -16,6 +16,7 @@ impl Controller {
     /// Does what the config wants and what is not done yet, each second, for ever. Beside the watch: a preflight takes its
     /// time and holds nobody up.
     pub(super) async fn follow(&self) {
+        self.look_who_is_there().await;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -85,7 +86,7 @@ impl Controller {
     }
 
     /// One step of the config's; what is refused is said once and holds.
-    async fn config_says(&self, snapshot: &Arc<Snapshot>, number: usize, command: Command) {
+    pub(super) async fn config_says(&self, snapshot: &Arc<Snapshot>, number: usize, command: Command) {
         let mut pilots = self.pilots.lock().await;
         let bot = &snapshot.config.bots[number];
         let current = self.live.current();

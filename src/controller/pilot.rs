@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::past::Past;
 use super::recent::{Answers, Recent};
 use crate::config::{Bot, Config, Upstream};
@@ -127,12 +129,13 @@ impl Pilot {
             self.watch_switch(guard, &mut facts);
         }
         let Some(evidence) = &mut self.evidence else { return (facts, false) };
+        let released = evidence.examine(guard.examine);
         let (judgement, moved) = evidence.judge(now);
         facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
         let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
         self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
-        (facts, moved)
+        (facts, moved || released)
     }
 
     /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
@@ -375,6 +378,11 @@ pub(super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
         [only] => Some(*only),
         _ => None,
     })
+}
+
+/// The number of the rule by which workspaces are assigned: see [`Seen`](crate::core::Seen).
+pub(super) fn rule(config: &Config, bot: &Bot) -> u64 {
+    xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
 }
 
 pub(super) fn index(bot: &Bot, release: &Release) -> Option<usize> {

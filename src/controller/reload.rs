@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::begin::first;
-use super::pilot::{Pilot, candidate, index, release};
+use super::pilot::{Pilot, candidate, index, release, rule};
 use super::{Actor, Controller, guard, keep};
 use crate::config::{Bot, Config, UpstreamUrl};
 use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
@@ -156,9 +156,10 @@ fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &
         }
     }
     // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
-    let assigned_anew = old.pins != bot.pins || old_config.proxy.salt != config.proxy.salt || !same_stable || !same_canary;
-    if assigned_anew && change.state.split_id == pilot.state.split_id {
-        change.step(Command::Reassign, bot, pilot, health)?;
+    let rule = rule(config, bot);
+    let another = rule != change.state.seen.rule;
+    if another || (!same_stable || !same_canary) && change.state.split_id == pilot.state.split_id {
+        change.step(Command::Reassign { rule }, bot, pilot, health)?;
     }
     Ok(change)
 }

@@ -112,8 +112,11 @@ pub enum Command {
     Drilled {
         took: Duration,
     },
-    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split.
-    Reassign,
+    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split. `rule` is
+    /// the number of the new rule, see [`Seen`](super::rollout::Seen).
+    Reassign {
+        rule: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

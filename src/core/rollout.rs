@@ -175,6 +175,9 @@ pub struct Seen {
     pub weight: Weight,
     /// The desired state.
     pub release: Option<Release>,
+    /// A hash of all that says who is assigned where, but for the rollout itself: salt, sources, pins.
+    #[serde(default)]
+    pub rule: u64,
 }
 
 /// What was done against the config's release, which stands aside until it changes.

@@ -32,6 +32,13 @@ impl Track {
 pub struct Pins(HashMap<Box<str>, Track>);
 
 impl Pins {
+    /// Who is pinned where, in order.
+    pub fn names(&self) -> Vec<(&str, &'static str)> {
+        let mut names: Vec<_> = self.0.iter().map(|(name, track)| (&**name, track.name())).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The first name that is given for both tracks, if there is one.
     pub fn new(canary: &[String], stable: &[String]) -> Result<Pins, String> {
         let mut pins = HashMap::new();

@@ -192,6 +192,11 @@ impl Evidence {
         self.suspects.pass(now, &self.labels);
     }
 
+    /// Whether workspaces may be switched between the tracks to learn more. Answers whether [`Evidence::apart`] has changed.
+    pub fn examine(&mut self, may: bool) -> bool {
+        self.suspects.enable(may)
+    }
+
     /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);

@@ -73,7 +73,7 @@ impl OnStable {
 
 impl Suspects {
     pub fn new(seed: u64, enabled: bool) -> Suspects {
-        let buckets = if enabled { usize::from(BUCKETS) } else { 0 };
+        let buckets = usize::from(BUCKETS);
         Suspects {
             seed,
             enabled,
@@ -87,6 +87,18 @@ impl Suspects {
             newly_refuted: Vec::new(),
             newly_open: false,
         }
+    }
+
+    /// Whether coins are tossed from now on. Without, whoever is under examination goes back to the canary, for nothing was
+    /// found; who was refuted stays on stable. Answers whether somebody must move.
+    pub fn enable(&mut self, enabled: bool) -> bool {
+        self.enabled = enabled;
+        let mut moved = false;
+        for exam in self.examinations.iter_mut().filter(|exam| !enabled && exam.finding == Finding::Open) {
+            exam.give_way();
+            moved = true;
+        }
+        moved
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -234,4 +246,25 @@ pub(super) fn coin(seed: u64, bucket: usize, kind: usize, block: u32) -> bool {
     bytes[..4].copy_from_slice(&(bucket as u32 | (kind as u32) << 24).to_le_bytes());
     bytes[4..].copy_from_slice(&block.to_le_bytes());
     (xxh3_64_with_seed(&bytes, seed) as f64) < COIN * 2.0_f64.powi(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_examinations_nobody_is_switched_any_more() {
+        let mut suspects = Suspects::new(1, true);
+        let question = Question::bad(Metric::Errors, 0.9, 0.01);
+        let open = |bucket| Examination::open(&Suspicion { bucket, question, expected_suspects: 0.1 }, false, Duration::ZERO);
+        for (number, bucket) in [3, 4].into_iter().enumerate() {
+            suspects.of_bucket[bucket] = Some(number as u32);
+            suspects.examinations.push(open(bucket));
+        }
+        suspects.examinations[1].finding = Finding::Refuted;
+        assert!(suspects.apart().count() == 2 && !suspects.enable(true));
+        assert!(suspects.enable(false));
+        assert_eq!(suspects.apart().collect::<Vec<_>>(), [(4, Apart::Refuted)], "who had trouble of its own stays on stable");
+        assert!(!suspects.enable(false));
+    }
 }

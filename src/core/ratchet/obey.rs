@@ -57,7 +57,8 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
         }
         Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts),
         Command::Drilled { took } => Ok(releases::drilled(state, *took)),
-        Command::Reassign => {
+        Command::Reassign { rule } => {
+            state.seen.rule = *rule;
             begin_step(state, now);
             Ok(Decision::Reassign)
         }
