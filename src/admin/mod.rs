@@ -3,7 +3,9 @@
 mod access;
 mod actions;
 mod document;
+mod events;
 mod history;
+mod openapi;
 mod problem;
 
 use std::net::SocketAddr;
@@ -65,6 +67,8 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/history", get(history::show))
         .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
+        .route("/v1/events", get(events::stream))
+        .route("/openapi.json", get(openapi::show))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))

@@ -13,6 +13,7 @@ mod command_line;
 mod deadline;
 mod drain;
 mod history;
+mod openapi;
 mod overload;
 mod pins;
 mod pool;
