@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{self, ApiError};
 use super::{Actor, Context, bot_answer};
 use crate::controller::{self, Report, ReportKind, Wish};
-use crate::core::Weight;
+use crate::core::{Release, Weight};
 
 /// One request for an action.
 pub struct Ask {
@@ -44,8 +44,10 @@ impl Ask {
     }
 
     async fn wish(self, wish: Wish, Manner { force, reason }: Manner) -> Result<Response, ApiError> {
-        if reason.as_deref().is_some_and(|reason| reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX) {
-            return Err(ApiError::unprocessable("reason", format!("a reason is 1 to {REASON_BYTES_MAX} bytes: it stands in the history")));
+        let reason = reason.filter(|reason| !reason.trim().is_empty());
+        if reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control)) {
+            let told = format!("a reason is at most {REASON_MAX} characters in one line: it stands in the history");
+            return Err(ApiError::unprocessable("reason", told));
         }
         let actor = controller::Actor::Operator(&self.actor.0);
         let ask = controller::Ask { wish, based_on: self.based_on, actor, force, reason };
@@ -72,7 +74,7 @@ struct Manner {
 }
 
 /// A sentence or two.
-const REASON_BYTES_MAX: usize = 1024;
+const REASON_MAX: usize = 256;
 
 pub async fn put_weight(ask: Ask) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
@@ -88,13 +90,11 @@ pub async fn put_weight(ask: Ask) -> Result<Response, ApiError> {
     ask.wish(Wish::SetWeight(weight), Manner { force, reason }).await
 }
 
-/// As in the config.
-const VERSION_BYTES_MAX: usize = 128;
-
 fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
     match version {
-        Some(label) if label.trim().is_empty() || label.len() > VERSION_BYTES_MAX => {
-            Err(ApiError::unprocessable("version", format!("a version is 1 to {VERSION_BYTES_MAX} bytes, such as \"v42\"")))
+        Some(label) if !Release::is_label(&label) => {
+            let told = format!("a version is 1 to {} characters without spaces, such as \"v42\"", Release::LABEL_MOST);
+            Err(ApiError::unprocessable("version", told))
         }
         other => Ok(other),
     }

@@ -24,6 +24,8 @@ pub struct History {
     before: Option<u64>,
 }
 
+/// The largest whole number that every JSON reader takes.
+const REVISION_MOST: u64 = (1 << 53) - 1;
 const LIMIT: usize = 50;
 const LIMIT_MOST: usize = 1_000;
 
@@ -35,6 +37,9 @@ pub async fn show(
     let Query(Asked { before, limit }) = asked?;
     let snapshot = context.live.current();
     snapshot.bot(&bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, &bot))?;
+    if before.is_some_and(|before| before > REVISION_MOST) {
+        return Err(ApiError::unprocessable("before", format!("a revision is at most {REVISION_MOST}")));
+    }
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MOST).contains(&limit) {
         return Err(ApiError::unprocessable("limit", format!("a limit is 1 to {LIMIT_MOST}")));

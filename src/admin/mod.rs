@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -81,6 +81,9 @@ pub fn router(context: Context) -> Router {
 
 /// The one place that decides who may do what.
 async fn guard(State(context): State<Context>, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    if ![Method::GET, Method::HEAD, Method::PUT, Method::POST].contains(request.method()) {
+        return Err(ApiError::method_not_allowed());
+    }
     let snapshot = context.live.current();
     let access = Access { admin: &snapshot.config.admin, address: context.address };
     let actor = access.check(request.method(), request.uri().path(), request.headers())?;

@@ -159,8 +159,9 @@ fn schemas() -> Value {
         json!({ "type": "boolean" }),
     );
     let (text, maybe, count) = (nullable(string.clone()), nullable(number.clone()), nullable(whole.clone()));
-    let label = || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z0-9.-]+$" }));
-    let reason = || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[A-Za-z0-9 ]*[A-Za-z0-9]$" }));
+    let label =
+        || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[^\\s\\u0000-\\u001f\\u007f-\\u009f]+$" }));
+    let reason = || nullable(json!({ "type": "string", "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }));
     let percent = json!({ "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01 });
     let upstream = object(json!({ "upstream": string, "version": text, "url": string }));
     let totals = object(json!({

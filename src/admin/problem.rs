@@ -80,6 +80,10 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     if text == "*" {
         return Ok(None);
     }
+    // An empty list of revisions names none that serves (RFC 9110, 13.1.1); most likely a script's variable is not set.
+    if text.is_empty() {
+        return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "stale", "If-Match is empty: it names no revision, such as \"42\""));
+    }
     let revision = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
     revision.map(Some).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "if_match", "If-Match is a revision in quotes, such as \"42\""))
 }

@@ -78,6 +78,17 @@ pub struct Release {
     pub version: Option<Arc<str>>,
 }
 
+impl Release {
+    /// The longest label of a version, in characters.
+    pub const LABEL_MOST: usize = 128;
+
+    /// Is it fit to stand in logs, metrics and tables?
+    pub fn is_label(text: &str) -> bool {
+        let fit = |c: char| !c.is_whitespace() && !c.is_control();
+        (1..=Release::LABEL_MOST).contains(&text.chars().count()) && text.chars().all(fit)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     Idle,

@@ -11,9 +11,9 @@ use toml::de::DeValue;
 use crate::config::raw::{Entry, Table};
 use crate::config::report::{Problems, Reported, all};
 use crate::config::{Upstream, UpstreamUrl};
+use crate::core::Release;
 
 const EXAMPLE: &str = "http://127.0.0.1:3001";
-const VERSION_BYTES_MAX: usize = 128;
 
 /// In the order of the file.
 pub(super) fn upstreams(table: Table<'_>) -> Result<Vec<Spanned<Upstream>>, Reported> {
@@ -55,8 +55,8 @@ fn upstream<'d>(entry: &Entry<'d>, problems: &'d Problems<'d>) -> Result<Spanned
 
 /// A release's label.
 pub(super) fn version(label: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
-    if label.get_ref().trim().is_empty() || label.get_ref().len() > VERSION_BYTES_MAX {
-        let title = format!("a version is 1 to {VERSION_BYTES_MAX} bytes");
+    if !Release::is_label(label.get_ref()) {
+        let title = format!("a version is 1 to {} characters without spaces", Release::LABEL_MOST);
         return Err(problems.error(label.span(), title, "write a label such as \"v42\""));
     }
     Ok(label.get_ref().clone())

@@ -243,7 +243,7 @@ fn a_bad_upstream_is_told_a_good_one() {
         (upstreams("{ blue = { version = \"x\" } }", ""), "4:15 upstream `blue` has no url: write { url = \"http://127.0.0.1:3001\" }"),
         (
             upstreams("{ b = { url = \"http://a\", version = \"\" } }", ""),
-            "4:49 a version is 1 to 128 bytes: write a label such as \"v42\"",
+            "4:49 a version is 1 to 128 characters without spaces: write a label such as \"v42\"",
         ),
         (
             upstreams("{ b = { url = \"http://a\", ca_file = \"x\" } }", ""),

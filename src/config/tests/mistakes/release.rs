@@ -7,7 +7,10 @@ fn a_release_is_on_an_upstream_of_the_bot() {
     assert_told(&bots(&[
         ("[bot.release]\nversion = \"v1\"", "6:1 [bot.release] names no upstream: add `upstream = \"green\"`"),
         ("[bot.release]\nupstream = \"grene\"", "7:12 there is no upstream `grene`: write \"blue\" or \"green\""),
-        ("[bot.release]\nupstream = \"green\"\nversion = \"\"", "8:11 a version is 1 to 128 bytes: write a label such as \"v42\""),
+        (
+            "[bot.release]\nupstream = \"green\"\nversion = \"\"",
+            "8:11 a version is 1 to 128 characters without spaces: write a label such as \"v42\"",
+        ),
         ("undo_window = \"1s\"", "6:15 `undo_window` is too little: write \"1m\" or more, up to \"8760h\""),
     ]));
 }
