@@ -1,21 +1,27 @@
 //! The config: the file as written (`raw`) becomes the file as meant (`resolved`), whole or not at all, and every error
 //! names the file, the line and what to write instead.
 
+mod certificate;
 mod near;
 mod raw;
 mod redact;
 mod report;
 mod resolve;
 mod resolved;
+mod secret;
+pub mod tls;
 mod units;
 mod value;
 
+pub use certificate::Certificate;
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
     Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
 };
+pub use secret::{SecretHash, read_again};
+pub use tls::Tls;
 pub use units::show_duration;
 
 pub(crate) use value::{OneOrMany, Value, Wrong};

@@ -12,6 +12,7 @@ mod rollout;
 mod secret;
 mod success;
 mod timing;
+mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
