@@ -1,9 +1,11 @@
 //! TLS on the admin listener of a running process: with and without client certificates, and through their renewal.
 
+use std::process::Output;
+
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::harness::{Answer, Ask, Authority, Client, Config, Issued, Process, SecretVolume, TlsClient, Upstream, eventually};
+use crate::harness::{Answer, Ask, Authority, Client, Config, Issued, Process, SecretVolume, TlsClient, Upstream, command, eventually};
 
 const TOKEN: &str = "operate-operate-operate";
 const YEAR: i32 = 2099;
@@ -185,5 +187,44 @@ fn tls_can_be_turned_on_and_off_by_the_config() {
     assert!(get(&mut open, "/v1/bots").is_err(), "not readable any more");
     process.replace_config(&plain.text());
     eventually("no TLS", || get(&mut Client::connect(process.admin), "/metrics").ok().map(drop));
+    process.end();
+}
+
+fn status(process: &Process, arguments: &[&str]) -> Output {
+    let admin = format!("https://{}", process.admin);
+    command(&[&["status", "--admin", &admin], arguments].concat()).output().expect("serin is built")
+}
+
+#[test]
+fn the_commands_speak_tls_and_show_a_certificate() {
+    let (blue, authority) = (Upstream::answering("blue"), Authority::new("test"));
+    let volume = SecretVolume::new(&files(&authority.issue("serin", YEAR), &authority.pem()));
+    let process = Process::start(&config(&blue, &volume, &clients_of(&volume)));
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        directory.path().join(name).to_str().unwrap().to_owned()
+    };
+    let (ana, bea) = (authority.issue("ana", YEAR), authority.issue("bea", YEAR));
+    let (ca, crt, key) = (write("ca", &authority.pem()), write("crt", &ana.certificate), write("key", &ana.key));
+    let other = write("other", &bea.key);
+    let run = |arguments: &[&str]| {
+        let output = status(&process, arguments);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = run(&["--ca-file", &ca, "--cert-file", &crt, "--key-file", &key]);
+    assert!(code == Some(0) && said.contains("support"), "{said}");
+    for (arguments, says, exit) in [
+        (vec!["--cert-file", &crt, "--key-file", &key], "no serin answers at https://", 1),
+        (vec!["--ca-file", &ca], "no serin answers at https://", 1),
+        (vec!["--ca-file", &ca, "--cert-file", &crt, "--key-file", &other], "is not the key of", 1),
+        (vec!["--ca-file", "/nowhere"], "/nowhere cannot be read", 1),
+        (vec!["--ca-file", &key], "has no certificate in it", 1),
+        (vec!["--ca-file", &ca, "--cert-file", &crt], "--key-file", 2),
+    ] {
+        let (code, said) = run(&arguments.iter().map(|argument| argument.as_ref()).collect::<Vec<&str>>());
+        assert!(code == Some(exit) && said.contains(says), "{arguments:?}: {code:?} {said}");
+    }
     process.end();
 }
