@@ -33,7 +33,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that takes nothing of its answer for this long is cut off, by the kernel.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Request line and header fields; hyper takes no less than 8 KiB.
+/// A client's certificate is looked at when its connection begins, so no connection lasts for ever; whoever is in the
+/// middle of a request may end it.
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// Request line and header fields; more is answered 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// When no connection can be taken, or no more: try again, and say so, this often.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -153,13 +156,14 @@ impl Connection {
             router.call(request)
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(HEAD_BYTES_MAX);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             // What went wrong here, the client knows.
             _ = &mut connection => return,
             _ = self.stop.wait_for(|stop| *stop) => {}
             _ = self.keys.wait_for(|admin| Trust::of(admin) != trust) => {}
+            () = tokio::time::sleep(LIFETIME) => {}
         }
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;

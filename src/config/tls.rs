@@ -9,7 +9,7 @@ use ring::digest::{Context, SHA256};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
@@ -106,6 +106,9 @@ impl TlsFiles {
             }
         };
         let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified)));
+        // A session that is resumed is not looked at again: an expired certificate would go on opening the door.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsLoaded {
             server: Arc::new(server),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use super::{Client, PATIENCE};
@@ -82,6 +82,7 @@ impl TlsClient {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
+        assert_eq!(tls.handshake_kind(), Some(HandshakeKind::Full), "a client's certificate is looked at each time");
         let shown = tls.peer_certificates().expect("a server shows one")[0].clone();
         let copy = socket.try_clone()?;
         Ok((Client::over(StreamOwned::new(tls, socket), copy), shown.into_owned()))
