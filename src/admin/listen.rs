@@ -141,10 +141,15 @@ impl Connection {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(name);
                 return self.drive(stream, Peer { address, tls: true, certificate }, trust).await;
             }
-            Some(Ok(Err(error))) => error.to_string(),
+            Some(Ok(Err(error))) => {
+                // Who connects and leaves, as probes of a port do, asked for nothing.
+                if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
+                    self.metrics.denied("handshake");
+                }
+                error.to_string()
+            }
             Some(Err(_)) => "it took too long".to_owned(),
         };
-        self.metrics.denied("handshake");
         tracing::debug!(%address, "no TLS with a client of the admin listener: {failed}");
     }
 

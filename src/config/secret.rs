@@ -9,7 +9,9 @@ use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
 /// A bearer token or a header's value is short; whatever is longer is the wrong file.
-pub(super) const SECRET_BYTES_MAX: usize = 4_096;
+const SECRET_BYTES_MAX: usize = 4_096;
+/// Below this a secret can be guessed.
+pub(super) const SECRET_BYTES_FEW: usize = 16;
 
 /// SHA-256 of a secret. Secrets are long and random, so the hash needs neither salt nor work.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,10 +58,15 @@ pub(super) fn fault(secret: &str) -> Option<(String, &'static str)> {
     None
 }
 
-/// A token's file, read while serin runs. The error says why what it holds is of no use.
+/// A token's file, read while serin runs. The error says why what it holds is of no use. A short secret, which a config
+/// may have with a warning, is none here: it may be the beginning of one that is just being written.
 pub fn read_again(path: &Path) -> Result<SecretHash, String> {
     let secret = read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    fault(&secret).map_or(Ok(SecretHash::of(&secret)), |(fault, _)| Err(fault))
+    match fault(&secret) {
+        Some((fault, _)) => Err(fault),
+        None if secret.len() < SECRET_BYTES_FEW => Err(format!("has fewer than {SECRET_BYTES_FEW} characters")),
+        None => Ok(SecretHash::of(&secret)),
+    }
 }
 
 #[cfg(test)]
@@ -79,12 +86,14 @@ mod tests {
     #[test]
     fn a_file_without_a_usable_secret_says_why() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for (text, says) in [("", "is empty"), ("\r\n\n", "is empty"), ("a b", "cannot be sent"), (&"x".repeat(5_000), "longer")] {
+        for (text, says) in
+            [("", "is empty"), ("\r\n\n", "is empty"), ("a b", "cannot be sent"), ("short", "fewer"), (&"x".repeat(5_000), "longer")]
+        {
             std::fs::write(file.path(), text).unwrap();
             assert!(read_again(file.path()).unwrap_err().contains(says), "{text:?}");
         }
-        std::fs::write(file.path(), "good\r\n").unwrap();
-        assert_eq!(read_again(file.path()), Ok(SecretHash::of("good")));
+        std::fs::write(file.path(), "a-token-of-more-than-16\r\n").unwrap();
+        assert_eq!(read_again(file.path()), Ok(SecretHash::of("a-token-of-more-than-16")));
         assert!(read_again(Path::new("/nowhere/at/all")).unwrap_err().starts_with("cannot be read: "));
     }
 }

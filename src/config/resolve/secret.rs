@@ -7,10 +7,7 @@ use serde_spanned::Spanned;
 
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
-use crate::config::secret;
-
-/// Below this a secret can be guessed.
-const SECRET_BYTES_FEW: usize = 16;
+use crate::config::secret::{self, SECRET_BYTES_FEW};
 
 pub(super) struct Secret {
     pub text: Spanned<String>,
