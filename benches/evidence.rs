@@ -21,7 +21,7 @@ fn look(c: &mut Criterion) {
     let mut evidence = Evidence::new(&history, 7, true, Duration::ZERO);
     evidence.begin_step(weight.ratio(), |bucket| split.track(bucket) == serin::core::Track::Canary, Duration::ZERO);
     let mut now = Duration::from_secs(600);
-    evidence.observe(now, Bucket::all().map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, 60) }));
+    evidence.observe(now, Bucket::all().map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, 60) }), []);
     c.bench_function("a look at 10,000 active buckets", |b| {
         b.iter(|| {
             now += Duration::from_secs(30);

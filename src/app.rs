@@ -1,6 +1,7 @@
 //! The only place that knows everything: it builds the parts, runs them, reloads them, and takes them down in order.
 
 mod reload;
+mod sides;
 
 use std::io;
 use std::path::Path;
@@ -19,16 +20,20 @@ use crate::live::Live;
 use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
 
+use crate::store::{self, Place, Store};
 use reload::Reloader;
+use sides::ProxySides;
 
 /// Serves until a signal says to end.
 pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     raise_file_limit();
+    survive_full_files();
     memory::keep_freed();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
-        let app = App::start(config).await?;
+        let history = store::place(config.history.path.as_deref(), path);
+        let app = App::start(config, history).await?;
         let mut reloader =
             Reloader::new(path, app.controller.clone(), app.shared.clone(), app.keys.clone()).context("cannot watch the config")?;
         tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
@@ -64,7 +69,7 @@ pub struct App {
 
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.
-    pub async fn start(config: Config) -> anyhow::Result<App> {
+    pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
         let shared = Shared {
@@ -73,7 +78,9 @@ impl App {
             tls: Arc::new(TlsClients::default()),
         };
         shared.tls.check(&config)?;
-        let (controller, live) = Controller::new(config, shared.metrics.clone());
+        let (store, found) = Store::open(history, config.history.keep)?;
+        let sides = Arc::new(ProxySides { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
+        let (controller, live) = Controller::begin(config, shared.metrics.clone(), store, found, sides).await;
         let controller = Arc::new(controller);
         let config = live.current().config.clone();
         let listener = TcpListener::bind(config.admin.listen)
@@ -83,6 +90,7 @@ impl App {
 
         let proxy = Proxy::start(config.proxy.listen, &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
+        shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
         let keys = Arc::new(admin::Keys::new(&config.admin, shared.metrics.clone()));
         let context = admin::Context {
@@ -135,6 +143,12 @@ impl Ends {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// A file that may not grow is an error for whoever writes it, not the end of the process.
+fn survive_full_files() {
+    // SAFETY: to ignore a signal runs no handler of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Each connection is a file descriptor, and the usual limit of 1,024 is an outage at 512 webhooks. The hard limit is

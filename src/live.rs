@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::core::Split;
 
 pub use ledger::{Ledger, News, Reading, Shard, TrackTotals};
-pub use status::{Examined, Judged, Status};
+pub use status::{Durability, Examined, Judged, Status};
 
 /// One bot's split, who plays which role in it, and the tallies that belong to it. A new split is a new epoch with an
 /// empty ledger; a change that leaves the assignment as it is keeps the ledger.

@@ -172,7 +172,7 @@ mod tests {
             secret: SecretHash::of(secret),
             file: None,
         });
-        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), tls: None, metrics_open: false }
+        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), tls: None, metrics_open: false, read_only: false }
     }
 
     fn check(admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {

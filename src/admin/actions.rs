@@ -1,5 +1,5 @@
 //! What may be asked of a bot. Every action takes `If-Match`, answers with the bot's document, and answers only once the
-//! change serves on every core.
+//! change serves on every core. Beside them stand the outcomes that a bot reports, which change nothing by themselves.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -43,47 +43,62 @@ impl Ask {
         problem::json(if self.body.is_empty() { b"{}" } else { &self.body }, example)
     }
 
-    async fn wish(self, wish: Wish) -> Result<Response, ApiError> {
+    async fn wish(self, wish: Wish, Manner { force, reason }: Manner) -> Result<Response, ApiError> {
+        if reason.as_deref().is_some_and(|reason| reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX) {
+            return Err(ApiError::unprocessable("reason", format!("a reason is 1 to {REASON_BYTES_MAX} bytes: it stands in the history")));
+        }
         let actor = controller::Actor::Operator(&self.actor.0);
-        let snapshot = self.context.controller.change(&self.bot, wish, self.based_on, actor).await?;
+        let ask = controller::Ask { wish, based_on: self.based_on, actor, force, reason };
+        let snapshot = self.context.controller.change(&self.bot, ask).await?;
         bot_answer(&snapshot, &self.bot)
     }
 
-    /// An action that takes nothing.
+    /// An action that takes nothing but how it is meant.
     async fn plain(self, wish: Wish) -> Result<Response, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        let Nothing {} = self.wanted("{}")?;
-        self.wish(wish).await
-    }
-
-    /// An action that can be forced.
-    async fn forcible(self, wish: impl FnOnce(bool) -> Wish) -> Result<Response, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Forced {
-            #[serde(default)]
-            force: bool,
-        }
-        let Forced { force } = self.wanted("{} or {\"force\": true}")?;
-        self.wish(wish(force)).await
+        let manner: Manner = self.wanted("{} or {\"force\": true, \"reason\": \"why\"}")?;
+        self.wish(wish, manner).await
     }
 }
+
+/// How an action is meant; every action takes it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manner {
+    /// Against a freeze, a preflight, or evidence that says fail.
+    #[serde(default)]
+    force: bool,
+    /// Stands in the history.
+    reason: Option<String>,
+}
+
+/// A sentence or two.
+const REASON_BYTES_MAX: usize = 1024;
 
 pub async fn put_weight(ask: Ask) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
         percent: f64,
+        #[serde(default)]
+        force: bool,
+        reason: Option<String>,
     }
-    let wanted: Wanted = problem::json(&ask.body, "{\"percent\": 5}")?;
-    let weight = Weight::from_percent(wanted.percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
-    ask.wish(Wish::SetWeight(weight)).await
+    let Wanted { percent, force, reason } = problem::json(&ask.body, "{\"percent\": 5}")?;
+    let weight = Weight::from_percent(percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
+    ask.wish(Wish::SetWeight(weight), Manner { force, reason }).await
 }
 
 /// As in the config.
 const VERSION_BYTES_MAX: usize = 128;
+
+fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
+    match version {
+        Some(label) if label.trim().is_empty() || label.len() > VERSION_BYTES_MAX => {
+            Err(ApiError::unprocessable("version", format!("a version is 1 to {VERSION_BYTES_MAX} bytes, such as \"v42\"")))
+        }
+        other => Ok(other),
+    }
+}
 
 pub async fn start(ask: Ask) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
@@ -94,12 +109,37 @@ pub async fn start(ask: Ask) -> Result<Response, ApiError> {
         /// Roll out what was taken back.
         #[serde(default)]
         retry: bool,
+        /// The rollout under way makes room.
+        #[serde(default)]
+        replace: bool,
+        #[serde(default)]
+        force: bool,
+        reason: Option<String>,
     }
-    let Wanted { upstream, version, retry } = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    if version.as_deref().is_some_and(|version| version.trim().is_empty() || version.len() > VERSION_BYTES_MAX) {
-        return Err(ApiError::unprocessable("version", format!("a version is 1 to {VERSION_BYTES_MAX} bytes, such as \"v42\"")));
-    }
-    ask.wish(Wish::Start { upstream, version, retry }).await
+    let wanted: Wanted = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    let Wanted { upstream, retry, replace, force, reason, .. } = wanted;
+    ask.wish(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Manner { force, reason }).await
+}
+
+/// A side, and what is on it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Side {
+    upstream: Option<String>,
+    version: Option<String>,
+    #[serde(default)]
+    force: bool,
+    reason: Option<String>,
+}
+
+pub async fn switch(ask: Ask) -> Result<Response, ApiError> {
+    let Side { upstream, version: label, force, reason } = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    ask.wish(Wish::Switch { upstream, version: version(label)? }, Manner { force, reason }).await
+}
+
+pub async fn adopt(ask: Ask) -> Result<Response, ApiError> {
+    let Side { upstream, version: label, force, reason } = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    ask.wish(Wish::Adopt { upstream, version: version(label)? }, Manner { force, reason }).await
 }
 
 pub async fn pause(ask: Ask) -> Result<Response, ApiError> {
@@ -111,15 +151,51 @@ pub async fn resume(ask: Ask) -> Result<Response, ApiError> {
 }
 
 pub async fn advance(ask: Ask) -> Result<Response, ApiError> {
-    ask.forcible(|force| Wish::Advance { force }).await
+    ask.plain(Wish::Advance).await
 }
 
 pub async fn promote(ask: Ask) -> Result<Response, ApiError> {
-    ask.forcible(|force| Wish::Promote { force }).await
+    ask.plain(Wish::Promote).await
 }
 
 pub async fn abort(ask: Ask) -> Result<Response, ApiError> {
     ask.plain(Wish::Abort).await
+}
+
+pub async fn undo(ask: Ask) -> Result<Response, ApiError> {
+    ask.plain(Wish::Undo).await
+}
+
+pub async fn freeze(ask: Ask) -> Result<Response, ApiError> {
+    ask.plain(Wish::Freeze).await
+}
+
+pub async fn thaw(ask: Ask) -> Result<Response, ApiError> {
+    ask.plain(Wish::Thaw).await
+}
+
+/// Longer is no rehearsal.
+const DRILL_SECONDS_MOST: u64 = 300;
+const DRILL_SECONDS: u64 = 5;
+
+pub async fn drill(ask: Ask) -> Result<Json<controller::Drilled>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        upstream: Option<String>,
+        /// Customers to move to the idle side and back.
+        share_percent: Option<f64>,
+        seconds: Option<u64>,
+    }
+    let wanted: Wanted = ask.wanted("{} or {\"share_percent\": 1, \"seconds\": 5}")?;
+    let share = wanted.share_percent.map(Weight::from_percent).transpose();
+    let share = share.map_err(|error| ApiError::unprocessable("share_percent", error.to_string()))?.filter(|share| *share > Weight::ZERO);
+    let seconds = wanted.seconds.unwrap_or(DRILL_SECONDS);
+    if !(1..=DRILL_SECONDS_MOST).contains(&seconds) {
+        return Err(ApiError::unprocessable("seconds", format!("a drill with customers lasts 1 to {DRILL_SECONDS_MOST} s")));
+    }
+    let drill = controller::Drill { share, lasts: std::time::Duration::from_secs(seconds), upstream: wanted.upstream };
+    Ok(Json(ask.context.controller.drill(&ask.bot, &drill, controller::Actor::Operator(&ask.actor.0)).await?))
 }
 
 /// More in one batch is refused; send several.

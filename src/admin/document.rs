@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::core::evidence::Finding;
-use crate::core::{Reason, Release, Track, Weight};
+use crate::core::{HeldBy, Reason, Release, Track, Weight};
 use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
 
 #[derive(Debug, Serialize)]
@@ -33,6 +33,39 @@ pub struct Bot {
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
     pub quarantine: Vec<Quarantined>,
+    /// Would a restart find all of this?
+    pub durable: bool,
+    /// Why the history cannot be written, if it cannot.
+    pub history_error: Option<String>,
+    /// Why nothing rises now.
+    pub frozen: Option<String>,
+    /// What the config wants; null where it names no release.
+    pub desired: Option<Desired>,
+    /// Who was stable before, to go back to.
+    pub previous: Option<Previous>,
+}
+
+/// The config's release, beside what serves.
+#[derive(Debug, Serialize)]
+pub struct Desired {
+    pub upstream: String,
+    pub version: Option<String>,
+    /// It is stable, or on its way to it.
+    pub effective: bool,
+    /// What was done against it.
+    pub held_by: Option<&'static str>,
+    /// What it waits for.
+    pub waits: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Previous {
+    pub upstream: String,
+    pub version: Option<String>,
+    /// How long it has been idle.
+    pub idle_seconds: u64,
+    /// `undo_window` is over: nobody expects to go back to it.
+    pub free: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,10 +148,10 @@ pub struct Tracks {
 /// What was counted since the split last changed; only requests that chance assigned.
 #[derive(Debug, Serialize)]
 pub struct Totals {
-    pub requests: u32,
-    pub errors: u32,
-    pub late: u32,
-    pub rejected: u32,
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
     /// Buckets with traffic (about as many workspaces while they are few).
     pub active_buckets: usize,
     /// The geometric mean of the time to the first byte, in milliseconds.
@@ -162,7 +195,34 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         evidence: evidence(&status),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(quarantined).collect(),
+        durable: status.durability.durable,
+        history_error: status.durability.failing.clone(),
+        frozen: status.frozen.clone(),
+        desired: desired(&status),
+        previous: previous(&status),
     }
+}
+
+fn desired(status: &Status) -> Option<Desired> {
+    let (state, wanted) = (&status.state, status.state.seen.release.as_ref()?);
+    let elsewhere = state.desired_elsewhere().is_some();
+    Some(Desired {
+        upstream: wanted.upstream.to_string(),
+        version: wanted.version.as_deref().map(str::to_owned),
+        effective: !elsewhere,
+        held_by: state.held_by.filter(|_| elsewhere).map(HeldBy::name),
+        waits: status.config_waits.clone().filter(|_| elsewhere).or(status.frozen.clone().filter(|_| state.to_start().is_some())),
+    })
+}
+
+fn previous(status: &Status) -> Option<Previous> {
+    let (former, (idle, free)) = (status.state.previous.as_ref()?, status.previous?);
+    Some(Previous {
+        upstream: former.release.upstream.to_string(),
+        version: former.release.version.as_deref().map(str::to_owned),
+        idle_seconds: idle.as_secs(),
+        free,
+    })
 }
 
 fn upstream(upstream: &crate::config::Upstream, release: Option<&Release>) -> Upstream {
@@ -249,14 +309,13 @@ fn examinations(status: &Status) -> Examinations {
 }
 
 fn totals(totals: TrackTotals) -> Totals {
-    let tally = totals.tally;
     Totals {
-        requests: tally.requests,
-        errors: tally.errors,
-        late: tally.late,
-        rejected: tally.rejected,
+        requests: totals.requests,
+        errors: totals.errors,
+        late: totals.late,
+        rejected: totals.rejected,
         active_buckets: totals.active_buckets,
-        typical_ms: tally.typical_micros().map(|micros| micros / 1000.0),
+        typical_ms: totals.typical_micros().map(|micros| micros / 1000.0),
     }
 }
 
@@ -282,7 +341,8 @@ pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained 
         reason: match assignment.reason {
             Reason::Rank if assignment.track == Track::Canary => "its rank is below the weight's threshold",
             Reason::Rank => "its rank is not below the weight's threshold",
-            Reason::SetAside => "stable answers for it for now: it is under examination, or its trouble turned out to be its own",
+            Reason::Examined(_) => "it is under examination: for a few seconds at a time a coin chooses its track",
+            Reason::SetAside => "stable answers for it: its trouble turned out to be its own",
             Reason::Pinned => "an operator pinned it",
             Reason::Override | Reason::Unidentified | Reason::Handshake | Reason::Retry => assignment.reason.name(),
         },

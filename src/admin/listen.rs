@@ -33,9 +33,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that takes nothing of its answer for this long is cut off, by the kernel.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client's certificate is looked at when its connection begins, so no connection lasts for ever; whoever is in the
-/// middle of a request may end it.
+/// A client's certificate is looked at when its connection begins, so no connection lasts for ever, nor a stream of
+/// events on it.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// What the request in flight has when its connection is to end; no action takes as long.
+const GRACE: Duration = Duration::from_secs(60);
 /// Request line and header fields; more is answered 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// When no connection can be taken, or no more: try again, and say so, this often.
@@ -171,7 +173,7 @@ impl Connection {
             () = tokio::time::sleep(LIFETIME) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        let _ = tokio::time::timeout(GRACE, connection).await;
     }
 }
 

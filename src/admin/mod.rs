@@ -4,8 +4,11 @@ mod access;
 mod actions;
 mod attempts;
 mod document;
+mod events;
+mod history;
 mod keys;
 mod listen;
+mod openapi;
 mod problem;
 
 use std::net::SocketAddr;
@@ -54,7 +57,7 @@ pub struct Context {
 struct Actor(String);
 
 /// A request to the API is small; more is a mistake.
-const BODY_MAX: usize = 64 * 1024;
+const BODY_MAX: usize = 256 * 1024;
 /// And is there soon.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -69,8 +72,17 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/advance", post(actions::advance))
         .route("/v1/bots/{bot}/promote", post(actions::promote))
         .route("/v1/bots/{bot}/abort", post(actions::abort))
+        .route("/v1/bots/{bot}/undo", post(actions::undo))
+        .route("/v1/bots/{bot}/switch", post(actions::switch))
+        .route("/v1/bots/{bot}/adopt", post(actions::adopt))
+        .route("/v1/bots/{bot}/freeze", post(actions::freeze))
+        .route("/v1/bots/{bot}/thaw", post(actions::thaw))
+        .route("/v1/bots/{bot}/drill", post(actions::drill))
+        .route("/v1/bots/{bot}/history", get(history::show))
         .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
+        .route("/v1/events", get(events::stream))
+        .route("/openapi.json", get(openapi::show))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -131,7 +143,7 @@ async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(context): State<Context>) -> Response {
-    let text = context.metrics.render(&context.live.current());
+    let text = context.metrics.render(&context.live.current(), context.controller.store());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::controller::ChangeError;
 use crate::core::ratchet::Refusal;
 use crate::live::Snapshot;
+use crate::store::NotDurable;
 
 #[derive(Debug)]
 pub struct ApiError {
@@ -62,6 +63,10 @@ impl ApiError {
 
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    pub fn not_durable(error: NotDurable) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
     }
 
     #[cfg(test)]
@@ -121,9 +126,19 @@ impl From<ChangeError> for ApiError {
                 Refusal::IsStable(_) => ApiError::new(StatusCode::CONFLICT, "is_stable", detail),
                 Refusal::Quarantined { .. } => ApiError::new(StatusCode::CONFLICT, "quarantined", detail),
                 Refusal::Failing => ApiError::new(StatusCode::CONFLICT, "failing", detail),
+                Refusal::Broken(_) => ApiError::new(StatusCode::CONFLICT, "broken", detail),
                 Refusal::Paused => ApiError::new(StatusCode::CONFLICT, "paused", detail),
                 Refusal::NotPaused => ApiError::new(StatusCode::CONFLICT, "not_paused", detail),
+                Refusal::Frozen(_) => ApiError::new(StatusCode::CONFLICT, "frozen", detail),
+                Refusal::Undone { .. } => ApiError::new(StatusCode::CONFLICT, "undone", detail),
+                Refusal::NothingToUndo { .. } => ApiError::new(StatusCode::CONFLICT, "nothing_to_undo", detail),
+                Refusal::NothingDesired => ApiError::new(StatusCode::CONFLICT, "nothing_desired", detail),
+                Refusal::Drill => ApiError::new(StatusCode::CONFLICT, "drill", detail),
             },
+            ChangeError::Preflight { .. } => ApiError::new(StatusCode::CONFLICT, "preflight", detail),
+            ChangeError::NoReason { .. } => ApiError::unprocessable("reason", detail),
+            ChangeError::ReadOnly => ApiError::new(StatusCode::FORBIDDEN, "read_only", detail),
+            ChangeError::NotDurable(error) => ApiError::not_durable(error),
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),
         }
     }

@@ -89,22 +89,24 @@ impl Reloader {
     /// Takes the file up whole, or says why not and leaves everything as it is.
     async fn reload(&self) {
         let taken = self.try_reload().await;
-        self.shared.metrics.reloaded(taken.is_ok());
+        self.shared.metrics.reloaded(taken.as_ref().ok().map(|(hash, _)| *hash));
         match taken {
-            Ok(true) => tracing::info!(path = %self.path.display(), "config reloaded"),
-            Ok(false) => tracing::info!(path = %self.path.display(), "config read again: no change in it"),
+            Ok((_, true)) => tracing::info!(path = %self.path.display(), "config reloaded"),
+            Ok((_, false)) => tracing::info!(path = %self.path.display(), "config read again: no change in it"),
             Err(error) => tracing::error!(path = %self.path.display(), "config refused, the old one serves on: {error:#}"),
         }
     }
 
-    async fn try_reload(&self) -> anyhow::Result<bool> {
+    /// The hash of what serves now, and whether that is another config than before.
+    async fn try_reload(&self) -> anyhow::Result<(u64, bool)> {
         let config: Config = config::load(&self.path)?;
+        let hash = config.hash;
         self.shared.tls.check(&config)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let admin = config.admin.clone();
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
-        Ok(changed)
+        Ok((hash, changed))
     }
 }
 

@@ -1,7 +1,8 @@
-//! `serin start | advance | pause | resume | promote | abort`: what an operator does with a rollout. Each prints the bot as
-//! it is afterwards, once that serves on every core.
+//! `serin start | advance | pause | resume | promote | abort | undo | switch | adopt | freeze | thaw`: what an operator does.
+//! Each prints the bot as it is afterwards, once that serves on every core.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,9 +16,18 @@ use super::status::table;
 struct Common {
     /// The bot
     bot: String,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+#[derive(Debug, Args)]
+struct Manner {
     /// Only if this revision still serves
     #[arg(long, value_name = "REVISION")]
     if_match: Option<u64>,
+    /// Why; it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
     /// The API's own document
     #[arg(long)]
     json: bool,
@@ -26,9 +36,21 @@ struct Common {
 }
 
 impl Common {
-    fn post(&self, action: &str, body: &Value) -> anyhow::Result<ExitCode> {
-        let client = Client::new(&self.address)?;
-        let document = client.post(&format!("/v1/bots/{}/{action}", self.bot), body, self.if_match)?;
+    fn post(&self, action: &str, force: bool, more: Value) -> anyhow::Result<ExitCode> {
+        self.manner.post(&self.bot, action, force, more)
+    }
+}
+
+impl Manner {
+    fn post(&self, bot: &str, action: &str, force: bool, more: Value) -> anyhow::Result<ExitCode> {
+        let mut body = json!({ "reason": self.reason });
+        if force {
+            body["force"] = json!(true);
+        }
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        let document = Client::new(&self.address)?.post(&format!("/v1/bots/{bot}/{action}"), &body, self.if_match)?;
         match self.json {
             true => println!("{document}"),
             false => print!("{}", table(&document)),
@@ -50,76 +72,129 @@ pub struct Start {
     /// Even if it was taken back before
     #[arg(long)]
     retry: bool,
+    /// Instead of the rollout under way, whose canary goes to 0% first
+    #[arg(long)]
+    replace: bool,
+    /// Even in a freeze, and without a preflight
+    #[arg(long)]
+    force: bool,
 }
 
 impl Start {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("rollouts", &json!({ "upstream": self.to, "version": self.version, "retry": self.retry }))
+        let more = json!({ "upstream": self.to, "version": self.version, "retry": self.retry, "replace": self.replace });
+        self.common.post("rollouts", self.force, more)
     }
 }
 
+/// Takes `force`.
 #[derive(Debug, Args)]
-pub struct Advance {
+pub struct Forcible {
     #[command(flatten)]
     common: Common,
-    /// Even if the evidence says that the canary fails
+    /// Even in a freeze, or if the evidence says that the canary fails
     #[arg(long)]
     force: bool,
 }
 
-impl Advance {
-    pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("advance", &json!({ "force": self.force }))
+impl Forcible {
+    pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
+        self.common.post(action, self.force, Value::Null)
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Promote {
+pub struct Plain {
     #[command(flatten)]
     common: Common,
-    /// Even if the evidence says that the canary fails
+}
+
+impl Plain {
+    pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
+        self.common.post(action, false, Value::Null)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Undo {
+    #[command(flatten)]
+    common: Common,
+    /// Without asking whether the side before takes connections
     #[arg(long)]
     force: bool,
 }
 
-impl Promote {
+impl Undo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("promote", &json!({ "force": self.force }))
+        let word = Instant::now();
+        let code = self.common.post("undo", self.force, Value::Null)?;
+        if !self.common.manner.json {
+            println!("  undone   in {:.1} ms, on every core", word.elapsed().as_secs_f64() * 1000.0);
+        }
+        Ok(code)
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Pause {
+pub struct Switch {
     #[command(flatten)]
     common: Common,
+    /// The side that is to serve everybody; may be left out where there is only one besides stable
+    to: Option<String>,
+    /// The release's label
+    #[arg(long)]
+    version: Option<String>,
+    /// Even in a freeze, and without a preflight
+    #[arg(long)]
+    force: bool,
 }
 
-impl Pause {
+impl Switch {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("pause", &json!({}))
+        self.common.post("switch", self.force, json!({ "upstream": self.to, "version": self.version }))
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Resume {
+pub struct Adopt {
     #[command(flatten)]
     common: Common,
+    /// The upstream that serves everybody already; the one that serin takes for stable, if left out
+    #[arg(long, value_name = "UPSTREAM")]
+    upstream: Option<String>,
+    /// The label of what is on it
+    #[arg(long)]
+    version: Option<String>,
 }
 
-impl Resume {
+impl Adopt {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("resume", &json!({}))
+        self.common.post("adopt", false, json!({ "upstream": self.upstream, "version": self.version }))
     }
 }
 
+/// One bot, or all.
 #[derive(Debug, Args)]
-pub struct Abort {
+pub struct Which {
+    /// The bot
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    bot: Option<String>,
+    /// All bots
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
-    common: Common,
+    manner: Manner,
 }
 
-impl Abort {
-    pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("abort", &json!({}))
+impl Which {
+    pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
+        if let Some(bot) = &self.bot {
+            return self.manner.post(bot, action, false, Value::Null);
+        }
+        let document = Client::new(&self.manner.address)?.get("/v1/bots")?;
+        for bot in document["bots"].as_array().into_iter().flatten().filter_map(|bot| bot["bot"].as_str()) {
+            self.manner.post(bot, action, false, Value::Null)?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -48,6 +48,14 @@ impl Client {
         Client { agent: agent.build().into(), base: base.trim_end_matches('/').to_owned(), token }
     }
 
+    /// Waits so long for an answer that takes its time.
+    pub fn patient(self, seconds: u64) -> Client {
+        let config = self.agent.config().clone();
+        let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(seconds)));
+        let agent = agent.http_status_as_error(config.http_status_as_error()).proxy(None).build();
+        Client { agent: agent.into(), ..self }
+    }
+
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         if let Some(token) = &self.token {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::app::App;
 use crate::config;
+use crate::store::Place;
 use bot::ExampleBot;
 use traffic::Traffic;
 use view::View;
@@ -62,7 +63,8 @@ impl Demo {
             .replace("127.0.0.1:3001", &blue.address.to_string())
             .replace("127.0.0.1:3002", &green.address.to_string())
             .replace("\"4s\"", &format!("\"{}s\"", self.bake));
-        let app = App::start(config::parse(&text, Path::new("demo.toml"))?).await?;
+        let app =
+            App::start(config::parse(&text, Path::new("demo.toml"))?, Place::Memory("a demo leaves nothing behind".to_owned())).await?;
         let mut stage = Stage {
             client: Arc::new(Client::with_token(&app.admin.to_string(), None)),
             traffic: Traffic::start(app.proxy.address, self.workspaces),

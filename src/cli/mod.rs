@@ -4,7 +4,10 @@ mod actions;
 mod check;
 mod client;
 mod demo;
+mod drill;
 mod explain;
+mod history;
+mod pages;
 mod run;
 mod simulate;
 mod status;
@@ -38,19 +41,37 @@ enum Command {
     /// Begin to roll out a release: step by step, as far as the evidence allows
     Start(actions::Start),
     /// Go to the next step now
-    Advance(actions::Advance),
+    Advance(actions::Forcible),
     /// Stay at this weight until told to go on
-    Pause(actions::Pause),
+    Pause(actions::Plain),
     /// Go on after a pause
-    Resume(actions::Resume),
+    Resume(actions::Forcible),
     /// Send everyone to the canary now, and make it stable
-    Promote(actions::Promote),
+    Promote(actions::Forcible),
     /// Send everyone back to stable now
-    Abort(actions::Abort),
+    Abort(actions::Plain),
+    /// Go back to what was stable before, at once; during a rollout: abort it
+    Undo(actions::Undo),
+    /// Send everyone to the other side at once, without a rollout
+    Switch(actions::Switch),
+    /// Say what is live already: it was changed without serin
+    Adopt(actions::Adopt),
+    /// Raise nothing until `thaw`; everything may still fall
+    Freeze(actions::Which),
+    /// End a freeze
+    Thaw(actions::Which),
+    /// Rehearse the way back on the live system: measured, and by default without moving anybody
+    Drill(drill::Drill),
+    /// Who changed what, when, and on what evidence
+    History(history::History),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
     /// Try a rollout's policy out in a simulated world, beside what other tools would do
     Simulate(simulate::Simulate),
+    /// Print completions for a shell
+    Completions(pages::Completions),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(pages::Man),
 }
 
 /// Where the config is.
@@ -90,13 +111,22 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.execute(),
         Command::Weight(weight) => weight.execute(),
         Command::Start(start) => start.execute(),
-        Command::Advance(advance) => advance.execute(),
-        Command::Pause(pause) => pause.execute(),
-        Command::Resume(resume) => resume.execute(),
-        Command::Promote(promote) => promote.execute(),
-        Command::Abort(abort) => abort.execute(),
+        Command::Advance(advance) => advance.execute("advance"),
+        Command::Pause(pause) => pause.execute("pause"),
+        Command::Resume(resume) => resume.execute("resume"),
+        Command::Promote(promote) => promote.execute("promote"),
+        Command::Abort(abort) => abort.execute("abort"),
+        Command::Undo(undo) => undo.execute(),
+        Command::Switch(switch) => switch.execute(),
+        Command::Adopt(adopt) => adopt.execute(),
+        Command::Freeze(freeze) => freeze.execute("freeze"),
+        Command::Thaw(thaw) => thaw.execute("thaw"),
+        Command::Drill(drill) => drill.execute(),
+        Command::History(history) => history.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Simulate(simulate) => simulate.execute(),
+        Command::Completions(completions) => completions.execute(),
+        Command::Man(man) => man.execute(),
     };
     match result {
         Ok(code) => code,

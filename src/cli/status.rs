@@ -103,6 +103,25 @@ fn rollout(bot: &Value) -> String {
         });
         text += &format!("  steps    {}  (policy {})\n", shown.collect::<Vec<_>>().join(" "), plain(&rollout["policy"]));
     }
+    if bot["durable"] == false {
+        let why = bot["history_error"].as_str().unwrap_or("a restart forgets it");
+        text += &format!("  ALARM    not durable: {why}\n");
+    }
+    if let Some(frozen) = bot["frozen"].as_str() {
+        text += &format!("  frozen   {frozen}\n");
+    }
+    let desired = &bot["desired"];
+    if desired["effective"] == false {
+        let why = desired["waits"].as_str().map(str::to_owned).or(desired["held_by"].as_str().map(|held| format!("held by {held}")));
+        let (upstream, version) = (plain(&desired["upstream"]), plain(&desired["version"]));
+        text += &format!("  desired  {version} on {upstream}: {}\n", why.unwrap_or_else(|| "about to start".to_owned()));
+    }
+    let previous = &bot["previous"];
+    if let Some(idle) = previous["idle_seconds"].as_u64() {
+        let (upstream, version) = (plain(&previous["upstream"]), plain(&previous["version"]));
+        let free = if previous["free"] == true { "; free to tear down" } else { "; there for undo" };
+        text += &format!("  before   {version} on {upstream}, idle for {idle} s{free}\n");
+    }
     if let Some(warning) = bot["warning"].as_str() {
         text += &format!("  warning  {warning}\n");
     }
@@ -110,6 +129,7 @@ fn rollout(bot: &Value) -> String {
         text += &format!("  waits    {hold}\n");
     }
     if let Some(against) = evidence["text"].as_str() {
+        let against = against.strip_prefix("evidence ").unwrap_or(against);
         text += &format!("  evidence {against}; worst: {}\n", plain(&evidence["leading"]));
     }
     let examined = |finding: &str| evidence["examinations"][finding].as_u64().unwrap_or(0);
@@ -130,7 +150,7 @@ pub fn percent(value: &Value) -> String {
     weight.map_or_else(|| plain(value), |weight| weight.to_string())
 }
 
-fn plain(value: &Value) -> String {
+pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

@@ -2,6 +2,7 @@
 //! names the file, the line and what to write instead.
 
 mod certificate;
+mod freeze;
 mod near;
 mod raw;
 mod redact;
@@ -9,16 +10,19 @@ mod report;
 mod resolve;
 mod resolved;
 mod secret;
+pub mod smoke;
 pub mod tls;
 mod units;
 mod value;
 
 pub use certificate::Certificate;
+pub use freeze::Freeze;
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
-    Admin, Bot, BotName, Config, HostHeader, Limits, Match, OverCap, Proxy, Retries, Scope, TesterOverride, Token, Upstream, UpstreamUrl,
+    Admin, Bot, BotName, Config, History, HostHeader, Limits, Match, OverCap, Preflight, Proxy, Retries, Scope, TesterOverride, Token,
+    Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
 pub use tls::Tls;

@@ -146,16 +146,6 @@ impl<'d> Table<'d> {
         Some(self.entries.remove(index))
     }
 
-    /// Keys of later versions: said so, for who reads newer documentation.
-    pub fn not_yet(&mut self, keys: &[&'static str]) {
-        for key in keys {
-            if let Some(index) = self.entries.iter().position(|entry| entry.key == *key) {
-                let entry = self.entries.remove(index);
-                self.problems.error(entry.key_at, format!("`{key}` is not supported by this version yet"), "leave it out");
-            }
-        }
-    }
-
     /// What is left are names that the file chose.
     pub fn into_entries(self) -> Vec<Entry<'d>> {
         self.entries

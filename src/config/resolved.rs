@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 
+use super::freeze::Freeze;
 use super::{SecretHash, Tls};
 use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
 use crate::identify::{Plan, Preset};
@@ -15,6 +16,7 @@ use crate::identify::{Plan, Preset};
 pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
+    pub history: History,
     /// In the order in which they are matched: the longest path prefix first, hosts before none.
     pub bots: Vec<Bot>,
     /// XXH3 of the file's text, for `serin_config_info{hash}`.
@@ -54,6 +56,14 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// As written; `None`: beside the config, if that can be written.
+    pub path: Option<PathBuf>,
+    /// Changes older than this are forgotten.
+    pub keep: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub listen: SocketAddr,
@@ -61,6 +71,8 @@ pub struct Admin {
     pub tls: Option<Tls>,
     /// `/metrics` without a token.
     pub metrics_open: bool,
+    /// Only the config changes what serves; to take back, to pause and to freeze is still for operators.
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +129,24 @@ pub struct Bot {
     pub rollout: core::Plan,
     /// Its `max` is `max_weight`, and whoever may raise a rollout may change a weight set by hand.
     pub guard: Guard,
+    /// The desired state.
+    pub release: Option<core::Release>,
+    pub preflight: Preflight,
+    pub freeze: Option<Freeze>,
+    /// After a promotion the side before it is reported as free to tear down then.
+    pub undo_window: Duration,
+}
+
+/// What a side must answer before anybody is sent there. That it takes connections is asked always.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preflight {
+    pub path: Option<PathAndQuery>,
+    /// Statuses that are right; none: any 2xx.
+    pub expect: Vec<u16>,
+    /// For each request.
+    pub timeout: Duration,
+    /// A file of requests.
+    pub smoke: Option<PathBuf>,
 }
 
 /// `None` matches everything.

@@ -1,291 +1,264 @@
 //! The one writer. Every change of what serves goes through here, one after the other: the ratchet's own decisions, an
-//! operator's wish, a new config. Each is a step of `core::ratchet`; what it commits is published, and counts as done
-//! once it serves on every core.
+//! operator's wish, a new config. Each is a step of `core::ratchet`; what it commits is kept, then published, and counts
+//! as done once it serves on every core. What lowers is published first.
 
+mod begin;
+mod drill;
+mod follow;
+mod keep;
 mod past;
 mod pilot;
 mod recent;
 mod reload;
 mod reports;
+mod sides;
+mod wish;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, broadcast};
 
-use crate::config::{Bot, BotName, Config};
-use crate::core::ratchet::{Command, Decision, Input, Refusal};
-use crate::core::{Release, State, Weight};
+use crate::config::{Bot, BotName};
+use crate::core::ratchet::{self, Command, Decision, Input};
+use crate::core::{Frozen, Guard, State};
 use crate::live::{Live, NotApplied, Snapshot};
+use crate::store::{Health, NotDurable, Row, Store, Unwritten};
 use crate::telemetry::Metrics;
 
-use pilot::{Pilot, candidate, index, release};
+use keep::{SNAPSHOT_EVERY, Said};
+use pilot::Pilot;
+use wish::{command, unknown_bot};
 
+pub use drill::{Drill, Drilled};
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};
+pub use sides::{Answer, Sides};
+pub use wish::{Actor, Ask, ChangeError, Wish};
 
-#[derive(Debug)]
 pub struct Controller {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
-    /// All times of decisions are since then. Monotonic: a clock that is set changes no decision.
-    origin: Instant,
+    store: Store,
+    sides: Arc<dyn Sides>,
+    /// What changed, for whoever listens.
+    changes: broadcast::Sender<Arc<Row>>,
     /// Held for the whole of a change: changes are made one at a time, in order.
     pilots: Mutex<Pilots>,
 }
 
 type Pilots = HashMap<BotName, Pilot>;
 
-/// Who wants a change.
-#[derive(Clone, Copy, Debug)]
-pub enum Actor<'a> {
-    /// By name.
-    Operator(&'a str),
-    Config,
-    /// serin itself.
-    Ratchet,
-}
-
-impl Actor<'_> {
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Actor::Operator(_) => "operator",
-            Actor::Config => "config",
-            Actor::Ratchet => "ratchet",
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Actor::Operator(name) => name,
-            Actor::Config | Actor::Ratchet => self.kind(),
-        }
-    }
-}
-
-/// What an operator may ask for.
-#[derive(Clone, Debug)]
-pub enum Wish {
-    SetWeight(Weight),
-    /// To the only other upstream, if none is named.
-    Start {
-        upstream: Option<String>,
-        version: Option<String>,
-        retry: bool,
-    },
-    Pause,
-    Resume,
-    Advance {
-        force: bool,
-    },
-    Promote {
-        force: bool,
-    },
-    Abort,
-}
-
-/// Why a change was not made. Nothing has changed then, except after `NotApplied`: some workers serve it already.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    #[error("there is no bot {name:?}; there are {}", list(.known))]
-    UnknownBot { name: String, known: Vec<String> },
-    #[error("bot {bot:?} has only one upstream: there is nothing to send a share to; add a second one to its upstreams")]
-    OneUpstream { bot: String },
-    #[error("bot {bot:?} has several upstreams besides stable: say which is meant, with canary = one of {}", list(.choices))]
-    WhichCanary { bot: String, choices: Vec<String> },
-    #[error("bot {bot:?} has no upstream {name:?}; it has {}", list(.known))]
-    UnknownUpstream { bot: String, name: String, known: Vec<String> },
-    #[error("bot {bot:?}: {refusal}")]
-    Refused { bot: String, refusal: Refusal },
-    #[error(transparent)]
-    NotApplied(#[from] NotApplied),
-}
-
 /// How often everything is looked at.
 const TICK: Duration = Duration::from_secs(1);
+/// Who listens and is further behind than this has missed some.
+const CHANGES_KEPT: usize = 256;
+
+/// A change that is not wanted any more once it is known what it would be.
+#[derive(Debug)]
+enum NotDone {
+    Durable(NotDurable),
+    Applied(NotApplied),
+}
+
+/// Whose pilot it is, and where its bot stands in the snapshot.
+struct Seat<'a> {
+    pilot: &'a mut Pilot,
+    snapshot: Arc<Snapshot>,
+    number: usize,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").field("store", &self.store).finish_non_exhaustive()
+    }
+}
 
 impl Controller {
-    /// The controller, and what serves at first.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> (Controller, Arc<Live>) {
-        let (config, now) = (Arc::new(config), Duration::ZERO);
-        let mut pilots = Pilots::new();
-        let mut epochs = Vec::new();
-        for bot in &config.bots {
-            let pilot = Pilot::new(&config, bot, now);
-            epochs.push(pilot.epoch(&config, bot, None, now));
-            pilots.insert(bot.name.clone(), pilot);
-        }
-        let live = Arc::new(Live::new(config.clone(), epochs, config.proxy.workers));
-        (Controller { live: live.clone(), metrics, origin: Instant::now(), pilots: Mutex::new(pilots) }, live)
-    }
-
     /// Looks at everything each second, for ever.
     pub async fn run(&self) {
+        tokio::join!(self.watch(), self.follow());
+    }
+
+    async fn watch(&self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut kept = Instant::now();
         loop {
             ticks.tick().await;
             self.tick().await;
+            if kept.elapsed() >= SNAPSHOT_EVERY && self.store.takes_snapshots() {
+                kept = Instant::now();
+                self.keep_what_is_known().await;
+            }
         }
     }
 
     async fn tick(&self) {
         let mut pilots = self.pilots.lock().await;
-        let now = self.origin.elapsed();
+        let health = self.store.health();
         for number in 0..self.live.current().config.bots.len() {
             let snapshot = self.live.current();
-            let (bot, epoch) = (&snapshot.config.bots[number], &snapshot.epochs[number]);
+            let bot = &snapshot.config.bots[number];
             let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
-            let (facts, moved) = pilot.gather(epoch, &bot.guard, now);
-            let before = pilot.state.clone();
-            let decision = pilot.step(&Input::Tick(facts), &bot.guard, now);
-            let served = match decision.commits() || moved {
-                true => self.serve(pilot, &snapshot, number, &decision, &before, now).await,
-                false => Ok(Duration::ZERO),
-            };
-            self.live.current().epochs[number].report(pilot.status(&bot.guard, now));
-            self.tell(bot, &decision, &before, pilot, Actor::Ratchet, served);
+            let guard = guard(bot, &pilot.state, &health, false);
+            let (mut facts, moved) = pilot.gather(&snapshot.epochs[number], &guard);
+            if let Some(former) = pilot.wants_to_know_of_the_former_side(&facts) {
+                facts.previous_answers = sides::takes_connections(&*self.sides, bot, &former).await.is_ok();
+            }
+            let seat = Seat { pilot, snapshot: snapshot.clone(), number };
+            let done = self.decide(seat, Input::Tick(facts), &guard, Actor::Ratchet, None).await;
+            let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
+            if moved && !matches!(&done, Ok(decision) if decision.commits()) {
+                let seat = Seat { pilot, snapshot: snapshot.clone(), number };
+                if let Err(error) = self.serve(seat, &Decision::Hold, None).await {
+                    tracing::error!(bot = %bot.name, %error, "who is examined does not serve everywhere");
+                }
+            }
+            self.shows(pilots.get(&bot.name), bot, number);
         }
     }
 
-    /// Does what an operator asks for; answers once it serves on every core.
-    pub async fn change(&self, name: &str, wish: Wish, based_on: Option<u64>, actor: Actor<'_>) -> Result<Arc<Snapshot>, ChangeError> {
+    /// Does what an operator asks for; answers once it is kept and serves on every core.
+    pub async fn change(&self, name: &str, ask: Ask<'_>) -> Result<Arc<Snapshot>, ChangeError> {
+        if self.live.current().config.admin.read_only && !ask.wish.takes_back() {
+            return Err(ChangeError::ReadOnly);
+        }
+        self.look_at_the_side(name, &ask).await?;
         let mut pilots = self.pilots.lock().await;
-        let now = self.origin.elapsed();
         let snapshot = self.live.current();
         let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
         let bot = &snapshot.config.bots[number];
         let pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&snapshot, name))?;
-        let command = command(bot, &pilot.state, wish)?;
-        pilot.read(&snapshot.epochs[number], now);
-        let before = pilot.state.clone();
-        let decision = pilot.step(&Input::Command { command, based_on }, &bot.guard, now);
-        if let Decision::Refuse(refusal) = decision {
-            return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal });
+        let health = self.store.health();
+        let guard = guard(bot, &pilot.state, &health, ask.force);
+        if ask.force && guard.frozen.is_none() && frozen(bot, &pilot.state).is_some() && ask.reason.is_none() && !ask.wish.takes_back() {
+            return Err(ChangeError::NoReason { bot: bot.name.to_string() });
         }
-        if decision.commits() {
-            let served = self.serve(pilot, &snapshot, number, &decision, &before, now).await;
-            let failed = served.as_ref().err().is_some();
-            self.tell(bot, &decision, &before, pilot, actor, served);
-            if failed {
-                self.live.applied_everywhere(self.live.current().sequence).await?;
+        pilot.read(&snapshot.epochs[number]);
+        if let Wish::Start { replace: true, .. } = ask.wish
+            && pilot.state.under_way().is_some()
+        {
+            let seat = Seat { pilot, snapshot: snapshot.clone(), number };
+            self.obey(seat, Command::Withdraw, ask.based_on, &guard, &ask).await?;
+        }
+        let based_on = ask.based_on.filter(|_| !matches!(ask.wish, Wish::Start { replace: true, .. }));
+        let snapshot = self.live.current();
+        let pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&snapshot, name))?;
+        let command = command(bot, &pilot.state, &ask)?;
+        self.obey(Seat { pilot, snapshot, number }, command, based_on, &guard, &ask).await?;
+        self.shows(pilots.get(&bot.name), bot, number);
+        Ok(self.live.current())
+    }
+
+    async fn obey(
+        &self,
+        seat: Seat<'_>,
+        command: Command,
+        based_on: Option<u64>,
+        guard: &Guard,
+        ask: &Ask<'_>,
+    ) -> Result<Decision, ChangeError> {
+        let (snapshot, number) = (seat.snapshot.clone(), seat.number);
+        let input = Input::Command { command, based_on };
+        self.done(&snapshot.config.bots[number], self.decide(seat, input, guard, ask.actor, ask.reason.clone()).await)
+    }
+
+    fn done(&self, bot: &Bot, done: Result<Decision, NotDone>) -> Result<Decision, ChangeError> {
+        match done {
+            Ok(Decision::Refuse(refusal)) => Err(ChangeError::Refused { bot: bot.name.to_string(), refusal }),
+            Ok(decision) => Ok(decision),
+            Err(NotDone::Durable(error)) => Err(error.into()),
+            Err(NotDone::Applied(error)) => Err(error.into()),
+        }
+    }
+
+    /// The one way to another state: a step; what it commits is kept and served. A raise is kept first, for nothing may
+    /// serve that a restart would forget; what lowers serves first, whatever the disk says.
+    async fn decide(&self, seat: Seat<'_>, input: Input, guard: &Guard, actor: Actor<'_>, said: Said) -> Result<Decision, NotDone> {
+        let Seat { pilot, snapshot, number } = seat;
+        let bot = &snapshot.config.bots[number];
+        let (now, before) = (pilot.now(), pilot.state.clone());
+        let (after, decision) = ratchet::step(before.clone(), &input, guard, now);
+        if !decision.commits() {
+            pilot.state = after;
+            return Ok(decision);
+        }
+        let entry = keep::entry(bot, pilot, actor, &decision, (&before, &after), input, guard, now, said);
+        let serves_first = !ratchet::exposes(&before, &after, &decision) && before.split_id != after.split_id;
+        if ratchet::exposes(&before, &after, &decision)
+            && let Err(error) = self.store.append(vec![entry.clone()], Unwritten::Drop).await
+        {
+            pilot.was_looked_at(now);
+            return Err(NotDone::Durable(error));
+        }
+        pilot.state = after;
+        if !serves_first && !ratchet::exposes(&before, &pilot.state, &decision) {
+            let _ = self.store.append(vec![entry.clone()], Unwritten::Keep).await;
+        }
+        let seat = Seat { pilot, snapshot: snapshot.clone(), number };
+        let served = self.serve(seat, &decision, Some(&before)).await;
+        if serves_first {
+            let _ = self.store.append(vec![entry.clone()], Unwritten::Keep).await;
+        }
+        self.tell(bot, &decision, actor, &entry, served.as_ref().ok().copied());
+        match served {
+            Ok(_) => Ok(decision),
+            Err(error) => {
+                tracing::error!(bot = %bot.name, %error, "a change does not serve everywhere");
+                Err(NotDone::Applied(error))
             }
         }
-        let current = self.live.current();
-        current.epochs[number].report(pilot.status(&bot.guard, now));
-        Ok(current)
     }
 
     /// Publishes what a bot's state now means, and opens its evidence anew if the split has changed.
-    async fn serve(
-        &self,
-        pilot: &mut Pilot,
-        snapshot: &Snapshot,
-        number: usize,
-        decision: &Decision,
-        before: &State,
-        now: Duration,
-    ) -> Result<Duration, NotApplied> {
+    async fn serve(&self, seat: Seat<'_>, decision: &Decision, before: Option<&State>) -> Result<Duration, NotApplied> {
+        let Seat { pilot, snapshot, number } = seat;
         let bot = &snapshot.config.bots[number];
         let mut epochs = snapshot.epochs.clone();
         pilot.is_about_to_change(decision);
-        epochs[number] = pilot.epoch(&snapshot.config, bot, Some(&snapshot.epochs[number]), now);
+        epochs[number] = pilot.epoch(&snapshot.config, bot, Some(&snapshot.epochs[number]));
         let epoch = epochs[number].clone();
         let served = self.live.publish(snapshot.config.clone(), epochs).await;
         // The window opens only now: what it counts was routed by the new split.
-        pilot.has_changed(decision, bot, &epoch, before, self.origin.elapsed());
+        if let Some(before) = before {
+            pilot.has_changed(decision, bot, &epoch, before);
+        }
         served
     }
 
-    /// The one place where decisions are logged, with what they rest on.
-    fn tell(&self, bot: &Bot, decision: &Decision, before: &State, pilot: &Pilot, actor: Actor<'_>, served: Result<Duration, NotApplied>) {
-        if let Err(error) = &served {
-            tracing::error!(bot = %bot.name, %error, "a change does not serve everywhere");
+    /// What is now made of a bot, for whoever shows it.
+    fn shows(&self, pilot: Option<&Pilot>, bot: &Bot, number: usize) {
+        let current = self.live.current();
+        if let (Some(pilot), Some(epoch)) = (pilot, current.epochs.get(number)) {
+            epoch.report(pilot.status(bot, &self.kept()));
         }
-        if !decision.commits() {
-            return;
-        }
-        self.metrics.decision(bot.name.as_str(), decision.name(), actor.kind());
-        let after = &pilot.state;
-        let why = match decision {
-            Decision::Abort { why, .. } => Some(why.to_string()),
-            Decision::Trip { trip, .. } => Some(trip.to_string()),
-            Decision::Advance { because, .. } | Decision::Promote { because } => Some(format!("{because:?}").to_lowercase()),
-            Decision::Start
-            | Decision::SetWeight { .. }
-            | Decision::Pause
-            | Decision::Resume
-            | Decision::Retreat { .. }
-            | Decision::Adopt
-            | Decision::Reassign
-            | Decision::Hold
-            | Decision::Nothing
-            | Decision::Refuse(_) => None,
-        };
-        if let (Decision::Start, Some(warning)) = (decision, pilot.warning()) {
-            tracing::warn!(bot = %bot.name, "{warning}");
-        }
-        let e = pilot.log_e().map(|log_e| format!("{:.3}", log_e.exp()));
-        tracing::info!(
-            bot = %bot.name, actor = actor.name(), decision = decision.name(), revision = after.revision, phase = after.phase.name(),
-            from = %before.weight, to = %after.weight, stable = %after.stable, why, e,
-            took_micros = served.map_or(0, |took| took.as_micros() as u64), "rollout changed"
-        );
+    }
+
+    /// Who changes something from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<Row>> {
+        self.changes.subscribe()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 }
 
-/// An operator's wish as the ratchet takes it.
-fn command(bot: &Bot, state: &State, wish: Wish) -> Result<Command, ChangeError> {
-    Ok(match wish {
-        Wish::SetWeight(weight) => match (&state.canary, state.under_way()) {
-            (Some(canary), Some(_)) => Command::SetWeight { weight, canary: canary.clone() },
-            _ => Command::SetWeight { weight, canary: the_other(bot, state)? },
-        },
-        Wish::Start { upstream, version, retry } => {
-            let mut release = match upstream {
-                Some(name) => named(bot, &name)?,
-                None => the_other(bot, state)?,
-            };
-            release.version = version.map(Arc::from).or(release.version);
-            Command::Start { release, plan: bot.rollout.clone(), retry }
-        }
-        Wish::Pause => Command::Pause,
-        Wish::Resume => Command::Resume,
-        Wish::Advance { force } => Command::Advance { force },
-        Wish::Promote { force } => Command::Promote { force },
-        Wish::Abort => Command::Abort,
-    })
+/// What is tolerated now. Whoever insists is not stopped by a freeze; by a history that cannot be written, yes.
+fn guard(bot: &Bot, state: &State, health: &Health, force: bool) -> Guard {
+    let unwritable = health.failing.as_deref().map(|why| Frozen::Unwritable(why.into()));
+    let asked = frozen(bot, state).filter(|_| !force).map(|why| Frozen::Asked(why.into()));
+    Guard { frozen: unwritable.or(asked), ..bot.guard.clone() }
 }
 
-/// Who is meant where no name is given.
-fn the_other(bot: &Bot, state: &State) -> Result<Release, ChangeError> {
-    let stable = index(bot, &state.stable).unwrap_or(bot.stable);
-    if let Some(canary) = candidate(bot, stable) {
-        return Ok(release(&bot.upstreams[canary]));
+/// Why nothing is to rise, by somebody's word or by the time.
+fn frozen(bot: &Bot, state: &State) -> Option<String> {
+    if let Some(freeze) = &state.frozen {
+        let why = freeze.why.as_deref().map_or(String::new(), |why| format!(": {why}"));
+        return Some(format!("by {}{why}", freeze.by));
     }
-    let others = bot.upstreams.iter().enumerate().filter(|(i, _)| *i != stable);
-    let choices: Vec<String> = others.map(|(_, upstream)| upstream.name.to_string()).collect();
-    Err(match choices.is_empty() {
-        true => ChangeError::OneUpstream { bot: bot.name.to_string() },
-        false => ChangeError::WhichCanary { bot: bot.name.to_string(), choices },
-    })
-}
-
-fn named(bot: &Bot, name: &str) -> Result<Release, ChangeError> {
-    let found = bot.upstreams.iter().find(|upstream| &*upstream.name == name).map(release);
-    found.ok_or_else(|| ChangeError::UnknownUpstream {
-        bot: bot.name.to_string(),
-        name: name.to_owned(),
-        known: bot.upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
-    })
-}
-
-fn unknown_bot(snapshot: &Snapshot, name: &str) -> ChangeError {
-    let known = snapshot.config.bots.iter().map(|bot| bot.name.to_string()).collect();
-    ChangeError::UnknownBot { name: name.to_owned(), known }
-}
-
-fn list(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+    let freeze = bot.freeze.as_ref()?;
+    freeze.at(jiff::Timestamp::now()).map(|window| freeze.text(window))
 }

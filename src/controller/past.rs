@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::evidence::History;
-use crate::core::{Latencies, LatencyMarks};
+use crate::core::{Latencies, LatencyMarks, UNNOTICED_MICROS};
 use crate::live::Ledger;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Past {
     pub history: History,
     /// Stable's, for the marks.
@@ -26,6 +28,20 @@ const REMARK_EVERY: Duration = Duration::from_secs(3600);
 const MOVED: f64 = 0.1;
 
 impl Past {
+    /// As it is kept.
+    pub fn pack(&self) -> Option<Vec<u8>> {
+        rmp_serde::to_vec_named(self).ok()
+    }
+
+    pub fn unpack(bytes: &[u8]) -> Option<Past> {
+        rmp_serde::from_slice(bytes).inspect_err(|error| tracing::warn!(%error, "what was usual cannot be read: it is learnt anew")).ok()
+    }
+
+    /// It is now that time: none has passed since it was kept.
+    pub fn begins(&mut self, now: Duration) {
+        (self.faded, self.halved, self.marked) = (self.faded.min(now), self.halved.min(now), self.marked.min(now));
+    }
+
     /// Time passes.
     pub fn pass(&mut self, now: Duration) {
         if now >= self.faded + FADE_EVERY {
@@ -51,9 +67,10 @@ impl Past {
         else {
             return;
         };
-        let moved = |old: LatencyMarks| (slow_micros as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
+        let moved = |old: LatencyMarks| ((slow_micros + UNNOTICED_MICROS) as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
         if self.history.marks().is_none_or(moved) {
-            let marks = LatencyMarks { slow_micros, very_slow_micros };
+            // An answer is slow only if somebody could notice it.
+            let marks = LatencyMarks { slow_micros: slow_micros + UNNOTICED_MICROS, very_slow_micros: very_slow_micros + UNNOTICED_MICROS };
             self.history.set_marks(marks);
             ledger.set_marks(marks);
         }

@@ -1,48 +1,71 @@
-//! Both tracks' latencies and connections of the last two minutes, and the latencies of the whole step: for the limits
-//! that an operator states, and for whether the canary takes connections.
+//! What both tracks answered in the last two minutes and in the whole step, by who answered: for the limits that an operator
+//! states. And the connections of the last two minutes, for whether the canary takes any.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::core::evidence::Exposure;
-use crate::core::{Connections, Latencies, Observed, Quantile, Track};
+use crate::core::{Connections, Latencies, Observed, Quantile, Tally, Track};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recent {
     slots: VecDeque<Slot>,
-    latencies: [Latencies; 2],
-    step: [Latencies; 2],
+    lately: [Answers; 2],
+    step: [Answers; 2],
+    span: Duration,
+    slot: Duration,
 }
 
 /// By track.
 #[derive(Debug)]
 struct Slot {
     began: Duration,
-    latencies: [Latencies; 2],
+    answers: [Answers; 2],
     connections: [Connections; 2],
 }
 
-const RECENT: Duration = Duration::from_secs(120);
-const SLOT: Duration = Duration::from_secs(5);
+/// What a track answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers {
+    pub tally: Tally,
+    pub latencies: Latencies,
+}
+
+const RECENT: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(5));
+const HOUR: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(60));
+
+impl Default for Recent {
+    fn default() -> Recent {
+        Recent::of(RECENT)
+    }
+}
 
 impl Recent {
-    pub fn add(&mut self, now: Duration, latencies: [Latencies; 2], connections: [Connections; 2]) {
-        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + RECENT <= now) {
-            self.latencies.iter_mut().zip(&old.latencies).for_each(|(sum, old)| sum.take_out(old));
+    fn of((span, slot): (Duration, Duration)) -> Recent {
+        Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), span, slot }
+    }
+
+    /// The last hour instead of the last two minutes.
+    pub fn hour() -> Recent {
+        Recent::of(HOUR)
+    }
+
+    pub fn add(&mut self, now: Duration, answers: [Answers; 2], connections: [Connections; 2]) {
+        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + self.span <= now) {
+            self.lately.iter_mut().zip(&old.answers).for_each(|(sum, old)| sum.take_out(old));
         }
-        for sums in [&mut self.latencies, &mut self.step] {
-            sums.iter_mut().zip(&latencies).for_each(|(sum, new)| sum.merge(new));
+        for sums in [&mut self.lately, &mut self.step] {
+            sums.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
         }
-        match self.slots.back_mut().filter(|slot| now < slot.began + SLOT) {
+        match self.slots.back_mut().filter(|slot| now < slot.began + self.slot) {
             Some(slot) => {
-                slot.latencies.iter_mut().zip(&latencies).for_each(|(sum, new)| sum.merge(new));
+                slot.answers.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
                 slot.connections.iter_mut().zip(connections).for_each(|(sum, new)| *sum += new);
             }
-            None => self.slots.push_back(Slot { began: now, latencies, connections }),
+            None => self.slots.push_back(Slot { began: now, answers, connections }),
         }
     }
 
-    /// The canary's, and stable's, of the last two minutes.
+    /// The canary's, and stable's, lately.
     pub fn connections(&self) -> [Connections; 2] {
         [Track::Canary, Track::Stable].map(|track| {
             let mut sum = Connections::default();
@@ -51,21 +74,29 @@ impl Recent {
         })
     }
 
-    /// What the limits look at, by track: the last two minutes, and the step so far.
-    pub fn observed(&self, recently: [Exposure; 2], in_step: [Exposure; 2]) -> [[Observed; 2]; 2] {
-        [of(recently, &self.latencies), of(in_step, &self.step)]
+    /// What the limits look at, by track: lately, and in the step so far.
+    pub fn observed(&self) -> [[Observed; 2]; 2] {
+        [&self.lately, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()])
     }
 }
 
-fn of(exposures: [Exposure; 2], latencies: &[Latencies; 2]) -> [Observed; 2] {
-    let observed = |track: usize| {
-        let tally = exposures[track].tally;
-        let quantile = |quantile: Quantile| latencies[track].quantile(quantile.share());
+impl Answers {
+    fn merge(&mut self, other: &Answers) {
+        self.tally += other.tally;
+        self.latencies.merge(&other.latencies);
+    }
+
+    fn take_out(&mut self, other: &Answers) {
+        self.tally -= other.tally;
+        self.latencies.take_out(&other.latencies);
+    }
+
+    fn observed(&self) -> Observed {
+        let quantile = |quantile: Quantile| self.latencies.quantile(quantile.share());
         let quantiles = match (quantile(Quantile::P50), quantile(Quantile::P90), quantile(Quantile::P99)) {
             (Some(p50), Some(p90), Some(p99)) => Some([p50, p90, p99]),
             _ => None,
         };
-        Observed { requests: tally.requests, errors: tally.errors, late: tally.late, quantiles }
-    };
-    [observed(0), observed(1)]
+        Observed { requests: self.tally.requests, errors: self.tally.errors, late: self.tally.late, quantiles }
+    }
 }

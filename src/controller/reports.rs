@@ -1,7 +1,7 @@
 //! What a bot reports later about its workspaces: what failed after the 200, and whether people still use it.
 
 use super::{ChangeError, Controller, unknown_bot};
-use crate::core::{Outcome, Sample, Track, Workspace};
+use crate::core::{Outcome, Sample, Workspace};
 use crate::live::Epoch;
 
 /// One report about one workspace.
@@ -57,7 +57,10 @@ fn count(epoch: &Epoch, workspace: &Workspace<'_>, report: &Report) -> bool {
         (false, ReportKind::Outcome) => Outcome::Error,
         (false, ReportKind::Engagement) => Outcome::Rejected,
     };
-    let set_aside = assignment.track == Track::Stable && epoch.split.track(bucket) == Track::Canary;
-    epoch.ledger.own_shard().record(bucket, set_aside, assignment.track, Sample { outcome, latency_micros: None });
+    let (shard, sample) = (epoch.ledger.own_shard(), Sample { outcome, latency_micros: None });
+    shard.record(bucket, assignment.is_set_aside(), assignment.track, sample);
+    if let Some(turn) = assignment.examined_in() {
+        shard.examined(bucket, turn, sample);
+    }
     true
 }

@@ -6,8 +6,10 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Connections in a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// Requests that wanted one.
     pub wanted: u32,
@@ -22,7 +24,7 @@ pub struct Breaker {
 }
 
 /// Why it tripped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trip {
     pub canary: Connections,
 }

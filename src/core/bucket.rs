@@ -1,6 +1,7 @@
 //! Workspaces fall into 10,000 buckets, for good: a bucket's baseline hangs on it, so neither a release nor a version
 //! of serin may move a workspace to another one. The hash is XXH3 (64 bit), published and frozen; golden vectors below.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -26,8 +27,17 @@ impl fmt::Display for Workspace<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Salt(Box<[u8]>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct Bucket(u16);
+
+impl TryFrom<u16> for Bucket {
+    type Error = &'static str;
+
+    fn try_from(number: u16) -> Result<Bucket, &'static str> {
+        (number < BUCKETS).then_some(Bucket(number)).ok_or("there is no such bucket")
+    }
+}
 
 impl Salt {
     pub fn new(salt: &str) -> Salt {

@@ -1,14 +1,17 @@
 //! What an operator tolerates, and what the evidence means by it: the verdict.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::evidence::{Judgement, tolerable};
 use super::rollout::Policy;
 use super::weight::Weight;
 
 /// What is tolerated. It may change at any moment, and counts from then on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     /// At this evidence the canary goes to zero.
     pub abort_at: f64,
@@ -23,20 +26,41 @@ pub struct Guard {
     pub max: Weight,
     /// Who may change a weight that was set by hand, without a rollout.
     pub by_hand: Policy,
+    /// Nothing rises while this is so, and why. Whoever insists is given a guard without it.
+    #[serde(default)]
+    pub frozen: Option<Frozen>,
+}
+
+/// Why nothing rises.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Frozen {
+    /// Somebody said so, or it is a time at which nobody wants to be called.
+    Asked(Arc<str>),
+    /// What is decided could not be kept. Nobody can insist against this.
+    Unwritable(Arc<str>),
+}
+
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frozen::Asked(why) => f.write_str(why),
+            Frozen::Unwritable(why) => write!(f, "the history cannot be written: {why}"),
+        }
+    }
 }
 
 /// What no canary may cross that stable does not cross as well, whatever the evidence says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits(pub Vec<Limit>);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     pub most: Most,
     /// Requests of the canary below which the limit says nothing.
     pub least_requests: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Most {
     /// A share of the requests.
     ErrorRate(f64),
@@ -44,7 +68,7 @@ pub enum Most {
     Latency(Quantile, Duration),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantile {
     P50,
     P90,
@@ -72,7 +96,7 @@ pub struct Observed {
 }
 
 /// A limit that the canary crossed and stable did not.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crossed {
     pub limit: Most,
     pub canary: f64,
@@ -219,6 +243,7 @@ impl Default for Guard {
             brake: true,
             max: Weight::FULL,
             by_hand: Policy::Automatic,
+            frozen: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Bins to a doubling of the latency.
 const FINENESS: usize = 16;
 /// The first bin ends at 2^6 = 64 µs, the last one begins at 2^27 µs, 134 s.
@@ -13,8 +15,23 @@ const OCTAVES: usize = 21;
 pub const LATENCY_BINS: usize = FINENESS * OCTAVES + 1;
 
 /// How many requests fell into each bin. Adds up over cores and over time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<u32>", try_from = "Vec<u32>")]
 pub struct Latencies(Box<[u32; LATENCY_BINS]>);
+
+impl From<Latencies> for Vec<u32> {
+    fn from(latencies: Latencies) -> Vec<u32> {
+        latencies.0.to_vec()
+    }
+}
+
+impl TryFrom<Vec<u32>> for Latencies {
+    type Error = &'static str;
+
+    fn try_from(bins: Vec<u32>) -> Result<Latencies, &'static str> {
+        bins.try_into().map(Latencies).map_err(|_| "another number of bins")
+    }
+}
 
 impl Default for Latencies {
     fn default() -> Latencies {

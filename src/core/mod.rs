@@ -5,20 +5,25 @@ mod breaker;
 mod bucket;
 pub mod evidence;
 mod guard;
+mod hold;
 mod latency;
 mod outcome;
 pub mod ratchet;
 mod rollout;
+mod sparse;
 mod split;
 mod tally;
 mod weight;
 
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
-pub use guard::{Crossed, Doubt, Fail, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
+pub use guard::{Crossed, Doubt, Fail, Frozen, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
+pub use hold::{AbortReason, Hold};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
-pub use rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, State, Step};
-pub use split::{Assignment, Pins, Reason, Split, Track};
-pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally};
+pub use rollout::{
+    AtDeadline, Former, Freeze, HeldBy, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, Seen, State, Step, Undone,
+};
+pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
+pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS};
 pub use weight::{Weight, WeightError};

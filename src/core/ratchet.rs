@@ -6,19 +6,24 @@
 
 mod moves;
 mod obey;
+mod releases;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::breaker::{Connections, Trip};
 use super::evidence::Judgement;
-use super::guard::{Crossed, Guard};
-use super::rollout::{AbortReason, Plan, Release, State};
+use super::guard::{Crossed, Frozen, Guard};
+use super::hold::AbortReason;
+use super::rollout::{Freeze, Plan, Release, State};
 use super::weight::Weight;
 use obey::obey;
 use watch::tick;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// What is known now. To come every second.
     Tick(Facts),
@@ -27,7 +32,7 @@ pub enum Input {
 }
 
 /// What was observed of one split.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// Of which split.
     pub split_id: u64,
@@ -36,9 +41,12 @@ pub struct Facts {
     pub trip: Option<Trip>,
     /// Lately: the canary's, and stable's.
     pub connections: [Connections; 2],
+    /// The side that was stable before a switch takes connections.
+    #[serde(default)]
+    pub previous_answers: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// `retry` rolls out what was quarantined.
     Start {
@@ -67,8 +75,48 @@ pub enum Command {
     Adopt {
         stable: Release,
     },
-    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split.
-    Reassign,
+    /// Everyone on the other side at once, without a rollout. For a while after, the breaker and the limits undo it.
+    Switch {
+        release: Release,
+        watch: Duration,
+    },
+    /// Back to who was stable before; during a rollout or a split by hand: an abort.
+    Undo {
+        by: Arc<str>,
+    },
+    /// The rollout under way makes room for another one.
+    Withdraw,
+    /// The config names this release now. `warm`: the previous stable still takes connections.
+    Desire {
+        release: Option<Release>,
+        warm: bool,
+    },
+    /// Starts what the config wants.
+    Follow {
+        plan: Plan,
+    },
+    /// The config has another weight now.
+    Configure {
+        weight: Weight,
+        canary: Release,
+    },
+    Freeze(Freeze),
+    Thaw,
+    /// A rehearsal with customers, for at most so long.
+    Drill {
+        weight: Weight,
+        canary: Release,
+        lasts: Duration,
+    },
+    /// A rehearsal was done; whoever took part goes back. It took so long from the word to all cores, at the slowest.
+    Drilled {
+        took: Duration,
+    },
+    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split. `rule` is
+    /// the number of the new rule, see [`Seen`](super::rollout::Seen).
+    Reassign {
+        rule: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +151,22 @@ pub enum Decision {
     },
     Adopt,
     Reassign,
+    /// Everyone on the other side.
+    Switch,
+    /// Stable is again who it was before.
+    Undo {
+        why: AbortReason,
+    },
+    Withdraw {
+        from: Weight,
+    },
+    Desire,
+    Freeze,
+    Thaw,
+    Drill,
+    Drilled {
+        took: Duration,
+    },
     /// What was asked for is so already.
     Nothing,
     Refuse(Refusal),
@@ -116,6 +180,16 @@ pub enum Because {
     /// No sign of harm; the deadline waived the bound on it.
     Deadline,
     Operator,
+}
+
+impl std::fmt::Display for Because {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Because::Evidence => "evidence",
+            Because::Deadline => "deadline",
+            Because::Operator => "operator",
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -136,10 +210,22 @@ pub enum Refusal {
     AboveMax { max: Weight },
     #[error("the evidence says that the canary fails: force it if you know better")]
     Failing,
+    #[error("{0}: force it if the canary is well again")]
+    Broken(Trip),
     #[error("the rollout is paused: resume it first")]
     Paused,
     #[error("the rollout is not paused")]
     NotPaused,
+    #[error("nothing rises now: {0}")]
+    Frozen(Frozen),
+    #[error("it was taken back already, by {by}, {} s ago; to serve something else, switch", ago.as_secs())]
+    Undone { by: Arc<str>, ago: Duration },
+    #[error("there is nothing to undo: everyone is on {stable}, and nothing became stable since; to serve something else, switch")]
+    NothingToUndo { stable: Release },
+    #[error("the config wants nothing else than what serves")]
+    NothingDesired,
+    #[error("a drill is on: it ends by itself")]
+    Drill,
 }
 
 impl Decision {
@@ -157,6 +243,14 @@ impl Decision {
             Decision::Promote { .. } => "promote",
             Decision::Adopt => "adopt",
             Decision::Reassign => "reassign",
+            Decision::Switch => "switch",
+            Decision::Undo { .. } => "undo",
+            Decision::Withdraw { .. } => "withdraw",
+            Decision::Desire => "desire",
+            Decision::Freeze => "freeze",
+            Decision::Thaw => "thaw",
+            Decision::Drill => "drill",
+            Decision::Drilled { .. } => "drilled",
             Decision::Nothing => "nothing",
             Decision::Refuse(_) => "refuse",
         }
@@ -169,8 +263,7 @@ impl Decision {
 }
 
 pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (State, Decision) {
-    let assignment = |state: &State| (state.weight, state.attempt, state.stable.clone(), state.canary.clone());
-    let before = assignment(&state);
+    let before = state.clone();
     let decision = match input {
         Input::Tick(facts) => tick(&mut state, facts, guard, now),
         Input::Command { based_on: Some(revision), .. } if *revision != state.revision => {
@@ -178,11 +271,25 @@ pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (S
         }
         Input::Command { command, .. } => obey(&mut state, command, guard, now).unwrap_or_else(Decision::Refuse),
     };
-    if decision.commits() {
-        state.revision += 1;
-        state.split_id += u64::from(decision == Decision::Reassign || assignment(&state) != before);
+    if !decision.commits() {
+        // A refusal changes nothing; a hold only what is said about it.
+        return (if matches!(decision, Decision::Refuse(_)) { before } else { state }, decision);
     }
+    if let Some(frozen) = guard.frozen.as_ref().filter(|_| exposes(&before, &state, &decision)) {
+        return (before, Decision::Refuse(Refusal::Frozen(frozen.clone())));
+    }
+    state.revision += 1;
+    state.split_id += u64::from(decision == Decision::Reassign || assignment(&state) != assignment(&before));
     (state, decision)
+}
+
+fn assignment(state: &State) -> (Weight, u64, &Release, Option<&Release>) {
+    (state.weight, state.attempt, &state.stable, state.canary.as_ref())
+}
+
+/// Does it put somebody on a release who was not on it, other than on the way back?
+pub fn exposes(before: &State, after: &State, decision: &Decision) -> bool {
+    after.weight > before.weight || matches!(decision, Decision::Promote { .. } | Decision::Switch)
 }
 
 #[cfg(test)]

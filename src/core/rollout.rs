@@ -4,19 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::breaker::{Connections, Trip};
-use super::guard::{Crossed, MARGINAL, RAISE_BELOW, REQUESTS_LEAST};
+use serde::{Deserialize, Serialize};
+
+use super::hold::{AbortReason, Hold};
 use super::weight::Weight;
 
 /// A weight, and how long it is held at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub weight: Weight,
     pub bake: Duration,
 }
 
 /// The way of a rollout. It stays as it was at the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Rising; the last one is 100 %.
     pub steps: Vec<Step>,
@@ -29,7 +30,7 @@ pub struct Plan {
 }
 
 /// Who may change the weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
     /// serin raises and lowers.
     #[default]
@@ -51,7 +52,7 @@ impl Policy {
 }
 
 /// What becomes of a step whose harm is still not bounded at the deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AtDeadline {
     Proceed,
     Wait,
@@ -62,7 +63,7 @@ pub enum AtDeadline {
 }
 
 /// The mild and the strict answer to trouble; which is the default depends on the trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnTrouble {
     /// Marginal evidence: hold. A crossed limit: abort.
     Usual,
@@ -71,13 +72,13 @@ pub enum OnTrouble {
 }
 
 /// A version on an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Release {
     pub upstream: Arc<str>,
     pub version: Option<Arc<str>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     Idle,
     /// A weight set by hand, without a rollout.
@@ -109,7 +110,7 @@ impl Phase {
 }
 
 /// Where a bot stands. Only `ratchet::step` makes a new one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Of the last change, rising by one with each.
     pub revision: u64,
@@ -126,10 +127,89 @@ pub struct State {
     pub rollout: Option<Rollout>,
     pub hold: Option<Hold>,
     pub quarantine: Vec<Quarantined>,
+    /// Who was stable before, to go back to.
+    #[serde(default)]
+    pub previous: Option<Former>,
+    /// After a switch: until then the breaker and the limits undo it.
+    #[serde(default)]
+    pub watched_until: Option<Duration>,
+    /// The last thing that happened was that somebody took a release back.
+    #[serde(default)]
+    pub undone: Option<Undone>,
+    /// Nothing rises until somebody ends it.
+    #[serde(default)]
+    pub frozen: Option<Freeze>,
+    /// What the config last said of what an operator may change as well.
+    #[serde(default)]
+    pub seen: Seen,
+    /// Why the config's release is not followed.
+    #[serde(default)]
+    pub held_by: Option<HeldBy>,
+    /// Customers are on the idle side for a rehearsal, at most until then.
+    #[serde(default)]
+    pub drill_until: Option<Duration>,
+}
+
+/// A release that was stable, until then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Former {
+    pub release: Release,
+    pub until: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Undone {
+    pub by: Arc<str>,
+    pub at: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Freeze {
+    pub by: Arc<str>,
+    pub why: Option<Arc<str>>,
+}
+
+/// A value that the config does not change never overrides what an operator has set since; so the last one is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    pub weight: Weight,
+    /// The desired state.
+    pub release: Option<Release>,
+    /// A hash of all that says who is assigned where, but for the rollout itself: salt, sources, pins.
+    #[serde(default)]
+    pub rule: u64,
+}
+
+/// What was done against the config's release, which stands aside until it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeldBy {
+    /// Nothing is known of what served before: it may be new, or live already.
+    NoHistory,
+    Abort,
+    Undo,
+    Switch,
+    Start,
+    Adopt,
+    /// It is another version on the upstream that is stable.
+    SameUpstream,
+}
+
+impl HeldBy {
+    pub fn name(self) -> &'static str {
+        match self {
+            HeldBy::NoHistory => "no_history",
+            HeldBy::Abort => "abort",
+            HeldBy::Undo => "undo",
+            HeldBy::Switch => "switch",
+            HeldBy::Start => "start",
+            HeldBy::Adopt => "adopt",
+            HeldBy::SameUpstream => "same_upstream",
+        }
+    }
 }
 
 /// A rollout on its way; also the last one, once it has ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     pub release: Release,
     pub plan: Plan,
@@ -145,144 +225,11 @@ pub struct Rollout {
 }
 
 /// A release that was taken back. It is not rolled out again unless somebody insists.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub release: Release,
     pub attempt: u64,
     pub why: AbortReason,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum AbortReason {
-    Operator,
-    /// E at that moment.
-    Evidence {
-        e: f64,
-    },
-    Limit(Crossed),
-}
-
-/// Why the weight stays. The code is for machines, the text has the numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Hold {
-    Baking {
-        left: Duration,
-    },
-    Evidence {
-        e: f64,
-    },
-    Marginal {
-        e: f64,
-        abort_at: f64,
-    },
-    NoCanaryTraffic {
-        requests: u32,
-    },
-    NoStableTraffic {
-        requests: u32,
-    },
-    Harm {
-        could_be: f64,
-        tolerated: f64,
-    },
-    /// Both tracks have many more errors than usual: nothing can be learnt about the canary now.
-    SharedCause {
-        shock: f64,
-    },
-    /// It takes connections too seldom: whoever it refused was answered by stable, which ends with the last step.
-    Refusals {
-        canary: Connections,
-    },
-    /// The deadline has come, and a human is asked.
-    Deadline {
-        could_be: f64,
-        tolerated: f64,
-    },
-    /// There is no evidence of this split, or it is too old.
-    StaleEvidence {
-        age: Duration,
-    },
-    Paused,
-    SetByHand,
-    Breaker(Trip),
-    /// The evidence is good; the policy leaves the raise to a human.
-    AwaitingAdvance,
-    PolicyManual,
-    /// The next step lies above `max`.
-    MaxWeight {
-        max: Weight,
-    },
-    /// It went back by a step.
-    Retreated,
-    /// A split by hand failed and was taken to zero.
-    Failed(AbortReason),
-}
-
-impl Hold {
-    pub fn code(&self) -> &'static str {
-        match self {
-            Hold::Baking { .. } => "baking",
-            Hold::Evidence { .. } => "evidence",
-            Hold::Marginal { .. } => "marginal",
-            Hold::NoCanaryTraffic { .. } => "no_canary_traffic",
-            Hold::NoStableTraffic { .. } => "no_stable_traffic",
-            Hold::Harm { .. } => "harm",
-            Hold::SharedCause { .. } => "shared_cause",
-            Hold::Refusals { .. } => "refusals",
-            Hold::Deadline { .. } => "deadline",
-            Hold::StaleEvidence { .. } => "stale_evidence",
-            Hold::Paused => "paused",
-            Hold::SetByHand => "set_by_hand",
-            Hold::Breaker(_) => "breaker",
-            Hold::AwaitingAdvance => "awaiting_advance",
-            Hold::PolicyManual => "policy_manual",
-            Hold::MaxWeight { .. } => "max_weight",
-            Hold::Retreated => "retreated",
-            Hold::Failed(_) => "failed",
-        }
-    }
-}
-
-impl fmt::Display for Hold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let points = |share: f64| share * 100.0;
-        match self {
-            Hold::Baking { left } => write!(f, "baking for another {} s", left.as_secs_f64().ceil()),
-            Hold::Evidence { e } => write!(f, "E = {e:.1}, needs < {RAISE_BELOW}"),
-            Hold::Marginal { e, abort_at } => write!(f, "E = {e:.1}: suspicious from {MARGINAL} on, aborted at {abort_at}"),
-            Hold::NoCanaryTraffic { requests } => write!(f, "no canary traffic: {requests} of {REQUESTS_LEAST} requests"),
-            Hold::NoStableTraffic { requests } => write!(f, "no stable traffic: {requests} of {REQUESTS_LEAST} requests"),
-            Hold::Harm { could_be, tolerated } => {
-                write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
-            }
-            Hold::SharedCause { shock } => write!(f, "both tracks have {shock:.1} times the usual errors: a shared cause"),
-            Hold::Refusals { canary } => {
-                write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
-            }
-            Hold::Deadline { could_be, tolerated } => {
-                write!(f, "the deadline has come and harm could still be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
-            }
-            Hold::StaleEvidence { age } => write!(f, "the evidence is {} s old", age.as_secs()),
-            Hold::Paused => write!(f, "paused by an operator"),
-            Hold::SetByHand => write!(f, "the weight was set by hand"),
-            Hold::Breaker(trip) => trip.fmt(f),
-            Hold::AwaitingAdvance => write!(f, "the evidence is good; the policy leaves the raise to a human"),
-            Hold::PolicyManual => write!(f, "the policy leaves every step to a human"),
-            Hold::MaxWeight { max } => write!(f, "the next step is above max = {max}"),
-            Hold::Retreated => write!(f, "went back by a step"),
-            Hold::Failed(why) => why.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for AbortReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AbortReason::Operator => write!(f, "aborted by an operator"),
-            AbortReason::Evidence { e } => write!(f, "E = {e:.0}"),
-            AbortReason::Limit(crossed) => crossed.fmt(f),
-        }
-    }
 }
 
 impl fmt::Display for Release {
@@ -316,7 +263,10 @@ impl Plan {
     pub fn thin_start(&self, active: usize) -> Option<String> {
         let first = self.steps[0].weight;
         let expected = first.ratio() * active as f64;
-        if active == 0 || expected >= ACTIVE_LEAST {
+        if active == 0 {
+            return Some(format!("no workspace has sent anything yet: whether the first step, {first}, reaches any cannot be told"));
+        }
+        if expected >= ACTIVE_LEAST {
             return None;
         }
         let better = ((ACTIVE_LEAST / active as f64 * 100.0).ceil()).min(100.0);
@@ -343,7 +293,36 @@ impl State {
             rollout: None,
             hold: None,
             quarantine: Vec::new(),
+            previous: None,
+            watched_until: None,
+            undone: None,
+            frozen: None,
+            seen: Seen::default(),
+            held_by: None,
+            drill_until: None,
         }
+    }
+
+    /// Does somebody go to the canary, or may that be at any moment?
+    pub fn is_live(&self) -> bool {
+        self.weight > Weight::ZERO || self.under_way().is_some()
+    }
+
+    /// The config's release, if it is another one than what serves or is on its way.
+    pub fn desired_elsewhere(&self) -> Option<&Release> {
+        let on_its_way = self.under_way().and(self.canary.as_ref());
+        self.seen.release.as_ref().filter(|wanted| **wanted != *on_its_way.unwrap_or(&self.stable))
+    }
+
+    /// The config's release, if it is to be started now.
+    pub fn to_start(&self) -> Option<&Release> {
+        let wanted = self.desired_elsewhere()?;
+        let may = self.held_by.is_none() && !self.is_quarantined(wanted) && wanted.upstream != self.stable.upstream;
+        may.then_some(wanted)
+    }
+
+    pub fn is_quarantined(&self, release: &Release) -> bool {
+        self.quarantine.iter().any(|quarantined| quarantined.release == *release)
     }
 
     /// The rollout, while it has not ended.

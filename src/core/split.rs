@@ -2,7 +2,7 @@
 //! threshold. So a raise only adds buckets, a lowering only removes them, and each bucket is in or out independently of
 //! the others: that independence is what evidence about the canary can rest on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::bucket::{Bucket, ReleaseSalt, Salt, Workspace};
@@ -32,6 +32,13 @@ impl Track {
 pub struct Pins(HashMap<Box<str>, Track>);
 
 impl Pins {
+    /// Who is pinned where, in order.
+    pub fn names(&self) -> Vec<(&str, &'static str)> {
+        let mut names: Vec<_> = self.0.iter().map(|(name, track)| (&**name, track.name())).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The first name that is given for both tracks, if there is one.
     pub fn new(canary: &[String], stable: &[String]) -> Result<Pins, String> {
         let mut pins = HashMap::new();
@@ -61,10 +68,34 @@ pub struct Split {
     weight: Weight,
     threshold: u128,
     pins: Pins,
-    /// Canary buckets that stable answers for now: see `evidence::Examination`.
-    set_aside: Arc<BTreeSet<Bucket>>,
+    /// Canary buckets whose requests do not go by rank now: see `evidence::Examination`.
+    apart: Arc<BTreeMap<Bucket, Apart>>,
     /// Nobody plays the canary: stable answers for whoever is pinned to it, too.
     closed: bool,
+}
+
+/// What is done with a canary bucket that was suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// Under examination: the coin of the block that runs has chosen its track.
+    Examined { track: Track, turn: Turn },
+    /// Its trouble was its own: stable answers.
+    Refuted,
+}
+
+/// The blocks of an examination, told apart by turns: at most two have requests under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Even,
+    Odd,
+}
+
+impl Turn {
+    pub const ALL: [Turn; 2] = [Turn::Even, Turn::Odd];
+
+    pub fn of(block: u32) -> Turn {
+        if block.is_multiple_of(2) { Turn::Even } else { Turn::Odd }
+    }
 }
 
 /// Why a request goes where it goes.
@@ -72,7 +103,9 @@ pub struct Split {
 pub enum Reason {
     /// By its bucket's rank.
     Rank,
-    /// By its rank it is canary, but stable answers while it is under examination, or since its trouble is its own.
+    /// By its rank it is canary; it is under examination, and a coin has chosen.
+    Examined(Turn),
+    /// By its rank it is canary, but stable answers since its trouble is its own.
     SetAside,
     /// An operator pinned the workspace.
     Pinned,
@@ -90,7 +123,7 @@ impl Reason {
     /// Was it chance that assigned the request? Nothing else says anything about the canary.
     pub fn is_evidence(self) -> bool {
         match self {
-            Reason::Rank | Reason::SetAside => true,
+            Reason::Rank | Reason::Examined(_) | Reason::SetAside => true,
             Reason::Pinned | Reason::Override | Reason::Unidentified | Reason::Handshake | Reason::Retry => false,
         }
     }
@@ -98,6 +131,7 @@ impl Reason {
     pub fn name(self) -> &'static str {
         match self {
             Reason::Rank => "rank",
+            Reason::Examined(_) => "examined",
             Reason::SetAside => "set_aside",
             Reason::Pinned => "pinned",
             Reason::Override => "override",
@@ -116,12 +150,24 @@ pub struct Assignment {
     pub bucket: Option<Bucket>,
 }
 
+impl Assignment {
+    /// Does stable answer although the bucket's rank makes it canary?
+    pub fn is_set_aside(&self) -> bool {
+        self.track == Track::Stable && matches!(self.reason, Reason::Examined(_) | Reason::SetAside)
+    }
+
+    /// The block of its bucket's examination, if it is under one.
+    pub fn examined_in(&self) -> Option<Turn> {
+        if let Reason::Examined(turn) = self.reason { Some(turn) } else { None }
+    }
+}
+
 impl Split {
     /// `attempt` is the number of the rollout, 0 for splits by hand: so 5 → 0 → 5 % by hand is the same workspaces, and
     /// another try of a release meets others first.
     pub fn new(salt: Salt, bot: &str, attempt: u64, weight: Weight, pins: Pins) -> Split {
         let release = salt.release(bot, attempt);
-        Split { release, weight, threshold: weight.threshold(), pins, salt, set_aside: Arc::default(), closed: false }
+        Split { release, weight, threshold: weight.threshold(), pins, salt, apart: Arc::default(), closed: false }
     }
 
     pub fn weight(&self) -> Weight {
@@ -142,28 +188,42 @@ impl Split {
         if self.closed { Track::Stable } else { track }
     }
 
-    /// Who is canary stays as it is; stable answers for these of them.
-    pub fn with_set_aside(&self, set_aside: BTreeSet<Bucket>) -> Split {
-        Split { set_aside: Arc::new(set_aside), ..self.clone() }
+    /// Who is canary stays as it is; these of them do not go by rank.
+    pub fn with_apart(&self, apart: BTreeMap<Bucket, Apart>) -> Split {
+        Split { apart: Arc::new(apart), ..self.clone() }
     }
 
-    pub fn set_aside(&self) -> &BTreeSet<Bucket> {
-        &self.set_aside
+    /// Canary by its rank, and answered by stable?
+    pub fn is_set_aside(&self, bucket: Bucket) -> bool {
+        self.by_rank(bucket).is_set_aside()
     }
 
-    /// The same assignment, but for who is set aside?
+    /// The block of its examination that the bucket's requests are routed in.
+    pub fn examined_in(&self, bucket: Bucket) -> Option<Turn> {
+        self.by_rank(bucket).examined_in()
+    }
+
+    /// The same assignment, but for who does not go by rank?
     pub fn same_labels(&self, other: &Split) -> bool {
-        *self == Split { set_aside: self.set_aside.clone(), ..other.clone() }
+        *self == Split { apart: self.apart.clone(), ..other.clone() }
     }
 
     /// The rule for a workspace. Pins go before ranks.
     pub fn assign(&self, workspace: &Workspace<'_>) -> Assignment {
         let bucket = self.salt.bucket(workspace);
-        let (track, reason) = match self.pins.track(workspace) {
-            Some(track) => (self.named(track), Reason::Pinned),
-            None => match self.track(bucket) {
-                Track::Canary if self.set_aside.contains(&bucket) => (Track::Stable, Reason::SetAside),
-                track => (track, Reason::Rank),
+        match self.pins.track(workspace) {
+            Some(track) => Assignment { track: self.named(track), reason: Reason::Pinned, bucket: Some(bucket) },
+            None => self.by_rank(bucket),
+        }
+    }
+
+    fn by_rank(&self, bucket: Bucket) -> Assignment {
+        let (track, reason) = match self.track(bucket) {
+            Track::Stable => (Track::Stable, Reason::Rank),
+            Track::Canary => match self.apart.get(&bucket) {
+                None => (Track::Canary, Reason::Rank),
+                Some(Apart::Examined { track, turn }) => (*track, Reason::Examined(*turn)),
+                Some(Apart::Refuted) => (Track::Stable, Reason::SetAside),
             },
         };
         Assignment { track, reason, bucket: Some(bucket) }
@@ -245,11 +305,16 @@ mod tests {
 
     #[test]
     fn who_is_set_aside_is_answered_by_stable_and_stays_canary() {
-        let all = split(10_000).with_set_aside([split(0).bucket(&workspace("T1"))].into());
-        let (t1, t2) = (all.assign(&workspace("T1")), all.assign(&workspace("T2")));
-        assert_eq!((t1.track, t1.reason), (Track::Stable, Reason::SetAside));
-        assert_eq!((t2.track, t2.reason), (Track::Canary, Reason::Rank));
-        assert_eq!(all.track(t1.bucket.unwrap()), Track::Canary);
+        let at = |id: &str| split(0).bucket(&workspace(id));
+        let examined = |track| Apart::Examined { track, turn: Turn::Odd };
+        let apart = [(at("T1"), Apart::Refuted), (at("T3"), examined(Track::Stable)), (at("T4"), examined(Track::Canary))];
+        let all = split(10_000).with_apart(apart.into());
+        let is = |id: &str| (all.assign(&workspace(id)).track, all.assign(&workspace(id)).reason, all.is_set_aside(at(id)));
+        assert_eq!(is("T1"), (Track::Stable, Reason::SetAside, true));
+        assert_eq!(is("T2"), (Track::Canary, Reason::Rank, false));
+        assert_eq!(is("T3"), (Track::Stable, Reason::Examined(Turn::Odd), true));
+        assert_eq!(is("T4"), (Track::Canary, Reason::Examined(Turn::Odd), false));
+        assert_eq!(all.track(at("T1")), Track::Canary);
         assert!(all.same_labels(&split(10_000)) && !all.same_labels(&split(9_999)) && all != split(10_000));
     }
 

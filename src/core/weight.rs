@@ -3,9 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The canary's share of buckets: 0 to 100 %, kept in basis points so that comparing weights is exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct Weight(u16);
+
+impl TryFrom<u16> for Weight {
+    type Error = &'static str;
+
+    fn try_from(bp: u16) -> Result<Weight, &'static str> {
+        Weight::from_bp(bp).ok_or("no weight is above 100%")
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightError {

@@ -118,6 +118,11 @@ impl Plan {
         (&self.sources, self.mixed, self.never) == (&other.sources, other.mixed, other.never)
     }
 
+    /// All that says which workspace a request is taken to be of, as text.
+    pub fn rule(&self) -> String {
+        format!("{:?} {:?} {:?}", self.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), self.mixed, self.never)
+    }
+
     /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
     pub fn wants_body(&self, head: Head<'_>) -> bool {
         let kind = Kind::of(head);

@@ -2,11 +2,15 @@
 //! so counting is a plain load and store, no locked instruction; whoever asks sums the shards and may see the last
 //! requests a moment late.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::core::evidence::Seen;
-use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Split, Tally, Track, latency_bin};
+use crate::core::evidence::{Examined, Seen};
+use crate::core::{
+    BUCKETS, Bucket, Connections, LATENCY_BINS, LOG_UNIT, Latencies, LatencyMarks, Sample, Split, Tally, Track, Turn, UNNOTICED_MICROS,
+    latency_bin,
+};
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
 /// bot must not cost memory unused.
@@ -28,6 +32,8 @@ pub struct Shard {
     ranked: Pages,
     /// Of canary buckets that stable answered for.
     set_aside: Pages,
+    /// Of what was routed under examination, by the turn of its block. The same requests once more.
+    examined: [Pages; 2],
     tracks: [Lane; 2],
 }
 
@@ -43,6 +49,8 @@ struct Cell {
     timed: AtomicU32,
     slow: AtomicU32,
     very_slow: AtomicU32,
+    /// Only of what is examined: requests that have not ended.
+    under_way: AtomicU32,
     log_latency: AtomicI64,
 }
 
@@ -57,10 +65,15 @@ struct Lane {
     latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
 }
 
-/// A track's sums over its buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A track's sums over its buckets, in integers that a split of years does not fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TrackTotals {
-    pub tally: Tally,
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
+    timed: u64,
+    log_latency: f64,
     /// Buckets with at least one request.
     pub active_buckets: usize,
 }
@@ -70,6 +83,7 @@ pub struct TrackTotals {
 pub struct Reading {
     ranked: Box<[Tally]>,
     set_aside: Box<[Tally]>,
+    examined: HashMap<Bucket, [Tally; 2]>,
     connections: [Connections; 2],
     latencies: [Latencies; 2],
 }
@@ -78,6 +92,8 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct News {
     pub seen: Vec<Seen>,
+    /// Only where something has ended or is under way.
+    pub examined: Vec<Examined>,
     /// By track.
     pub connections: [Connections; 2],
     pub latencies: [Latencies; 2],
@@ -110,12 +126,12 @@ impl Ledger {
         let mut totals = [TrackTotals::default(); 2];
         for (bucket, tally) in self.sum(|shard| &shard.ranked) {
             let total = &mut totals[split.track(bucket) as usize];
-            total.tally += tally;
-            total.active_buckets += 1;
+            total.add(&tally);
         }
         for (track, total) in totals.iter_mut().enumerate() {
-            let rescued = self.shards.iter().map(|shard| shard.tracks[track].rescued.load(Relaxed)).sum::<u32>();
-            total.tally += Tally { requests: rescued, errors: rescued, ..Tally::default() };
+            let rescued = self.shards.iter().map(|shard| u64::from(shard.tracks[track].rescued.load(Relaxed))).sum::<u64>();
+            total.requests += rescued;
+            total.errors += rescued;
         }
         totals
     }
@@ -132,6 +148,9 @@ impl Ledger {
                 }
             }
         }
+        for turn in Turn::ALL {
+            self.read_examined(turn, reading, &mut news.examined);
+        }
         for track in Track::ALL.map(|track| track as usize) {
             let sum = self.connections(track);
             let before = std::mem::replace(&mut reading.connections[track], sum);
@@ -144,15 +163,35 @@ impl Ledger {
         news
     }
 
-    /// Each bucket that has a page and requests, with its sum over the shards.
+    fn read_examined(&self, turn: Turn, reading: &mut Reading, news: &mut Vec<Examined>) {
+        for (bucket, sum, under_way) in self.cells(move |shard| &shard.examined[turn as usize]) {
+            let mut tally = sum;
+            if sum != Tally::default() {
+                tally -= std::mem::replace(&mut reading.examined.entry(bucket).or_default()[turn as usize], sum);
+            }
+            if tally != Tally::default() || under_way > 0 {
+                news.push(Examined { bucket, turn, tally, under_way });
+            }
+        }
+    }
+
+    /// Each bucket that has requests, with its sum over the shards.
     fn sum<'a>(&'a self, pages: impl Fn(&'a Shard) -> &'a Pages + Copy + 'a) -> impl Iterator<Item = (Bucket, Tally)> + 'a {
+        self.cells(pages).map(|(bucket, tally, _)| (bucket, tally)).filter(|(_, tally)| *tally != Tally::default())
+    }
+
+    /// Each bucket that has a page: its tally, and what is under way, over the shards.
+    fn cells<'a>(&'a self, pages: impl Fn(&'a Shard) -> &'a Pages + Copy + 'a) -> impl Iterator<Item = (Bucket, Tally, u32)> + 'a {
         let used = move |bucket: &Bucket| self.shards.iter().any(|shard| pages(shard).0[bucket.index() / PAGE].get().is_some());
         let sum = move |bucket: Bucket| {
-            let mut sum = Tally::default();
-            self.shards.iter().for_each(|shard| sum += pages(shard).tally(bucket));
-            (bucket, sum)
+            let (mut sum, mut under_way) = (Tally::default(), 0_u32);
+            for pages in self.shards.iter().map(pages) {
+                sum += pages.tally(bucket);
+                under_way = under_way.wrapping_add(pages.under_way(bucket));
+            }
+            (bucket, sum, under_way)
         };
-        Bucket::all().filter(used).map(sum).filter(|(_, tally)| *tally != Tally::default())
+        Bucket::all().filter(used).map(sum)
     }
 
     fn connections(&self, track: usize) -> Connections {
@@ -173,10 +212,33 @@ impl Ledger {
     }
 }
 
+impl TrackTotals {
+    fn add(&mut self, tally: &Tally) {
+        self.requests += u64::from(tally.requests);
+        self.errors += u64::from(tally.errors);
+        self.late += u64::from(tally.late);
+        self.rejected += u64::from(tally.rejected);
+        self.timed += u64::from(tally.timed);
+        self.log_latency += tally.log_latency as f64;
+        self.active_buckets += 1;
+    }
+
+    /// The geometric mean of the latencies, in microseconds.
+    pub fn typical_micros(&self) -> Option<f64> {
+        (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp() - UNNOTICED_MICROS as f64)
+    }
+}
+
 impl Default for Reading {
     fn default() -> Reading {
         let empty = || vec![Tally::default(); usize::from(BUCKETS)].into_boxed_slice();
-        Reading { ranked: empty(), set_aside: empty(), connections: Default::default(), latencies: Default::default() }
+        Reading {
+            ranked: empty(),
+            set_aside: empty(),
+            examined: HashMap::new(),
+            connections: Default::default(),
+            latencies: Default::default(),
+        }
     }
 }
 
@@ -185,7 +247,24 @@ impl Shard {
     fn new(marks: LatencyMarks) -> Shard {
         let lane = || Lane { wanted: AtomicU32::new(0), broken: AtomicU32::new(0), rescued: AtomicU32::new(0), latencies: OnceLock::new() };
         let marks = [AtomicU64::new(marks.slow_micros), AtomicU64::new(marks.very_slow_micros)];
-        Shard { marks, ranked: Pages::new(), set_aside: Pages::new(), tracks: [lane(), lane()] }
+        Shard { marks, ranked: Pages::new(), set_aside: Pages::new(), examined: [Pages::new(), Pages::new()], tracks: [lane(), lane()] }
+    }
+
+    /// A request of a bucket under examination is on its way.
+    pub fn set_out(&self, bucket: Bucket, turn: Turn) {
+        let under_way = &self.examined[turn as usize].cell(bucket).under_way;
+        under_way.store(under_way.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// It has ended, whatever came of it.
+    pub fn came_back(&self, bucket: Bucket, turn: Turn) {
+        let under_way = &self.examined[turn as usize].cell(bucket).under_way;
+        under_way.store(under_way.load(Relaxed).wrapping_sub(1), Relaxed);
+    }
+
+    /// What came of a request that was routed in this block.
+    pub fn examined(&self, bucket: Bucket, turn: Turn, sample: Sample) {
+        self.examined[turn as usize].cell(bucket).add(Tally::of(sample, LatencyMarks::NONE));
     }
 
     /// A finished request of the bucket. `track` is who answered for it.
@@ -220,6 +299,10 @@ impl Pages {
     fn cell(&self, bucket: Bucket) -> &Cell {
         let page = self.0[bucket.index() / PAGE].get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())));
         &page[bucket.index() % PAGE]
+    }
+
+    fn under_way(&self, bucket: Bucket) -> u32 {
+        self.0[bucket.index() / PAGE].get().map_or(0, |page| page[bucket.index() % PAGE].under_way.load(Relaxed))
     }
 
     fn tally(&self, bucket: Bucket) -> Tally {
@@ -284,8 +367,8 @@ mod tests {
         }
         ledger.own_shard().record(bucket_on(Track::Canary), false, Track::Canary, ERROR);
         let [s, c] = ledger.totals(&split(5_000));
-        assert_eq!((s.tally.requests, s.tally.errors, s.active_buckets), (3, 0, 1));
-        assert_eq!((c.tally.requests, c.tally.errors, c.tally.timed, c.active_buckets), (4, 4, 0, 1));
+        assert_eq!((s.requests, s.errors, s.active_buckets), (3, 0, 1));
+        assert_eq!((c.requests, c.errors, c.timed, c.active_buckets), (4, 4, 0, 1));
     }
 
     #[test]
@@ -305,6 +388,25 @@ mod tests {
         assert_eq!([news.latencies[0].count(), news.latencies[1].count()], [0, 1]);
         let news = ledger.read(&mut reading);
         assert!(news.seen.is_empty() && news.connections == [Connections::default(); 2] && news.latencies[1].count() == 0);
+    }
+
+    #[test]
+    fn what_is_examined_is_told_by_turns_with_what_is_under_way() {
+        let ledger = Ledger::new(2, LatencyMarks::NONE);
+        let mut reading = Reading::default();
+        let canary = bucket_on(Track::Canary);
+        let read = |reading: &mut Reading| -> Vec<(Turn, u32, u32)> {
+            ledger.read(reading).examined.iter().map(|one| (one.turn, one.tally.errors, one.under_way)).collect()
+        };
+        ledger.shard(0).set_out(canary, Turn::Even);
+        ledger.shard(1).set_out(canary, Turn::Even);
+        ledger.own_shard().examined(canary, Turn::Odd, ERROR);
+        assert_eq!(read(&mut reading), [(Turn::Even, 0, 2), (Turn::Odd, 1, 0)]);
+        ledger.shard(1).examined(canary, Turn::Even, ERROR);
+        ledger.shard(1).came_back(canary, Turn::Even);
+        assert_eq!(read(&mut reading), [(Turn::Even, 1, 1)]);
+        ledger.shard(0).came_back(canary, Turn::Even);
+        assert_eq!(read(&mut reading), []);
     }
 
     #[test]

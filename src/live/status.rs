@@ -16,6 +16,23 @@ pub struct Status {
     pub warning: Option<String>,
     /// How long the step in force has lasted, where there is one.
     pub in_step: Option<Duration>,
+    pub durability: Durability,
+    /// Why nothing rises now.
+    pub frozen: Option<String>,
+    /// What the config's release waits for.
+    pub config_waits: Option<String>,
+    /// How long ago another side was stable, and whether that is so long that it is free to tear down.
+    pub previous: Option<(Duration, bool)>,
+    /// When a drill last went well, in Unix seconds.
+    pub drilled: Option<f64>,
+}
+
+/// Whether what serves would outlive the process.
+#[derive(Clone, Debug, Default)]
+pub struct Durability {
+    pub durable: bool,
+    /// Why nothing can be written.
+    pub failing: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +65,7 @@ impl From<&Examination> for Examined {
         Examined {
             bucket: exam.bucket,
             finding: exam.finding,
-            metric: exam.metric.name(),
+            metric: exam.metric().name(),
             blocks: exam.blocks,
             log_wealth: exam.log_wealth,
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::client::Session;
 use super::listen::Slot;
 use super::view::BotView;
-use crate::core::{Assignment, Ended, Outcome, Reason, Said, Sample, classify};
+use crate::core::{Assignment, Bucket, Ended, Outcome, Said, Sample, Turn, classify};
 use crate::telemetry::{CodeClass, RescueReason};
 
 pub struct Exchange {
@@ -40,7 +40,17 @@ enum State {
 impl Exchange {
     pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assignment: Assignment, retried: bool) -> Exchange {
         bot.meters().inflight[assignment.track as usize].add(1);
-        Exchange { bot, session, _slot: slot, started, assignment, retried, broken: false, state: State::Waiting }
+        let exchange = Exchange { bot, session, _slot: slot, started, assignment, retried, broken: false, state: State::Waiting };
+        if let Some((bucket, turn)) = exchange.examined() {
+            exchange.bot.shard().set_out(bucket, turn);
+        }
+        exchange
+    }
+
+    /// The block of an examination that it was routed in.
+    fn examined(&self) -> Option<(Bucket, Turn)> {
+        let turn = self.assignment.examined_in().filter(|_| !self.retried)?;
+        Some((self.assignment.bucket?, turn))
     }
 
     pub fn session(&self) -> &Rc<Session> {
@@ -116,6 +126,9 @@ impl Exchange {
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);
         self.count_as_evidence(rescued, outcome, first_byte);
+        if let Some((bucket, turn)) = self.examined() {
+            self.bot.shard().came_back(bucket, turn);
+        }
     }
 
     /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries. What was
@@ -126,8 +139,11 @@ impl Exchange {
         if rescued {
             return self.bot.shard().rescued(track);
         }
-        let latency_micros = first_byte.map(|d| d.as_micros() as u64);
-        self.bot.shard().record(bucket, reason == Reason::SetAside, track, Sample { outcome, latency_micros });
+        let sample = Sample { outcome, latency_micros: first_byte.map(|d| d.as_micros() as u64) };
+        self.bot.shard().record(bucket, self.assignment.is_set_aside(), track, sample);
+        if let Some((bucket, turn)) = self.examined() {
+            self.bot.shard().examined(bucket, turn, sample);
+        }
     }
 }
 

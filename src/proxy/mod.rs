@@ -13,6 +13,7 @@ mod handle;
 mod headers;
 mod listen;
 pub mod memory;
+mod probe;
 mod problem;
 mod reply;
 mod resolve;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use assign::{Decision, Looked, decide};
 pub use listen::{Proxy, StartError};
+pub use probe::Probe;
 pub use resolve::Resolver;
 pub use route::find as find_bot;
 pub use upstream::{TlsClients, TlsError};

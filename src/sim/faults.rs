@@ -4,7 +4,8 @@
 //!
 //! What decides is the real thing: `ratchet::step`, `Breaker`, `Limits`, `Split`, and for some seeds `Evidence` on a world
 //! of 48 workspaces. The shell around it is a model: a history with one writer, a snapshot that may be lost, epochs
-//! that workers take up one after the other. It is the shell as it is meant: `controller` does not keep a history yet.
+//! that workers take up one after the other. It is the shell as `controller` and `store` are; that these are so is shown by
+//! `tests/it/history.rs`, with processes that are killed.
 //!
 //! The invariants, by the numbers that the checker names:
 //!
@@ -27,7 +28,7 @@
 //! | 15 | Once faults end a good canary is promoted and a bad one goes to zero; who holds says why | `heal` |
 //!
 //! Not held, for there is nothing yet to hold it against: replicas (in 2, 11 and 13; workers stand in for them), a
-//! history in a file with its fsync, and a *hold* for a shared cause (in 5: only that nobody is blamed for it; in 15 a bad
+//! history in a file with its fsync (see there), and a *hold* for a shared cause (in 5: only that nobody is blamed for it; in 15 a bad
 //! release that an outage hid may have been promoted). That nobody is set aside without an examination is looked at, but no
 //! mutant shows that it would be noticed.
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::rule::{Next, Rule, Seen};
-use super::world::{Cell, World};
+use super::world::World;
 use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
-use crate::core::{Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
+use crate::core::{Apart, Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
 
 /// What an operator would have serin do.
 #[derive(Clone, Debug)]
@@ -39,7 +39,8 @@ pub struct Serin {
     evidence: Evidence,
     split: Split,
     judgement: Option<Judgement>,
-    set_aside: Vec<bool>,
+    /// By bucket.
+    apart: Vec<Option<Apart>>,
 }
 
 impl Serin {
@@ -61,7 +62,7 @@ impl Serin {
             evidence,
             split: world.split().clone(),
             judgement: None,
-            set_aside: vec![false; buckets],
+            apart: vec![None; buckets],
         };
         serin.decide(&Input::Command { command: start, based_on: None }, Duration::ZERO);
         serin
@@ -79,30 +80,36 @@ impl Serin {
             let canary = |bucket: Bucket| u128::from(split.rank(bucket)) < weight.threshold();
             self.evidence.begin_step(weight.ratio(), canary, now);
             self.judgement = None;
-            self.note_set_aside();
+            self.note_apart();
         }
         decision
     }
 
-    fn note_set_aside(&mut self) {
-        self.set_aside.fill(false);
-        for bucket in self.evidence.set_aside() {
-            self.set_aside[bucket.index()] = true;
+    fn note_apart(&mut self) {
+        self.apart.fill(None);
+        for (bucket, apart) in self.evidence.apart() {
+            self.apart[bucket.index()] = Some(apart);
         }
     }
 
     fn observe(&mut self, seen: &Seen<'_>) {
-        let one = |(cell, track): (&Cell, &Track)| {
-            let set_aside = *track == Track::Canary && self.set_aside[cell.bucket.index()];
+        let (mut all, mut examined) = (Vec::with_capacity(seen.cells.len()), Vec::new());
+        for (cell, track) in seen.cells.iter().zip(seen.tracks) {
+            let bucket = cell.bucket;
+            let set_aside = *track == Track::Canary && self.is_set_aside(bucket);
             let on_canary = *track == Track::Canary && !set_aside;
-            let counts = if on_canary { &cell.answers.canary } else { &cell.answers.stable };
-            evidence::Seen { bucket: cell.bucket, set_aside, tally: counts.tally() }
-        };
-        self.evidence.observe(seen.now, seen.cells.iter().zip(seen.tracks).map(one).collect::<Vec<_>>());
+            let tally = if on_canary { cell.answers.canary.tally() } else { cell.answers.stable.tally() };
+            all.push(evidence::Seen { bucket, set_aside, tally });
+            if let Some(Apart::Examined { turn, .. }) = self.apart[bucket.index()] {
+                // Here every request ends in the tick that it comes in.
+                examined.push(evidence::Examined { bucket, turn, tally, under_way: 0 });
+            }
+        }
+        self.evidence.observe(seen.now, all, examined);
         let (judgement, moved) = self.evidence.judge(seen.now);
         self.judgement = Some(judgement);
         if moved {
-            self.note_set_aside();
+            self.note_apart();
         }
     }
 
@@ -136,14 +143,25 @@ impl Rule for Serin {
     }
 
     fn is_set_aside(&self, bucket: Bucket) -> bool {
-        self.set_aside[bucket.index()]
+        match self.apart[bucket.index()] {
+            Some(Apart::Examined { track, .. }) => track == Track::Stable,
+            Some(Apart::Refuted) => true,
+            None => false,
+        }
     }
 
     fn judge(&mut self, seen: &Seen<'_>) -> Next {
         self.observe(seen);
         // Connections always work in a world.
         let (connections, trip) = (<[Connections; 2]>::default(), None);
-        let facts = Facts { split_id: self.state.split_id, judgement: self.judgement, crossed: self.crossed(), connections, trip };
+        let facts = Facts {
+            split_id: self.state.split_id,
+            judgement: self.judgement,
+            crossed: self.crossed(),
+            connections,
+            trip,
+            previous_answers: true,
+        };
         let mut decision = self.decide(&Input::Tick(facts), seen.now);
         if let Some(command) = self.answer() {
             decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
@@ -158,7 +176,7 @@ impl Rule for Serin {
     }
 
     fn hold(&self) -> Option<&'static str> {
-        self.state.hold.map(|hold| hold.code())
+        self.state.hold.as_ref().map(|hold| hold.code())
     }
 
     fn log10_evidence(&self) -> Option<f64> {

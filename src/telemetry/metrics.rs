@@ -12,6 +12,7 @@ use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, R
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
+use crate::store::{Op, Store};
 
 /// All counters of the process, and how they are shown.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Metrics {
 struct Reload {
     successful: bool,
     at: SystemTime,
+    /// Of the last config that was taken.
+    hash: u64,
 }
 
 impl Metrics {
@@ -44,7 +47,7 @@ impl Metrics {
             errors: Mutex::default(),
             unmatched: Mutex::default(),
             decisions: Mutex::default(),
-            reload: Mutex::new(Reload { successful: true, at: SystemTime::now() }),
+            reload: Mutex::new(Reload { successful: true, at: SystemTime::now(), hash: 0 }),
             denied: Mutex::default(),
             certificates: Mutex::default(),
         }
@@ -69,12 +72,13 @@ impl Metrics {
         *decisions.entry((bot.to_owned(), decision, actor_kind)).or_default() += 1;
     }
 
-    pub fn reloaded(&self, successful: bool) {
+    /// The config of this hash serves on every core; or, with `None`, one was refused.
+    pub fn reloaded(&self, serves: Option<u64>) {
         let mut reload = self.reload.lock().expect("no panic under this lock");
-        reload.successful = successful;
-        if successful {
-            reload.at = SystemTime::now();
-        }
+        *reload = match serves {
+            Some(hash) => Reload { successful: true, at: SystemTime::now(), hash },
+            None => Reload { successful: false, ..*reload },
+        };
     }
 
     pub fn denied(&self, reason: &'static str) {
@@ -91,11 +95,12 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads.
-    pub fn render(&self, snapshot: &Snapshot) -> String {
+    pub fn render(&self, snapshot: &Snapshot, store: &Store) -> String {
         let mut families = Families::default();
-        self.process(&mut families, snapshot);
+        self.process(&mut families);
         self.access(&mut families);
         self.states(&mut families, snapshot);
+        kept(&mut families, snapshot, store);
         let bots: Vec<_> = self.bots.lock().expect("no panic under this lock").values().cloned().collect();
         requests(&mut families, &bots);
         latencies(&mut families, &bots);
@@ -103,7 +108,7 @@ impl Metrics {
         families.render()
     }
 
-    fn process(&self, out: &mut Families, snapshot: &Snapshot) {
+    fn process(&self, out: &mut Families) {
         out.gauge("serin_build_info", "The version that runs; always 1.", [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
         let unmatched = *self.unmatched.lock().expect("no panic under this lock");
         out.counter(
@@ -126,7 +131,7 @@ impl Metrics {
             [(vec![], f64::from(u8::from(reload.successful)))],
         );
         out.gauge("serin_config_last_reload_success_timestamp_seconds", "When a config was last taken, in Unix time.", [(vec![], at)]);
-        let hash = format!("{:016x}", snapshot.config.hash);
+        let hash = format!("{:016x}", reload.hash);
         out.gauge("serin_config_info", "The hash of the config that serves; always 1.", [(vec![("hash", hash.as_str())], 1.0)]);
     }
 
@@ -401,4 +406,30 @@ fn pairs(labels: Labels<'_>) -> Vec<LabelPair> {
         pair
     };
     labels.into_iter().map(pair).collect()
+}
+
+/// What outlives the process, and what it says.
+fn kept(out: &mut Families, snapshot: &Snapshot, store: &Store) {
+    out.counter(
+        "serin_store_errors_total",
+        "What the history could not do, by what it was.",
+        Op::ALL.map(|op| (vec![("op", op.name())], store.errors(op) as f64)),
+    );
+    let statuses: Vec<_> = snapshot.config.bots.iter().zip(&snapshot.epochs).map(|(bot, epoch)| (bot, epoch.status())).collect();
+    let truth = |truth: bool| f64::from(u8::from(truth));
+    out.gauge(
+        "serin_durable",
+        "1 if a restart would find what serves, 0 if it is kept in memory alone.",
+        statuses.iter().map(|(bot, status)| (vec![("bot", bot.name.as_str())], truth(status.durability.durable))),
+    );
+    out.gauge(
+        "serin_desired_differs",
+        "1 if the config wants another release than what serves or is on its way.",
+        statuses.iter().map(|(bot, status)| (vec![("bot", bot.name.as_str())], truth(status.state.desired_elsewhere().is_some()))),
+    );
+    out.gauge(
+        "serin_drill_last_success_timestamp_seconds",
+        "When a drill last went well, in Unix time.",
+        statuses.iter().filter_map(|(bot, status)| Some((vec![("bot", bot.name.as_str())], status.drilled?))),
+    );
 }

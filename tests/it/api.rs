@@ -211,7 +211,7 @@ fn a_question_without_its_parameter_is_a_problem_document() {
 #[test]
 fn a_body_that_is_too_large_is_a_problem_document() {
     let (_blue, _green, serin) = split();
-    let answer = serin.admin(put(&format!("{{\"percent\": 5{}}}", " ".repeat(70_000))));
+    let answer = serin.admin(put(&format!("{{\"percent\": 5{}}}", " ".repeat(270_000))));
     assert_eq!((answer.status, answer.field("content-type")), (413, Some("application/problem+json")), "{answer:?}");
 }
 

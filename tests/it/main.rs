@@ -14,6 +14,8 @@ mod codec_differential;
 mod command_line;
 mod deadline;
 mod drain;
+mod history;
+mod openapi;
 mod overload;
 mod pins;
 mod pool;

@@ -170,7 +170,10 @@ fn a_limit_that_only_the_canary_crosses_takes_it_back() {
 fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notices() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
-    start(&serin);
+    let refused = serin.admin(ask("rollouts", "{}"));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("preflight")), "{refused:?}");
+    let insists = serin.admin(ask("rollouts", "{\"version\": \"v2\", \"force\": true}"));
+    assert_eq!(insists.status, 200, "{insists:?}");
     everybody(&serin);
     let eighth = Instant::now();
     let bot = eventually("the brake", || Some(serin.bot()).filter(|bot| bot["weight_percent"] == 0.0));

@@ -21,11 +21,13 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let metrics_open = table.read_or("metrics_open", false);
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
+    let read_only = table.read_or("read_only", false);
     table.close();
     let (listen, tokens, tls) = (listen?, tokens?, tls?);
     guarded(listen.as_ref(), &tokens, tls.as_ref(), problems)?;
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    Ok((Admin { listen: address, tokens, tls, metrics_open: metrics_open? }, listen.map(|listen| listen.span())))
+    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only? };
+    Ok((admin, listen.map(|listen| listen.span())))
 }
 
 /// Whoever reaches the admin API moves customers between versions.

@@ -1,6 +1,7 @@
 //! `[[bot]]`: one webhook URL and what serves it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use http::header::{self, HeaderName};
 use serde_spanned::Spanned;
@@ -8,6 +9,7 @@ use serde_spanned::Spanned;
 use super::guard::guard;
 use super::identity::{Identity, identity};
 use super::matching::{disjoint, matching, order};
+use super::release::{freeze, preflight, release};
 use super::roles::{Roles, roles};
 use super::rollout::rollout;
 use super::secret::secret;
@@ -22,6 +24,9 @@ use crate::core::{self, Guard, Pins, Rules, Weight};
 const BODY_CAP: Bytes = Bytes(1 << 20);
 /// A held body is memory, for each request in flight.
 const BODY_CAP_MOST: Bytes = Bytes(256 << 20);
+const UNDO_WINDOW: Duration = Duration::from_secs(24 * 3600);
+const UNDO_WINDOW_LEAST: Duration = Duration::from_secs(60);
+const UNDO_WINDOW_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 const TESTER_HEADER: &str = "Serin-Override";
 /// Headers that say how a request is sent, or that bots live by: serin would take them away from the bot.
 const NOT_FOR_TESTERS: [HeaderName; 9] = [
@@ -80,7 +85,11 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         .and_then(|table| table.map_or_else(|| Ok(core::Plan::usual()), |table| rollout(table, max)));
     let deadline = timing.as_ref().ok().and_then(|timing| timing.deadline);
     let guard = table.table_or_empty("guard", "[bot.guard]").and_then(|table| guard(table, deadline));
-    table.not_yet(&["release"]);
+    let upstreams = roles.as_ref().ok().map(|roles| roles.upstreams.as_slice());
+    let release = table.table("release", "[bot.release]").and_then(|table| table.map(|table| release(table, upstreams)).transpose());
+    let preflight = table.table_or_empty("preflight", "[bot.preflight]").and_then(preflight);
+    let freeze = table.table_or_empty("freeze", "[bot.freeze]").and_then(freeze);
+    let undo_window = table.within_or("undo_window", UNDO_WINDOW_LEAST..=UNDO_WINDOW_MOST, UNDO_WINDOW);
     table.close();
 
     let (name, Identity { preset, plan }, success) = (name?, identity?, success?);
@@ -113,6 +122,10 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         host: host?,
         rollout,
         guard,
+        release: release?,
+        preflight: preflight?,
+        freeze: freeze?,
+        undo_window: undo_window?,
     };
     Ok(Placed { bot, name_at, match_at })
 }

@@ -47,18 +47,19 @@ fn upstream<'d>(entry: &Entry<'d>, problems: &'d Problems<'d>) -> Result<Spanned
     };
     let url = url.and_then(|written| url_of(&written, problems));
     let (name, mut url, version, ca_file) = (name?, url?, version?, ca_file?);
-    if let Some(version) = &version
-        && (version.get_ref().trim().is_empty() || version.get_ref().len() > VERSION_BYTES_MAX)
-    {
-        return Err(problems.error(
-            version.span(),
-            format!("a version is 1 to {VERSION_BYTES_MAX} bytes"),
-            "write a label such as \"v42\"",
-        ));
-    }
+    let version = version.map(|label| self::version(&label, problems)).transpose()?;
     url.ca_file = ca_file.map(|file| ca(&file, url.tls, problems)).transpose()?;
-    let upstream = Upstream { name: Arc::from(name.as_str()), url, version: version.map(Spanned::into_inner) };
+    let upstream = Upstream { name: Arc::from(name.as_str()), url, version };
     Ok(Spanned::new(entry.key_at.clone(), upstream))
+}
+
+/// A release's label.
+pub(super) fn version(label: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
+    if label.get_ref().trim().is_empty() || label.get_ref().len() > VERSION_BYTES_MAX {
+        let title = format!("a version is 1 to {VERSION_BYTES_MAX} bytes");
+        return Err(problems.error(label.span(), title, "write a label such as \"v42\""));
+    }
+    Ok(label.get_ref().clone())
 }
 
 fn url_text(entry: &Entry<'_>, problems: &Problems<'_>) -> Result<Spanned<String>, Reported> {

@@ -41,7 +41,7 @@ fn the_documented_file_is_right_and_warns_of_nothing() {
 #[test]
 fn every_default_is_what_the_documented_file_says() {
     let (text, defaults) = uncommented(DOCUMENTED, false);
-    assert!(defaults >= 42, "only {defaults} defaults were found");
+    assert!(defaults >= 48, "only {defaults} defaults were found");
     let written = parse(&text).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(meant(written), meant(parse(DOCUMENTED).unwrap()));
 }
@@ -49,14 +49,14 @@ fn every_default_is_what_the_documented_file_says() {
 #[test]
 fn every_key_stands_in_the_documented_file() {
     let text = format!(
-        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\n[proxy.x]\n[admin.x]\n[admin.tls]\nx = 1\n[proxy.limits.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[[admin.token]]\nx = 1\n"
+        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[proxy.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.limits.x]\n[history.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n"
     );
     let error = parse(&text).unwrap_err().to_string();
     let mut tables = 0;
     for line in error.lines() {
         let Some((_, keys)) = line.split_once(" takes ") else { continue };
         tables += 1;
-        for key in keys.split(", ").filter(|key| !["proxy", "admin", "bot"].contains(key)) {
+        for key in keys.split(", ").filter(|key| !["proxy", "admin", "history", "bot"].contains(key)) {
             let stands = DOCUMENTED.lines().any(|line| {
                 let line = line.trim_start_matches("# ").trim_start_matches("e.g. ");
                 line.starts_with(&format!("{key} = ")) || line.trim_matches(['[', ']']).ends_with(&format!(".{key}"))
@@ -64,13 +64,14 @@ fn every_key_stands_in_the_documented_file() {
             assert!(stands || DOCUMENTED.contains(&format!("`{key}`")), "`{key}` is not documented");
         }
     }
-    assert_eq!(tables, 12, "{error}");
+    assert_eq!(tables, 16, "{error}");
 }
 
 #[test]
 fn every_example_in_the_documented_file_is_right() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+    std::fs::write(folder.path().join("smoke.jsonl"), "{\"path\": \"/\"}").unwrap();
     std::fs::write(folder.path().join("ci"), "a-token-of-more-than-16").unwrap();
     let made = rcgen::generate_simple_self_signed(["serin.example".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -81,6 +82,7 @@ fn every_example_in_the_documented_file_is_right() {
     let text = text
         .replace("/run/secrets/serin-ci", "ci")
         .replace("/run/tls/", "")
+        .replace("upstream = \"green\"", "upstream = \"blue\"")
         .replace("SERIN_TESTER", "CARGO_PKG_NAME")
         // The example beside it has one upstream; the live one goes.
         .replace("upstreams = { blue = \"http://127.0.0.1:3001\", green = \"http://127.0.0.1:3002\" }", "")
@@ -90,6 +92,7 @@ fn every_example_in_the_documented_file_is_right() {
     let bot = &config.bots[0];
     assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
     assert_eq!((bot.guard.limits.0.len(), bot.guard.limits.0[4].least_requests), (5, 200));
+    assert!(bot.release.is_some() && bot.preflight.smoke.is_some() && bot.preflight.expect == [200, 204]);
     assert!(bot.tester.is_some() && bot.matches.host.is_some() && bot.upstreams[0].url.ca_file.is_some());
 }
 

@@ -1,5 +1,6 @@
 //! What a wrong file is told: one test for each kind of mistake, the whole text for the likeliest ones.
 
+mod release;
 mod rollout;
 mod tls;
 
@@ -179,14 +180,6 @@ fn a_file_without_a_bot_is_told_how_to_have_one() {
         ("[[bots]]\n", "1:3 unknown key `bots`; did you mean `bot`?: not a key of the file"),
         ("[bot]\n", "1:1 `bot` is a list of tables: write [[bot]]: twice in brackets, once for each"),
     ]);
-}
-
-#[test]
-fn what_comes_later_is_told_so() {
-    assert_told(&bots(&[
-        ("[bot.release]\nversion = 1", "6:6 `release` is not supported by this version yet: leave it out"),
-        ("[history]\npath = 1", "6:2 `history` is not supported by this version yet: leave it out"),
-    ]));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! What is usual: for each bucket the rates of its own past on stable, shrunk towards the bot's. A customer who always
 //! had 5 % errors is not taken for a bug, and one without a past is judged by the others.
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::{BUCKETS, Bucket, LOG_UNIT, LatencyMarks, Tally};
 
 use super::metric::{COUNTED, Metric};
 
 /// A Gamma(a, c) belief about a rate: its mean is a/c, and it weighs as much as `c` requests.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     pub a: f64,
     pub c: f64,
@@ -19,7 +21,7 @@ impl Rate {
 }
 
 /// What to expect of one bucket.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     pub(super) rates: [Rate; COUNTED],
     /// Of ln(latency in µs).
@@ -66,7 +68,7 @@ const POOLED: (f64, f64) = (1e-4, 0.5);
 const COLD_REQUESTS: f64 = 200.0;
 
 /// A bucket's past on stable, fading.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Past {
     requests: f64,
     timed: f64,
@@ -78,8 +80,9 @@ struct Past {
 }
 
 /// The past of all buckets of a bot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
+    #[serde(with = "crate::core::sparse")]
     buckets: Vec<Past>,
     marks: Option<LatencyMarks>,
 }

@@ -64,6 +64,14 @@ pub(super) fn rate_shock(rows: &[Row<'_>], metric: Metric) -> f64 {
     shock::of_rate(rows.iter().map(|row| (row.count(metric), row.exposed(metric), row.rate(metric))))
 }
 
+/// By how much the log-latencies of all rows lie above their bases.
+pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
+    shock::of_latency(rows.iter().filter(|row| row.timed > 0.0).map(|row| {
+        let deviation = row.log_latency / row.timed - row.baseline.log_mean;
+        (deviation, log_latency_variance(row.timed, row.baseline.log_variance))
+    }))
+}
+
 /// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's.
 pub(super) fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], mut seen: impl FnMut(usize, usize, f64)) -> Wealth {
     let mut wealth = Wealth { all: Vec::new(), fresh: Vec::new() };

@@ -1,11 +1,13 @@
 //! How much harm the canary could still do without having shown it: the gate of every raise. Absence of evidence is not
 //! enough to go on; there must have been enough requests to have seen it.
 
+use serde::{Deserialize, Serialize};
+
 use super::bets::Row;
 use super::metric::Metric;
 
 /// An upper bound on the errors that the canary adds, as a share of its requests, at about 95 %.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HarmBound(pub f64);
 
 /// One-sided 95 %.
@@ -13,8 +15,12 @@ const SIGMAS: f64 = 1.64;
 /// So that few requests without an error do not prove anything.
 const DOUBT: f64 = 1.5;
 
+/// A bucket that usually fails more often than this is too noisy to show what a canary adds.
+const NOISY: f64 = 0.05;
+
 /// `(T + 1.64 √V + 1.5)/N` over the canary's buckets that are not refuted, with `r = x − s·n·p̂`, `T = Σr` and
-/// `V = Σ(r² + s·n·p̂)`. Today's shock s is that of stable's buckets alone, each bounded by `5·n·p̂ + 3`.
+/// `V = Σ(r² + s·n·p̂)`; or the same without those that are noisy by their past, if that is less. Today's shock s is that
+/// of stable's buckets alone, each bounded by `5·n·p̂ + 3`.
 pub(super) fn bound(rows: &[Row<'_>]) -> HarmBound {
     let expected = |row: &Row<'_>| row.requests * row.rate(Metric::Errors).mean();
     let (mut sum, mut usual) = (2.0, 2.0);
@@ -23,14 +29,21 @@ pub(super) fn bound(rows: &[Row<'_>]) -> HarmBound {
         usual += expected(row);
     }
     let shock = sum / usual;
+    let of_canary = || rows.iter().filter(|row| row.canary && !row.refuted);
+    let quiet = of_canary().filter(|row| row.rate(Metric::Errors).mean() < NOISY);
+    HarmBound(over(of_canary(), shock).min(over(quiet, shock)))
+}
+
+fn over<'a>(rows: impl Iterator<Item = &'a Row<'a>>, shock: f64) -> f64 {
     let (mut total, mut variance, mut requests) = (0.0, 0.0, 0.0);
-    for row in rows.iter().filter(|row| row.canary && !row.refuted) {
-        let excess = row.count(Metric::Errors) - shock * expected(row);
+    for row in rows {
+        let usual = shock * row.requests * row.rate(Metric::Errors).mean();
+        let excess = row.count(Metric::Errors) - usual;
         total += excess;
-        variance += excess * excess + shock * expected(row);
+        variance += excess * excess + usual;
         requests += row.requests;
     }
-    HarmBound((total + SIGMAS * f64::sqrt(variance) + DOUBT) / f64::max(requests, 1.0))
+    (total + SIGMAS * f64::sqrt(variance) + DOUBT) / f64::max(requests, 1.0)
 }
 
 /// What may be tolerated before a raise to `next` (a share): harm that would cost the bot as a whole no more than
@@ -71,6 +84,15 @@ mod tests {
         assert!((bound(&rows).0 - expected).abs() < 1e-12);
         let refuted = [rows[0].clone(), Row { refuted: true, ..rows[1].clone() }];
         assert_eq!(bound(&refuted), HarmBound(1.5));
+    }
+
+    #[test]
+    fn a_customer_that_always_fails_does_not_hide_what_the_others_show() {
+        let noisy = Baseline { rates: [Rate { a: 6.0, c: 40.0 }; COUNTED], log_mean: 0.0, log_variance: 1.0 };
+        let quiet = Baseline { rates: [Rate { a: 1.0, c: 1000.0 }; COUNTED], ..noisy };
+        let others = [row(&quiet, false, 2_000.0, 2.0), row(&quiet, true, 1_000.0, 1.0)];
+        let all = [others[0].clone(), others[1].clone(), row(&noisy, true, 2_000.0, 400.0)];
+        assert!(bound(&all) == bound(&others) && bound(&others).0 < 0.005, "{:?}", bound(&all));
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Who is canary in this step, and who could have become it in this step only.
 
+use serde::{Deserialize, Serialize};
+
 use super::bets::Odds;
 use crate::core::bucket::Bucket;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Labels {
+    #[serde(with = "crate::core::sparse")]
     canary: Vec<bool>,
     /// Was never canary before this step.
+    #[serde(with = "crate::core::sparse")]
     pool: Vec<bool>,
     /// Was examined, and its trouble was its own.
+    #[serde(with = "crate::core::sparse")]
     refuted: Vec<bool>,
     /// Had a request in this rollout.
+    #[serde(with = "crate::core::sparse")]
     active: Vec<bool>,
     weight: f64,
     /// The highest weight before this step.

@@ -1,8 +1,10 @@
 //! What the evidence looks at, and the harms it looks for: the alternatives, each with a prior share of the belief.
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::Tally;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     Errors,
     /// Slower than the bot's usual p90.

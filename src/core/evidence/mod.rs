@@ -19,6 +19,7 @@ mod harm;
 mod labels;
 mod likelihood;
 mod metric;
+mod question;
 mod shock;
 mod suspects;
 mod urn;
@@ -27,7 +28,10 @@ mod window;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::bucket::Bucket;
+use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
 use bets::{Odds, Row, bet, rate_shock};
 use labels::Labels;
@@ -44,12 +48,20 @@ pub use metric::{ALTERNATIVES, Alternative, Metric};
 /// From so many requests of its past on a bot is known well enough to say that all of it is broken.
 const LEARNT: f64 = 1_000.0;
 
+/// How often A, C and U are computed: the more often, the sooner a trouble that comes and goes is seen, and the more often A's
+/// recent past gets a chance to mislead.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// In so young a step, as often as suspects are looked for.
+const LOOK_SOON: Duration = Duration::from_secs(60);
+const EXAMINE_EVERY: Duration = Duration::from_secs(5);
+
 /// The parts of E: A, C, U, X, and N·X.
 const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 
 /// The evidence against one rollout's canary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evidence {
+    #[serde(with = "crate::core::sparse")]
     baselines: Vec<Baseline>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,
@@ -71,7 +83,7 @@ pub struct Evidence {
 }
 
 /// The bettors' wealths, as logarithms.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Wealth {
     pub all: f64,
     pub cohorts: f64,
@@ -97,8 +109,20 @@ pub struct Seen {
     pub tally: Tally,
 }
 
+/// What became of the requests of one bucket that were routed under examination.
+#[derive(Clone, Copy, Debug)]
+pub struct Examined {
+    pub bucket: Bucket,
+    /// The block that they were routed in.
+    pub turn: Turn,
+    /// Those that have ended since the last time.
+    pub tally: Tally,
+    /// Those that have not.
+    pub under_way: u32,
+}
+
 /// A track's requests and buckets in this step, as the evidence counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
     pub tally: Tally,
     /// Buckets with at least one request.
@@ -106,7 +130,7 @@ pub struct Exposure {
 }
 
 /// What the evidence says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     pub wealth: Wealth,
     pub harm: HarmBound,
@@ -157,23 +181,28 @@ impl Evidence {
         self.looked = None;
     }
 
-    /// Takes in what happened since the last time.
-    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>) {
+    /// Takes in what happened since the last time. What is `examined` is `seen`, too.
+    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>, examined: impl IntoIterator<Item = Examined>) {
         self.window.forget(now);
         for one in seen {
             self.labels.active(one.bucket);
-            self.suspects.count(one.bucket, one.set_aside, &one.tally);
             self.window.add(now, one.bucket, one.tally);
         }
+        self.suspects.count(examined);
         self.suspects.pass(now, &self.labels);
     }
 
-    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::set_aside`] has changed.
+    /// Whether workspaces may be switched between the tracks to learn more. Answers whether [`Evidence::apart`] has changed.
+    pub fn examine(&mut self, may: bool) -> bool {
+        self.suspects.enable(may)
+    }
+
+    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);
         let look = self.labels.is_a_split() && self.is_due(now);
         let mut moved = false;
-        if self.labels.is_a_split() && (look || self.suspects.is_due(now)) {
+        if look || (self.labels.is_a_split() && self.suspects.is_due(now)) {
             moved = self.suspects.examine(now, &rows(&self.baselines, self.marked, &self.labels, self.window.recent()), &self.labels);
             for bucket in self.suspects.newly_refuted() {
                 self.labels.refute(bucket);
@@ -235,18 +264,11 @@ impl Evidence {
         self.looked = Some(now);
     }
 
-    /// Every 5 s in a step's first minute, every 15 s until its third, then every 30 s.
+    /// Every 5 s in a step's first minute, then every 15 s.
     fn is_due(&self, now: Duration) -> bool {
-        let age = now.saturating_sub(self.window.began()).as_secs_f64();
-        let every = if age <= 60.0 {
-            5.0
-        } else if age <= 180.0 {
-            15.0
-        } else {
-            30.0
-        };
-        let last = self.looked.unwrap_or(self.window.began());
-        now.saturating_sub(last).as_secs_f64() >= every
+        let age = now.saturating_sub(self.window.began());
+        let every = if age <= LOOK_SOON { EXAMINE_EVERY } else { LOOK_EVERY };
+        now >= self.looked.unwrap_or(self.window.began()) + every
     }
 
     /// The requests of the last two minutes of this step: stable's and the canary's.
@@ -264,9 +286,9 @@ impl Evidence {
         exposures
     }
 
-    /// The canary's buckets that stable must answer for now: the coin fell so, or they were refuted.
-    pub fn set_aside(&self) -> impl Iterator<Item = Bucket> + '_ {
-        Bucket::all().filter(|bucket| self.suspects.is_set_aside(bucket.index()))
+    /// The canary's buckets that do not go by rank now: a coin says where, or they were refuted.
+    pub fn apart(&self) -> impl Iterator<Item = (Bucket, Apart)> + '_ {
+        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::all().nth(index)?, apart)))
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -312,7 +334,7 @@ mod tests {
         let mut evidence = Evidence::new(&history, 1, true, Duration::ZERO);
         evidence.begin_step(0.5, |bucket| bucket.index() % 2 == 0, Duration::ZERO);
         let now = Duration::from_secs(5);
-        evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)));
+        evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)), []);
         evidence.judge(now).0.shock
     }
 

@@ -2,59 +2,103 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::bets::{Row, rate_shock};
+use super::bets::{Row, latency_shock, rate_shock};
 use super::examination::{COIN, Examination, Finding, Suspicion};
 use super::labels::Labels;
-use super::likelihood::added_rate;
+use super::likelihood::{added_rate, log_latency_variance, shifted_latency};
 use super::metric::Metric;
+use super::question::Question;
 use super::urns::BROKEN_BY;
-use crate::core::bucket::{BUCKETS, Bucket};
-use crate::core::tally::Tally;
+use super::{EXAMINE_EVERY, Examined};
+use crate::core::bucket::BUCKETS;
+use crate::core::split::Apart;
 
 /// What opens an examination: half of its requests more are bad, by this log-ratio, with at least so many bad ones.
 const SUSPECT_AT: f64 = 5.0;
 const BAD_LEAST: f64 = 2.0;
 /// Which metrics do, in this order.
 const EXAMINED: [Metric; 2] = [Metric::Errors, Metric::Rejected];
-const EVERY: Duration = Duration::from_secs(15);
+/// A bucket becomes suspect when its rate is at its highest; what is looked for is this part of it.
+const FADED: f64 = 0.7;
+/// What opens an examination for latency: a fifth slower, by this log-ratio, with at least so many answers.
+const SLOW_AT: f64 = 1.5;
+const SLOWER_BY: f64 = 0.2;
+const TIMED_LEAST: f64 = 60.0;
 /// Who was suspect on stable this lately brought the trouble along.
 const BROUGHT_ALONG: Duration = Duration::from_secs(300);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspects {
     seed: u64,
     enabled: bool,
     examinations: Vec<Examination>,
     /// By bucket: which of the examinations is its own.
+    #[serde(with = "crate::core::sparse")]
     of_bucket: Vec<Option<u32>>,
-    /// By bucket: when it was last suspect on stable.
-    on_stable: Vec<Option<Duration>>,
-    stable_suspects: f64,
+    /// For bad requests, and for latency.
+    on_stable: [OnStable; 2],
     stable_bucket_secs: f64,
     canary_bucket_secs: f64,
     passed: Option<Duration>,
     looked: Option<Duration>,
     newly_refuted: Vec<usize>,
+    newly_open: bool,
+}
+
+/// Who was suspect on stable.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OnStable {
+    /// By bucket: when it was so last.
+    #[serde(with = "crate::core::sparse")]
+    last: Vec<Option<Duration>>,
+    suspects: f64,
+}
+
+impl OnStable {
+    fn was_lately(&self, bucket: usize, now: Duration) -> bool {
+        self.last[bucket].is_some_and(|then| now <= then + BROUGHT_ALONG)
+    }
+
+    fn note(&mut self, bucket: usize, now: Duration) {
+        if !self.was_lately(bucket, now) {
+            self.last[bucket] = Some(now);
+            self.suspects += 1.0;
+        }
+    }
 }
 
 impl Suspects {
     pub fn new(seed: u64, enabled: bool) -> Suspects {
-        let buckets = if enabled { usize::from(BUCKETS) } else { 0 };
+        let buckets = usize::from(BUCKETS);
         Suspects {
             seed,
             enabled,
             examinations: Vec::new(),
             of_bucket: vec![None; buckets],
-            on_stable: vec![None; buckets],
-            stable_suspects: 0.0,
+            on_stable: [0, 1].map(|_| OnStable { last: vec![None; buckets], suspects: 0.0 }),
             stable_bucket_secs: 0.0,
             canary_bucket_secs: 0.0,
             passed: None,
             looked: None,
             newly_refuted: Vec::new(),
+            newly_open: false,
         }
+    }
+
+    /// Whether coins are tossed from now on. Without, whoever is under examination goes back to the canary, for nothing was
+    /// found; who was refuted stays on stable. Answers whether somebody must move.
+    pub fn enable(&mut self, enabled: bool) -> bool {
+        self.enabled = enabled;
+        let mut moved = false;
+        for exam in self.examinations.iter_mut().filter(|exam| !enabled && exam.finding == Finding::Open) {
+            exam.give_way();
+            moved = true;
+        }
+        moved
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -65,26 +109,18 @@ impl Suspects {
         self.examinations.iter().map(Examination::log_factor).sum()
     }
 
-    pub fn is_set_aside(&self, bucket: usize) -> bool {
-        self.of(bucket).is_some_and(|exam| match exam.finding {
-            Finding::Open => !exam.on_canary,
-            Finding::Refuted => true,
-            Finding::WentAway => false,
-        })
+    /// The canary's buckets that do not go by rank now.
+    pub fn apart(&self) -> impl Iterator<Item = (usize, Apart)> + '_ {
+        self.examinations.iter().filter_map(|exam| Some((exam.bucket, exam.apart()?)))
     }
 
-    fn of(&self, bucket: usize) -> Option<&Examination> {
-        let number = (*self.of_bucket.get(bucket)?)?;
-        Some(&self.examinations[number as usize])
-    }
-
-    /// Requests of a bucket: they count for its examination if they went where the coin sent them.
-    pub fn count(&mut self, bucket: Bucket, set_aside: bool, tally: &Tally) {
-        if let Some(Some(number)) = self.of_bucket.get(bucket.index()) {
-            let exam = &mut self.examinations[*number as usize];
-            if exam.finding == Finding::Open && exam.on_canary != set_aside {
-                let (bad, requests) = exam.metric.of(tally);
-                exam.count(bad, requests);
+    /// What came of the requests that were routed under examination, and what is under way of them.
+    pub fn count(&mut self, examined: impl IntoIterator<Item = Examined>) {
+        self.examinations.iter_mut().for_each(Examination::forget_under_way);
+        for Examined { bucket, turn, tally, under_way } in examined {
+            if let Some(Some(number)) = self.of_bucket.get(bucket.index()) {
+                let exam = &mut self.examinations[*number as usize];
+                exam.count(turn, tally, under_way);
             }
         }
     }
@@ -103,17 +139,17 @@ impl Suspects {
         let seed = self.seed;
         let mut fell = false;
         for exam in &mut self.examinations {
-            let bucket = exam.bucket;
-            fell |= exam.end_block(now, |block| coin(seed, bucket, block));
+            let (bucket, kind) = (exam.bucket, kind(exam.metric()));
+            fell |= exam.end_block(now, |block| coin(seed, bucket, kind, block));
         }
         fell
     }
 
     pub fn is_due(&self, now: Duration) -> bool {
-        self.enabled && self.looked.is_none_or(|looked| now >= looked + EVERY)
+        self.enabled && self.looked.is_none_or(|looked| now >= looked + EXAMINE_EVERY)
     }
 
-    /// Opens and closes examinations by what the last minutes show; answers whether somebody must move for it.
+    /// Opens and closes examinations by what the last minutes show; answers whether the split has changed for it.
     pub fn examine(&mut self, now: Duration, rows: &[Row<'_>], labels: &Labels) -> bool {
         if !self.enabled {
             return false;
@@ -121,51 +157,63 @@ impl Suspects {
         self.looked = Some(now);
         for metric in EXAMINED {
             let shock = rate_shock(rows, metric);
-            let suspects = rows.iter().filter(|row| {
-                row.count(metric) >= BAD_LEAST
-                    && added_rate(row.count(metric), row.exposed(metric), row.rate(metric), shock, BROKEN_BY) > SUSPECT_AT
-            });
-            let (canary, stable): (Vec<_>, Vec<_>) = suspects.partition(|row| row.canary);
-            for row in stable {
-                if !self.was_suspect_on_stable(row.bucket, now) {
-                    self.on_stable[row.bucket] = Some(now);
-                    self.stable_suspects += 1.0;
+            for row in rows.iter().filter(|row| row.count(metric) >= BAD_LEAST) {
+                if added_rate(row.count(metric), row.exposed(metric), row.rate(metric), shock, BROKEN_BY) > SUSPECT_AT {
+                    let rate = FADED * row.count(metric) / row.exposed(metric);
+                    self.suspect(now, row, Question::bad(metric, rate, shock * row.rate(metric).mean()), labels);
                 }
             }
-            for row in canary {
-                self.maybe_open(now, row, metric, shock * row.rate(metric).mean(), labels);
+        }
+        let shock = latency_shock(rows);
+        for row in rows.iter().filter(|row| row.timed >= TIMED_LEAST) {
+            let (usual, base_variance) = (row.baseline.log_mean + shock, row.baseline.log_variance);
+            let deviation = row.log_latency / row.timed - usual;
+            if shifted_latency(deviation, log_latency_variance(row.timed, base_variance), SLOWER_BY) > SLOW_AT {
+                self.suspect(now, row, Question::slow(deviation, usual, base_variance), labels);
             }
         }
         self.conclude()
     }
 
-    fn was_suspect_on_stable(&self, bucket: usize, now: Duration) -> bool {
-        self.on_stable[bucket].is_some_and(|then| now <= then + BROUGHT_ALONG)
+    fn suspect(&mut self, now: Duration, row: &Row<'_>, question: Question, labels: &Labels) {
+        let on_stable = &mut self.on_stable[kind(question.metric())];
+        if !row.canary {
+            on_stable.note(row.bucket, now);
+        } else if !on_stable.was_lately(row.bucket, now) {
+            self.maybe_open(now, row.bucket, question, labels);
+        }
     }
 
-    fn maybe_open(&mut self, now: Duration, row: &Row<'_>, metric: Metric, usual: f64, labels: &Labels) {
-        let (stable, canary) = labels.active_sizes();
-        let active = stable + canary;
-        let open = self.examinations.iter().filter(|exam| exam.finding == Finding::Open).count();
-        let full = open >= (active / 50).max(3) || self.examinations.len() >= (active / 10).max(10);
-        if full || self.of_bucket[row.bucket].is_some() || self.was_suspect_on_stable(row.bucket, now) {
+    /// Each bucket once; but whoever is examined for latency and begins to fail is examined for that.
+    fn maybe_open(&mut self, now: Duration, bucket: usize, question: Question, labels: &Labels) {
+        let kind_of_this = kind(question.metric());
+        let before = self.of_bucket[bucket];
+        if before.is_some_and(|number| kind(self.examinations[number as usize].metric()) <= kind_of_this) {
             return;
         }
-        let suspicion = Suspicion {
-            bucket: row.bucket,
-            metric,
-            rate: row.count(metric) / row.exposed(metric),
-            usual,
-            expected_suspects: self.canary_bucket_secs * (self.stable_suspects + 0.5) / (self.stable_bucket_secs + 1.0),
-        };
-        self.of_bucket[row.bucket] = Some(self.examinations.len() as u32);
-        self.examinations.push(Examination::open(&suspicion, coin(self.seed, row.bucket, 0), now));
+        let (stable, canary) = labels.active_sizes();
+        let active = stable + canary;
+        let of_kind = || self.examinations.iter().filter(|exam| kind(exam.metric()) == kind_of_this);
+        let open = of_kind().filter(|exam| exam.finding == Finding::Open).count();
+        if open >= (active / 50).max(3) || of_kind().count() >= (active / 10).max(10) {
+            return;
+        }
+        let stable_suspects = self.on_stable[kind_of_this].suspects;
+        let expected_suspects = self.canary_bucket_secs * (stable_suspects + 0.5) / (self.stable_bucket_secs + 1.0);
+        if let Some(number) = before {
+            self.examinations[number as usize].give_way();
+        }
+        self.of_bucket[bucket] = Some(self.examinations.len() as u32);
+        self.newly_open = true;
+        let suspicion = Suspicion { bucket, question, expected_suspects };
+        self.examinations.push(Examination::open(&suspicion, coin(self.seed, bucket, kind_of_this, 0), now));
     }
 
     fn conclude(&mut self) -> bool {
-        let mut moved = false;
+        // Also those whom the first coin leaves where they are: from now on their requests are told apart.
+        let mut moved = std::mem::take(&mut self.newly_open);
         for exam in &mut self.examinations {
-            let (before, on_canary) = (exam.finding, exam.on_canary);
+            let before = exam.finding;
             exam.conclude();
             if before != exam.finding {
                 moved = true;
@@ -173,7 +221,6 @@ impl Suspects {
                     self.newly_refuted.push(exam.bucket);
                 }
             }
-            moved |= exam.blocks == 0 && !on_canary;
         }
         moved
     }
@@ -184,10 +231,40 @@ impl Suspects {
     }
 }
 
-/// The coin of a block: a hash, so that the same rollout tosses the same coins when it is replayed.
-fn coin(seed: u64, bucket: usize, block: u32) -> bool {
+/// Bad requests, or latency. The second kind gives way to the first.
+fn kind(metric: Metric) -> usize {
+    match metric {
+        Metric::Errors | Metric::Slow | Metric::Late | Metric::Rejected | Metric::VerySlow => 0,
+        Metric::LogLatency => 1,
+    }
+}
+
+/// The coin of a block: a hash, so that the same rollout tosses the same coins when it is replayed. A bucket's second
+/// examination has coins of its own.
+pub(super) fn coin(seed: u64, bucket: usize, kind: usize, block: u32) -> bool {
     let mut bytes = [0u8; 8];
-    bytes[..4].copy_from_slice(&(bucket as u32).to_le_bytes());
+    bytes[..4].copy_from_slice(&(bucket as u32 | (kind as u32) << 24).to_le_bytes());
     bytes[4..].copy_from_slice(&block.to_le_bytes());
     (xxh3_64_with_seed(&bytes, seed) as f64) < COIN * 2.0_f64.powi(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_examinations_nobody_is_switched_any_more() {
+        let mut suspects = Suspects::new(1, true);
+        let question = Question::bad(Metric::Errors, 0.9, 0.01);
+        let open = |bucket| Examination::open(&Suspicion { bucket, question, expected_suspects: 0.1 }, false, Duration::ZERO);
+        for (number, bucket) in [3, 4].into_iter().enumerate() {
+            suspects.of_bucket[bucket] = Some(number as u32);
+            suspects.examinations.push(open(bucket));
+        }
+        suspects.examinations[1].finding = Finding::Refuted;
+        assert!(suspects.apart().count() == 2 && !suspects.enable(true));
+        assert!(suspects.enable(false));
+        assert_eq!(suspects.apart().collect::<Vec<_>>(), [(4, Apart::Refuted)], "who had trouble of its own stays on stable");
+        assert!(!suspects.enable(false));
+    }
 }

@@ -2,18 +2,36 @@
 //! bucket is drawn. If the canary harms nobody, the drawn labels are like balls from an urn, and betting on 'canary' at
 //! the urn's own odds is a martingale: P(the wealth ever reaches 1/α) ≤ α, however often one looks.
 
+use serde::{Deserialize, Serialize};
+
 use super::metric::log_sum;
 
 /// What is left in the urn, and the wealth (a logarithm) of one bettor for each stake θ.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Urn<const STAKES: usize> {
     canary: f64,
     pool: f64,
+    #[serde(with = "logs")]
     pub logs: [f64; STAKES],
 }
 
+/// serde knows no arrays of any length.
+mod logs {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer, const N: usize>(logs: &[f64; N], serializer: S) -> Result<S::Ok, S::Error> {
+        logs.as_slice().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[f64; N], D::Error> {
+        let logs: Vec<f64> = Deserialize::deserialize(deserializer)?;
+        logs.try_into().map_err(|_| D::Error::custom("another number of stakes"))
+    }
+}
+
 /// A label that was drawn, as long as what it won may have to be taken back.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Drawn {
     /// The canary's share of the urn just before.
     share: f64,

@@ -2,6 +2,8 @@
 //! alternative one urn at L > 1.5 and one at L > 4; and for the newly broken ones, by errors and by rejections, one at
 //! L > 4 with two bad requests and one at L > 7 with three.
 
+use serde::{Deserialize, Serialize};
+
 use super::bets::{Row, rate_shock};
 use super::labels::Labels;
 use super::likelihood::added_rate;
@@ -20,19 +22,20 @@ pub(super) const BROKEN_BY: f64 = 0.5;
 /// What can break, and what part of N it is.
 const BREAKS: [(Metric, f64); 2] = [(Metric::Errors, 0.7), (Metric::Rejected, 0.3)];
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Urns {
     /// By alternative, then by threshold.
     urns: Vec<Urn<2>>,
     /// By metric, then by threshold.
     broken: Vec<Urn<3>>,
     /// For each bucket one bit for each urn that it was drawn from in this step.
+    #[serde(with = "crate::core::sparse")]
     drawn: Vec<u64>,
     /// What may have to be taken back: the draws of canary buckets.
     canary_draws: Vec<(usize, Which, Drawn)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Which {
     Bad(usize),
     Broken(usize),

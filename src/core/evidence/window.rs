@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::{BUCKETS, Bucket, Tally};
 
 /// The recent past: long enough to see a trouble that comes and goes, short enough not to drown it.
@@ -10,16 +12,18 @@ const RECENT: Duration = Duration::from_secs(120);
 const SLOT: Duration = Duration::from_secs(5);
 const SLOTS: u128 = RECENT.as_millis() / SLOT.as_millis();
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Window {
     began: Duration,
+    #[serde(with = "crate::core::sparse")]
     step: Vec<Tally>,
+    #[serde(with = "crate::core::sparse")]
     recent: Vec<Tally>,
     /// What must be taken out of `recent` again, oldest first. Sparse: only buckets that had requests.
     slots: VecDeque<Slot>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Slot {
     number: u128,
     tallies: Vec<(Bucket, Tally)>,

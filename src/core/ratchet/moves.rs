@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use super::{Because, Decision};
-use crate::core::rollout::{AbortReason, Hold, Phase, Quarantined, State};
+use crate::core::hold::{AbortReason, Hold};
+use crate::core::rollout::{Former, HeldBy, Phase, Quarantined, Release, State};
 use crate::core::weight::Weight;
+
+/// So many releases stay quarantined; the oldest is forgotten for another one.
+const QUARANTINE_MOST: usize = 100;
 
 /// The next step; the last one makes the canary stable.
 pub(super) fn raise(state: &mut State, because: Because, now: Duration) -> Decision {
@@ -17,7 +21,7 @@ pub(super) fn raise(state: &mut State, because: Because, now: Duration) -> Decis
             begin_step(state, now);
             Decision::Advance { from, because }
         }
-        Some(_) | None => promote(state, because),
+        Some(_) | None => promote(state, because, now),
     }
 }
 
@@ -63,21 +67,52 @@ pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
     state.hold = None;
     state.phase = Phase::Aborted;
     if let Some(release) = state.canary.take() {
-        state.quarantine.retain(|quarantined| quarantined.release != release);
-        state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
+        quarantine(state, release, why);
     }
     state.attempt = 0;
+    state.held_by = Some(HeldBy::Abort);
     Decision::Abort { from, why }
 }
 
+fn quarantine(state: &mut State, release: Release, why: AbortReason) {
+    state.quarantine.retain(|quarantined| quarantined.release != release);
+    state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
+    let too_many = state.quarantine.len().saturating_sub(QUARANTINE_MOST);
+    state.quarantine.drain(..too_many);
+}
+
 /// Everyone: the roles swap, the canary is stable now.
-pub(super) fn promote(state: &mut State, because: Because) -> Decision {
+pub(super) fn promote(state: &mut State, because: Because, now: Duration) -> Decision {
     let Some(canary) = state.canary.take() else { return Decision::Hold };
-    state.quarantine.retain(|quarantined| quarantined.release != canary);
-    state.stable = canary;
+    make_stable(state, canary, now);
+    Decision::Promote { because }
+}
+
+/// The release is stable; who was it before stays there to go back to.
+pub(super) fn make_stable(state: &mut State, release: Release, now: Duration) {
+    state.quarantine.retain(|quarantined| quarantined.release != release);
+    let before = std::mem::replace(&mut state.stable, release);
+    state.previous = Some(Former { release: before, until: now });
+    state.canary = None;
     state.weight = Weight::ZERO;
     state.attempt = 0;
     state.hold = None;
+    state.undone = None;
+    state.watched_until = None;
     state.phase = Phase::Promoted;
-    Decision::Promote { because }
+}
+
+/// Stable is again who it was before; what it was is quarantined.
+pub(super) fn undo(state: &mut State, why: AbortReason) -> Option<Decision> {
+    let former = state.previous.take()?;
+    let undone = std::mem::replace(&mut state.stable, former.release);
+    quarantine(state, undone, why);
+    state.canary = None;
+    state.weight = Weight::ZERO;
+    state.attempt = 0;
+    state.hold = None;
+    state.watched_until = None;
+    state.phase = Phase::Aborted;
+    state.held_by = Some(HeldBy::Undo);
+    Some(Decision::Undo { why })
 }

@@ -1,16 +1,22 @@
-//! A command: what somebody wants, if it may be.
+//! A command: what somebody wants, if it may be. What concerns whole releases is in `releases`.
 
 use std::time::Duration;
 
 use super::moves::{abort, begin_step, promote, raise};
+use super::releases;
 use super::{Because, Command, Decision, Refusal};
 use crate::core::guard::Guard;
-use crate::core::rollout::{AbortReason, Hold, Phase, Plan, Release, Rollout, State};
+use crate::core::hold::{AbortReason, Hold};
+use crate::core::rollout::{HeldBy, Phase, Plan, Release, Rollout, State};
 use crate::core::weight::Weight;
 
 pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     match command {
-        Command::Start { release, plan, retry } => start(state, release, plan, *retry, guard, now),
+        Command::Start { release, plan, retry } => {
+            let decision = start(state, release, plan, *retry, guard, now)?;
+            state.held_by = Some(HeldBy::Start);
+            Ok(decision)
+        }
         Command::SetWeight { weight, canary } => set_weight(state, *weight, canary, guard, now),
         Command::Pause => pause(state),
         Command::Resume => resume(state, guard, now),
@@ -21,13 +27,38 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
             Ok(raise(state, Because::Operator, now))
         }
         Command::Promote { force } => {
-            may_raise(state, *force)?;
+            may_promote(state, *force)?;
             refuse_above(Weight::FULL, guard)?;
-            Ok(promote(state, Because::Operator))
+            Ok(promote(state, Because::Operator, now))
         }
         Command::Abort => Ok(abort_by_hand(state)?),
-        Command::Adopt { stable } => adopt(state, stable),
-        Command::Reassign => {
+        Command::Adopt { stable } => releases::adopt(state, stable),
+        Command::Switch { release, watch } => releases::switch(state, release, *watch, guard, now),
+        Command::Undo { by } => releases::undo(state, by, now),
+        Command::Withdraw => releases::withdraw(state),
+        Command::Desire { release, warm } => releases::desire(state, release.as_ref(), *warm),
+        Command::Follow { plan } => {
+            let release = state.to_start().cloned().ok_or(Refusal::NothingDesired)?;
+            start(state, &release, plan, false, guard, now)
+        }
+        Command::Configure { weight, canary } => {
+            let decision = set_weight(state, *weight, canary, guard, now)?;
+            state.seen.weight = *weight;
+            Ok(decision)
+        }
+        Command::Freeze(freeze) => {
+            state.frozen = Some(freeze.clone());
+            Ok(Decision::Freeze)
+        }
+        Command::Thaw if state.frozen.is_none() => Ok(Decision::Nothing),
+        Command::Thaw => {
+            state.frozen = None;
+            Ok(Decision::Thaw)
+        }
+        Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts),
+        Command::Drilled { took } => Ok(releases::drilled(state, *took)),
+        Command::Reassign { rule } => {
+            state.seen.rule = *rule;
             begin_step(state, now);
             Ok(Decision::Reassign)
         }
@@ -41,12 +72,18 @@ fn start(state: &mut State, release: &Release, plan: &Plan, retry: bool, guard: 
     if release.upstream == state.stable.upstream {
         return Err(Refusal::IsStable(state.stable.clone()));
     }
+    if state.drill_until.is_some() {
+        return Err(Refusal::Drill);
+    }
     if let (Some(quarantined), false) = (state.quarantine.iter().find(|q| q.release == *release), retry) {
         return Err(Refusal::Quarantined { release: release.clone(), why: quarantined.why });
     }
     let first = plan.steps[0].weight;
     refuse_above(first, guard)?;
     state.quarantine.retain(|quarantined| quarantined.release != *release);
+    forget_previous_on(state, release);
+    state.undone = None;
+    state.watched_until = None;
     state.attempts += 1;
     state.attempt = state.attempts;
     state.canary = Some(release.clone());
@@ -78,6 +115,15 @@ fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard
     if canary.upstream == state.stable.upstream {
         return Err(Refusal::IsStable(state.stable.clone()));
     }
+    if state.drill_until.is_some() && weight > Weight::ZERO {
+        return Err(Refusal::Drill);
+    }
+    if weight > Weight::ZERO {
+        forget_previous_on(state, canary);
+    }
+    state.undone = None;
+    state.watched_until = None;
+    state.drill_until = None;
     state.phase = if weight > Weight::ZERO { Phase::Manual } else { Phase::Idle };
     state.weight = weight;
     state.attempt = 0;
@@ -97,14 +143,18 @@ fn pause(state: &mut State) -> Result<Decision, Refusal> {
 }
 
 /// Goes on where it stopped. After a weight by hand, the breaker or a retreat to nobody: from the highest step that is
-/// not above the weight, with a whole bake.
+/// not above the weight, with a whole bake. Where everybody is on the canary by hand, that is the last step: a promotion.
 fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
     if state.phase != Phase::Paused {
         return Err(Refusal::NotPaused);
     }
+    if state.weight == Weight::FULL {
+        may_promote(state, false)?;
+        return Ok(promote(state, Because::Operator, now));
+    }
     let on_its_step = state.weight == rollout.current().weight;
-    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight && step.weight < Weight::FULL).unwrap_or(0);
+    let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight).unwrap_or(0);
     let weight = rollout.plan.steps[below].weight;
     if !on_its_step {
         refuse_above(weight, guard)?;
@@ -120,17 +170,24 @@ fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, R
 }
 
 fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
-    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
-    if state.phase == Phase::Paused {
+    if state.under_way().is_some() && state.phase == Phase::Paused {
         return Err(Refusal::Paused);
     }
-    if rollout.failing && !force {
-        return Err(Refusal::Failing);
-    }
-    Ok(rollout)
+    may_promote(state, force)
 }
 
-fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
+/// Everyone is a clear word, even in a pause; but not to a canary that fails or takes no connections.
+fn may_promote(state: &State, force: bool) -> Result<&Rollout, Refusal> {
+    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
+    match state.hold {
+        _ if force => Ok(rollout),
+        Some(Hold::Breaker(trip)) => Err(Refusal::Broken(trip)),
+        _ if rollout.failing => Err(Refusal::Failing),
+        _ => Ok(rollout),
+    }
+}
+
+pub(super) fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
     match state.phase {
         Phase::Progressing | Phase::Paused | Phase::Held => Ok(abort(state, AbortReason::Operator)),
         Phase::Manual => {
@@ -138,6 +195,7 @@ fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
             state.weight = Weight::ZERO;
             state.phase = Phase::Idle;
             state.hold = None;
+            state.drill_until = None;
             Ok(Decision::Abort { from, why: AbortReason::Operator })
         }
         Phase::Aborted => Ok(Decision::Nothing),
@@ -145,20 +203,11 @@ fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
     }
 }
 
-fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Refusal> {
-    if state.under_way().is_some() || state.weight > Weight::ZERO {
-        return Err(Refusal::LiveSplit { weight: state.weight });
-    }
-    if state.stable == *stable {
-        return Ok(Decision::Nothing);
-    }
-    state.stable = stable.clone();
-    state.canary = None;
-    state.phase = Phase::Idle;
-    state.hold = None;
-    Ok(Decision::Adopt)
+/// Something else is on that upstream now: there is no way back to what it was.
+fn forget_previous_on(state: &mut State, release: &Release) {
+    state.previous.take_if(|former| former.release.upstream == release.upstream);
 }
 
-fn refuse_above(weight: Weight, guard: &Guard) -> Result<(), Refusal> {
+pub(super) fn refuse_above(weight: Weight, guard: &Guard) -> Result<(), Refusal> {
     if weight > guard.max { Err(Refusal::AboveMax { max: guard.max }) } else { Ok(()) }
 }

@@ -1,12 +1,14 @@
 //! What a rollout does, told by inputs.
 
 mod properties;
+mod releases;
 
 use super::*;
 use crate::core::breaker::Connections;
 use crate::core::evidence::{Exposure, HarmBound, Metric, Wealth};
 use crate::core::guard::Most;
-use crate::core::rollout::{AtDeadline, Hold, OnTrouble, Phase, Policy, Step};
+use crate::core::hold::Hold;
+use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Step};
 use crate::core::tally::Tally;
 
 fn release(upstream: &str, version: &str) -> Release {
@@ -72,6 +74,7 @@ impl Story {
             crossed: None,
             trip: None,
             connections: Default::default(),
+            previous_answers: true,
         }
     }
 
@@ -194,7 +197,7 @@ fn a_first_step_with_hardly_anybody_is_warned_of() {
     assert_eq!(plan.thin_start(300), None);
     let warning = plan.thin_start(50).unwrap();
     assert!(warning.contains("1%, has about 0.5 of 50 active workspaces") && warning.contains("6% would have 3"), "{warning}");
-    assert_eq!(plan.thin_start(0), None, "nothing is known yet");
+    assert!(plan.thin_start(0).unwrap().contains("cannot be told"));
 }
 
 #[test]
@@ -327,6 +330,36 @@ fn a_weight_by_hand_pauses_and_resume_goes_on_from_the_step_below() {
     assert_eq!(story.good(599), Decision::Hold);
     assert!(matches!(story.good(1), Decision::Advance { .. }));
     assert_eq!(story.state.weight, percent(25));
+}
+
+#[test]
+fn everybody_by_hand_and_then_resume_is_a_promotion() {
+    let mut story = Story::started(Plan::usual());
+    let weight = Weight::FULL;
+    assert_eq!(story.does(Command::SetWeight { weight, canary: release("green", "v2") }), Decision::SetWeight { from: percent(1) });
+    assert_eq!((story.hold(), story.state.phase), ("set_by_hand", Phase::Paused));
+    assert_eq!(story.does(Command::Resume), Decision::Promote { because: Because::Operator });
+    assert_eq!(story.state.stable, release("green", "v2"));
+}
+
+#[test]
+fn a_promotion_is_a_clear_word_in_a_pause_but_not_to_a_broken_canary() {
+    let mut story = Story::started(Plan::usual());
+    story.does(Command::Pause);
+    assert_eq!(story.does(Command::Advance { force: true }), Decision::Refuse(Refusal::Paused));
+    let mut broken = Story { state: story.state.clone(), ..Story::new() };
+    assert_eq!(story.does(Command::Promote { force: false }), Decision::Promote { because: Because::Operator });
+    let trip = Trip { canary: Connections { wanted: 10, broken: 9 } };
+    broken.state.hold = Some(Hold::Breaker(trip));
+    assert_eq!(broken.does(Command::Promote { force: false }), Decision::Refuse(Refusal::Broken(trip)));
+    assert_eq!(broken.does(Command::Promote { force: true }), Decision::Promote { because: Because::Operator });
+}
+
+#[test]
+fn what_was_never_judged_is_not_raised_even_at_the_deadline() {
+    let mut story = Story::started(Plan { at_deadline: AtDeadline::Proceed, ..Plan::usual() });
+    assert_eq!(story.ticks(2_000, 1.0, 10_000, f64::INFINITY), Decision::Hold);
+    assert_eq!((story.hold(), story.state.phase), ("not_judged", Phase::Held));
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::moves::{abort, raise, retreat};
+use super::moves::{abort, raise, retreat, undo};
 use super::{Because, Decision, Facts};
 use crate::core::breaker::{Connections, Trip};
 use crate::core::evidence::Judgement;
 use crate::core::guard::{Doubt, Fail, Guard, Verdict};
-use crate::core::rollout::{AbortReason, AtDeadline, Hold, OnTrouble, Phase, Policy, Rollout, State};
+use crate::core::hold::{AbortReason, Hold};
+use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Rollout, State};
 use crate::core::weight::Weight;
 
 /// A raise rests on a look no older than this; looks are at most 30 s apart.
@@ -31,8 +32,12 @@ pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duratio
     if let Some(trip) = facts.trip.filter(|_| guard.brake && state.weight > Weight::ZERO) {
         return trip_off(state, trip);
     }
+    if state.drill_until.is_some_and(|until| now >= until) {
+        return end_drill(state);
+    }
     match state.phase {
-        Phase::Idle | Phase::Promoted | Phase::Aborted => Decision::Hold,
+        Phase::Idle | Phase::Aborted => Decision::Hold,
+        Phase::Promoted => watch_switch(state, facts, guard, now),
         Phase::Manual => watch_by_hand(state, facts, guard),
         Phase::Progressing | Phase::Held | Phase::Paused => watch_rollout(state, facts, guard, now),
     }
@@ -58,11 +63,38 @@ fn since_step(state: &State, now: Duration) -> Duration {
 fn trip_off(state: &mut State, trip: Trip) -> Decision {
     let from = state.weight;
     state.weight = Weight::ZERO;
+    state.drill_until = None;
     state.hold = Some(Hold::Breaker(trip));
     if state.under_way().is_some() {
         state.phase = Phase::Paused;
     }
     Decision::Trip { from, trip }
+}
+
+/// Whoever took part in a rehearsal goes back.
+pub(super) fn end_drill(state: &mut State) -> Decision {
+    let from = state.weight;
+    state.drill_until = None;
+    state.weight = Weight::ZERO;
+    state.phase = Phase::Idle;
+    state.hold = None;
+    Decision::Withdraw { from }
+}
+
+/// After a switch there is nobody to compare with but who was stable before: what breaks or crosses a limit now, and
+/// did not then, is undone, if that side still answers.
+fn watch_switch(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
+    if state.watched_until.is_none_or(|until| now >= until) {
+        state.watched_until = None;
+        return Decision::Hold;
+    }
+    let trip = facts.trip.filter(|_| guard.brake).map(AbortReason::Broken);
+    let Some(why) = trip.or(facts.crossed.map(AbortReason::Limit)) else { return Decision::Hold };
+    if facts.previous_answers && guard.by_hand == Policy::Automatic {
+        return undo(state, why).unwrap_or(Decision::Hold);
+    }
+    state.hold = Some(Hold::Failed(why));
+    Decision::Hold
 }
 
 /// A split by hand is never raised, but a fail takes it to zero.
@@ -72,6 +104,7 @@ fn watch_by_hand(state: &mut State, facts: &Facts, guard: &Guard) -> Decision {
     let Verdict::Fail(fail) = guard.verdict(judgement, facts.crossed, Weight::FULL) else { return Decision::Hold };
     let (from, why) = (state.weight, reason(fail, judgement));
     state.weight = Weight::ZERO;
+    state.drill_until = None;
     state.hold = Some(Hold::Failed(why));
     Decision::Abort { from, why }
 }
@@ -123,6 +156,9 @@ fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict:
         Err(why) if late => return hold(state, why),
         Err(why) => return doubt(state, why),
     };
+    if let Some(frozen) = &guard.frozen {
+        return doubt(state, Hold::Frozen(frozen.to_string().into()));
+    }
     let next = rollout.next().map_or(Weight::FULL, |step| step.weight);
     if next > guard.max {
         return hold(state, Hold::MaxWeight { max: guard.max });
@@ -151,6 +187,7 @@ fn permitted(
     }
     match verdict {
         Verdict::Pass => Ok(Because::Evidence),
+        Verdict::Inconclusive(Doubt::Harm { could_be, .. }) if !could_be.is_finite() => Err(Hold::NotJudged),
         Verdict::Inconclusive(Doubt::Harm { could_be, tolerated }) if late => match at_deadline(rollout, judgement, now) {
             AtDeadline::Proceed => Ok(Because::Deadline),
             AtDeadline::Wait => Err(Hold::Harm { could_be, tolerated }),

@@ -1,9 +1,9 @@
 //! From an upstream's name to an open connection, plain or TLS, within the connect timeout.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -24,7 +24,7 @@ pub struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     timeout: Duration,
     /// Whose turn it is among several addresses.
-    turn: Cell<usize>,
+    turn: AtomicUsize,
 }
 
 /// Why there is no connection. Nothing was sent.
@@ -44,15 +44,14 @@ impl Target {
             true => Some((tls.client(url.ca_file.as_deref())?, server_name(url)?)),
         };
         let addresses = resolver.addresses(&url.host, url.port);
-        Ok(Target { url: url.clone(), addresses, tls, timeout, turn: Cell::new(0) })
+        Ok(Target { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0) })
     }
 
     /// Tries the addresses in turn, each at most once, until the timeout for all of them has passed.
     pub async fn connect(&self) -> Result<(Stream, SocketAddr), ConnectError> {
         let all = async {
             let addresses = self.addresses.known().await;
-            let first = self.turn.get();
-            self.turn.set(first.wrapping_add(1));
+            let first = self.turn.fetch_add(1, Relaxed);
             let mut last = ConnectError::Unreachable;
             for i in 0..addresses.len() {
                 match self.connect_to(addresses[(first.wrapping_add(i)) % addresses.len()]).await {

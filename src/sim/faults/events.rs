@@ -213,5 +213,6 @@ fn guard(dice: &mut Dice) -> Guard {
         brake: !dice.one_in(6),
         max: Weight::from_bp(dice.pick(&[10_000, 10_000, 9_800, 5_000, 1_000])).unwrap_or(Weight::FULL),
         by_hand: dice.pick(&[Policy::Automatic, Policy::Manual]),
+        frozen: None,
     }
 }

@@ -85,7 +85,7 @@ pub fn heal(plot: &mut Plot<'_>) -> Result<(), Broken> {
             friend.send(plot, command)?;
         }
     }
-    let hold = plot.shell.controller.state.hold;
+    let hold = plot.shell.controller.state.hold.clone();
     must(friend.truth != Truth::Good, 15, || format!("a good release is not everywhere after {enough} s: {hold:?}"))
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::world::WORKSPACES;
-use crate::core::evidence::{Evidence, Exposure, HarmBound, Judgement, Metric, Seen, Wealth};
-use crate::core::{Observed, Tally, Track};
+use crate::core::evidence::{Evidence, Examined, Exposure, HarmBound, Judgement, Metric, Seen, Wealth};
+use crate::core::{Observed, Tally, Track, Turn};
 
 /// One answered request, as its split's ledger keeps it.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub struct Counted {
     pub label: Track,
     /// It fails whoever answers it, and the evidence would have found that out.
     pub own_trouble: bool,
+    /// Routed under examination, in a block of this turn.
+    pub examined: Option<Turn>,
     pub seen: Seen,
 }
 
@@ -48,11 +50,21 @@ pub struct Made {
     looked: Option<Duration>,
 }
 
+impl Counted {
+    fn examined(&self, under_way: u32) -> Option<Examined> {
+        let Seen { bucket, tally, .. } = self.seen;
+        let tally = if under_way == 0 { tally } else { Tally::default() };
+        self.examined.map(|turn| Examined { bucket, turn, tally, under_way })
+    }
+}
+
 impl Judge {
-    pub fn judge(&mut self, now: Duration, counted: &[Counted]) -> (Judgement, bool) {
+    pub fn judge(&mut self, now: Duration, counted: &[Counted], under_way: &[Counted]) -> (Judgement, bool) {
         match self {
             Judge::Real(evidence) => {
-                evidence.observe(now, counted.iter().map(|one| one.seen));
+                let ended = counted.iter().filter_map(|one| one.examined(0));
+                let examined = under_way.iter().filter_map(|one| one.examined(1)).chain(ended);
+                evidence.observe(now, counted.iter().map(|one| one.seen), examined);
                 evidence.judge(now)
             }
             Judge::Made(made) => (made.judge(now, counted), false),

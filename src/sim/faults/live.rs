@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{Truth, World, sets};
-use crate::core::{Bucket, Phase, Pins, Release, Split, State, Weight};
+use crate::core::{Apart, Bucket, Phase, Pins, Release, Split, State, Weight};
 
 pub const WORKERS: usize = 3;
 
@@ -42,11 +42,10 @@ pub struct Pinned {
 }
 
 impl Epoch {
-    pub fn new(world: &World, state: &State, pinned: Pinned, set_aside: impl IntoIterator<Item = Bucket>) -> Arc<Epoch> {
+    pub fn new(world: &World, state: &State, pinned: Pinned, apart: impl IntoIterator<Item = (Bucket, Apart)>) -> Arc<Epoch> {
         let names = |workspace: Option<usize>| workspace.map(|number| world.name(number).to_owned()).into_iter().collect::<Vec<_>>();
         let pins = Pins::new(&names(pinned.canary), &names(pinned.stable)).unwrap_or_default();
-        let set_aside = set_aside.into_iter().collect();
-        let split = Split::new(world.salt(), "support", state.attempt, state.weight, pins).with_set_aside(set_aside);
+        let split = Split::new(world.salt(), "support", state.attempt, state.weight, pins).with_apart(apart.into_iter().collect());
         let closed = matches!(state.phase, Phase::Aborted | Phase::Promoted) || state.canary.is_none();
         let split = if closed { split.closed() } else { split };
         let [labels, on_canary] = sets(world, &split);
@@ -62,7 +61,7 @@ impl Epoch {
             labels,
             on_canary,
             pinned: [pinned.stable, pinned.canary].map(|number| number.map_or(0, |number| 1 << number)),
-            set_aside: world.set(|_, bucket| split.set_aside().contains(&bucket)),
+            set_aside: world.set(|_, bucket| split.is_set_aside(bucket)),
             truths: [world.truth(&state.stable), canary_truth],
             split,
         })

@@ -194,15 +194,15 @@ impl<'a> Shell<'a> {
             self.controller.will_open(before, decision);
         }
         let forgets = self.controller.opening.is_some_and(|opening| opening != Opening::Step);
-        let set_aside: Vec<_> = match self.controller.window.as_ref().filter(|_| !forgets).map(|window| &window.judge) {
-            Some(Judge::Real(evidence)) => evidence.set_aside().collect(),
+        let apart: Vec<_> = match self.controller.window.as_ref().filter(|_| !forgets).map(|window| &window.judge) {
+            Some(Judge::Real(evidence)) => evidence.apart().collect(),
             Some(Judge::Made(_)) | None => Vec::new(),
         };
         let mut state = self.controller.state.clone();
         if self.settings.flaw == Some(Flaw::RanksByAnotherAttempt) {
             state.attempt += u64::from(state.phase == Phase::Paused);
         }
-        let mut epoch = Epoch::new(&self.world, &state, self.pinned, set_aside);
+        let mut epoch = Epoch::new(&self.world, &state, self.pinned, apart);
         if let Some(epoch) = Arc::get_mut(&mut epoch) {
             epoch.attempt = self.controller.state.attempt;
         }

@@ -22,8 +22,8 @@ pub struct Ledger {
 
 /// A request that is not answered yet.
 pub struct InFlight {
-    split_id: u64,
-    counted: Counted,
+    pub split_id: u64,
+    pub counted: Counted,
 }
 
 /// Beyond so many requests at a time nothing new is learnt.
@@ -74,6 +74,7 @@ impl Shell<'_> {
         let counted = Counted {
             workspace,
             label,
+            examined: epoch.split.examined_in(self.world.bucket(workspace)),
             own_trouble: self.world.broken_customer == Some(workspace),
             seen: Seen { bucket: self.world.bucket(workspace), set_aside: is_in(epoch.labels) && !on_canary, tally: tally(outcome) },
         };

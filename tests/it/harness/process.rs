@@ -56,6 +56,17 @@ impl Process {
         Process { handle, child, log, directory: None, config: config.to_owned() }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once, and keeps its directory.
+    pub fn directory_of_its_own(mut self) -> Option<TempDir> {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.directory.take()
+    }
+
     pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: no pointers; the child is ours and was not waited for, so that its number is its own.
         let result = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };

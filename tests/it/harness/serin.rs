@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 use serin::app::App;
+use serin::store::Place;
 use tokio::sync::oneshot;
 
 use super::{Answer, Ask, Client, Config, Metrics, eventually};
@@ -39,7 +40,7 @@ impl Serin {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let app = App::start(config).await.expect("a valid config starts");
+                let app = App::start(config, Place::Memory("a test".to_owned())).await.expect("a valid config starts");
                 started.send((app.proxy.address, app.admin)).expect("the test waits");
                 let _ = stopped.await;
                 app.stop().await;

@@ -62,7 +62,7 @@ proptest! {
                         4 | 5 => Command::Resume,
                         6 => Command::Advance { force: bp % 2 == 0 },
                         7 => Command::Promote { force: bp % 2 == 0 },
-                        8 => Command::Reassign,
+                        8 => Command::Reassign { rule: 0 },
                         9 => Command::Adopt { stable: release("blue", "v7") },
                         _ => Command::Abort,
                     };

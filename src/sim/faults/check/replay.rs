@@ -138,6 +138,14 @@ impl Way {
             | Decision::Promote { .. }
             | Decision::Adopt
             | Decision::Reassign
+            | Decision::Switch
+            | Decision::Undo { .. }
+            | Decision::Withdraw { .. }
+            | Decision::Desire
+            | Decision::Freeze
+            | Decision::Thaw
+            | Decision::Drill
+            | Decision::Drilled { .. }
             | Decision::Hold
             | Decision::Nothing
             | Decision::Refuse(_) => weight,

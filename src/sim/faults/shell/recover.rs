@@ -73,11 +73,11 @@ impl Shell<'_> {
         }
         self.controller = Controller::new(token, state.clone(), at, self.clock);
         self.crash = None;
-        let set_aside: Vec<_> = match kept.as_ref().map(|window| &window.judge) {
-            Some(Judge::Real(evidence)) => evidence.set_aside().collect(),
+        let apart: Vec<_> = match kept.as_ref().map(|window| &window.judge) {
+            Some(Judge::Real(evidence)) => evidence.apart().collect(),
             Some(Judge::Made(_)) | None => Vec::new(),
         };
-        let epoch = Epoch::new(&self.world, &state, self.pinned, set_aside);
+        let epoch = Epoch::new(&self.world, &state, self.pinned, apart);
         self.live = Live::new(epoch.clone());
         self.ledgers = vec![Ledger { split_id: epoch.split_id, ..Ledger::default() }];
         let restored = kept.map(|mut window| (exposures(&mut window, at), window));
@@ -99,7 +99,7 @@ impl Shell<'_> {
     pub fn haunt(&mut self) {
         let Some(ghost) = self.ghost.take() else { return };
         let now = ghost.now(self.clock, self.settings.flaw);
-        let command = if ghost.state.under_way().is_some() { Command::Abort } else { Command::Reassign };
+        let command = if ghost.state.under_way().is_some() { Command::Abort } else { Command::Reassign { rule: 0 } };
         let input = Input::Command { command, based_on: None };
         let (state, decision) = (self.settings.step)(ghost.state.clone(), &input, &self.guard, now);
         if !decision.commits() {
@@ -119,6 +119,6 @@ impl Shell<'_> {
 
 /// Stable's and the canary's requests so far.
 fn exposures(window: &mut Window, at: Duration) -> [u32; 2] {
-    let (judgement, _) = window.judge.judge(at, &[]);
+    let (judgement, _) = window.judge.judge(at, &[], &[]);
     [judgement.stable.tally.requests, judgement.canary.tally.requests]
 }

@@ -57,9 +57,11 @@ impl Shell<'_> {
         self.controller.connections[1] += stable;
         let of_stable = if self.settings.flaw == Some(Flaw::BlamesTheCanaryForEverything) { Connections::default() } else { stable };
         let trip = self.controller.breaker.observe(now, canary, of_stable);
-        let mut facts = Facts { split_id, judgement: None, crossed: None, trip, connections: self.controller.connections };
+        let mut facts =
+            Facts { split_id, judgement: None, crossed: None, trip, connections: self.controller.connections, previous_answers: true };
+        let under_way: Vec<_> = self.in_flight.iter().filter(|one| one.split_id == split_id).map(|one| one.counted).collect();
         let Some(window) = &mut self.controller.window else { return (facts, false, [canary, stable]) };
-        let (mut judgement, moved) = window.judge.judge(now, &ledger.counted);
+        let (mut judgement, moved) = window.judge.judge(now, &ledger.counted, &under_way);
         let [of_stable, of_canary] = window.judge.recently();
         facts.crossed = self.guard.limits.crossed(&of_canary, &of_stable);
         spoil(&mut judgement, spoilt, now);

@@ -1,0 +1,45 @@
+//! What happened, the newest first: `GET /v1/bots/{bot}/history`.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::problem::ApiError;
+use crate::store::Row;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Only changes before this revision.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub struct History {
+    changes: Vec<Row>,
+    /// For the next page: `before`; none where this is the last one.
+    before: Option<u64>,
+}
+
+const LIMIT: usize = 50;
+const LIMIT_MOST: usize = 1_000;
+
+pub async fn show(
+    State(context): State<Context>,
+    Path(bot): Path<String>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<History>, ApiError> {
+    let Query(Asked { before, limit }) = asked?;
+    let snapshot = context.live.current();
+    snapshot.bot(&bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, &bot))?;
+    let limit = limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MOST).contains(&limit) {
+        return Err(ApiError::unprocessable("limit", format!("a limit is 1 to {LIMIT_MOST}")));
+    }
+    let changes = context.controller.store().history(&bot, before, limit).await.map_err(ApiError::not_durable)?;
+    let next = changes.last().filter(|_| changes.len() == limit).map(|row| row.revision);
+    Ok(Json(History { changes, before: next }))
+}

@@ -1,0 +1,228 @@
+//! `GET /openapi.json`: the API, described (OpenAPI 3.1). `tests/it/openapi.rs` holds it against the documents that are
+//! really answered, and the tests with real bots have a client made of it try everything.
+
+use std::sync::LazyLock;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+
+pub async fn show() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}
+
+fn document() -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "serin",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What serves, and how to change it. Errors are problem documents (RFC 9457) whose `code` is for scripts.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "security": [{}, { "token": [] }],
+        "paths": paths(),
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "parameters": {
+                "bot": { "name": "bot", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } },
+                "ifMatch": {
+                    "name": "If-Match", "in": "header", "description": "The revision that the change is based on; else 412.",
+                    "schema": { "type": "string", "pattern": "^(\"[0-9]{1,18}\"|\\*)$" },
+                },
+            },
+            "responses": {
+                "Problem": {
+                    "description": "What is wrong, and what to do.",
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+                },
+            },
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn paths() -> Value {
+    let mut paths = Map::new();
+    let mut add = |path: &str, method: &str, operation: Value| {
+        let entry = paths.entry(path).or_insert_with(|| json!({}));
+        entry[method] = operation;
+    };
+    add("/v1/bots", "get", read("listBots", "All bots", &[], "Bots"));
+    add("/v1/bots/{bot}", "get", read("showBot", "One bot", &[bot()], "Bot"));
+    let limit = query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 50 }), false);
+    let before = query("before", json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 }), false);
+    add("/v1/bots/{bot}/history", "get", read("history", "What happened, the newest first", &[bot(), limit, before], "History"));
+    let workspace = query("workspace", json!({ "type": "string" }), true);
+    add("/v1/bots/{bot}/explain", "get", read("explain", "Where a workspace goes, and why", &[bot(), workspace], "Explained"));
+    add("/v1/bots/{bot}/weight", "put", change("setWeight", "The canary's share, by hand", "Weight", true));
+    for (path, id, summary, body) in [
+        ("rollouts", "start", "Begins to roll out a release", "Start"),
+        ("advance", "advance", "The next step now", "Manner"),
+        ("pause", "pause", "Stays at its weight", "Manner"),
+        ("resume", "resume", "Goes on after a pause", "Manner"),
+        ("promote", "promote", "Everyone now; the canary becomes stable", "Manner"),
+        ("abort", "abort", "Nobody now; the release is quarantined", "Manner"),
+        ("undo", "undo", "Back to who was stable before", "Manner"),
+        ("switch", "switch", "Everyone on the other side at once", "Side"),
+        ("adopt", "adopt", "Says what is live already", "Side"),
+        ("freeze", "freeze", "Raises nothing until it is thawed", "Manner"),
+        ("thaw", "thaw", "Ends a freeze", "Manner"),
+    ] {
+        add(&format!("/v1/bots/{{bot}}/{path}"), "post", change(id, summary, body, false));
+    }
+    add("/v1/bots/{bot}/drill", "post", does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"));
+    add("/v1/bots/{bot}/outcomes", "post", does("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
+    let of = query("bot", json!({ "type": "string" }), false);
+    add("/v1/events", "get", text("events", "Each change as it is made", &[of], "text/event-stream"));
+    add("/metrics", "get", text("metrics", "For Prometheus", &[], "text/plain"));
+    add("/livez", "get", text("livez", "It runs", &[], "text/plain"));
+    add("/readyz", "get", text("readyz", "It serves (200) or drains (503)", &[], "text/plain"));
+    add(
+        "/openapi.json",
+        "get",
+        json!({
+            "operationId": "openapi", "summary": "This document", "responses": answers("application/json", &json!({ "type": "object" })),
+        }),
+    );
+    Value::Object(paths)
+}
+
+fn bot() -> Value {
+    json!({ "$ref": "#/components/parameters/bot" })
+}
+
+fn query(name: &str, schema: Value, required: bool) -> Value {
+    json!({ "name": name, "in": "query", "required": required, "schema": schema })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn answers(kind: &str, schema: &Value) -> Value {
+    let problem = || json!({ "$ref": "#/components/responses/Problem" });
+    let mut answers = json!({ "200": { "description": "Done.", "content": { kind: { "schema": schema } } }, "default": problem() });
+    for status in ["400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "503"] {
+        answers[status] = problem();
+    }
+    answers
+}
+
+fn read(id: &str, summary: &str, parameters: &[Value], answer: &str) -> Value {
+    json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": answers("application/json", &reference(answer)) })
+}
+
+fn text(id: &str, summary: &str, parameters: &[Value], kind: &str) -> Value {
+    json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": answers(kind, &json!({ "type": "string" })) })
+}
+
+/// Answers with the bot as it is once the change serves on every core.
+fn change(id: &str, summary: &str, body: &str, required: bool) -> Value {
+    let mut operation = does(id, summary, body, required, "Bot");
+    operation["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }]);
+    operation
+}
+
+fn does(id: &str, summary: &str, body: &str, required: bool, answer: &str) -> Value {
+    json!({
+        "operationId": id, "summary": summary, "parameters": [bot()],
+        "requestBody": { "required": required, "content": { "application/json": { "schema": reference(body) } } },
+        "responses": answers("application/json", &reference(answer)),
+    })
+}
+
+/// An object of exactly these fields; one that ends in `?` may be left out.
+fn object(fields: Value) -> Value {
+    let Value::Object(fields) = fields else { return json!({ "type": "object" }) };
+    let required: Vec<&str> = fields.keys().map(String::as_str).filter(|name| !name.ends_with('?')).collect();
+    let properties: Map<String, Value> =
+        fields.iter().map(|(name, schema)| (name.trim_end_matches('?').to_owned(), schema.clone())).collect();
+    json!({ "type": "object", "required": required, "properties": properties, "additionalProperties": false })
+}
+
+fn nullable(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn list(schema: Value) -> Value {
+    json!({ "type": "array", "items": schema })
+}
+
+fn schemas() -> Value {
+    let (string, number, whole, truth) = (
+        json!({ "type": "string" }),
+        json!({ "type": "number" }),
+        json!({ "type": "integer", "minimum": 0 }),
+        json!({ "type": "boolean" }),
+    );
+    let (text, maybe, count) = (nullable(string.clone()), nullable(number.clone()), nullable(whole.clone()));
+    let label = || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": "^[a-z0-9.-]+$" }));
+    let reason = || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[A-Za-z0-9 ]*[A-Za-z0-9]$" }));
+    let percent = json!({ "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01 });
+    let upstream = object(json!({ "upstream": string, "version": text, "url": string }));
+    let totals = object(json!({
+        "requests": whole, "errors": whole, "late": whole, "rejected": whole, "active_buckets": whole, "typical_ms": maybe,
+    }));
+    let examination = object(json!({ "bucket": whole, "suspected_for": string, "finding": string, "blocks": whole, "e_value": number }));
+    let examinations = object(json!({ "open": whole, "refuted": whole, "went_away": whole, "buckets": list(examination) }));
+    let components = object(json!({ "all": number, "cohorts": number, "urn": number, "newly_broken": number, "examinations": number }));
+    json!({
+        "Problem": object(json!({ "type": string, "title": string, "status": whole, "detail": string, "code": string })),
+        "Bots": object(json!({ "bots": list(reference("Bot")) })),
+        "Bot": object(json!({
+            "bot": string, "revision": whole,
+            "phase": { "enum": ["idle", "manual", "progressing", "paused", "held", "promoted", "aborted"] },
+            "weight_percent": percent, "actual_percent": number, "max_percent": percent,
+            "stable": upstream, "canary": nullable(upstream.clone()), "step": count,
+            "rollout": nullable(object(json!({
+                "attempt": whole, "policy": { "enum": ["automatic", "guarded", "manual"] }, "steps_percent": list(percent.clone()),
+                "step": whole, "bake_seconds": whole, "in_step_seconds": count, "next_percent": maybe,
+            }))),
+            "hold_reason": text, "hold_text": text, "warning": text,
+            "evidence": object(json!({
+                "e_value": maybe, "verdict": nullable(json!({ "enum": ["pass", "inconclusive", "marginal", "fail"] })), "text": text,
+                "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
+                "examinations": examinations,
+            })),
+            "tracks": object(json!({ "stable": totals, "canary": totals })),
+            "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string }))),
+            "durable": truth, "history_error": text, "frozen": text,
+            "desired": nullable(object(json!({ "upstream": string, "version": text, "effective": truth, "held_by": text, "waits": text }))),
+            "previous": nullable(object(json!({ "upstream": string, "version": text, "idle_seconds": whole, "free": truth }))),
+        })),
+        "Change": object(json!({
+            "bot": string, "revision": whole, "at": { "type": "string", "format": "date-time" }, "actor_kind": string, "actor": string,
+            "decision": string, "phase": string, "from_percent": percent, "to_percent": percent, "stable": string, "canary": text,
+            "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })),
+        })),
+        "History": object(json!({ "changes": list(reference("Change")), "before": count })),
+        "Explained": object(json!({
+            "bot": string, "workspace": string, "bucket": whole, "rank": string, "canary_from_percent": number, "weight_percent": percent,
+            "track": { "enum": ["stable", "canary"] }, "reason": string, "upstream": string,
+        })),
+        "Drilled": object(json!({
+            "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": number, "moved_percent": percent,
+            "revision": whole,
+        })),
+        "Counted": object(json!({ "counted": whole, "pinned": whole })),
+        "Manner": object(json!({ "force?": truth, "reason?": reason() })),
+        "Weight": object(json!({ "percent": percent, "force?": truth, "reason?": reason() })),
+        "Start": object(json!({
+            "upstream?": text, "version?": label(), "retry?": truth, "replace?": truth, "force?": truth, "reason?": reason(),
+        })),
+        "Side": object(json!({ "upstream?": text, "version?": label(), "force?": truth, "reason?": reason() })),
+        "Drill": object(json!({
+            "upstream?": text, "share_percent?": nullable(percent.clone()),
+            "seconds?": nullable(json!({ "type": "integer", "minimum": 1, "maximum": 300 })),
+        })),
+        "Outcomes": object(json!({
+            "outcomes": {
+                "type": "array", "maxItems": 1000,
+                "items": object(json!({ "workspace": string, "ok": truth, "kind?": { "enum": ["outcome", "engagement"] } })),
+            },
+        })),
+    })
+}

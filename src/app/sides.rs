@@ -1,0 +1,29 @@
+//! The controller's questions about a side, asked by the proxy's own means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Bot;
+use crate::controller::{Answer, Sides};
+use crate::proxy::{Probe, Resolver, TlsClients};
+
+pub struct ProxySides {
+    pub resolver: Arc<Resolver>,
+    pub tls: Arc<TlsClients>,
+}
+
+impl ProxySides {
+    fn probe(&self) -> Probe<'_> {
+        Probe { resolver: &self.resolver, tls: &self.tls }
+    }
+}
+
+impl Sides for ProxySides {
+    fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Answer<'a> {
+        Box::pin(async move { self.probe().connects(&bot.upstreams[upstream].url, within).await })
+    }
+
+    fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Answer<'a> {
+        Box::pin(async move { self.probe().preflight(bot, upstream).await })
+    }
+}

@@ -1,0 +1,75 @@
+//! `serin drill`: a rehearsed rollback on the live system.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::AdminAddress;
+use super::client::Client;
+use super::status::{percent, plain};
+use crate::core::Weight;
+
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// The bot
+    bot: String,
+    /// The idle side; the one before stable, if left out
+    #[arg(long, value_name = "UPSTREAM")]
+    to: Option<String>,
+    /// Move this share of customers to the idle side and back
+    #[arg(long, conflicts_with = "full")]
+    share: Option<Weight>,
+    /// Move everybody there and back
+    #[arg(long)]
+    full: bool,
+    /// How long they stay there, in seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    seconds: u64,
+    /// Do not ask whether customers may be moved
+    #[arg(long)]
+    yes: bool,
+    /// The API's own document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+impl Drill {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let share = if self.full { Some(Weight::FULL) } else { self.share };
+        if let Some(share) = share.filter(|_| !self.yes) {
+            self.confirm(share)?;
+        }
+        let body = json!({ "upstream": self.to, "share_percent": share.map(Weight::percent), "seconds": self.seconds });
+        let client = Client::new(&self.address)?.patient(self.seconds + 60);
+        let went = client.post(&format!("/v1/bots/{}/drill", self.bot), &body, None)?;
+        if self.json {
+            println!("{went}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let millis = |name: &str| went[name].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+        println!("{}: the way back to {} works", plain(&went["bot"]), plain(&went["side"]));
+        println!("  preflight {}", millis("preflight_ms"));
+        println!("  back      {} from the word to all cores, {} until it was kept", millis("back_ms"), millis("durable_ms"));
+        println!("  moved     {} of the buckets", percent(&went["moved_percent"]));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn confirm(&self, share: Weight) -> anyhow::Result<()> {
+        if !std::io::stdin().is_terminal() {
+            bail!("this moves {share} of the customers of {} to the idle side for {} s: say --yes", self.bot, self.seconds);
+        }
+        print!("This moves {share} of the customers of {} to the idle side for {} s, and back. Type yes: ", self.bot, self.seconds);
+        std::io::stdout().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if answer.trim() != "yes" {
+            bail!("nothing was moved");
+        }
+        Ok(())
+    }
+}

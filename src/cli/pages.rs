@@ -1,0 +1,57 @@
+//! `serin completions` and `serin man`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        // Into memory first: a pipe that is closed early is no error of ours.
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "serin", &mut text);
+        print(&text)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// A directory for one page for each command
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+}
+
+impl Man {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        match self.out {
+            Some(directory) => {
+                std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+                clap_mangen::generate_to(Cli::command(), &directory).with_context(|| format!("cannot write to {}", directory.display()))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            None => {
+                let mut text = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+                print(&text)
+            }
+        }
+    }
+}
+
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

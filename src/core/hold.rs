@@ -1,0 +1,163 @@
+//! Why a weight stays, and why it went to zero: a code for machines, a text with the numbers for people.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::breaker::{Connections, Trip};
+use super::guard::{Crossed, MARGINAL, RAISE_BELOW, REQUESTS_LEAST};
+use super::weight::Weight;
+
+/// Why a release was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AbortReason {
+    Operator,
+    /// After it had become stable.
+    Undone,
+    /// E at that moment.
+    Evidence {
+        e: f64,
+    },
+    Limit(Crossed),
+    /// After a switch: it takes no connections.
+    Broken(Trip),
+}
+
+/// Why the weight stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Hold {
+    Baking {
+        left: Duration,
+    },
+    Evidence {
+        e: f64,
+    },
+    Marginal {
+        e: f64,
+        abort_at: f64,
+    },
+    NoCanaryTraffic {
+        requests: u32,
+    },
+    NoStableTraffic {
+        requests: u32,
+    },
+    Harm {
+        could_be: f64,
+        tolerated: f64,
+    },
+    /// Many more errors than usual, over both tracks together: nothing can be learnt about the canary now.
+    SharedCause {
+        shock: f64,
+    },
+    /// It takes connections too seldom: whoever it refused was answered by stable, which ends with the last step.
+    Refusals {
+        canary: Connections,
+    },
+    /// The deadline has come, and a human is asked.
+    Deadline {
+        could_be: f64,
+        tolerated: f64,
+    },
+    /// There is no evidence of this split, or it is too old.
+    StaleEvidence {
+        age: Duration,
+    },
+    /// The harm is not bounded at all: no look at this step yet, or nobody on the canary whom it could be told by.
+    NotJudged,
+    Paused,
+    SetByHand,
+    Breaker(Trip),
+    /// The evidence is good; the policy leaves the raise to a human.
+    AwaitingAdvance,
+    PolicyManual,
+    /// The next step lies above `max`.
+    MaxWeight {
+        max: Weight,
+    },
+    /// It went back by a step.
+    Retreated,
+    /// A split by hand failed and was taken to zero; or a switch fails and the side before it does not answer.
+    Failed(AbortReason),
+    /// Nothing rises now; why.
+    Frozen(Arc<str>),
+    /// A rehearsal holds the weight.
+    Drill,
+}
+
+impl Hold {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Hold::Baking { .. } => "baking",
+            Hold::Evidence { .. } => "evidence",
+            Hold::Marginal { .. } => "marginal",
+            Hold::NoCanaryTraffic { .. } => "no_canary_traffic",
+            Hold::NoStableTraffic { .. } => "no_stable_traffic",
+            Hold::Harm { .. } => "harm",
+            Hold::SharedCause { .. } => "shared_cause",
+            Hold::Refusals { .. } => "refusals",
+            Hold::Deadline { .. } => "deadline",
+            Hold::StaleEvidence { .. } => "stale_evidence",
+            Hold::NotJudged => "not_judged",
+            Hold::Paused => "paused",
+            Hold::SetByHand => "set_by_hand",
+            Hold::Breaker(_) => "breaker",
+            Hold::AwaitingAdvance => "awaiting_advance",
+            Hold::PolicyManual => "policy_manual",
+            Hold::MaxWeight { .. } => "max_weight",
+            Hold::Retreated => "retreated",
+            Hold::Failed(_) => "failed",
+            Hold::Frozen(_) => "frozen",
+            Hold::Drill => "drill",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let points = |share: f64| share * 100.0;
+        match self {
+            Hold::Baking { left } => write!(f, "baking for another {} s", left.as_secs_f64().ceil()),
+            Hold::Evidence { e } => write!(f, "E = {e:.1}, needs < {RAISE_BELOW}"),
+            Hold::Marginal { e, abort_at } => write!(f, "E = {e:.1}: suspicious from {MARGINAL} on, aborted at {abort_at}"),
+            Hold::NoCanaryTraffic { requests } => write!(f, "no canary traffic: {requests} of {REQUESTS_LEAST} requests"),
+            Hold::NoStableTraffic { requests } => write!(f, "no stable traffic: {requests} of {REQUESTS_LEAST} requests"),
+            Hold::Harm { could_be, tolerated } => {
+                write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
+            }
+            Hold::SharedCause { shock } => write!(f, "all workspaces together have {shock:.1} times the usual errors: a shared cause"),
+            Hold::Refusals { canary } => {
+                write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
+            }
+            Hold::Deadline { could_be, tolerated } => {
+                write!(f, "the deadline has come and harm could still be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
+            }
+            Hold::StaleEvidence { age } => write!(f, "the evidence is {} s old", age.as_secs()),
+            Hold::NotJudged => write!(f, "this step has not been judged yet"),
+            Hold::Paused => write!(f, "paused by an operator"),
+            Hold::SetByHand => write!(f, "the weight was set by hand"),
+            Hold::Breaker(trip) => trip.fmt(f),
+            Hold::AwaitingAdvance => write!(f, "the evidence is good; the policy leaves the raise to a human"),
+            Hold::PolicyManual => write!(f, "the policy leaves every step to a human"),
+            Hold::MaxWeight { max } => write!(f, "the next step is above max = {max}"),
+            Hold::Retreated => write!(f, "went back by a step"),
+            Hold::Failed(why) => why.fmt(f),
+            Hold::Frozen(why) => write!(f, "frozen: {why}"),
+            Hold::Drill => write!(f, "a drill is on"),
+        }
+    }
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AbortReason::Operator => write!(f, "aborted by an operator"),
+            AbortReason::Undone => write!(f, "undone by an operator"),
+            AbortReason::Evidence { e } => write!(f, "E = {e:.0}"),
+            AbortReason::Limit(crossed) => crossed.fmt(f),
+            AbortReason::Broken(trip) => trip.fmt(f),
+        }
+    }
+}

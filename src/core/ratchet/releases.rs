@@ -1,0 +1,134 @@
+//! What is done to whole releases: a switch, an undo, what the config wants, a rehearsal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::obey::{abort_by_hand, refuse_above};
+use super::watch::end_drill;
+use super::{Decision, Refusal, moves};
+use crate::core::guard::Guard;
+use crate::core::hold::{AbortReason, Hold};
+use crate::core::rollout::{HeldBy, Phase, Release, State, Undone};
+use crate::core::weight::Weight;
+
+/// This is stable: it was changed without serin.
+pub(super) fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Refusal> {
+    refuse_if_live(state)?;
+    if state.stable == *stable && state.held_by.is_none() {
+        return Ok(Decision::Nothing);
+    }
+    state.stable = stable.clone();
+    state.canary = None;
+    state.previous = None;
+    state.undone = None;
+    state.watched_until = None;
+    state.phase = Phase::Idle;
+    state.hold = None;
+    state.held_by = Some(HeldBy::Adopt);
+    Ok(Decision::Adopt)
+}
+
+fn refuse_if_live(state: &State) -> Result<(), Refusal> {
+    match (state.under_way(), &state.canary) {
+        (Some(_), Some(canary)) => Err(Refusal::UnderWay(canary.clone())),
+        _ if state.drill_until.is_some() => Err(Refusal::Drill),
+        _ if state.weight > Weight::ZERO => Err(Refusal::LiveSplit { weight: state.weight }),
+        _ => Ok(()),
+    }
+}
+
+/// Everyone on the other side at once.
+pub(super) fn switch(state: &mut State, release: &Release, watch: Duration, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
+    refuse_if_live(state)?;
+    if release.upstream == state.stable.upstream {
+        return Err(Refusal::IsStable(state.stable.clone()));
+    }
+    refuse_above(Weight::FULL, guard)?;
+    moves::make_stable(state, release.clone(), now);
+    state.watched_until = Some(now + watch);
+    state.held_by = Some(HeldBy::Switch);
+    Ok(Decision::Switch)
+}
+
+/// Whatever was done last is taken back; never twice, for that would be the way forth again.
+pub(super) fn undo(state: &mut State, by: &Arc<str>, now: Duration) -> Result<Decision, Refusal> {
+    if let Some(undone) = &state.undone {
+        return Err(Refusal::Undone { by: undone.by.clone(), ago: now.saturating_sub(undone.at) });
+    }
+    let decision = match state.phase {
+        _ if state.is_live() => abort_by_hand(state)?,
+        // It was taken back by the evidence: what was stable before that has nothing to do with it.
+        Phase::Aborted => return Err(nothing_to_undo(state)),
+        _ => moves::undo(state, AbortReason::Undone).ok_or_else(|| nothing_to_undo(state))?,
+    };
+    state.undone = Some(Undone { by: by.clone(), at: now });
+    Ok(decision)
+}
+
+fn nothing_to_undo(state: &State) -> Refusal {
+    Refusal::NothingToUndo { stable: state.stable.clone() }
+}
+
+/// To nobody, for another release's sake: this one did nothing wrong.
+pub(super) fn withdraw(state: &mut State) -> Result<Decision, Refusal> {
+    if state.drill_until.is_some() {
+        return Ok(end_drill(state));
+    }
+    state.under_way().ok_or(Refusal::NoRollout)?;
+    let from = state.weight;
+    state.weight = Weight::ZERO;
+    state.canary = None;
+    state.attempt = 0;
+    state.hold = None;
+    state.phase = Phase::Idle;
+    Ok(Decision::Withdraw { from })
+}
+
+/// The config names another release. The way back is taken at once; a way forth begins with a preflight, and then with
+/// `Command::Follow`.
+pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) -> Result<Decision, Refusal> {
+    if state.seen.release.as_ref() == wanted {
+        return Ok(Decision::Nothing);
+    }
+    let before = std::mem::replace(&mut state.seen.release, wanted.cloned());
+    // To name another one, or this one again, is to insist.
+    state.quarantine.retain(|quarantined| Some(&quarantined.release) != before.as_ref() && Some(&quarantined.release) != wanted);
+    state.held_by = None;
+    let Some(wanted) = wanted else { return Ok(Decision::Desire) };
+    if *wanted == state.stable && state.is_live() {
+        let decision = abort_by_hand(state)?;
+        state.held_by = None;
+        return Ok(decision);
+    }
+    if warm && !state.is_live() && state.previous.as_ref().is_some_and(|former| former.release == *wanted) {
+        let decision = moves::undo(state, AbortReason::Undone).ok_or_else(|| nothing_to_undo(state))?;
+        state.held_by = None;
+        return Ok(decision);
+    }
+    if wanted.upstream == state.stable.upstream && *wanted != state.stable {
+        state.held_by = Some(HeldBy::SameUpstream);
+    }
+    Ok(Decision::Desire)
+}
+
+/// Customers go to the idle side for a while, and back.
+pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: Duration) -> Result<Decision, Refusal> {
+    refuse_if_live(state)?;
+    if canary.upstream == state.stable.upstream {
+        return Err(Refusal::IsStable(state.stable.clone()));
+    }
+    state.phase = Phase::Manual;
+    state.weight = weight;
+    state.attempt = 0;
+    state.canary = Some(canary.clone());
+    state.hold = Some(Hold::Drill);
+    state.drill_until = Some(until);
+    Ok(Decision::Drill)
+}
+
+pub(super) fn drilled(state: &mut State, took: Duration) -> Decision {
+    if state.drill_until.is_some() {
+        end_drill(state);
+    }
+    Decision::Drilled { took }
+}

@@ -1,0 +1,191 @@
+//! What outlives a process: every change, who made it and on what it rests, and beside it what was known and what is
+//! usual. A thread of its own does the writing, so that a disk that hangs stops nobody who lowers.
+
+mod entry;
+mod open;
+mod roles;
+mod schema;
+mod thread;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::core::{Release, State};
+
+pub use entry::{Entry, Reasons, Row, Who};
+pub use open::{OpenError, place};
+pub use schema::replay;
+use thread::Job;
+
+/// The history of all bots.
+#[derive(Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    path: Option<PathBuf>,
+}
+
+/// What the writing thread says about itself.
+#[derive(Debug, Default)]
+struct Shared {
+    health: Mutex<Health>,
+    /// By [`Op`].
+    errors: [AtomicU64; Op::ALL.len()],
+    /// A snapshot waits to be written; another one would only wait behind it.
+    snapshot_waits: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why nothing can be written.
+    pub failing: Option<String>,
+    /// What serves already and is not durable yet.
+    pub unwritten: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Append,
+    Snapshot,
+    Read,
+}
+
+impl Op {
+    pub const ALL: [Op; 3] = [Op::Append, Op::Snapshot, Op::Read];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Append => "append",
+            Op::Snapshot => "snapshot",
+            Op::Read => "read",
+        }
+    }
+}
+
+/// Where the history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    File(PathBuf),
+    /// Nowhere: why.
+    Memory(String),
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub bots: HashMap<String, Kept>,
+    /// Who was stable, where the history itself could not be read.
+    pub stable: HashMap<String, Release>,
+    /// What an operator should know.
+    pub alarms: Vec<String>,
+}
+
+/// What is kept of a bot.
+#[derive(Debug)]
+pub struct Kept {
+    pub state: State,
+    /// By the controller's clock.
+    pub at: Duration,
+    /// Of this split, as of its last look.
+    pub evidence: Option<Vec<u8>>,
+    pub past: Option<Vec<u8>>,
+    /// When a drill last went well, in Unix seconds.
+    pub drilled: Option<f64>,
+}
+
+/// What was known at some moment after the last change.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub bot: String,
+    pub state: State,
+    pub at: Duration,
+    pub evidence: Option<Vec<u8>>,
+    pub past: Option<Vec<u8>>,
+}
+
+/// What becomes of an entry that cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// It was not done.
+    Drop,
+    /// It serves: it is written when it can be.
+    Keep,
+}
+
+/// The change is not durable.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the history cannot be written: {0}")]
+pub struct NotDurable(pub String);
+
+/// A disk that takes longer than this for one row hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Store {
+    /// Opens what is there, or begins; a file that cannot be read is kept aside.
+    pub fn open(place: Place, keep: Duration) -> Result<(Store, Found), OpenError> {
+        let (database, found) = open::open(&place)?;
+        let shared = Arc::new(Shared::default());
+        let (jobs, queue) = mpsc::channel();
+        let path = match place {
+            Place::File(path) => Some(path),
+            Place::Memory(_) => None,
+        };
+        thread::start(database, queue, shared.clone(), keep);
+        Ok((Store { jobs, shared, path }, found))
+    }
+
+    /// The file; none where nothing outlives the process.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Writes changes, all of them or none; answers once they are durable.
+    pub async fn append(&self, entries: Vec<Entry>, unwritten: Unwritten) -> Result<(), NotDurable> {
+        let (reply, written) = oneshot::channel();
+        if self.jobs.send(Job::Append { entries, unwritten, reply }).is_err() {
+            return Err(NotDurable("its thread has ended".to_owned()));
+        }
+        match tokio::time::timeout(PATIENCE, written).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(NotDurable("its thread has ended".to_owned())),
+            Err(_) => {
+                // With the receiver gone, what was to be dropped is taken back, should it be written after all.
+                let why = format!("no answer from the disk within {PATIENCE:?}");
+                self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).failing = Some(why.clone());
+                Err(NotDurable(why))
+            }
+        }
+    }
+
+    /// Writes down what is known, some time soon, without waiting for the disk. It may be lost.
+    pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
+        if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) {
+            let _ = self.jobs.send(Job::Snapshot(snapshots));
+        }
+    }
+
+    /// Would a snapshot be taken now?
+    pub fn takes_snapshots(&self) -> bool {
+        self.path.is_some() && !self.shared.snapshot_waits.load(Ordering::Acquire)
+    }
+
+    /// A bot's changes, the newest first, below a revision.
+    pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotDurable> {
+        let (reply, rows) = oneshot::channel();
+        let _ = self.jobs.send(Job::Read { bot: bot.to_owned(), below, most, reply });
+        rows.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
+    }
+
+    pub fn health(&self) -> Health {
+        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn errors(&self, op: Op) -> u64 {
+        self.shared.errors[op as usize].load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,200 @@
+//! Where the history is, and what is done with one that cannot be opened.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::entry::unix_millis;
+use super::roles::{Roles, beside};
+use super::{Found, Place, schema};
+
+/// The connections, and the lock that says that they are the only ones.
+pub(super) struct Database {
+    pub path: Option<PathBuf>,
+    /// Waits for the disk.
+    pub durable: Connection,
+    /// Does not: for what may be lost.
+    pub quick: Option<Connection>,
+    pub roles: Roles,
+    pub _lock: Option<File>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("another serin uses {}: one history has one writer", .0.display())]
+    InUse(PathBuf),
+    #[error("{} was written by a newer serin (its format is {found}, this one knows {}): start that one", .path.display(), schema::VERSION)]
+    Newer { path: PathBuf, found: i32 },
+    #[error("cannot keep a history even in memory: {0}")]
+    Memory(rusqlite::Error),
+}
+
+/// The path of the config, else beside the config where that can be written, else systemd's state directory, else memory.
+pub fn place(stated: Option<&Path>, config: &Path) -> Place {
+    if let Some(path) = stated {
+        return Place::File(path.to_owned());
+    }
+    let beside = config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let places = [Some(beside.to_owned()), state];
+    match places.into_iter().flatten().find(|directory| is_writable(directory)) {
+        Some(directory) => Place::File(directory.join("serin.db")),
+        None => Place::Memory(format!("{} cannot be written, and there is no STATE_DIRECTORY", beside.display())),
+    }
+}
+
+/// An existing history stays where it is, even on a disk that takes nothing now.
+fn is_writable(directory: &Path) -> bool {
+    let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: `path` is a string with a nul at its end, and lives until the call returns.
+    directory.join("serin.db").exists() || unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0
+}
+
+pub(super) fn open(place: &Place) -> Result<(Database, Found), OpenError> {
+    match place {
+        Place::Memory(why) => {
+            let alarm = format!("no history is kept: {why}; a restart forgets everything");
+            in_memory(Found { alarms: vec![alarm], ..Found::default() })
+        }
+        Place::File(path) => file(path),
+    }
+}
+
+fn in_memory(found: Found) -> Result<(Database, Found), OpenError> {
+    let durable = Connection::open_in_memory().map_err(OpenError::Memory)?;
+    schema::prepare(&durable).map_err(OpenError::Memory)?;
+    Ok((Database { path: None, durable, quick: None, roles: Roles::default(), _lock: None }, found))
+}
+
+fn file(path: &Path) -> Result<(Database, Found), OpenError> {
+    let mut found = Found::default();
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty())
+        && let Err(error) = std::fs::create_dir_all(directory)
+    {
+        found.alarms.push(format!("cannot make {}: {error}", directory.display()));
+    }
+    let lock = lock(path, &mut found)?;
+    let opened = match connect(path) {
+        Err(Broken::Unreadable(why)) => {
+            found.stable = Roles::read(path).unwrap_or_default();
+            let aside = set_aside(path);
+            let kept = aside.as_ref().map_or_else(ToString::to_string, |aside| aside.display().to_string());
+            found.alarms.push(format!("the history {} cannot be read ({why}); it is kept as {kept}, and a new one begins", path.display()));
+            match aside {
+                Ok(_) => connect(path),
+                Err(_) => Err(Broken::Unreadable(why)),
+            }
+        }
+        other => other,
+    };
+    match opened {
+        Ok((durable, quick, kept)) => {
+            let roles = Roles::new(kept.iter().map(|(bot, kept)| (bot.clone(), kept.state.stable.clone())));
+            found.bots = kept.into_iter().collect();
+            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), roles, _lock: lock }, found))
+        }
+        Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
+        Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
+            found.alarms.push(format!("no history is kept: {} cannot be used: {why}; a restart forgets everything", path.display()));
+            in_memory(found)
+        }
+    }
+}
+
+/// Held until the process ends, whatever way it ends.
+fn lock(path: &Path, found: &mut Found) -> Result<Option<File>, OpenError> {
+    let lock = beside(path, "lock");
+    let file = match File::create(&lock).or_else(|_| File::open(&lock)) {
+        Ok(file) => file,
+        Err(error) => {
+            found.alarms.push(format!("cannot lock {}: {error}", lock.display()));
+            return Ok(None);
+        }
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => {
+            found.alarms.push(format!("cannot lock {}: {error}", lock.display()));
+            Ok(None)
+        }
+    }
+}
+
+enum Broken {
+    /// It is there, and it is no history.
+    Unreadable(String),
+    /// It is not there, and cannot be made.
+    Unusable(String),
+    Newer(i32),
+}
+
+type Connected = (Connection, Connection, Vec<(String, super::Kept)>);
+
+fn connect(path: &Path) -> Result<Connected, Broken> {
+    let exists = path.metadata().is_ok_and(|meta| meta.len() > 0);
+    let broken = |error: rusqlite::Error| match (exists, error.sqlite_error_code()) {
+        // A disk that is full or read-only says nothing about what is on it.
+        (_, Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied)) | (false, _) => {
+            Broken::Unusable(error.to_string())
+        }
+        (true, _) => Broken::Unreadable(error.to_string()),
+    };
+    let durable = match connection(path, "FULL") {
+        Ok(connection) => connection,
+        // What can be read is served, even where nothing can be written.
+        Err(error) if exists && is_read_only(&error) => return read_only(path).map_err(broken),
+        Err(error) => return Err(broken(error)),
+    };
+    let version = match schema::prepare(&durable) {
+        Err(error) if exists && is_read_only(&error) => return read_only(path).map_err(broken),
+        other => other.map_err(broken)?,
+    };
+    if version > schema::VERSION {
+        return Err(Broken::Newer(version));
+    }
+    // One page that is broken somewhere would be found at the worst moment.
+    let sound: String = durable.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(broken)?;
+    if sound != "ok" {
+        return Err(Broken::Unreadable(sound));
+    }
+    let kept = schema::kept(&durable).map_err(broken)?;
+    let quick = connection(path, "NORMAL").map_err(broken)?;
+    Ok((durable, quick, kept))
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connected> {
+    let open = || Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let (durable, quick) = (open()?, open()?);
+    let kept = schema::kept(&durable)?;
+    Ok((durable, quick, kept))
+}
+
+fn is_read_only(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(ReadOnly | CannotOpen | PermissionDenied | DiskFull | SystemIoFailure))
+}
+
+fn connection(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(1))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    Ok(connection)
+}
+
+/// `serin.db` becomes `serin.db.unreadable-1763859600000`, its log with it.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = beside(path, &format!("unreadable-{}", unix_millis()));
+    std::fs::rename(path, &aside)?;
+    for ending in ["-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
+        if with(path).exists() {
+            std::fs::rename(with(path), with(&aside))?;
+        }
+    }
+    Ok(aside)
+}

@@ -1,0 +1,48 @@
+//! Who is stable, in a small file beside the history: read only when the history cannot be. To send everybody to the side
+//! that was replaced last week is the worst that a lost history could do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::Release;
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Roles {
+    stable: BTreeMap<String, Release>,
+}
+
+impl Roles {
+    pub fn new(stable: impl IntoIterator<Item = (String, Release)>) -> Roles {
+        Roles { stable: stable.into_iter().collect() }
+    }
+
+    /// Whether that is new.
+    pub fn is(&mut self, bot: &str, release: &Release) -> bool {
+        self.stable.insert(bot.to_owned(), release.clone()).as_ref() != Some(release)
+    }
+
+    /// Whole, or not at all.
+    pub fn write(&self, history: &Path) -> std::io::Result<()> {
+        let (path, new) = (beside(history, "roles.json"), beside(history, "roles.json.new"));
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        std::fs::rename(new, path)
+    }
+
+    pub fn read(history: &Path) -> Option<HashMap<String, Release>> {
+        let text = std::fs::read(beside(history, "roles.json")).ok()?;
+        Some(serde_json::from_slice::<Roles>(&text).ok()?.stable.into_iter().collect())
+    }
+}
+
+/// `serin.db` has `serin.db.roles.json` beside it.
+pub(super) fn beside(history: &Path, ending: &str) -> PathBuf {
+    let mut name = history.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}

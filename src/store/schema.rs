@@ -1,0 +1,264 @@
+//! The tables, and what is written to them and read from them. Columns are for people and `sqlite3`; the exact values, from
+//! which a decision can be made again, stand beside them as MessagePack.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::entry::{unix_millis, written};
+use super::{Entry, Kept, Row, Snapshot};
+use crate::core::ratchet::{self, Input};
+use crate::core::{Guard, State};
+
+/// Rises when the tables change. A newer file is not touched.
+pub(super) const VERSION: i32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE history (
+    bot TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    at_unix_ms INTEGER NOT NULL,
+    clock_us INTEGER NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    from_bp INTEGER NOT NULL,
+    to_bp INTEGER NOT NULL,
+    stable TEXT NOT NULL,
+    canary TEXT,
+    why TEXT,
+    reason TEXT,
+    evidence TEXT,
+    before BLOB,
+    input BLOB,
+    guard BLOB NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (bot, revision)
+) STRICT;
+CREATE TRIGGER history_is_append_only BEFORE UPDATE ON history BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE TABLE snapshot (
+    bot TEXT PRIMARY KEY NOT NULL,
+    revision INTEGER NOT NULL,
+    clock_us INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    evidence BLOB
+) STRICT;
+CREATE TABLE past (bot TEXT PRIMARY KEY NOT NULL, past BLOB NOT NULL) STRICT;
+CREATE TABLE probe (only INTEGER PRIMARY KEY CHECK (only = 1), at_unix_ms INTEGER NOT NULL) STRICT;
+";
+
+/// Makes the tables where there are none; answers the version of the file.
+pub(super) fn prepare(connection: &Connection) -> Result<i32> {
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+        return Ok(VERSION);
+    }
+    Ok(version)
+}
+
+/// All of them or none.
+pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
+    let transaction = connection.transaction()?;
+    entries.iter().try_for_each(|entry| insert(&transaction, entry))?;
+    transaction.commit()
+}
+
+fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
+    let state = &entry.state;
+    let evidence = entry.reasons.evidence.as_ref().map(ToString::to_string);
+    connection
+        .prepare_cached(
+            "INSERT INTO history (bot, revision, at_unix_ms, clock_us, actor_kind, actor, decision, phase, from_bp, to_bp, stable,
+             canary, why, reason, evidence, before, input, guard, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        )?
+        .execute(params![
+            entry.bot,
+            state.revision,
+            unix_millis(),
+            micros(entry.at),
+            entry.who.kind,
+            entry.who.name,
+            entry.decision,
+            state.phase.name(),
+            entry.from().bp(),
+            state.weight.bp(),
+            state.stable.to_string(),
+            state.canary.as_ref().map(ToString::to_string),
+            entry.reasons.why,
+            entry.reasons.said,
+            evidence,
+            entry.before.as_ref().map(pack),
+            entry.input.as_ref().map(pack),
+            pack(&entry.guard),
+            pack(state),
+        ])?;
+    Ok(())
+}
+
+/// Takes back what nobody was told of.
+pub(super) fn take_back(connection: &Connection, entry: &Entry) -> Result<()> {
+    connection.execute("DELETE FROM history WHERE bot = ?1 AND revision = ?2", params![entry.bot, entry.state.revision])?;
+    Ok(())
+}
+
+/// Does the disk take anything?
+pub(super) fn probe(connection: &Connection) -> Result<()> {
+    connection.execute("INSERT OR REPLACE INTO probe (only, at_unix_ms) VALUES (1, ?1)", params![unix_millis()])?;
+    Ok(())
+}
+
+pub(super) fn snapshot(connection: &Connection, of: &Snapshot) -> Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO snapshot (bot, revision, clock_us, state, evidence) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![of.bot, of.state.revision, micros(of.at), pack(&of.state), of.evidence])?;
+    if let Some(past) = &of.past {
+        connection.prepare_cached("INSERT OR REPLACE INTO past (bot, past) VALUES (?1, ?2)")?.execute(params![of.bot, past])?;
+    }
+    Ok(())
+}
+
+/// Forgets what is older than `keep`, but not a bot's last change, nor its last drill.
+pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
+    let before = unix_millis().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+    connection.execute(
+        "DELETE FROM history WHERE at_unix_ms < ?1
+         AND revision < (SELECT max(revision) FROM history AS newer WHERE newer.bot = history.bot)
+         AND (decision <> 'drilled' OR revision < (SELECT max(revision) FROM history AS newer WHERE newer.bot = history.bot AND newer.decision = 'drilled'))",
+        params![before],
+    )
+}
+
+/// A bot's changes, the newest first.
+pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>> {
+    let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
+    let mut query = connection.prepare_cached(
+        "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence
+         FROM history WHERE bot = ?1 AND revision < ?2 ORDER BY revision DESC LIMIT ?3",
+    )?;
+    let rows = query.query_map(params![bot, below, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+        let percent = |bp: u16| f64::from(bp) / 100.0;
+        let evidence: Option<String> = row.get(12)?;
+        Ok(Row {
+            bot: bot.to_owned(),
+            revision: row.get(0)?,
+            at: written(row.get(1)?),
+            actor_kind: row.get(2)?,
+            actor: row.get(3)?,
+            decision: row.get(4)?,
+            phase: row.get(5)?,
+            from_percent: percent(row.get(6)?),
+            to_percent: percent(row.get(7)?),
+            stable: row.get(8)?,
+            canary: row.get(9)?,
+            why: row.get(10)?,
+            reason: row.get(11)?,
+            evidence: evidence.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    })?;
+    rows.collect()
+}
+
+/// What is kept of each bot: its last change, or what was known a little after it.
+pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
+    let mut query = connection.prepare(
+        "SELECT bot, revision, clock_us, state FROM history AS h
+         WHERE revision = (SELECT max(revision) FROM history AS newer WHERE newer.bot = h.bot)",
+    )?;
+    let last = query
+        .query_map((), |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?, row.get::<_, i64>(2)?, row.get::<_, Vec<u8>>(3)?)))?;
+    let mut kept = Vec::new();
+    for last in last {
+        let (bot, revision, clock, state) = last?;
+        let (mut state, mut at, mut evidence) = (unpack::<State>(&state)?, duration(clock), None);
+        let known: Option<(i64, Vec<u8>, Option<Vec<u8>>)> = connection
+            .query_row(
+                "SELECT clock_us, state, evidence FROM snapshot WHERE bot = ?1 AND revision = ?2 AND clock_us >= ?3",
+                params![bot, revision, clock],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .optional()?;
+        // What was written without waiting for the disk may be of no use: then the last change stands alone.
+        if let Some((later, known, bytes)) = known
+            && let Ok(known) = unpack::<State>(&known)
+        {
+            (state, at, evidence) = (known, duration(later), bytes);
+        }
+        let past = connection.query_row("SELECT past FROM past WHERE bot = ?1", params![bot], |row| row.get(0)).optional()?;
+        let drilled: Option<i64> =
+            connection
+                .query_row("SELECT max(at_unix_ms) FROM history WHERE bot = ?1 AND decision = 'drilled'", params![bot], |row| row.get(0))?;
+        kept.push((bot, Kept { state, at, evidence, past, drilled: drilled.map(|ms| ms as f64 / 1000.0) }));
+    }
+    Ok(kept)
+}
+
+/// Makes every decision of a history again; answers how many there were, or what does not follow.
+pub fn replay(path: &Path) -> std::result::Result<usize, String> {
+    let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| e.to_string())?;
+    replay_all(&connection)
+}
+
+fn replay_all(connection: &Connection) -> std::result::Result<usize, String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    let mut query = connection
+        .prepare("SELECT bot, revision, clock_us, before, input, guard, state FROM history ORDER BY bot, revision")
+        .map_err(text)?;
+    let mut rows = query.query(()).map_err(text)?;
+    let (mut count, mut last): (usize, Option<(String, State)>) = (0, None);
+    while let Some(row) = rows.next().map_err(text)? {
+        let bot: String = row.get(0).map_err(text)?;
+        let (revision, clock): (u64, i64) = (row.get(1).map_err(text)?, row.get(2).map_err(text)?);
+        let blob = |column: usize| row.get::<_, Option<Vec<u8>>>(column).map_err(text);
+        let state: State = unpack(&blob(6)?.unwrap_or_default()).map_err(text)?;
+        let guard: Guard = unpack(&blob(5)?.unwrap_or_default()).map_err(text)?;
+        if state.revision != revision {
+            return Err(format!("{bot}: row {revision} holds revision {}", state.revision));
+        }
+        if let (Some(before), Some(input)) = (blob(3)?, blob(4)?) {
+            let (before, input): (State, Input) = (unpack(&before).map_err(text)?, unpack(&input).map_err(text)?);
+            if let Some((_, last)) = last.as_ref().filter(|(name, _)| *name == bot)
+                && !same_commitments(last, &before)
+            {
+                return Err(format!("{bot}: revision {revision} does not follow the one before: {last:?} and then {before:?}"));
+            }
+            let (again, decision) = ratchet::step(before, &input, &guard, duration(clock));
+            if again != state {
+                return Err(format!("{bot}: revision {revision}: {} leads to {again:?}, kept is {state:?}", decision.name()));
+            }
+        }
+        last = Some((bot, state));
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Between two changes only what is said about a hold moves, and the time.
+fn same_commitments(last: &State, before: &State) -> bool {
+    let of = |state: &State| {
+        let step = state.rollout.as_ref().map(|rollout| (rollout.step, rollout.release.clone()));
+        (state.revision, state.split_id, state.weight, state.attempt, state.attempts, state.stable.clone(), state.canary.clone(), step)
+    };
+    of(last) == of(before) && last.quarantine == before.quarantine && last.seen == before.seen && last.previous == before.previous
+}
+
+pub(super) fn pack<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).unwrap_or_default()
+}
+
+pub(super) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(error)))
+}
+
+fn micros(at: Duration) -> i64 {
+    i64::try_from(at.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}

@@ -1,0 +1,431 @@
+//! What outlives a process, and what becomes of it where it cannot: real processes, killed, on disks that take nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use serin::store;
+
+use crate::harness::{Answer, Ask, Closed, Config, Handle, Process, Upstream, command, eventually};
+
+const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
+
+fn sides() -> (Upstream, Upstream) {
+    (Upstream::answering("blue"), Upstream::answering("green"))
+}
+
+fn config(sides: &(Upstream, Upstream)) -> Config {
+    Config::split(sides.0.address, sides.1.address).bot(SLOWLY)
+}
+
+fn ask(action: &str, body: &str) -> Ask {
+    Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body)
+}
+
+#[track_caller]
+fn does(serin: &Handle, action: &str, body: &str) -> Value {
+    let answer = serin.admin(ask(action, body));
+    assert_eq!(answer.status, 200, "{action}: {answer:?}");
+    answer.json()
+}
+
+#[track_caller]
+fn refused(answer: &Answer, status: u16, code: &str, says: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    answer.is_problem_document(code);
+    assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
+}
+
+fn database(process: &Process) -> PathBuf {
+    process.config.with_file_name("serin.db")
+}
+
+/// What a restart must find again.
+fn lasting(bot: &Value) -> Vec<Value> {
+    ["revision", "phase", "weight_percent", "stable", "step", "quarantine", "frozen", "previous", "desired"]
+        .map(|key| match key {
+            "previous" => bot[key]["upstream"].clone(),
+            "stable" => bot[key]["version"].clone(),
+            key => bot[key].clone(),
+        })
+        .to_vec()
+}
+
+/// Webhooks without end, to wherever serin is.
+struct Load {
+    stop: Arc<AtomicBool>,
+    failed: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    fn on(serin: &Handle) -> Load {
+        let load = Load { stop: Arc::default(), failed: Arc::default(), answered: Arc::default(), thread: None };
+        let (stop, failed, answered, proxy) = (load.stop.clone(), load.failed.clone(), load.answered.clone(), serin.proxy);
+        let thread = std::thread::spawn(move || {
+            let mut wire = TcpStream::connect(proxy).expect("serin listens");
+            let mut answer = [0; 4096];
+            for number in 0usize.. {
+                let sent = wire.write_all(&Ask::of(&format!("T{}", number % 40)).bytes()).and_then(|()| wire.read(&mut answer));
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                match sent {
+                    Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200 ") => answered.fetch_add(1, Ordering::Relaxed),
+                    _ => failed.fetch_add(1, Ordering::Relaxed),
+                };
+            }
+        });
+        Load { thread: Some(thread), ..load }
+    }
+
+    /// How many failed.
+    fn ends(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+/// The next number of a story that is the same each time.
+fn dice(state: &mut u64, of: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % of
+}
+
+fn some_action(state: &mut u64) -> (&'static str, &'static str) {
+    [
+        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}"),
+        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v3\", \"retry\": true, \"replace\": true}"),
+        ("advance", "{\"force\": true, \"reason\": \"a test\"}"),
+        ("pause", "{}"),
+        ("resume", "{}"),
+        ("promote", "{}"),
+        ("abort", "{\"reason\": \"a test\"}"),
+        ("undo", "{}"),
+        ("switch", "{}"),
+        ("freeze", "{}"),
+        ("thaw", "{}"),
+        ("thaw", "{}"),
+        ("thaw", "{}"),
+    ][dice(state, 13) as usize]
+}
+
+#[test]
+fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
+    let sides = sides();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serin.toml");
+    std::fs::write(&path, config(&sides).text()).unwrap();
+    let (mut seed, mut known) = (7u64, None::<Value>);
+    for kill in 0..100 {
+        let mut process = Process::start_with(&path);
+        let found = process.bot();
+        if let Some(known) = known.take() {
+            let (was, is) = (known["revision"].as_u64().unwrap(), found["revision"].as_u64().unwrap());
+            // What was asked for as it died may have been kept, or not.
+            assert!(is == was || is == was + 1 || is == was + 2, "kill {kill}: {was} became {is}");
+            if is == was {
+                assert_eq!(lasting(&found), lasting(&known), "kill {kill}");
+            }
+        }
+        let load = Load::on(&process);
+        let mut last = found;
+        for _ in 0..dice(&mut seed, 4) {
+            let (action, body) = some_action(&mut seed);
+            let answer = process.admin(ask(action, body));
+            assert!([200, 409].contains(&answer.status), "{action}: {answer:?}");
+            if answer.status == 200 {
+                last = answer.json();
+                assert_eq!(last["durable"], true);
+            }
+        }
+        let (action, body) = some_action(&mut seed);
+        let mut wire = TcpStream::connect(process.admin).unwrap();
+        wire.write_all(&ask(action, body).host(&process.admin.to_string()).bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(dice(&mut seed, 4_000)));
+        load.stop.store(true, Ordering::Relaxed);
+        process.signal(libc::SIGKILL);
+        process.ended();
+        load.ends();
+        known = Some(last);
+    }
+    let changes = store::replay(&directory.path().join("serin.db")).unwrap();
+    assert!(changes > 40, "{changes}");
+}
+
+#[test]
+fn a_rollout_goes_on_after_a_kill_with_its_bake_and_its_evidence() {
+    let sides = sides();
+    let mut process = Process::start(&config(&sides));
+    let webhooks = |process: &Process| {
+        let mut client = process.client();
+        (0..400).for_each(|number| assert_eq!(client.ask(&Ask::of(&format!("T{number}"))).status, 200));
+    };
+    webhooks(&process);
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    webhooks(&process);
+    let looked =
+        || Some(process.bot()).filter(|bot| bot["evidence"]["e_value"].is_f64() && bot["rollout"]["in_step_seconds"].as_u64() >= Some(8));
+    let before = eventually("a look at the evidence", looked);
+    // A snapshot is written each five seconds.
+    std::thread::sleep(Duration::from_secs(6));
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let again = Process::start_with(&process.config);
+    let after = eventually("the evidence", || Some(again.bot()).filter(|bot| bot["evidence"]["e_value"].is_f64()));
+    assert_eq!(lasting(&after), lasting(&before));
+    let e = |bot: &Value| bot["evidence"]["e_value"].as_f64().unwrap();
+    assert!((e(&after) / e(&before) - 1.0).abs() < 0.5, "{} became {}", e(&before), e(&after));
+    let in_step = |bot: &Value| bot["rollout"]["in_step_seconds"].as_u64().unwrap();
+    assert!((in_step(&before)..in_step(&before) + 12).contains(&in_step(&after)), "{} became {}", in_step(&before), in_step(&after));
+    drop(again);
+    assert_eq!(store::replay(&database(&process)), Ok(2));
+}
+
+#[test]
+fn one_history_has_one_writer() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    let second = command(&["run", "--config"]).arg(&process.config).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("one history has one writer"), "{said}");
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+}
+
+/// No file may grow from now on; or again as it likes.
+fn disk_is_full(process: &Process, full: bool) {
+    let most = if full { 0 } else { libc::RLIM_INFINITY };
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit outlives the call, and the old one is not asked for.
+    let done = unsafe { libc::prlimit(process.id() as libc::pid_t, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_full_disk_lets_everything_fall_and_nothing_rise() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    disk_is_full(&process, true);
+    refused(&process.admin(ask("advance", "{}")), 503, "not_durable", "the history cannot be written");
+    assert_eq!(process.bot()["weight_percent"], 50.0, "it was not done");
+    // From now on it is known, and nobody can insist.
+    refused(&process.admin(ask("promote", "{\"force\": true, \"reason\": \"now\"}")), 409, "frozen", "the history cannot be written");
+    let bot = does(&process, "abort", "{}");
+    assert_eq!((&bot["phase"], &bot["weight_percent"], &bot["durable"]), (&"aborted".into(), &0.0.into(), &false.into()));
+    assert!(bot["history_error"].is_string(), "{bot}");
+    assert!(process.metrics().sum("serin_store_errors_total", &[("op", "append")]) >= 1.0);
+    disk_is_full(&process, false);
+    let bot = eventually("it is written after all", || Some(process.bot()).filter(|bot| bot["durable"] == true));
+    assert_eq!((&bot["history_error"], &bot["revision"]), (&Value::Null, &3.into()));
+    assert_eq!(does(&process, "rollouts", "{\"version\": \"v3\"}")["weight_percent"], 50.0);
+    let path = database(&process);
+    let kept = process.directory_of_its_own();
+    assert_eq!(store::replay(&path), Ok(4));
+    drop(kept);
+}
+
+#[test]
+fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
+    let sides = sides();
+    let mut process = Process::start(&config(&sides));
+    does(&process, "switch", "{\"version\": \"v2\"}");
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let path = database(&process);
+    std::fs::write(&path, b"this is no database, and it never was one; it is long enough to be looked at").unwrap();
+    let _ = std::fs::remove_file(path.with_extension("db-wal"));
+    let again = Process::start_with(&process.config);
+    again.logged("cannot be read");
+    assert_eq!(again.ask(&Ask::of("T1")).text(), "green", "who was stable stands beside it");
+    let bot = again.bot();
+    assert_eq!((&bot["phase"], &bot["revision"]), (&"idle".into(), &1.into()));
+    let aside = |name: &Path| name.to_string_lossy().contains("serin.db.unreadable-");
+    assert!(path.parent().unwrap().read_dir().unwrap().any(|entry| aside(&entry.unwrap().path())));
+}
+
+#[test]
+fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
+    let sides = sides();
+    let release = "release = { upstream = \"green\", version = \"v2\" }";
+    let process = Process::start(&config(&sides).bot(release));
+    let bot = process.bot();
+    assert_eq!(
+        (&bot["phase"], &bot["desired"]["held_by"], &bot["desired"]["effective"]),
+        (&"idle".into(), &"no_history".into(), &false.into())
+    );
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(process.bot()["weight_percent"], 0.0);
+    let bot = does(&process, "adopt", "{\"upstream\": \"green\", \"version\": \"v2\"}");
+    assert_eq!((&bot["desired"]["effective"], &bot["stable"]["upstream"]), (&true.into(), &"green".into()));
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+}
+
+#[test]
+fn where_stable_is_gone_and_nothing_is_known_the_configs_release_serves() {
+    let (gone, green) = (Closed::new(), Upstream::answering("green"));
+    let release = "release = { upstream = \"green\", version = \"v2\" }";
+    let process = Process::start(&Config::split(gone.address, green.address).bot(SLOWLY).bot(release));
+    process.logged("nothing is known of before");
+    let bot = eventually("green serves", || Some(process.bot()).filter(|bot| bot["stable"]["upstream"] == "green"));
+    assert_eq!((&bot["desired"]["effective"], process.ask(&Ask::of("T1")).text()), (&true.into(), "green"));
+}
+
+#[test]
+fn pins_that_changed_while_serin_was_down_are_another_split() {
+    let sides = sides();
+    let mut process = Process::start(&config(&sides).weight("50%"));
+    let revision = |process: &Process| process.bot()["revision"].as_u64().unwrap();
+    assert_eq!(revision(&process), 1);
+    process.signal(libc::SIGTERM);
+    process.ended();
+    let again = Process::start_with(&process.config);
+    assert_eq!(revision(&again), 1, "nothing has changed");
+    drop(again);
+    std::fs::write(&process.config, config(&sides).weight("50%").table("pins", &["canary = [\"T1\"]"]).text()).unwrap();
+    let again = Process::start_with(&process.config);
+    again.logged("salt, sources or pins have changed");
+    assert_eq!((revision(&again), again.ask(&Ask::of("T1")).text()), (2, "green"));
+}
+
+#[test]
+fn the_config_starts_what_it_names_and_a_revert_is_the_fast_way_back() {
+    let sides = sides();
+    let of = |upstream: &str, version: &str| {
+        config(&sides).bot(&format!("release = {{ upstream = \"{upstream}\", version = \"{version}\" }}")).text()
+    };
+    let process = Process::start(&config(&sides));
+    process.replace_config(&of("blue", "v1"));
+    eventually("v1 is wanted", || (process.bot()["desired"]["version"] == "v1").then_some(()));
+    does(&process, "adopt", "{\"version\": \"v1\"}");
+    process.replace_config(&of("green", "v2"));
+    let bot = eventually("v2 is on its way", || Some(process.bot()).filter(|bot| bot["phase"] == "progressing"));
+    assert_eq!(
+        (&bot["canary"]["version"], &bot["weight_percent"], &bot["desired"]["effective"]),
+        (&"v2".into(), &50.0.into(), &true.into())
+    );
+    process.replace_config(&of("blue", "v1"));
+    let bot = eventually("the revert", || Some(process.bot()).filter(|bot| bot["weight_percent"] == 0.0));
+    assert_eq!((&bot["phase"], &bot["desired"]["effective"]), (&"aborted".into(), &true.into()));
+    // What was changed while serin was down counts as well.
+    let mut process = process;
+    process.signal(libc::SIGTERM);
+    process.ended();
+    std::fs::write(&process.config, of("green", "v3")).unwrap();
+    let again = Process::start_with(&process.config);
+    eventually("v3 is on its way", || Some(again.bot()).filter(|bot| bot["canary"]["version"] == "v3" && bot["phase"] == "progressing"));
+    // An operator's word holds against it until it changes.
+    does(&again, "abort", "{\"reason\": \"not today\"}");
+    std::thread::sleep(Duration::from_millis(1_500));
+    let bot = again.bot();
+    assert_eq!((&bot["phase"], &bot["desired"]["held_by"]), (&"aborted".into(), &"abort".into()));
+    let newest = &history(&again, "")["changes"][0];
+    let of = |key: &str| newest[key].as_str().unwrap_or("").to_owned();
+    assert_eq!((of("decision"), of("actor_kind"), of("reason")), ("abort".into(), "operator".into(), "not today".into()));
+}
+
+#[track_caller]
+fn history(serin: &Handle, query: &str) -> Value {
+    let answer = serin.admin(Ask::new("GET", &format!("/v1/bots/support/history{query}")));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+#[test]
+fn the_history_is_read_in_pages() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    for _ in 0..3 {
+        does(&process, "freeze", "{}");
+        does(&process, "thaw", "{}");
+    }
+    let first = history(&process, "?limit=4");
+    let revisions =
+        |page: &Value| page["changes"].as_array().unwrap().iter().map(|row| row["revision"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((revisions(&first), first["before"].as_u64()), (vec![7, 6, 5, 4], Some(4)));
+    let second = history(&process, "?limit=4&before=4");
+    assert_eq!((revisions(&second), second["before"].as_u64()), (vec![3, 2, 1], None));
+    refused(&process.admin(Ask::new("GET", "/v1/bots/support/history?limit=0")), 422, "limit", "1 to 1000");
+}
+
+#[test]
+fn an_undo_under_load_fails_nothing_and_takes_less_than_a_tenth_of_a_second() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    let load = Load::on(&process);
+    does(&process, "switch", "{\"upstream\": \"green\", \"version\": \"v2\"}");
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+    let word = Instant::now();
+    let bot = does(&process, "undo", "{}");
+    let took = word.elapsed();
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!((&bot["phase"], &bot["stable"]["upstream"]), (&"aborted".into(), &"blue".into()));
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    refused(&process.admin(ask("undo", "{}")), 409, "undone", "taken back already, by local");
+    eventually("some traffic", || (load.answered.load(Ordering::Relaxed) > 100).then_some(()));
+    assert_eq!(load.ends(), 0);
+}
+
+#[test]
+fn nobody_is_sent_to_a_side_that_is_not_fit_and_nobody_back_to_one_that_is_gone() {
+    let blue = Upstream::answering("blue");
+    let green = Upstream::saying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    let config = Config::split(blue.address, green.address).bot(SLOWLY).bot("preflight = { path = \"/healthz\" }");
+    let process = Process::start(&config);
+    refused(&process.admin(ask("rollouts", "{}")), 409, "preflight", "GET /healthz answered 503, 2xx is right");
+    refused(&process.admin(ask("switch", "{}")), 409, "preflight", "GET /healthz answered 503");
+    does(&process, "switch", "{\"force\": true}");
+    drop(blue);
+    eventually("blue is gone", || (process.admin(ask("undo", "{}")).status == 409).then_some(()));
+    refused(&process.admin(ask("undo", "{}")), 409, "preflight", "it refuses connections");
+    assert_eq!(does(&process, "undo", "{\"force\": true}")["stable"]["upstream"], "blue");
+}
+
+#[test]
+fn a_freeze_takes_a_reason_to_go_against() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    does(&process, "freeze", "{\"reason\": \"the board meets\"}");
+    refused(&process.admin(ask("rollouts", "{}")), 409, "frozen", "the board meets");
+    refused(&process.admin(ask("rollouts", "{\"force\": true}")), 422, "reason", "takes a reason");
+    does(&process, "rollouts", "{\"force\": true, \"reason\": \"a fix for the board\"}");
+    assert_eq!(does(&process, "abort", "{}")["weight_percent"], 0.0);
+    let process = Process::start(&config(&sides).bot("freeze = { windows = [\"00:00 - 24:00\"], time_zone = \"Europe/Berlin\" }"));
+    refused(&process.admin(ask("switch", "{}")), 409, "frozen", "00:00 - 24:00 (Europe/Berlin)");
+}
+
+#[test]
+fn a_drill_moves_nobody_by_default_and_everybody_back_in_the_end() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    let went = does(&process, "drill", "{}");
+    assert_eq!((&went["moved_percent"], &went["side"]), (&0.0.into(), &"green".into()));
+    assert!(went["back_ms"].as_f64().unwrap() < 100.0, "{went}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let drilled = process.metrics().sum("serin_drill_last_success_timestamp_seconds", &[("bot", "support")]);
+    assert!((now - drilled).abs() < 10.0, "{drilled}");
+    let went = does(&process, "drill", "{\"share_percent\": 100, \"seconds\": 1}");
+    assert_eq!((&went["moved_percent"], process.bot()["weight_percent"].as_f64()), (&100.0.into(), Some(0.0)));
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    refused(&process.admin(ask("drill", "{}")), 409, "under_way", "abort it first");
+    let decisions: Vec<Value> = history(&process, "")["changes"].as_array().unwrap().iter().map(|row| row["decision"].clone()).collect();
+    assert_eq!(decisions, ["start", "drilled", "withdraw", "drill", "drilled", "begin"]);
+}
+
+#[test]
+fn where_the_config_is_the_only_way_in_operators_may_still_take_back() {
+    let sides = sides();
+    let process = Process::start(&config(&sides).admin("read_only = true").weight("10%"));
+    refused(&process.put_weight(20.0), 403, "read_only", "only the config changes");
+    refused(&process.admin(ask("switch", "{}")), 403, "read_only", "abort, undo, pause and freeze");
+    assert_eq!(does(&process, "abort", "{}")["weight_percent"], 0.0);
+    does(&process, "freeze", "{}");
+}
