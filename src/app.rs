@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::admin;
 use crate::config::Config;
@@ -34,7 +34,8 @@ pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
         let mut ends = Ends::new().context("cannot listen for signals")?;
         let history = store::place(config.history.path.as_deref(), path);
         let app = App::start(config, history).await?;
-        let mut reloader = Reloader::new(path, app.controller.clone(), app.shared.clone()).context("cannot watch the config")?;
+        let mut reloader =
+            Reloader::new(path, app.controller.clone(), app.shared.clone(), app.keys.clone()).context("cannot watch the config")?;
         tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
         tokio::select! {
             () = ends.next() => {}
@@ -58,9 +59,10 @@ pub struct App {
     pub controller: Arc<Controller>,
     pub live: Arc<Live>,
     pub shared: Shared,
+    pub keys: Arc<admin::Keys>,
     ready: Arc<AtomicBool>,
-    stop_admin: oneshot::Sender<()>,
-    admin_server: tokio::task::JoinHandle<io::Result<()>>,
+    stop_admin: watch::Sender<bool>,
+    admin_server: tokio::task::JoinHandle<()>,
     /// The controller's loop.
     ratchet: tokio::task::JoinHandle<()>,
 }
@@ -90,21 +92,23 @@ impl App {
         live.applied_everywhere(live.current().sequence).await?;
         shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
+        let keys = Arc::new(admin::Keys::new(&config.admin, shared.metrics.clone()));
         let context = admin::Context {
             live: live.clone(),
             controller: controller.clone(),
             metrics: shared.metrics.clone(),
+            keys: keys.clone(),
+            attempts: Arc::default(),
             ready: ready.clone(),
             address: admin,
         };
-        let (stop_admin, stopped) = oneshot::channel::<()>();
-        let server = axum::serve(listener, admin::router(context)).with_graceful_shutdown(async move { drop(stopped.await) });
-        let admin_server = tokio::spawn(server.into_future());
+        let (stop_admin, stopped) = watch::channel(false);
+        let admin_server = tokio::spawn(admin::serve(listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
         let ratchet = tokio::spawn({
             let controller = controller.clone();
             async move { controller.run().await }
         });
-        Ok(App { proxy, admin, controller, live, shared, ready, stop_admin, admin_server, ratchet })
+        Ok(App { proxy, admin, controller, live, shared, keys, ready, stop_admin, admin_server, ratchet })
     }
 
     /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
@@ -116,7 +120,7 @@ impl App {
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
         self.proxy.drain(limits.lame_duck, limits.drain).await;
-        let _ = self.stop_admin.send(());
+        let _ = self.stop_admin.send(true);
         // A client that keeps its admin connection open must not keep serin from ending.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.admin_server).await;
     }

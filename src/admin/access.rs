@@ -1,17 +1,32 @@
-//! Who may do what. With tokens: a bearer token of the right scope. Without: only from this machine, and not from a
-//! web page that happens to be open on it (Host and Origin are checked, and a change must be JSON, which a form is not).
+//! Who may do what. With a bearer token: what its scope allows. With a client's certificate: what `client_scope` allows,
+//! but not from a web page, for a browser shows its certificate to every page's requests (Origin is checked, and a change
+//! must be JSON, which a form is not). With neither configured: only from this machine, and not from a web page that
+//! happens to be open on it (Host as well, against names that were turned to point here).
 
 use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, Method, header};
-use subtle::ConstantTimeEq;
 
+use super::listen::Peer;
 use super::problem::ApiError;
-use crate::config::{Admin, Scope, Token};
+use crate::config::{Admin, Scope, SecretHash, Token};
 
 pub struct Access<'a> {
     pub admin: &'a Admin,
+    /// The listener's.
     pub address: SocketAddr,
+    pub peer: &'a Peer,
+}
+
+/// Why not.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Denial {
+    NoToken,
+    BadToken,
+    Scope { who: String, needed: &'static str },
+    Host(String),
+    Origin,
+    ContentType,
 }
 
 /// What a bot itself may do, and no more.
@@ -19,93 +34,159 @@ const OUTCOMES: &str = "/outcomes";
 
 impl Access<'_> {
     /// The actor's name, if this is allowed.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, ApiError> {
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, Denial> {
         if matches!(path, "/livez" | "/readyz") || (path == "/metrics" && self.admin.metrics_open) {
             return Ok("anonymous".to_owned());
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD);
-        match self.admin.tokens.is_empty() {
-            true => self.check_local(headers)?,
-            false => {
+        let tokens = !self.admin.tokens.is_empty();
+        match (&self.admin.tls, &self.peer.certificate) {
+            (Some(tls), Some(name)) if !(tokens && headers.contains_key(header::AUTHORIZATION)) => {
+                self.check_origin(headers, |host| headers.get(header::HOST).is_some_and(|own| own.as_bytes() == host.as_bytes()))?;
+                allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate of {name:?}"), needed))?;
+                check_json(changes, headers)?;
+                Ok(name.clone())
+            }
+            _ if tokens => {
                 let token = self.token(headers)?;
-                let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
-                    (true, true) => (matches!(token.scope, Scope::Report | Scope::Operate), "report"),
-                    (true, false) => (token.scope == Scope::Operate, "operate"),
-                    (false, _) => (matches!(token.scope, Scope::Read | Scope::Operate), "read"),
-                };
-                if !allowed {
-                    return Err(ApiError::forbidden(format!("the token {:?} may not do this: it needs the scope {needed}", token.name)));
-                }
-                return Ok(token.name.clone());
+                allowed(token.scope, changes, path).map_err(|needed| Denial::scope(format!("the token {:?}", token.name), needed))?;
+                Ok(token.name.clone())
+            }
+            _ => {
+                self.check_local(headers)?;
+                check_json(changes, headers)?;
+                Ok("local".to_owned())
             }
         }
-        if changes && !is_json(headers) {
-            return Err(ApiError::unsupported("send Content-Type: application/json"));
-        }
-        Ok("local".to_owned())
     }
 
-    fn token(&self, headers: &HeaderMap) -> Result<&Token, ApiError> {
+    fn token(&self, headers: &HeaderMap) -> Result<&Token, Denial> {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
-        let given = given.ok_or_else(|| ApiError::unauthorized("send Authorization: Bearer <token>"))?;
-        // All are compared, whatever comes of it, so that the time does not tell which one was near.
+        let given = SecretHash::of(given.ok_or(Denial::NoToken)?);
+        // All are compared, whatever comes of it, so that the time does not tell which one it is.
         let mut found = None;
         for token in &self.admin.tokens {
-            if bool::from(token.secret.as_bytes().ct_eq(given.as_bytes())) {
+            if token.secret.is(&given) {
                 found = Some(token);
             }
         }
-        found.ok_or_else(|| ApiError::unauthorized("this token is not known here"))
+        found.ok_or(Denial::BadToken)
     }
 
-    fn check_local(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check_local(&self, headers: &HeaderMap) -> Result<(), Denial> {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         if !self.is_own(host) {
-            return Err(ApiError::forbidden(format!(
-                "the Host {host:?} is not this listener: without tokens only local names are answered"
-            )));
+            return Err(Denial::Host(host.to_owned()));
         }
+        self.check_origin(headers, |host| self.is_own(host))
+    }
+
+    /// No Origin is no web page.
+    fn check_origin(&self, headers: &HeaderMap, is_own: impl Fn(&str) -> bool) -> Result<(), Denial> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-        let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_some_and(|host| self.is_own(host));
-        own.then_some(()).ok_or_else(|| ApiError::forbidden("a web page of another origin may not use this listener"))
+        let scheme = if self.peer.tls { "https://" } else { "http://" };
+        let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme)).is_some_and(is_own);
+        own.then_some(()).ok_or(Denial::Origin)
     }
 
     /// `localhost`, a loopback address, or the listener's own, with its port.
     fn is_own(&self, host: &str) -> bool {
+        let usual = if self.peer.tls { 443 } else { 80 };
         let (name, port) = match host.parse::<SocketAddr>() {
             Ok(address) => (address.ip().is_loopback() || address.ip() == self.address.ip(), Some(address.port())),
             Err(_) => match host.rsplit_once(':') {
                 Some((name, port)) => (name.eq_ignore_ascii_case("localhost"), port.parse().ok()),
-                None => {
-                    (host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()), Some(80))
-                }
+                None => (
+                    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+                    Some(usual),
+                ),
             },
         };
         name && port == Some(self.address.port())
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Or the scope that it takes.
+fn allowed(scope: Scope, changes: bool, path: &str) -> Result<(), &'static str> {
+    let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
+        (true, true) => (matches!(scope, Scope::Report | Scope::Operate), "report"),
+        (true, false) => (scope == Scope::Operate, "operate"),
+        (false, _) => (matches!(scope, Scope::Read | Scope::Operate), "read"),
+    };
+    allowed.then_some(()).ok_or(needed)
+}
+
+fn check_json(changes: bool, headers: &HeaderMap) -> Result<(), Denial> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+    let is_json = kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json");
+    (is_json || !changes).then_some(()).ok_or(Denial::ContentType)
+}
+
+impl Denial {
+    fn scope(who: String, needed: &'static str) -> Denial {
+        Denial::Scope { who, needed }
+    }
+
+    /// For `serin_admin_denied_total`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Denial::NoToken => "no_token",
+            Denial::BadToken => "bad_token",
+            Denial::Scope { .. } => "scope",
+            Denial::Host(_) => "host",
+            Denial::Origin => "origin",
+            Denial::ContentType => "content_type",
+        }
+    }
+}
+
+impl From<Denial> for ApiError {
+    fn from(denial: Denial) -> ApiError {
+        match denial {
+            Denial::NoToken => ApiError::unauthorized("send Authorization: Bearer <token>"),
+            Denial::BadToken => ApiError::unauthorized("this token is not known here"),
+            Denial::Scope { who, needed } => ApiError::forbidden(format!("{who} may not do this: it needs the scope {needed}")),
+            Denial::Host(host) => {
+                ApiError::forbidden(format!("the Host {host:?} is not this listener: without tokens only local names are answered"))
+            }
+            Denial::Origin => ApiError::forbidden("a web page of another origin may not use this listener"),
+            Denial::ContentType => ApiError::unsupported("send Content-Type: application/json"),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Tls;
+    use crate::config::tls::TlsFiles;
     use axum::http::HeaderValue;
 
     fn admin(tokens: &[(&str, Scope)]) -> Admin {
-        let tokens = tokens.iter().map(|(secret, scope)| Token { name: format!("{scope:?}"), scope: *scope, secret: (*secret).to_owned() });
-        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), metrics_open: false, read_only: false }
+        let tokens = tokens.iter().map(|(secret, scope)| Token {
+            name: format!("{scope:?}"),
+            scope: *scope,
+            secret: SecretHash::of(secret),
+            file: None,
+        });
+        Admin { listen: "127.0.0.1:9400".parse().unwrap(), tokens: tokens.collect(), tls: None, metrics_open: false, read_only: false }
     }
 
     fn check(admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
+        check_from(&plain(), admin, method, path, lines)
+    }
+
+    fn plain() -> Peer {
+        Peer { address: [127, 0, 0, 1].into(), tls: false, certificate: None }
+    }
+
+    fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
         let headers: HeaderMap = lines.iter().map(|(n, v)| (n.clone(), HeaderValue::from_str(v).unwrap())).collect();
-        Access { admin, address: "127.0.0.1:9400".parse().unwrap() }.check(&method, path, &headers).map_err(|e| e.status().as_u16())
+        let access = Access { admin, address: "127.0.0.1:9400".parse().unwrap(), peer };
+        access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())
     }
 
     #[test]
@@ -143,5 +224,62 @@ mod tests {
         assert_eq!(with(Method::GET, "/v1/bots", "Bearer wrong"), Err(401));
         assert_eq!(check(&admin, Method::GET, "/metrics", &[]), Err(401));
         assert!(check(&admin, Method::GET, "/readyz", &[]).is_ok());
+    }
+
+    fn with_certificates(scope: Scope, tokens: &[(&str, Scope)]) -> (Admin, Peer, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["serin.example".to_owned()]).unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name)
+        };
+        let (certificate, key) = (write("crt", &made.cert.pem()), write("key", &made.signing_key.serialize_pem()));
+        let files = TlsFiles { client_authorities: Some(certificate.clone()), certificate, key };
+        let loaded = files.load().unwrap();
+        let admin = Admin { tls: Some(Tls { files, client_scope: scope, loaded }), ..admin(tokens) };
+        (admin, Peer { tls: true, certificate: Some("ana".to_owned()), ..plain() }, folder)
+    }
+
+    #[test]
+    fn a_certificate_alone_may_do_what_the_config_says() {
+        let json = (header::CONTENT_TYPE, "application/json");
+        let put = |admin: &Admin, peer: &Peer| check_from(peer, admin, Method::PUT, "/v1/bots/b/weight", std::slice::from_ref(&json));
+        let (admin, peer, _folder) = with_certificates(Scope::Read, &[]);
+        assert_eq!(check_from(&peer, &admin, Method::GET, "/v1/bots", &[]), Ok("ana".to_owned()));
+        assert_eq!(put(&admin, &peer), Err(403));
+        let (admin, peer, _folder) = with_certificates(Scope::Operate, &[]);
+        assert_eq!(put(&admin, &peer), Ok("ana".to_owned()));
+        assert_eq!(check_from(&peer, &admin, Method::PUT, "/v1/bots/b/weight", &[]), Err(415), "as a form of a web page would");
+    }
+
+    #[test]
+    fn a_token_beside_a_certificate_decides() {
+        let (admin, peer, _folder) = with_certificates(Scope::Read, &[("o-secret", Scope::Operate)]);
+        let put = |token: &str| check_from(&peer, &admin, Method::PUT, "/v1/bots/b/weight", &[(header::AUTHORIZATION, token)]);
+        assert_eq!(put("Bearer o-secret"), Ok("Operate".to_owned()));
+        assert_eq!(put("Bearer wrong"), Err(401));
+        assert_eq!(check_from(&peer, &admin, Method::GET, "/v1/bots", &[]), Ok("ana".to_owned()));
+    }
+
+    #[test]
+    fn a_web_page_cannot_use_the_browsers_certificate() {
+        let (admin, peer, _folder) = with_certificates(Scope::Operate, &[]);
+        let get = |origin: &str| {
+            let lines = [(header::HOST, "serin.example:9400"), (header::ORIGIN, origin)];
+            check_from(&peer, &admin, Method::GET, "/v1/bots", &lines)
+        };
+        assert_eq!(get("https://serin.example:9400"), Ok("ana".to_owned()));
+        for other in ["http://serin.example:9400", "https://serin.example", "https://evil.example", "null"] {
+            assert_eq!(get(other), Err(403), "{other}");
+        }
+    }
+
+    #[test]
+    fn over_tls_a_local_page_has_an_https_origin() {
+        let (admin, peer) = (admin(&[]), Peer { tls: true, ..plain() });
+        let get =
+            |origin| check_from(&peer, &admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400"), (header::ORIGIN, origin)]);
+        assert_eq!(get("https://localhost:9400"), Ok("local".to_owned()));
+        assert_eq!(get("http://localhost:9400"), Err(403));
     }
 }

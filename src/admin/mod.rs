@@ -2,31 +2,41 @@
 
 mod access;
 mod actions;
+mod attempts;
 mod document;
 mod events;
 mod history;
+mod keys;
+mod listen;
 mod openapi;
 mod problem;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 
 use crate::controller::Controller;
 use crate::live::{Live, Snapshot};
 use crate::telemetry::Metrics;
 
-use access::Access;
+use access::{Access, Denial};
+use attempts::{Attempts, Failure};
+use listen::Peer;
 use problem::ApiError;
+
+pub use keys::Keys;
+pub use listen::serve;
 
 /// What the API acts on.
 #[derive(Clone, Debug)]
@@ -34,18 +44,22 @@ pub struct Context {
     pub live: Arc<Live>,
     pub controller: Arc<Controller>,
     pub metrics: Arc<Metrics>,
+    pub keys: Arc<Keys>,
+    pub attempts: Arc<Attempts>,
     /// False until all workers serve, and again from SIGTERM on.
     pub ready: Arc<AtomicBool>,
     /// Where the listener is, to know our own name in Host and Origin.
     pub address: SocketAddr,
 }
 
-/// Who asked, for the logs: a token's name, or `local` where there are no tokens.
+/// Who asked, for the logs: a token's name, a certificate's, or `local` where there is neither.
 #[derive(Clone, Debug)]
 struct Actor(String);
 
 /// A request to the API is small; more is a mistake.
 const BODY_MAX: usize = 256 * 1024;
+/// And is there soon.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn router(context: Context) -> Router {
     Router::new()
@@ -80,15 +94,48 @@ pub fn router(context: Context) -> Router {
 }
 
 /// The one place that decides who may do what.
-async fn guard(State(context): State<Context>, mut request: Request, next: Next) -> Result<Response, ApiError> {
+async fn guard(
+    State(context): State<Context>,
+    Extension(peer): Extension<Arc<Peer>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     if ![Method::GET, Method::HEAD, Method::PUT, Method::POST].contains(request.method()) {
         return Err(ApiError::method_not_allowed());
     }
-    let snapshot = context.live.current();
-    let access = Access { admin: &snapshot.config.admin, address: context.address };
-    let actor = access.check(request.method(), request.uri().path(), request.headers())?;
+    let admin = context.keys.current();
+    let access = Access { admin: &admin, address: context.address, peer: &peer };
+    let actor =
+        access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
+    let mut request = whole(request).await?;
     request.extensions_mut().insert(Actor(actor));
     Ok(next.run(request).await)
+}
+
+/// Counts it; who is wrong too often is told no more than that.
+fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
+    let failure = match denial {
+        Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
+        Denial::NoToken | Denial::Scope { .. } | Denial::Host(_) | Denial::Origin | Denial::ContentType => Failure::Told,
+    };
+    context.metrics.denied(if failure == Failure::Told { denial.reason() } else { "too_many_attempts" });
+    match failure {
+        Failure::Told => denial.into(),
+        Failure::Blocks { retry_after } => {
+            let address = attempts::network(peer.address);
+            tracing::warn!(%address, ?retry_after, "too many wrong tokens from an address: they are answered 429");
+            ApiError::too_many(retry_after)
+        }
+        Failure::Blocked { retry_after } => ApiError::too_many(retry_after),
+    }
+}
+
+/// The request with its whole body, so that nobody waits for it without a limit.
+async fn whole(request: Request) -> Result<Request, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
+    let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| ApiError::too_slow(BODY_TIMEOUT))??;
+    Ok(Request::from_parts(parts, body.into()))
 }
 
 async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {

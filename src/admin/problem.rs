@@ -1,5 +1,7 @@
 //! The API's errors: problem documents (RFC 9457) that say what to do.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,11 +18,12 @@ pub struct ApiError {
     /// A word for scripts.
     code: &'static str,
     detail: String,
+    retry_after_secs: Option<u64>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> ApiError {
-        ApiError { status, code, detail: detail.into() }
+        ApiError { status, code, detail: detail.into(), retry_after_secs: None }
     }
 
     pub fn not_found(detail: impl Into<String>) -> ApiError {
@@ -42,6 +45,16 @@ impl ApiError {
 
     pub fn forbidden(detail: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub fn too_many(retry_after: Duration) -> ApiError {
+        let detail = "too many wrong tokens from your address; a right one is still taken";
+        let retry_after_secs = Some(retry_after.as_secs_f64().ceil() as u64);
+        ApiError { retry_after_secs, ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail) }
+    }
+
+    pub fn too_slow(within: Duration) -> ApiError {
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "body", format!("the body did not come within {within:?}"))
     }
 
     pub fn unsupported(detail: impl Into<String>) -> ApiError {
@@ -147,6 +160,9 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], document.to_string()).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_secs {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,7 +1,9 @@
 //! When to read the config again: on SIGHUP, when something in its directory changes, and, should the watch have died
-//! unnoticed, every half minute by its hash. The directory is watched, not the file: editors replace files, and
-//! Kubernetes swaps a symbolic link two levels up.
+//! unnoticed, every half minute by its hash. At the same times the files of the tokens and certificates are read again,
+//! whose directories are watched too. Directories are watched, not files: editors replace files, and Kubernetes swaps a
+//! symbolic link two levels up.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::admin::Keys;
 use crate::config::{self, Config};
 use crate::controller::Controller;
 use crate::proxy::Shared;
@@ -22,10 +25,10 @@ pub struct Reloader {
     path: PathBuf,
     controller: Arc<Controller>,
     shared: Shared,
+    keys: Arc<Keys>,
     hangup: Signal,
     events: mpsc::Receiver<()>,
-    /// Watches for as long as it lives.
-    _watcher: Option<RecommendedWatcher>,
+    watch: Watch,
     /// The hash of the text that was last taken or refused, so that a refusal is said once.
     seen: Option<u64>,
 }
@@ -37,14 +40,14 @@ enum Cause {
 }
 
 impl Reloader {
-    pub fn new(path: &Path, controller: Arc<Controller>, shared: Shared) -> std::io::Result<Reloader> {
+    pub fn new(path: &Path, controller: Arc<Controller>, shared: Shared, keys: Arc<Keys>) -> std::io::Result<Reloader> {
         // One place is enough: an event that finds it taken will be seen by whoever empties it.
         let (sender, events) = mpsc::channel(1);
-        let watcher = watch(path, sender)
-            .map_err(|error| tracing::warn!(%error, "cannot watch the config's directory; it is read every {POLL:?}"))
-            .ok();
-        let seen = hash(path);
-        Ok(Reloader { path: path.to_owned(), controller, shared, hangup: signal(SignalKind::hangup())?, events, _watcher: watcher, seen })
+        let (path, hangup) = (path.to_owned(), signal(SignalKind::hangup())?);
+        let (watch, seen) = (Watch::new(sender), hash(&path));
+        let mut reloader = Reloader { path, controller, shared, keys, hangup, events, watch, seen };
+        reloader.follow_files();
+        Ok(reloader)
     }
 
     /// Reloads until it is dropped.
@@ -60,7 +63,15 @@ impl Reloader {
                     self.reload().await;
                 }
             }
+            self.keys.refresh();
+            self.follow_files();
         }
+    }
+
+    fn follow_files(&mut self) {
+        let files = self.keys.files();
+        let directory = |file: &Path| file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        self.watch.only(files.iter().chain([&self.path]).map(|file| directory(file)).collect());
     }
 
     async fn next(&mut self) -> Cause {
@@ -92,7 +103,10 @@ impl Reloader {
         let hash = config.hash;
         self.shared.tls.check(&config)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        Ok((hash, self.controller.reload(config).await?))
+        let admin = config.admin.clone();
+        let changed = self.controller.reload(config).await?;
+        self.keys.take(&admin);
+        Ok((hash, changed))
     }
 }
 
@@ -100,14 +114,36 @@ fn hash(path: &Path) -> Option<u64> {
     std::fs::read(path).ok().map(|text| xxhash_rust::xxh3::xxh3_64(&text))
 }
 
-fn watch(path: &Path, sender: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Being read, by us for one, is no change.
-        if !matches!(event, Ok(notify::Event { kind: notify::EventKind::Access(_), .. })) {
-            let _ = sender.try_send(());
+/// The directories that are watched.
+struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Watch {
+    fn new(sender: mpsc::Sender<()>) -> Watch {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Being read, by us for one, is no change.
+            if !matches!(event, Ok(notify::Event { kind: notify::EventKind::Access(_), .. })) {
+                let _ = sender.try_send(());
+            }
+        });
+        let watcher = watcher.map_err(|error| tracing::warn!(%error, "cannot watch any directory; files are read every {POLL:?}")).ok();
+        Watch { watcher, directories: BTreeSet::new() }
+    }
+
+    /// These, and none that was watched before.
+    fn only(&mut self, directories: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for directory in self.directories.difference(&directories) {
+            // One that is gone is not watched any more anyway.
+            let _ = watcher.unwatch(directory);
         }
-    })?;
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
+        for directory in directories.difference(&self.directories) {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, directory = %directory.display(), "cannot watch a directory; its files are read every {POLL:?}");
+            }
+        }
+        self.directories = directories;
+    }
 }

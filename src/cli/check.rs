@@ -31,7 +31,8 @@ impl Check {
 }
 
 fn summary(config: &Config) -> String {
-    let mut text = format!("listen {}, admin {}, {} workers\n", config.proxy.listen, config.admin.listen, config.proxy.workers);
+    let scheme = if config.admin.tls.is_some() { "https://" } else { "" };
+    let mut text = format!("listen {}, admin {scheme}{}, {} workers\n", config.proxy.listen, config.admin.listen, config.proxy.workers);
     for bot in &config.bots {
         text += &describe(bot);
     }

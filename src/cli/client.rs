@@ -1,12 +1,16 @@
 //! The admin API as the commands call it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
 
 use super::AdminAddress;
+use crate::config::tls::{self, Pair};
 
 /// An operator waits at a terminal: an admin listener that says nothing for this long is not there.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,6 +19,7 @@ pub struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
+    tls: Option<TlsConfig>,
 }
 
 impl Client {
@@ -23,22 +28,30 @@ impl Client {
             Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?.trim().to_owned()),
             None => std::env::var("SERIN_TOKEN").ok().filter(|token| !token.is_empty()),
         };
-        Ok(Client::with_token(&address.admin, token))
+        let secure = address.admin.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+        let tls = if secure { Some(tls(address)?) } else { None };
+        Ok(Client::with(&address.admin, token, tls, TIMEOUT))
     }
 
     pub fn with_token(base: &str, token: Option<String>) -> Client {
-        // No proxy from the environment: the admin listener is local, or on the operator's own network.
-        let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).build();
+        Client::with(base, token, None, TIMEOUT)
+    }
+
+    fn with(base: &str, token: Option<String>, tls: Option<TlsConfig>, timeout: Duration) -> Client {
+        // No proxy from the environment: the admin listener is local, or on the operator's own network. No redirects: serin
+        // has none, and a token is for nobody else.
+        let mut agent =
+            ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None).max_redirects(0);
+        if let Some(tls) = tls.clone() {
+            agent = agent.tls_config(tls);
+        }
         let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-        Client { agent: agent.into(), base: base.trim_end_matches('/').to_owned(), token }
+        Client { agent: agent.build().into(), base: base.trim_end_matches('/').to_owned(), token, tls }
     }
 
     /// Waits so long for an answer that takes its time.
     pub fn patient(self, seconds: u64) -> Client {
-        let config = self.agent.config().clone();
-        let agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(seconds)));
-        let agent = agent.http_status_as_error(config.http_status_as_error()).proxy(None).build();
-        Client { agent: agent.into(), ..self }
+        Client::with(&self.base, self.token, self.tls, Duration::from_secs(seconds))
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -77,4 +90,31 @@ impl Client {
         }
         Err(anyhow!("{}", document["detail"].as_str().unwrap_or(status.as_str())))
     }
+}
+
+/// Whom to trust, and what to show.
+fn tls(address: &AdminAddress) -> anyhow::Result<TlsConfig> {
+    let authorities = match &address.ca_file {
+        Some(file) => tls::authorities(file)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    if authorities.is_empty() {
+        bail!("the system has no certificate authorities to trust: install ca-certificates or give --ca-file");
+    }
+    let own =
+        |certificates: &[CertificateDer<'_>]| certificates.iter().map(|der| Certificate::from_der(der).to_owned()).collect::<Vec<_>>();
+    let client = match (&address.cert_file, &address.key_file) {
+        (Some(certificate), Some(key)) => {
+            // Looked at before, since ureq would panic on a key that is another certificate's.
+            let pair = Pair::load(certificate, key)?;
+            let key = PrivateKey::from_pem(&std::fs::read(key)?).with_context(|| format!("cannot read {}", key.display()))?;
+            Some(ClientCert::new_with_certs(&own(&pair.chain), key))
+        }
+        (None, None) | (Some(_), None) | (None, Some(_)) => None,
+    };
+    let config = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&own(&authorities)))
+        .client_cert(client)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    Ok(config.build())
 }

@@ -91,6 +91,15 @@ struct AdminAddress {
     /// A file with the bearer token; SERIN_TOKEN holds the token itself
     #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The authorities to trust with https, as PEM, instead of the system's
+    #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show, as PEM, where the listener asks for one
+    #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
 }
 
 /// Exit codes: 0 done, 1 refused or failed, 2 wrong usage or config.

@@ -1,6 +1,7 @@
 //! The config: the file as written (`raw`) becomes the file as meant (`resolved`), whole or not at all, and every error
 //! names the file, the line and what to write instead.
 
+mod certificate;
 mod freeze;
 mod near;
 mod raw;
@@ -8,10 +9,13 @@ mod redact;
 mod report;
 mod resolve;
 mod resolved;
+mod secret;
 pub mod smoke;
+pub mod tls;
 mod units;
 mod value;
 
+pub use certificate::Certificate;
 pub use freeze::Freeze;
 pub(crate) use raw::Table;
 pub use report::ConfigError;
@@ -20,6 +24,8 @@ pub use resolved::{
     Admin, Bot, BotName, Config, History, HostHeader, Limits, Match, OverCap, Preflight, Proxy, Retries, Scope, TesterOverride, Token,
     Upstream, UpstreamUrl,
 };
+pub use secret::{SecretHash, read_again};
+pub use tls::Tls;
 pub use units::show_duration;
 
 pub(crate) use value::{OneOrMany, Value, Wrong};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 
 use super::freeze::Freeze;
+use super::{SecretHash, Tls};
 use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
 use crate::identify::{Plan, Preset};
 
@@ -67,17 +68,20 @@ pub struct History {
 pub struct Admin {
     pub listen: SocketAddr,
     pub tokens: Vec<Token>,
+    pub tls: Option<Tls>,
     /// `/metrics` without a token.
     pub metrics_open: bool,
     /// Only the config changes what serves; to take back, to pause and to freeze is still for operators.
     pub read_only: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Token {
     pub name: String,
     pub scope: Scope,
-    pub secret: String,
+    pub secret: SecretHash,
+    /// Where the secret came from, if that can be read again.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +176,7 @@ pub struct UpstreamUrl {
     /// As written, for the Host header where `host = "upstream"`.
     pub authority: Authority,
     /// PEM file of the authorities to trust instead of the system's.
-    pub ca_file: Option<std::path::PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A secret header by which a tester chooses the track: `<header>: canary <secret>` or `stable <secret>`.
@@ -232,12 +236,6 @@ impl BotName {
 impl std::fmt::Display for BotName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token").field("name", &self.name).field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 

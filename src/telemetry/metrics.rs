@@ -25,6 +25,10 @@ pub struct Metrics {
     /// By bot, decision and the actor's kind.
     decisions: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     reload: Mutex<Reload>,
+    /// Requests to the admin listener that were not allowed, by reason.
+    denied: Mutex<BTreeMap<&'static str, u64>>,
+    /// Until when a certificate of ours is valid, in Unix time.
+    certificates: Mutex<BTreeMap<&'static str, i64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ impl Metrics {
             unmatched: Mutex::default(),
             decisions: Mutex::default(),
             reload: Mutex::new(Reload { successful: true, at: SystemTime::now(), hash: 0 }),
+            denied: Mutex::default(),
+            certificates: Mutex::default(),
         }
     }
 
@@ -75,10 +81,24 @@ impl Metrics {
         };
     }
 
+    pub fn denied(&self, reason: &'static str) {
+        *self.denied.lock().expect("no panic under this lock").entry(reason).or_default() += 1;
+    }
+
+    /// The last second of its validity, in Unix time; `None` where there is no such certificate any more.
+    pub fn certificate(&self, name: &'static str, not_after: Option<i64>) {
+        let mut certificates = self.certificates.lock().expect("no panic under this lock");
+        match not_after {
+            Some(not_after) => certificates.insert(name, not_after),
+            None => certificates.remove(name),
+        };
+    }
+
     /// The text that Prometheus reads.
     pub fn render(&self, snapshot: &Snapshot, store: &Store) -> String {
         let mut families = Families::default();
         self.process(&mut families);
+        self.access(&mut families);
         self.states(&mut families, snapshot);
         kept(&mut families, snapshot, store);
         let bots: Vec<_> = self.bots.lock().expect("no panic under this lock").values().cloned().collect();
@@ -113,6 +133,21 @@ impl Metrics {
         out.gauge("serin_config_last_reload_success_timestamp_seconds", "When a config was last taken, in Unix time.", [(vec![], at)]);
         let hash = format!("{:016x}", reload.hash);
         out.gauge("serin_config_info", "The hash of the config that serves; always 1.", [(vec![("hash", hash.as_str())], 1.0)]);
+    }
+
+    fn access(&self, out: &mut Families) {
+        let denied = self.denied.lock().expect("no panic under this lock");
+        out.counter(
+            "serin_admin_denied_total",
+            "Requests to the admin listener that were not allowed, by the reason.",
+            denied.iter().map(|(reason, n)| (vec![("reason", *reason)], *n as f64)),
+        );
+        let certificates = self.certificates.lock().expect("no panic under this lock");
+        out.gauge(
+            "serin_tls_certificate_expiry_timestamp_seconds",
+            "The last second in which a certificate that serin shows is valid, in Unix time.",
+            certificates.iter().map(|(name, not_after)| (vec![("name", *name)], *not_after as f64)),
+        );
     }
 
     fn states(&self, out: &mut Families, snapshot: &Snapshot) {

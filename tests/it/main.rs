@@ -5,6 +5,8 @@
 mod tidy;
 mod harness;
 
+mod access;
+mod access_tls;
 mod answers;
 mod api;
 mod bodies;

@@ -76,7 +76,7 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     }
     refused(&serin.admin(ask("rollouts", "{\"upstream\": \"blue\"}")), 409, "is_stable", "blue is stable already");
     refused(&serin.admin(ask("rollouts", "{\"upstream\": \"pink\"}")), 422, "unknown_upstream", "it has \"blue\", \"green\"");
-    refused(&serin.admin(ask("rollouts", "{\"version\": \" \"}")), 422, "version", "128 bytes");
+    refused(&serin.admin(ask("rollouts", "{\"version\": \" \"}")), 422, "version", "128 characters");
     refused(&serin.admin(ask("rollouts", "{\"to\": \"green\"}")), 422, "body", "unknown field");
     refused(&serin.admin(ask("rollouts", "green")), 400, "json", "not JSON");
     refused(&serin.admin(Ask::new("POST", "/v1/bots/nobody/abort").json("{}")), 404, "unknown_bot", "support");

@@ -1,14 +1,15 @@
-//! `[admin]` and `[[admin.token]]`.
+//! `[admin]` and `[[admin.token]]`; `[admin.tls]` has a file of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::secret::secret;
+use super::secret::{Secret, secret};
+use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, Scope, Token};
+use crate::config::{Admin, Scope, SecretHash, Tls, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
@@ -19,23 +20,26 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let listen = table.read::<SocketAddr>("listen");
     let metrics_open = table.read_or("metrics_open", false);
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
+    let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
     let read_only = table.read_or("read_only", false);
     table.close();
-    let (listen, tokens) = (listen?, tokens?);
-    guarded(listen.as_ref(), &tokens, problems)?;
+    let (listen, tokens, tls) = (listen?, tokens?, tls?);
+    guarded(listen.as_ref(), &tokens, tls.as_ref(), problems)?;
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    Ok((Admin { listen: address, tokens, metrics_open: metrics_open?, read_only: read_only? }, listen.map(|listen| listen.span())))
+    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only? };
+    Ok((admin, listen.map(|listen| listen.span())))
 }
 
 /// Whoever reaches the admin API moves customers between versions.
-fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], problems: &Problems<'_>) -> Result<(), Reported> {
+fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], tls: Option<&Tls>, problems: &Problems<'_>) -> Result<(), Reported> {
     let Some(listen) = listen else { return Ok(()) };
     let address = listen.get_ref();
-    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() {
+    let certificates = tls.is_some_and(|tls| tls.files.client_authorities.is_some());
+    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || certificates {
         return Ok(());
     }
     let title = format!("[admin] is open to others: it listens on {address}, without a token");
-    let label = format!("add an [[admin.token]], or write \"127.0.0.1:{}\"", address.port());
+    let label = format!("add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:{}\"", address.port());
     Err(problems.error(listen.span(), title, label))
 }
 
@@ -88,8 +92,9 @@ fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let Some(scope) = scope? else {
         return Err(problems.error(at, format!("{of} has no scope"), "add `scope = \"read\"`, \"operate\" or \"report\""));
     };
-    let secret = secret?;
+    let Secret { text: secret, file } = secret?;
     let (name_at, secret_at) = (name.span(), secret.span());
-    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret: secret.into_inner() };
+    let secret = SecretHash::of(secret.get_ref());
+    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret, file };
     Ok(Placed { token, name_at, secret_at })
 }

@@ -182,5 +182,5 @@ fn tester(mut table: Table<'_>, of: &str) -> Result<TesterOverride, Reported> {
             Err(_) => return Err(problems.error(written.span(), "no header can have this name", format!("write \"{TESTER_HEADER}\""))),
         },
     };
-    Ok(TesterOverride { header, secret: secret?.into_inner() })
+    Ok(TesterOverride { header, secret: secret?.text.into_inner() })
 }

@@ -14,6 +14,7 @@ mod rollout;
 mod secret;
 mod success;
 mod timing;
+mod tls;
 mod upstream;
 
 use std::net::SocketAddr;

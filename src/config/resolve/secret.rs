@@ -1,20 +1,22 @@
 //! Secrets: from a file, from the environment, or (discouraged) in the config itself. None ever stands in a message.
 
-use std::io::Read as _;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use serde_spanned::Spanned;
 
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
+use crate::config::secret::{self, SECRET_BYTES_FEW};
 
-/// A bearer token or a header's value is short; whatever is longer is the wrong file.
-const SECRET_BYTES_MAX: usize = 4_096;
-/// Below this a secret can be guessed.
-const SECRET_BYTES_FEW: usize = 16;
+pub(super) struct Secret {
+    pub text: Spanned<String>,
+    /// Where it can be read again.
+    pub file: Option<PathBuf>,
+}
 
 /// Reads `file`, `env` or `secret`, exactly one of them. `of` names whose it is.
-pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Spanned<String>, Reported> {
+pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Secret, Reported> {
     let problems = table.problems();
     let file = table.read::<String>("file");
     let env = table.read::<String>("env");
@@ -25,8 +27,9 @@ pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Spanned<String>,
         let problem = Problem::new(format!("{of} has more than one secret"));
         return Err(problems.report(problem.at(second.clone(), "keep one of `file`, `env` and `secret`").at(first.clone(), "")));
     }
-    let (secret, at) = match (file, env, inline) {
-        (Some(file), ..) => (from_file(&file, problems)?, file.span()),
+    let path = file.as_ref().map(|file| problems.beside(file.get_ref()));
+    let (secret, at) = match (file.as_ref().zip(path.as_deref()), env, inline) {
+        (Some((file, path)), ..) => (from_file(path, file.span(), problems)?, file.span()),
         (_, Some(env), _) => (from_env(&env, problems)?, env.span()),
         (.., Some(inline)) => {
             problems.warn(inline.span(), format!("the secret of {of} stands in the config; name a `file` or an `env` variable instead"));
@@ -37,21 +40,11 @@ pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Spanned<String>,
         }
     };
     usable(&secret, &at, of, problems)?;
-    Ok(Spanned::new(at, secret))
+    Ok(Secret { text: Spanned::new(at, secret), file: path })
 }
 
-/// Relative to the config's folder, without the newline that editors put at the end.
-fn from_file(file: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
-    let path = problems.beside(file.get_ref());
-    let read = || {
-        let mut text = String::new();
-        std::fs::File::open(&path)?.take(SECRET_BYTES_MAX as u64 + 2).read_to_string(&mut text)?;
-        Ok::<String, std::io::Error>(text)
-    };
-    match read() {
-        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-        Err(error) => Err(problems.error(file.span(), format!("cannot read the secret in {}: {error}", path.display()), "")),
-    }
+fn from_file(path: &Path, at: Range<usize>, problems: &Problems<'_>) -> Result<String, Reported> {
+    secret::read(path).map_err(|error| problems.error(at, format!("cannot read the secret in {}: {error}", path.display()), ""))
 }
 
 fn from_env(env: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
@@ -71,15 +64,8 @@ fn from_env(env: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Re
 
 /// It must fit into a header, and be hard to guess.
 fn usable(secret: &str, at: &Range<usize>, of: &str, problems: &Problems<'_>) -> Result<(), Reported> {
-    if secret.is_empty() {
-        return Err(problems.error(at.clone(), format!("the secret of {of} is empty"), "make one: openssl rand -hex 32"));
-    }
-    if secret.len() > SECRET_BYTES_MAX {
-        return Err(problems.error(at.clone(), format!("the secret of {of} is longer than {SECRET_BYTES_MAX} bytes"), ""));
-    }
-    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let label = "only visible ASCII without spaces fits into a header";
-        return Err(problems.error(at.clone(), format!("the secret of {of} cannot be sent"), label));
+    if let Some((fault, label)) = secret::fault(secret) {
+        return Err(problems.error(at.clone(), format!("the secret of {of} {fault}"), label));
     }
     if secret.len() < SECRET_BYTES_FEW {
         problems

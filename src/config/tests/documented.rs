@@ -49,7 +49,7 @@ fn every_default_is_what_the_documented_file_says() {
 #[test]
 fn every_key_stands_in_the_documented_file() {
     let text = format!(
-        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\n[proxy.x]\n[admin.x]\n[proxy.limits.x]\n[history.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n[[admin.token]]\nx = 1\n"
+        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[proxy.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.limits.x]\n[history.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n"
     );
     let error = parse(&text).unwrap_err().to_string();
     let mut tables = 0;
@@ -64,7 +64,7 @@ fn every_key_stands_in_the_documented_file() {
             assert!(stands || DOCUMENTED.contains(&format!("`{key}`")), "`{key}` is not documented");
         }
     }
-    assert_eq!(tables, 15, "{error}");
+    assert_eq!(tables, 16, "{error}");
 }
 
 #[test]
@@ -73,9 +73,15 @@ fn every_example_in_the_documented_file_is_right() {
     std::fs::write(folder.path().join("ca.pem"), "").unwrap();
     std::fs::write(folder.path().join("smoke.jsonl"), "{\"path\": \"/\"}").unwrap();
     std::fs::write(folder.path().join("ci"), "a-token-of-more-than-16").unwrap();
+    let made = rcgen::generate_simple_self_signed(["serin.example".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    for (file, pem) in [("tls.crt", &certificate), ("tls.key", &key), ("ca.crt", &certificate)] {
+        std::fs::write(folder.path().join(file), pem).unwrap();
+    }
     let (text, _) = uncommented(DOCUMENTED, true);
     let text = text
         .replace("/run/secrets/serin-ci", "ci")
+        .replace("/run/tls/", "")
         .replace("upstream = \"green\"", "upstream = \"blue\"")
         .replace("SERIN_TESTER", "CARGO_PKG_NAME")
         // The example beside it has one upstream; the live one goes.

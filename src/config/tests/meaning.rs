@@ -146,7 +146,7 @@ fn a_secret_comes_from_a_file_or_the_environment() {
     let path = folder.path().join("serin.toml");
     std::fs::write(&path, &text).unwrap();
     let config = load(&path).unwrap();
-    assert_eq!((config.admin.tokens[0].secret.as_str(), config.admin.tokens[0].scope), ("a-token-of-more-than-16", Scope::Operate));
+    assert_eq!((config.admin.tokens[0].secret, config.admin.tokens[0].scope), (SecretHash::of("a-token-of-more-than-16"), Scope::Operate));
     let tester = config.bots[0].tester.as_ref().unwrap();
     assert_eq!((tester.header.as_str(), tester.secret.as_str()), ("serin-override", env!("CARGO_PKG_NAME")));
     let debug = format!("{config:?}");

@@ -2,6 +2,7 @@
 
 mod release;
 mod rollout;
+mod tls;
 
 use super::*;
 
@@ -369,7 +370,7 @@ fn listeners_are_told_where_to_listen() {
         ("[proxy]\nlisten = \"0.0.0.0:9400\"", "7:10 [proxy] and [admin] both listen on port 9400: [proxy] listens here"),
         (
             "[admin]\nlisten = \"0.0.0.0:9400\"",
-            "7:10 [admin] is open to others: it listens on 0.0.0.0:9400, without a token: add an [[admin.token]], or write \"127.0.0.1:9400\"",
+            "7:10 [admin] is open to others: it listens on 0.0.0.0:9400, without a token: add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:9400\"",
         ),
     ]));
     assert!(parse(&bot_with("[admin]\nlisten = \"[::ffff:127.0.0.1]:9400\"")).is_ok());

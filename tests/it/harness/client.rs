@@ -1,7 +1,7 @@
 //! The platform's side: a client that sends the bytes it is told and sees the bytes of each answer.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -46,6 +46,11 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         Ok(Client { wire: Wire::new(socket.try_clone()?), socket })
+    }
+
+    /// On a connection with something between it and the socket.
+    pub fn over(stream: impl Read + Write + Send + 'static, socket: TcpStream) -> Client {
+        Client { wire: Wire::new(stream), socket }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {

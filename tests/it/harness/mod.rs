@@ -2,6 +2,7 @@
 //! `Process` as an own one), asks by a `Client` that sees every byte, and looks at what was counted. Whatever a test
 //! did, no request may be left in flight at its end: a serin looks for that when it is dropped.
 
+mod authority;
 mod client;
 mod config;
 mod metrics;
@@ -10,6 +11,7 @@ mod serin;
 mod upstream;
 mod wire;
 
+pub use authority::{Authority, Issued, SecretVolume, TlsClient};
 pub use client::{Answer, Ask, Client};
 pub use config::Config;
 pub use metrics::Metrics;

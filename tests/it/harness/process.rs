@@ -80,6 +80,12 @@ impl Process {
         std::fs::rename(&new, &self.config).expect("a rename within a directory");
     }
 
+    /// Ends it. For one whose admin listener cannot be asked at the end.
+    pub fn end(mut self) {
+        self.signal(libc::SIGTERM);
+        assert!(self.ended().success());
+    }
+
     /// Waits until serin has ended.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
@@ -94,6 +100,11 @@ impl Process {
     #[track_caller]
     pub fn logged(&self, part: &str) -> String {
         eventually(&format!("{part:?} in the log"), || self.log.lock().unwrap().iter().find(|line| line.contains(part)).cloned())
+    }
+
+    /// How many lines of the log hold this.
+    pub fn logged_times(&self, part: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(part)).count()
     }
 
     #[track_caller]

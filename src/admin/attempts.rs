@@ -1,0 +1,123 @@
+//! How often an address may send a wrong token. Tokens are too long to be guessed, so this does not protect them: it
+//! shows the attempt, and keeps it cheap. Only what is wrong is refused: a right token is served from a blocked address
+//! too, since many clients can share one (NAT, a load balancer), and nobody shall lock another one out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A person who mistypes does not reach this.
+const FAILURES_MAX: u32 = 10;
+/// In this time, counted from the first one.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are remembered, some hundred kilobytes. When there are more, the one with the oldest window is forgotten.
+const ADDRESSES_MAX: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub struct Attempts(Mutex<HashMap<IpAddr, Window>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    began: Instant,
+    failures: u32,
+}
+
+/// What becomes of a wrong token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Told that it is wrong.
+    Told,
+    /// The first one over the limit: worth a line in the log.
+    Blocks { retry_after: Duration },
+    /// Not looked at closer.
+    Blocked { retry_after: Duration },
+}
+
+impl Attempts {
+    /// Counts a wrong token.
+    pub fn failed(&self, from: IpAddr, now: Instant) -> Failure {
+        let from = network(from);
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !windows.contains_key(&from) && windows.len() >= ADDRESSES_MAX {
+            make_room(&mut windows, now);
+        }
+        let window = windows.entry(from).or_insert(Window { began: now, failures: 0 });
+        if window.left(now).is_zero() {
+            *window = Window { began: now, failures: 0 };
+        }
+        window.failures = window.failures.saturating_add(1);
+        let retry_after = window.left(now);
+        match window.failures {
+            ..=FAILURES_MAX => Failure::Told,
+            failures if failures == FAILURES_MAX + 1 => Failure::Blocks { retry_after },
+            _ => Failure::Blocked { retry_after },
+        }
+    }
+}
+
+impl Window {
+    fn left(&self, now: Instant) -> Duration {
+        WINDOW.saturating_sub(now.saturating_duration_since(self.began))
+    }
+}
+
+fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
+    windows.retain(|_, window| !window.left(now).is_zero());
+    if windows.len() >= ADDRESSES_MAX
+        && let Some(oldest) = windows.iter().min_by_key(|(_, window)| window.began).map(|(address, _)| *address)
+    {
+        windows.remove(&oldest);
+    }
+}
+
+/// Whom the limit is for: an IPv4 address, or the /64 of an IPv6 one, for all of that is one customer's.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_eleventh_failure_of_a_minute_blocks_until_the_minute_is_over() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        for second in 0..10 {
+            assert_eq!(attempts.failed(ip("10.0.0.1"), start + Duration::from_secs(second)), Failure::Told);
+        }
+        let at = |second| attempts.failed(ip("10.0.0.1"), start + Duration::from_secs(second));
+        assert_eq!(at(20), Failure::Blocks { retry_after: Duration::from_secs(40) });
+        assert_eq!(at(59), Failure::Blocked { retry_after: Duration::from_secs(1) });
+        assert_eq!(attempts.failed(ip("10.0.0.2"), start + Duration::from_secs(59)), Failure::Told, "a neighbour");
+        assert_eq!(at(60), Failure::Told, "a new minute");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_a_mapped_address_is_its_ipv4() {
+        assert_eq!(network(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_ne!(network(ip("2001:db8:1:3::1")), network(ip("2001:db8:1:2::1")));
+        assert_eq!(network(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_addresses_and_the_oldest_makes_way() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        let nth = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n));
+        for n in 0..2 * ADDRESSES_MAX as u32 {
+            attempts.failed(nth(n), start + Duration::from_micros(n.into()));
+        }
+        let known = |n| attempts.0.lock().unwrap().contains_key(&nth(n));
+        assert_eq!(attempts.0.lock().unwrap().len(), ADDRESSES_MAX);
+        assert!(!known(ADDRESSES_MAX as u32 - 1) && known(ADDRESSES_MAX as u32));
+        attempts.failed(nth(u32::MAX), start + 2 * WINDOW);
+        assert_eq!(attempts.0.lock().unwrap().len(), 1, "old windows go first");
+    }
+}

@@ -1,0 +1,133 @@
+//! What opens the admin listener: the tokens, and TLS with its certificates. A config brings them; their files are
+//! read again while serin runs, each for itself and whatever becomes of the config, since secrets and certificates
+//! are renewed by others and more often. What is of no use is said once, and the old one serves on.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::config::{Admin, SecretHash, read_again};
+use crate::telemetry::Metrics;
+
+/// Topics beside the tokens, whose names have no space.
+const TWINS: &str = "all tokens";
+const TLS: &str = "the certificates";
+
+#[derive(Debug)]
+pub struct Keys {
+    current: watch::Sender<Arc<Admin>>,
+    metrics: Arc<Metrics>,
+    /// By topic, what was last said about files that are of no use.
+    said: Mutex<HashMap<String, String>>,
+}
+
+impl Keys {
+    pub fn new(admin: &Admin, metrics: Arc<Metrics>) -> Keys {
+        let keys = Keys { current: watch::Sender::new(Arc::new(admin.clone())), metrics, said: Mutex::default() };
+        keys.publish(admin.clone());
+        keys
+    }
+
+    pub fn current(&self) -> Arc<Admin> {
+        self.current.borrow().clone()
+    }
+
+    pub fn follow(&self) -> watch::Receiver<Arc<Admin>> {
+        self.current.subscribe()
+    }
+
+    /// The files that are read again.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let admin = self.current();
+        let tls = admin.tls.iter().flat_map(|tls| tls.files.all());
+        admin.tokens.iter().filter_map(|token| token.file.as_deref()).chain(tls).map(Path::to_owned).collect()
+    }
+
+    /// For a config that was taken: it has just read its files.
+    pub fn take(&self, admin: &Admin) {
+        self.said().clear();
+        self.publish(admin.clone());
+    }
+
+    /// Takes up what has changed in the files.
+    pub fn refresh(&self) {
+        let mut admin = (*self.current()).clone();
+        let tokens = self.refresh_tokens(&mut admin);
+        let tls = self.refresh_tls(&mut admin);
+        if tokens || tls {
+            self.publish(admin);
+        }
+    }
+
+    fn refresh_tokens(&self, admin: &mut Admin) -> bool {
+        let mut secrets: Vec<SecretHash> = admin.tokens.iter().map(|token| token.secret).collect();
+        for (token, secret) in admin.tokens.iter().zip(&mut secrets) {
+            let Some(file) = &token.file else { continue };
+            match read_again(file) {
+                Ok(read) => {
+                    *secret = read;
+                    self.is_good(&token.name);
+                }
+                Err(reason) => {
+                    self.is_of_no_use(&token.name, &format!("the file {} of token {:?} {reason}", file.display(), token.name));
+                }
+            }
+        }
+        // Who did something is known by the secret: of two alike neither is taken, nor what changed beside them.
+        for (index, token) in admin.tokens.iter().enumerate() {
+            if let Some(twin) = (0..index).find(|other| secrets[*other] == secrets[index]) {
+                let twin = &admin.tokens[twin].name;
+                self.is_of_no_use(TWINS, &format!("the tokens {twin:?} and {:?} would have the same secret", token.name));
+                return false;
+            }
+        }
+        self.is_good(TWINS);
+        let mut changed = false;
+        for (token, secret) in admin.tokens.iter_mut().zip(secrets).filter(|(token, secret)| token.secret != *secret) {
+            tracing::info!(token = token.name, "the token has a new secret; the old one is not taken any more");
+            token.secret = secret;
+            changed = true;
+        }
+        changed
+    }
+
+    fn refresh_tls(&self, admin: &mut Admin) -> bool {
+        let Some(tls) = &mut admin.tls else { return false };
+        match tls.files.load() {
+            Ok(loaded) => {
+                self.is_good(TLS);
+                let changed = loaded.contents != tls.loaded.contents;
+                if changed {
+                    tracing::info!(not_after = loaded.not_after, "the admin listener has a new certificate, key or client authorities");
+                    tls.loaded = loaded;
+                }
+                changed
+            }
+            Err(error) => {
+                self.is_of_no_use(TLS, &format!("the new certificates of the admin listener are not taken: {error}"));
+                false
+            }
+        }
+    }
+
+    fn is_good(&self, topic: &str) {
+        self.said().remove(topic);
+    }
+
+    fn is_of_no_use(&self, topic: &str, reason: &str) {
+        if self.said().insert(topic.to_owned(), reason.to_owned()).is_none_or(|said| said != reason) {
+            tracing::error!("{reason}; what was read before serves on");
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, admin: Admin) {
+        self.metrics.certificate("admin", admin.tls.as_ref().map(|tls| tls.loaded.not_after));
+        self.current.send_replace(Arc::new(admin));
+    }
+}

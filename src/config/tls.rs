@@ -1,0 +1,201 @@
+//! TLS for the admin listener, as its files hold it. The files are read with the config, so that what is wrong with them
+//! is an error of the config, and again while serin runs, for certificates are renewed more often than configs.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{Error as PemError, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+
+use super::Scope;
+use super::certificate::Certificate;
+
+/// A chain has some kilobytes, a bundle of all public authorities a quarter of this; more is the wrong file.
+const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// `[admin.tls]`.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub files: TlsFiles,
+    /// What a client may do who shows a certificate and no token.
+    pub client_scope: Scope,
+    /// What stood in the files when they were last read.
+    pub loaded: TlsLoaded,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// With it, a client without a certificate of these authorities gets no connection.
+    pub client_authorities: Option<PathBuf>,
+}
+
+/// Fit to serve.
+#[derive(Clone, Debug)]
+pub struct TlsLoaded {
+    pub server: Arc<ServerConfig>,
+    /// The last second in which serin's certificate is valid, in Unix time.
+    pub not_after: i64,
+    /// The hashes of what was read: all files, and the clients' authorities.
+    pub contents: Hash,
+    pub client_authorities: Option<Hash>,
+}
+
+pub type Hash = [u8; 32];
+
+/// A file that is of no use, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} {reason}", path.display())]
+pub struct PemFileError {
+    pub role: Role,
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+/// What a file is for; one file may be for two things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Certificate,
+    Key,
+    Authorities,
+}
+
+/// A file, for errors.
+#[derive(Clone, Copy)]
+struct At<'a>(Role, &'a Path);
+
+/// A certificate with the chain to its authority, and its key.
+#[derive(Debug)]
+pub struct Pair {
+    pub chain: Vec<CertificateDer<'static>>,
+    not_after: i64,
+    certified: CertifiedKey,
+}
+
+impl TlsFiles {
+    pub fn all(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.key].into_iter().chain(&self.client_authorities).map(PathBuf::as_path)
+    }
+
+    /// Reads the files, and makes of them what serves.
+    pub fn load(&self) -> Result<TlsLoaded, PemFileError> {
+        let (certificate_at, key_at) = (At(Role::Certificate, &self.certificate), At(Role::Key, &self.key));
+        let (certificate, key) = (read(certificate_at)?, read(key_at)?);
+        let pair = Pair::of((certificate_at, &certificate), (key_at, &key))?;
+        let authorities = self.client_authorities.as_deref().map(|path| At(Role::Authorities, path));
+        let authorities = authorities.map(|at| Ok((at, read(at)?))).transpose()?;
+        let mut contents = vec![certificate.as_slice(), &key];
+        let provider = Arc::new(provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("ring has the default versions");
+        let builder = match &authorities {
+            None => builder.with_no_client_auth(),
+            Some((at, pem)) => {
+                contents.push(pem);
+                let roots = Arc::new(roots(*at, &certificates_in(*at, pem)?)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| wrong(*at, error.to_string()))?)
+            }
+        };
+        let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified)));
+        // A session that is resumed is not looked at again: an expired certificate would go on opening the door.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsLoaded {
+            server: Arc::new(server),
+            not_after: pair.not_after,
+            contents: hash(&contents),
+            client_authorities: authorities.map(|(_, pem)| hash(&[&pem])),
+        })
+    }
+}
+
+impl Pair {
+    pub fn load(certificate: &Path, key: &Path) -> Result<Pair, PemFileError> {
+        let (certificate, key) = (At(Role::Certificate, certificate), At(Role::Key, key));
+        Pair::of((certificate, &read(certificate)?), (key, &read(key)?))
+    }
+
+    /// The library's own words are not passed on where they could quote the key.
+    fn of((certificate_at, certificate): (At<'_>, &[u8]), (key_at, key): (At<'_>, &[u8])) -> Result<Pair, PemFileError> {
+        let chain = certificates_in(certificate_at, certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            PemError::NoItemsFound => wrong(key_at, "has no private key in it"),
+            _ => wrong(key_at, "is no PEM"),
+        })?;
+        let read = Certificate::read(&chain[0]).ok_or_else(|| wrong(certificate_at, "has a certificate that cannot be read"))?;
+        let certified = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => wrong(key_at, format!("is not the key of {}", certificate_at.1.display())),
+            rustls::Error::InvalidCertificate(_) => wrong(certificate_at, "has a certificate that cannot be read"),
+            _ => wrong(key_at, "has a key of a kind that serin does not know"),
+        })?;
+        Ok(Pair { chain, not_after: read.not_after, certified })
+    }
+}
+
+/// The authorities in a PEM file: at least one, and each fit to be trusted.
+pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemFileError> {
+    let at = At(Role::Authorities, path);
+    let certificates = certificates_in(at, &read(at)?)?;
+    roots(at, &certificates).map(|_| certificates)
+}
+
+fn roots(at: At<'_>, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, PemFileError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate.clone()).map_err(|_| wrong(at, "has a certificate that cannot be read"))?;
+    }
+    Ok(roots)
+}
+
+/// At least one.
+fn certificates_in(at: At<'_>, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFileError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|_| wrong(at, "is no PEM"))?;
+    match certificates.is_empty() {
+        true => Err(wrong(at, "has no certificate in it")),
+        false => Ok(certificates),
+    }
+}
+
+fn read(at: At<'_>) -> Result<Vec<u8>, PemFileError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(at.1)?.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let bytes = read().map_err(|error| wrong(at, format!("cannot be read: {error}")))?;
+    match bytes.len() as u64 > PEM_BYTES_MAX {
+        true => Err(wrong(at, format!("has more than {PEM_BYTES_MAX} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+fn wrong(At(role, path): At<'_>, reason: impl Into<String>) -> PemFileError {
+    PemFileError { role, path: path.to_owned(), reason: reason.into() }
+}
+
+/// Where one ends and the next begins is part of it.
+fn hash(files: &[&[u8]]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    for file in files {
+        context.update(&(file.len() as u64).to_le_bytes());
+        context.update(file);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}

@@ -1,0 +1,124 @@
+//! Certificates: an authority, whom it vouches for, and a client that speaks TLS. And a folder of secrets, as Kubernetes
+//! has it.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use tempfile::TempDir;
+
+use super::{Client, PATIENCE};
+
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// As PEM.
+#[derive(Clone)]
+pub struct Issued {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate"))
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// For 127.0.0.1 and localhost, and by this name, until the end of this year.
+    pub fn issue(&self, name: &str, until_year: i32) -> Issued {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_after = rcgen::date_time_ymd(until_year, 12, 31);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A client that trusts this authority, and shows a certificate if it has one.
+    pub fn client(&self, issued: Option<&Issued>) -> TlsClient {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("an authority");
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the default versions")
+            .with_root_certificates(roots);
+        let config = match issued {
+            None => builder.with_no_client_auth(),
+            Some(issued) => {
+                let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a key for its certificate")
+            }
+        };
+        TlsClient(Arc::new(config))
+    }
+}
+
+pub struct TlsClient(Arc<ClientConfig>);
+
+impl TlsClient {
+    /// Also what the server showed.
+    pub fn connect(&self, to: SocketAddr) -> io::Result<(Client, CertificateDer<'static>)> {
+        let mut socket = TcpStream::connect(to)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        let name = ServerName::from(to.ip());
+        let mut tls = ClientConnection::new(self.0.clone(), name).expect("a client");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
+        }
+        assert_eq!(tls.handshake_kind(), Some(HandshakeKind::Full), "a client's certificate is looked at each time");
+        let shown = tls.peer_certificates().expect("a server shows one")[0].clone();
+        let copy = socket.try_clone()?;
+        Ok((Client::over(StreamOwned::new(tls, socket), copy), shown.into_owned()))
+    }
+}
+
+/// Files that are links into `..data`, which is a link to a folder with a date and is swapped as a whole.
+pub struct SecretVolume {
+    directory: TempDir,
+    turn: usize,
+}
+
+impl SecretVolume {
+    pub fn new(files: &[(&str, &str)]) -> SecretVolume {
+        let mut volume = SecretVolume { directory: tempfile::tempdir().expect("a temporary directory"), turn: 0 };
+        volume.swap(files);
+        for (name, _) in files {
+            symlink(Path::new("..data").join(name), volume.path(name)).expect("a link");
+        }
+        volume
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// All files at once.
+    pub fn swap(&mut self, files: &[(&str, &str)]) {
+        self.turn += 1;
+        let dated = format!("..2024_{}", self.turn);
+        fs::create_dir(self.path(&dated)).expect("a writable directory");
+        for (name, text) in files {
+            fs::write(self.path(&dated).join(name), text).expect("a writable directory");
+        }
+        symlink(&dated, self.path("..data_tmp")).expect("a link");
+        fs::rename(self.path("..data_tmp"), self.path("..data")).expect("a rename within a directory");
+        let _ = fs::remove_dir_all(self.path(&format!("..2024_{}", self.turn - 1)));
+    }
+}
