@@ -135,7 +135,10 @@ impl Pair {
         let read = Certificate::read(&chain[0]).ok_or_else(|| wrong(certificate_at, "has a certificate that cannot be read"))?;
         let certified = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => wrong(key_at, format!("is not the key of {}", certificate_at.1.display())),
-            rustls::Error::InvalidCertificate(_) => wrong(certificate_at, "has a certificate that cannot be read"),
+            // `openssl x509 -req` makes version 1 where it is given no extensions.
+            rustls::Error::InvalidCertificate(_) => {
+                wrong(certificate_at, "has a certificate that cannot be used: it must be X.509 of version 3")
+            }
             _ => wrong(key_at, "has a key of a kind that serin does not know"),
         })?;
         Ok(Pair { chain, not_after: read.not_after, certified })
