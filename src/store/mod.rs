@@ -25,7 +25,7 @@ use thread::Job;
 /// The history of all bots.
 #[derive(Debug)]
 pub struct Store {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
     shared: Arc<Shared>,
     path: Option<PathBuf>,
 }
@@ -122,15 +122,24 @@ pub enum Unwritten {
 #[error("the history cannot be written: {0}")]
 pub struct NotDurable(pub String);
 
+/// What waits for a disk that hangs. One more is refused: who lowers is served all the same, and its row is lost.
+const QUEUE: usize = 1_024;
 /// A disk that takes longer than this for one row hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+fn not_taken<T>(error: &mpsc::TrySendError<T>) -> NotDurable {
+    NotDurable(match error {
+        mpsc::TrySendError::Full(_) => format!("{QUEUE} changes wait for the disk"),
+        mpsc::TrySendError::Disconnected(_) => "its thread has ended".to_owned(),
+    })
+}
 
 impl Store {
     /// Opens what is there, or begins; a file that cannot be read is kept aside.
     pub fn open(place: Place, keep: Duration) -> Result<(Store, Found), OpenError> {
         let (database, found) = open::open(&place)?;
         let shared = Arc::new(Shared::default());
-        let (jobs, queue) = mpsc::channel();
+        let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let path = match place {
             Place::File(path) => Some(path),
             Place::Memory(_) => None,
@@ -147,8 +156,8 @@ impl Store {
     /// Writes changes, all of them or none; answers once they are durable.
     pub async fn append(&self, entries: Vec<Entry>, unwritten: Unwritten) -> Result<(), NotDurable> {
         let (reply, written) = oneshot::channel();
-        if self.jobs.send(Job::Append { entries, unwritten, reply }).is_err() {
-            return Err(NotDurable("its thread has ended".to_owned()));
+        if let Err(error) = self.jobs.try_send(Job::Append { entries, unwritten, reply }) {
+            return Err(not_taken(&error));
         }
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(result)) => result,
@@ -165,7 +174,8 @@ impl Store {
     /// Writes down what is known, some time soon, without waiting for the disk. It may be lost.
     pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
         if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) {
-            let _ = self.jobs.send(Job::Snapshot(snapshots));
+            let taken = self.jobs.try_send(Job::Snapshot(snapshots)).is_ok();
+            self.shared.snapshot_waits.store(taken, Ordering::Release);
         }
     }
 
@@ -177,7 +187,9 @@ impl Store {
     /// A bot's changes, the newest first, below a revision.
     pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotDurable> {
         let (reply, rows) = oneshot::channel();
-        let _ = self.jobs.send(Job::Read { bot: bot.to_owned(), below, most, reply });
+        if let Err(error) = self.jobs.try_send(Job::Read { bot: bot.to_owned(), below, most, reply }) {
+            return Err(not_taken(&error));
+        }
         rows.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
     }
 
