@@ -43,6 +43,8 @@ pub struct Bot {
     pub desired: Option<Desired>,
     /// Who was stable before, to go back to.
     pub previous: Option<Previous>,
+    /// When a drill last went well, in Unix seconds.
+    pub drilled_at: Option<f64>,
 }
 
 /// The config's release, beside what serves.
@@ -200,6 +202,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         frozen: status.frozen.clone(),
         desired: desired(&status),
         previous: previous(&status),
+        drilled_at: status.drilled,
     }
 }
 

@@ -193,6 +193,7 @@ fn schemas() -> Value {
             "durable": truth, "history_error": text, "frozen": text,
             "desired": nullable(object(json!({ "upstream": string, "version": text, "effective": truth, "held_by": text, "waits": text }))),
             "previous": nullable(object(json!({ "upstream": string, "version": text, "idle_seconds": whole, "free": truth }))),
+            "drilled_at": maybe,
         })),
         "Change": object(json!({
             "bot": string, "revision": whole, "at": { "type": "string", "format": "date-time" }, "actor_kind": string, "actor": string,

@@ -11,6 +11,7 @@ mod pages;
 mod run;
 mod simulate;
 mod status;
+mod wait;
 mod weight;
 
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ enum Command {
     Drill(drill::Drill),
     /// Who changed what, when, and on what evidence
     History(history::History),
+    /// Wait until a release is promoted, taken back or at a step; or ask for the age of the last drill
+    Wait(wait::Wait),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
     /// Try a rollout's policy out in a simulated world, beside what other tools would do
@@ -102,7 +105,7 @@ struct AdminAddress {
     key_file: Option<PathBuf>,
 }
 
-/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage or config.
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage or config; those of `wait` are its own.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.execute(),
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Thaw(thaw) => thaw.execute("thaw"),
         Command::Drill(drill) => drill.execute(),
         Command::History(history) => history.execute(),
+        Command::Wait(wait) => wait.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Simulate(simulate) => simulate.execute(),
         Command::Completions(completions) => completions.execute(),

@@ -73,7 +73,7 @@ fn why(decision: &Decision) -> Option<String> {
 
 /// What was known, as people read it later.
 fn evidence(pilot: &Pilot) -> Option<Value> {
-    let judged = pilot.judged()?;
+    let judged = pilot.judged().filter(|_| pilot.judges())?;
     let judgement = judged.judgement;
     let finite = |number: f64| number.is_finite().then_some(number);
     let track = |exposure: Exposure| {

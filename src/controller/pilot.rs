@@ -208,6 +208,11 @@ impl Pilot {
         self.config_waits.as_ref().is_none_or(|(_, since)| since.elapsed() >= TRY_AGAIN)
     }
 
+    /// Is there evidence of what serves? What was judged last is still shown after its end.
+    pub fn judges(&self) -> bool {
+        self.evidence.is_some()
+    }
+
     pub fn judged(&self) -> Option<Judged> {
         self.judged
     }

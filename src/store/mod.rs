@@ -174,8 +174,9 @@ impl Store {
     /// Writes down what is known, some time soon, without waiting for the disk. It may be lost.
     pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
         if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) {
-            let taken = self.jobs.try_send(Job::Snapshot(snapshots)).is_ok();
-            self.shared.snapshot_waits.store(taken, Ordering::Release);
+            if self.jobs.try_send(Job::Snapshot(snapshots)).is_err() {
+                self.shared.snapshot_waits.store(false, Ordering::Release);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Ask, Config, Serin, Upstream, command};
+use crate::harness::{Ask, Config, Process, Serin, Upstream, command};
 
 fn written(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -292,4 +292,34 @@ fn simulate_takes_scenarios_from_a_file_and_says_where_it_is_wrong() {
     let unknown = run(&["simulate", "-s", "R_err5p"], "");
     code(&unknown, 2);
     assert!(err(&unknown).contains("did you mean R_err5pp?"), "{}", err(&unknown));
+}
+
+#[test]
+fn a_pipeline_waits_for_a_release_and_learns_by_the_exit_code() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let rollout = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }";
+    let process = Process::start(&Config::split(blue.address, green.address).bot(rollout));
+    let admin = format!("http://{}", process.admin);
+    let wait = |more: &[&str]| {
+        let arguments = [&["wait", "support", "--admin", &admin], more].concat();
+        let output = command(&arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout))
+    };
+    let does = |action: &str| {
+        let answer = process.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json("{\"version\": \"v2\"}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let (code, said) = wait(&["--version", "v2", "--timeout", "1s"]);
+    assert!(code == Some(4) && said.contains("v2 is not there after 1s"), "{code:?} {said}");
+    does("rollouts");
+    assert_eq!(wait(&["--version", "v2", "--until", "step:50%"]).0, Some(0));
+    process.admin(Ask::new("POST", "/v1/bots/support/abort").json("{}"));
+    let (code, said) = wait(&["--version", "v2"]);
+    assert!(code == Some(3) && said.contains("aborted by an operator"), "{code:?} {said}");
+    assert_eq!(wait(&["--version", "v2", "--until", "aborted"]).0, Some(0));
+    let (code, said) = wait(&["--drill-younger-than", "30d"]);
+    assert!(code == Some(1) && said.contains("no drill has gone well yet"), "{code:?} {said}");
+    process.admin(Ask::new("POST", "/v1/bots/support/drill").json("{}"));
+    assert_eq!(wait(&["--drill-younger-than", "30d"]).0, Some(0));
+    assert_eq!(wait(&["--version", "v2", "--until", "step:200%"]).0, Some(2));
 }

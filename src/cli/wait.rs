@@ -1,0 +1,181 @@
+//! `serin wait`: gates a pipeline. Exit codes: 0 reached, 3 taken back, 4 not in time, 5 a human is asked.
+
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+use super::AdminAddress;
+use super::client::Client;
+use super::status::plain;
+use crate::config::parse_duration;
+use crate::core::Weight;
+
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// The bot
+    bot: String,
+    /// The release's label
+    #[arg(long, required_unless_present = "drill_younger_than")]
+    version: Option<String>,
+    /// promoted, aborted, or step:25% (this share or more)
+    #[arg(long, default_value = "promoted", value_name = "WHAT")]
+    until: Until,
+    /// How long to wait, such as 30m
+    #[arg(long, default_value = "1h", value_parser = parse_duration)]
+    timeout: Duration,
+    /// A rollout that has asked a human for so long is not waited for any more
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    held_for: Duration,
+    /// Ask only whether a drill went well within this time, such as 30d
+    #[arg(long, value_parser = parse_duration, value_name = "AGE", conflicts_with = "version")]
+    drill_younger_than: Option<Duration>,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Promoted,
+    Aborted,
+    Step(Weight),
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Until, String> {
+        match text {
+            "promoted" => Ok(Until::Promoted),
+            "aborted" => Ok(Until::Aborted),
+            other => match other.strip_prefix("step:").map(str::parse) {
+                Some(Ok(weight)) => Ok(Until::Step(weight)),
+                Some(Err(error)) => Err(format!("{error}; write step:25%")),
+                None => Err("write promoted, aborted or step:25%".to_owned()),
+            },
+        }
+    }
+}
+
+/// What a look at the bot says.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Reached,
+    TakenBack,
+    Held,
+    NotYet,
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+const TAKEN_BACK: u8 = 3;
+const NOT_IN_TIME: u8 = 4;
+const HELD: u8 = 5;
+
+impl Wait {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let client = Client::new(&self.address)?;
+        let path = format!("/v1/bots/{}", self.bot);
+        if let Some(age) = self.drill_younger_than {
+            return drilled(&client.get(&path)?, age);
+        }
+        let version = self.version.as_deref().unwrap_or("");
+        let (began, mut held) = (Instant::now(), None::<Instant>);
+        loop {
+            // A restart of serin in the middle of a rollout is no reason to fail a pipeline.
+            let bot = match client.get(&path) {
+                Ok(bot) => bot,
+                Err(error) if began.elapsed() < self.timeout && error.to_string().starts_with("no serin answers") => Value::Null,
+                Err(error) => return Err(error),
+            };
+            match look(&bot, version, self.until) {
+                Look::Reached => {
+                    println!("{version}: {}", plain(&bot["phase"]));
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Look::TakenBack => {
+                    eprintln!("serin: {version} was taken back: {}", why(&bot, version));
+                    return Ok(ExitCode::from(TAKEN_BACK));
+                }
+                Look::Held => {
+                    if held.get_or_insert_with(Instant::now).elapsed() >= self.held_for {
+                        eprintln!("serin: {version} waits for a human: {}", plain(&bot["hold_text"]));
+                        return Ok(ExitCode::from(HELD));
+                    }
+                }
+                Look::NotYet => held = None,
+            }
+            if began.elapsed() >= self.timeout {
+                eprintln!("serin: {version} is not there after {:?}: {}, {}", self.timeout, plain(&bot["phase"]), plain(&bot["hold_text"]));
+                return Ok(ExitCode::from(NOT_IN_TIME));
+            }
+            std::thread::sleep(EVERY.min(self.timeout));
+        }
+    }
+}
+
+fn look(bot: &Value, version: &str, until: Until) -> Look {
+    let is = |of: &Value| of["version"] == version;
+    let taken_back = bot["quarantine"].as_array().into_iter().flatten().any(|one| one["version"] == version);
+    let (stable, under_way) = (is(&bot["stable"]), is(&bot["canary"]) && !bot["step"].is_null());
+    let weight = bot["weight_percent"].as_f64().unwrap_or(0.0);
+    match until {
+        Until::Aborted if taken_back => Look::Reached,
+        Until::Promoted | Until::Step(_) if taken_back => Look::TakenBack,
+        Until::Promoted | Until::Step(_) if stable => Look::Reached,
+        Until::Step(least) if under_way && weight >= least.percent() => Look::Reached,
+        _ if under_way && bot["phase"] == "held" => Look::Held,
+        _ => Look::NotYet,
+    }
+}
+
+fn why(bot: &Value, version: &str) -> String {
+    let found = bot["quarantine"].as_array().into_iter().flatten().find(|one| one["version"] == version);
+    found.map_or("-".to_owned(), |one| plain(&one["why"]))
+}
+
+fn drilled(bot: &Value, age: Duration) -> anyhow::Result<ExitCode> {
+    let Some(at) = bot["drilled_at"].as_f64() else { bail!("no drill has gone well yet: serin drill {}", plain(&bot["bot"])) };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    let seconds = (now - at).max(0.0);
+    if seconds > age.as_secs_f64() {
+        bail!("the last drill is {:.1} days old: serin drill {}", seconds / 86_400.0, plain(&bot["bot"]));
+    }
+    println!("the last drill went well {seconds:.0} s ago");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_look_says_where_a_version_is() {
+        let bot = |phase: &str, stable: &str, canary: &str, weight: f64, taken_back: &str| {
+            json!({
+                "phase": phase, "stable": { "version": stable }, "canary": { "version": canary }, "step": 1, "weight_percent": weight,
+                "quarantine": [{ "version": taken_back, "why": "E = 211" }],
+            })
+        };
+        let step = Until::Step("25%".parse().unwrap());
+        assert_eq!(look(&bot("progressing", "v1", "v2", 10.0, ""), "v2", step), Look::NotYet);
+        assert_eq!(look(&bot("progressing", "v1", "v2", 50.0, ""), "v2", step), Look::Reached);
+        assert_eq!(look(&bot("held", "v1", "v2", 10.0, ""), "v2", Until::Promoted), Look::Held);
+        assert_eq!(look(&bot("promoted", "v2", "", 0.0, ""), "v2", Until::Promoted), Look::Reached);
+        assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Promoted), Look::TakenBack);
+        assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Aborted), Look::Reached);
+        assert_eq!(look(&bot("held", "v1", "v3", 10.0, ""), "v2", Until::Promoted), Look::NotYet, "it is another one that waits");
+        assert_eq!(look(&Value::Null, "v2", Until::Promoted), Look::NotYet);
+    }
+
+    #[test]
+    fn what_to_wait_for_is_one_of_three() {
+        assert!(matches!("step:12.5%".parse(), Ok(Until::Step(_))));
+        for text in ["", "step:", "step:200%", "Promoted"] {
+            assert!(text.parse::<Until>().is_err(), "{text}");
+        }
+    }
+}
