@@ -173,10 +173,8 @@ impl Store {
 
     /// Writes down what is known, some time soon, without waiting for the disk. It may be lost.
     pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
-        if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) {
-            if self.jobs.try_send(Job::Snapshot(snapshots)).is_err() {
-                self.shared.snapshot_waits.store(false, Ordering::Release);
-            }
+        if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) && self.jobs.try_send(Job::Snapshot(snapshots)).is_err() {
+            self.shared.snapshot_waits.store(false, Ordering::Release);
         }
     }
 

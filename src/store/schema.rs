@@ -72,7 +72,7 @@ fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
     let state = &entry.state;
     let evidence = entry.reasons.evidence.as_ref().map(ToString::to_string);
     connection
-        .prepare_cached(
+        .prepare(
             "INSERT INTO history (bot, revision, at_unix_ms, clock_us, actor_kind, actor, decision, phase, from_bp, to_bp, stable,
              canary, why, reason, evidence, before, input, guard, state)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
@@ -115,10 +115,10 @@ pub(super) fn probe(connection: &Connection) -> Result<()> {
 
 pub(super) fn snapshot(connection: &Connection, of: &Snapshot) -> Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO snapshot (bot, revision, clock_us, state, evidence) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare("INSERT OR REPLACE INTO snapshot (bot, revision, clock_us, state, evidence) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![of.bot, of.state.revision, micros(of.at), pack(&of.state), of.evidence])?;
     if let Some(past) = &of.past {
-        connection.prepare_cached("INSERT OR REPLACE INTO past (bot, past) VALUES (?1, ?2)")?.execute(params![of.bot, past])?;
+        connection.prepare("INSERT OR REPLACE INTO past (bot, past) VALUES (?1, ?2)")?.execute(params![of.bot, past])?;
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
 /// A bot's changes, the newest first.
 pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>> {
     let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
-    let mut query = connection.prepare_cached(
+    let mut query = connection.prepare(
         "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence
          FROM history WHERE bot = ?1 AND revision < ?2 ORDER BY revision DESC LIMIT ?3",
     )?;
