@@ -137,6 +137,7 @@ impl From<ChangeError> for ApiError {
                 Refusal::Undone { .. } => ApiError::new(StatusCode::CONFLICT, "undone", detail),
                 Refusal::NothingToUndo { .. } => ApiError::new(StatusCode::CONFLICT, "nothing_to_undo", detail),
                 Refusal::NothingDesired => ApiError::new(StatusCode::CONFLICT, "nothing_desired", detail),
+                Refusal::Watched => ApiError::new(StatusCode::CONFLICT, "watched", detail),
                 Refusal::Drill => ApiError::new(StatusCode::CONFLICT, "drill", detail),
             },
             ChangeError::Preflight { .. } => ApiError::new(StatusCode::CONFLICT, "preflight", detail),

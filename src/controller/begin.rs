@@ -130,6 +130,9 @@ async fn recover(store: &Store, config: &Config, bot: &Bot, kept: Kept) -> Pilot
         }
         repairs.push(Command::Adopt { stable });
     }
+    if let Some(canary) = state.canary.clone().filter(|_| repairs.is_empty() && state.weight > bot.max_weight) {
+        repairs.push(Command::SetWeight { weight: bot.max_weight, canary });
+    }
     let rule = rule(config, bot);
     if state.seen.rule != rule {
         if state.is_live() {

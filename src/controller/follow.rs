@@ -54,7 +54,7 @@ impl Controller {
             if fit.is_err() {
                 continue;
             }
-            if state.under_way().is_some() {
+            if state.under_way().is_some() && bot.rollout.steps[0].weight <= bot.max_weight {
                 self.config_says(&snapshot, number, Command::Withdraw).await;
             }
             self.config_says(&snapshot, number, Command::Follow { plan: bot.rollout.clone() }).await;
@@ -122,7 +122,8 @@ impl Controller {
         let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
         let bot = &snapshot.config.bots[number];
         let state = snapshot.epochs[number].status().state.clone();
-        if ask.force {
+        // What is refused anyway needs no look.
+        if ask.force || guard(bot, &state, &self.store.health(), false).frozen.is_some() && !ask.wish.takes_back() {
             return Ok(());
         }
         let unfit = |side: &Release, why| ChangeError::Preflight { bot: bot.name.to_string(), side: side.to_string(), why };

@@ -140,6 +140,13 @@ impl Controller {
         if let Wish::Start { replace: true, .. } = ask.wish
             && pilot.state.under_way().is_some()
         {
+            // Whether the other one may start is looked at first: nobody is to be left at 0 % without a rollout.
+            let withdrawn =
+                ratchet::step(pilot.state.clone(), &Input::Command { command: Command::Withdraw, based_on: None }, &guard, pilot.now()).0;
+            let start = Input::Command { command: command(bot, &withdrawn, &ask)?, based_on: None };
+            if let (_, Decision::Refuse(refusal)) = ratchet::step(withdrawn, &start, &guard, pilot.now()) {
+                return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal });
+            }
             let seat = Seat { pilot, snapshot: snapshot.clone(), number };
             self.obey(seat, Command::Withdraw, ask.based_on, &guard, &ask).await?;
         }

@@ -252,6 +252,10 @@ impl Pilot {
             | Decision::Nothing
             | Decision::Refuse(_) => false,
         };
+        // A rehearsal is over, and what was seen in it is of no use for what comes.
+        if matches!(decision, Decision::Withdraw { .. } | Decision::Drilled { .. }) {
+            self.judged = None;
+        }
         if another {
             self.end_evidence();
             let plan = self.state.under_way().map(|rollout| &rollout.plan);

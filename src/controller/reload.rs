@@ -122,6 +122,7 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
         ("[proxy] listen", old.proxy.listen.to_string(), new.proxy.listen.to_string()),
         ("[proxy] workers", old.proxy.workers.to_string(), new.proxy.workers.to_string()),
         ("[admin] listen", old.admin.listen.to_string(), new.admin.listen.to_string()),
+        ("[history]", format!("{:?}", old.history), format!("{:?}", new.history)),
     ];
     match fixed.into_iter().find(|(_, from, to)| from != to) {
         Some((key, from, to)) => Err(ReloadRefused::NeedsRestart { key, from, to }),
@@ -149,7 +150,9 @@ fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &
     if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
         // A weight that the config does not change is the operators': it stays, within the new `max`.
         let within = pilot.state.weight.min(bot.max_weight);
-        if bot.weight != change.state.seen.weight {
+        // What a freeze stops is followed once it is over: see `follow`.
+        let waits = bot.weight > change.state.weight && guard(bot, &change.state, health, false).frozen.is_some();
+        if bot.weight != change.state.seen.weight && !waits {
             change.step(Command::Configure { weight: bot.weight, canary }, bot, pilot, health)?;
         } else if within != change.state.weight {
             change.step(Command::SetWeight { weight: within, canary }, bot, pilot, health)?;

@@ -153,8 +153,8 @@ impl fmt::Display for Hold {
 impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AbortReason::Operator => write!(f, "aborted by an operator"),
-            AbortReason::Undone => write!(f, "undone by an operator"),
+            AbortReason::Operator => write!(f, "aborted on request"),
+            AbortReason::Undone => write!(f, "undone on request"),
             AbortReason::Evidence { e } => write!(f, "E = {e:.0}"),
             AbortReason::Limit(crossed) => crossed.fmt(f),
             AbortReason::Broken(trip) => trip.fmt(f),

@@ -226,6 +226,8 @@ pub enum Refusal {
     NothingDesired,
     #[error("a drill is on: it ends by itself")]
     Drill,
+    #[error("what was switched to is still watched: wait until that is over")]
+    Watched,
 }
 
 impl Decision {

@@ -77,6 +77,12 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         found.alarms.push(format!("cannot make {}: {error}", directory.display()));
     }
     let lock = lock(path, &mut found)?;
+    if !path.exists()
+        && let Some(stable) = Roles::read(path)
+    {
+        found.alarms.push(format!("the history {} is gone; who was stable stands beside it", path.display()));
+        found.stable = stable;
+    }
     let opened = match connect(path) {
         Err(Broken::Unreadable(why)) => {
             found.stable = Roles::read(path).unwrap_or_default();

@@ -54,7 +54,7 @@ stable = "blue"
                 "--exclude-path", "/v1/events", "--exclude-path", "/v1/bots/{bot}/drill",
                 "--max-examples", str(max(10, COUNT // 20)), "--seed", "1", "--request-timeout", "30", "--no-color",
             ],
-            capture_output=True, text=True, timeout=600,
+            capture_output=True, text=True, timeout=600, cwd=tmp_path,
         )
     finally:
         serin.stop()

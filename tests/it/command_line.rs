@@ -315,7 +315,7 @@ fn a_pipeline_waits_for_a_release_and_learns_by_the_exit_code() {
     assert_eq!(wait(&["--version", "v2", "--until", "step:50%"]).0, Some(0));
     process.admin(Ask::new("POST", "/v1/bots/support/abort").json("{}"));
     let (code, said) = wait(&["--version", "v2"]);
-    assert!(code == Some(3) && said.contains("aborted by an operator"), "{code:?} {said}");
+    assert!(code == Some(3) && said.contains("aborted on request"), "{code:?} {said}");
     assert_eq!(wait(&["--version", "v2", "--until", "aborted"]).0, Some(0));
     let (code, said) = wait(&["--drill-younger-than", "30d"]);
     assert!(code == Some(1) && said.contains("no drill has gone well yet"), "{code:?} {said}");

@@ -252,6 +252,59 @@ fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
 }
 
 #[test]
+fn a_history_that_was_deleted_leaves_who_is_stable() {
+    let sides = sides();
+    let mut process = Process::start(&config(&sides));
+    does(&process, "switch", "{}");
+    process.signal(libc::SIGTERM);
+    process.ended();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{ending}", database(&process).display()));
+    }
+    let again = Process::start_with(&process.config);
+    again.logged("is gone");
+    assert_eq!(again.ask(&Ask::of("T1")).text(), "green");
+}
+
+#[test]
+fn what_was_capped_while_serin_was_down_is_capped_and_a_drill_is_too() {
+    let sides = sides();
+    let mut process = Process::start(&config(&sides).weight("50%"));
+    process.signal(libc::SIGTERM);
+    process.ended();
+    std::fs::write(&process.config, config(&sides).weight("10%").bot("max = \"10%\"").text()).unwrap();
+    let again = Process::start_with(&process.config);
+    assert_eq!(eventually("the cap", || Some(again.bot()).filter(|bot| bot["weight_percent"] == 10.0))["phase"], "manual");
+    again.set_weight(0.0);
+    refused(&again.admin(ask("drill", "{\"share_percent\": 100}")), 422, "above_max", "10%");
+}
+
+#[test]
+fn a_rollout_makes_room_only_for_one_that_may_start() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    does(&process, "abort", "{}");
+    does(&process, "rollouts", "{\"version\": \"v3\"}");
+    refused(&process.admin(ask("rollouts", "{\"version\": \"v2\", \"replace\": true}")), 409, "quarantined", "v2 on green");
+    assert_eq!((process.bot()["weight_percent"].as_f64(), &process.bot()["canary"]["version"]), (Some(50.0), &"v3".into()));
+    assert_eq!(does(&process, "rollouts", "{\"version\": \"v4\", \"replace\": true}")["canary"]["version"], "v4");
+}
+
+#[test]
+fn a_weight_of_the_config_waits_for_the_end_of_a_freeze() {
+    let sides = sides();
+    let process = Process::start(&config(&sides));
+    does(&process, "freeze", "{}");
+    let hash = process.config_hash();
+    process.replace_config(&config(&sides).weight("25%").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    assert_eq!(process.bot()["weight_percent"], 0.0);
+    does(&process, "thaw", "{}");
+    eventually("the weight", || (process.bot()["weight_percent"] == 25.0).then_some(()));
+}
+
+#[test]
 fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
     let sides = sides();
     let release = "release = { upstream = \"green\", version = \"v2\" }";

@@ -55,7 +55,7 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
             state.frozen = None;
             Ok(Decision::Thaw)
         }
-        Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts),
+        Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts, guard),
         Command::Drilled { took } => Ok(releases::drilled(state, *took)),
         Command::Reassign { rule } => {
             state.seen.rule = *rule;

@@ -112,8 +112,12 @@ pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) ->
 }
 
 /// Customers go to the idle side for a while, and back.
-pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: Duration) -> Result<Decision, Refusal> {
+pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: Duration, guard: &Guard) -> Result<Decision, Refusal> {
     refuse_if_live(state)?;
+    refuse_above(weight, guard)?;
+    if state.watched_until.is_some() {
+        return Err(Refusal::Watched);
+    }
     if canary.upstream == state.stable.upstream {
         return Err(Refusal::IsStable(state.stable.clone()));
     }

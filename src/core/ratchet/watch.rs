@@ -86,10 +86,14 @@ pub(super) fn end_drill(state: &mut State) -> Decision {
 fn watch_switch(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
     if state.watched_until.is_none_or(|until| now >= until) {
         state.watched_until = None;
+        state.hold = None;
         return Decision::Hold;
     }
     let trip = facts.trip.filter(|_| guard.brake).map(AbortReason::Broken);
-    let Some(why) = trip.or(facts.crossed.map(AbortReason::Limit)) else { return Decision::Hold };
+    let Some(why) = trip.or(facts.crossed.map(AbortReason::Limit)) else {
+        state.hold = None;
+        return Decision::Hold;
+    };
     if facts.previous_answers && guard.by_hand == Policy::Automatic {
         return undo(state, why).unwrap_or(Decision::Hold);
     }
