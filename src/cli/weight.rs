@@ -19,6 +19,12 @@ pub struct WeightArgs {
     /// Only if this revision still serves
     #[arg(long, value_name = "REVISION")]
     if_match: Option<u64>,
+    /// Why; it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// Even in a freeze
+    #[arg(long)]
+    force: bool,
     /// The API's own document
     #[arg(long)]
     json: bool,
@@ -29,7 +35,11 @@ pub struct WeightArgs {
 impl WeightArgs {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.address)?;
-        let document = client.put(&format!("/v1/bots/{}/weight", self.bot), &json!({ "percent": self.weight.percent() }), self.if_match)?;
+        let document = client.put(
+            &format!("/v1/bots/{}/weight", self.bot),
+            &json!({ "percent": self.weight.percent(), "reason": self.reason, "force": self.force }),
+            self.if_match,
+        )?;
         match self.json {
             true => println!("{document}"),
             false => print!("{}", table(&document)),
