@@ -176,7 +176,8 @@ impl Pilot {
     /// After a switch: what is stable now, beside what was in its last hour.
     fn watch_switch(&self, guard: &Guard, facts: &mut Facts) {
         let ([[now, _], _], [[before, _], _]) = (self.recent.observed(), self.hour.observed());
-        facts.crossed = guard.limits.crossed(&now, &before);
+        // After a restart nothing is known of that hour: then a limit says nothing.
+        facts.crossed = guard.limits.crossed(&now, &before).filter(|_| before.requests > 0);
         let [_, before] = self.hour.connections();
         facts.trip = facts.trip.filter(|_| before.share() < BROKEN_BEFORE);
     }

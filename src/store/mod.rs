@@ -157,7 +157,9 @@ impl Store {
     pub async fn append(&self, entries: Vec<Entry>, unwritten: Unwritten) -> Result<(), NotDurable> {
         let (reply, written) = oneshot::channel();
         if let Err(error) = self.jobs.try_send(Job::Append { entries, unwritten, reply }) {
-            return Err(not_taken(&error));
+            let error = not_taken(&error);
+            self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).failing = Some(error.0.clone());
+            return Err(error);
         }
         match tokio::time::timeout(PATIENCE, written).await {
             Ok(Ok(result)) => result,
