@@ -262,3 +262,75 @@ fn micros(at: Duration) -> i64 {
 fn duration(micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Release;
+    use crate::store::{Reasons, Who};
+
+    fn entry(revision: u64, decision: &'static str) -> Entry {
+        let mut state = State::new(Release { upstream: "blue".into(), version: None });
+        state.revision = revision;
+        Entry {
+            bot: "support".to_owned(),
+            who: Who { kind: "operator", name: "ana".to_owned() },
+            reasons: Reasons { said: Some("a test".to_owned()), ..Reasons::default() },
+            decision,
+            before: None,
+            input: None,
+            guard: Guard::default(),
+            at: Duration::from_micros(17),
+            state,
+        }
+    }
+
+    fn filled() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        assert_eq!(prepare(&connection).unwrap(), VERSION);
+        let decisions = ["begin", "drilled", "drilled", "freeze", "thaw"];
+        let entries: Vec<Entry> = decisions.iter().zip(1..).map(|(decision, revision)| entry(revision, decision)).collect();
+        append(&mut connection, &entries).unwrap();
+        connection
+    }
+
+    fn revisions(connection: &Connection) -> Vec<u64> {
+        rows(connection, "support", None, 100).unwrap().iter().map(|row| row.revision).collect()
+    }
+
+    #[test]
+    fn what_is_old_goes_but_not_the_last_change_nor_the_last_drill() {
+        let connection = filled();
+        assert_eq!(prune(&connection, Duration::from_secs(3600)).unwrap(), 0);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(prune(&connection, Duration::ZERO).unwrap(), 3);
+        assert_eq!(revisions(&connection), [5, 3]);
+        assert!(kept(&connection).unwrap()[0].1.drilled.is_some());
+    }
+
+    #[test]
+    fn what_was_written_is_never_changed_and_all_of_a_change_is_written_or_none() {
+        let mut connection = filled();
+        let changed = connection.execute("UPDATE history SET actor = 'bob'", ());
+        assert!(changed.unwrap_err().to_string().contains("append-only"));
+        // Revision 5 is taken: the sixth is not written either.
+        assert!(append(&mut connection, &[entry(6, "freeze"), entry(5, "thaw")]).is_err());
+        assert_eq!(revisions(&connection), [5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_snapshot_counts_only_for_the_change_that_it_follows() {
+        let connection = filled();
+        let at = |revision, micros| {
+            let state = entry(revision, "thaw").state;
+            Snapshot { bot: "support".to_owned(), state, at: Duration::from_micros(micros), evidence: Some(vec![1]), past: None }
+        };
+        let known = || kept(&connection).unwrap().remove(0).1;
+        snapshot(&connection, &at(4, 99)).unwrap();
+        assert_eq!((known().at, known().evidence), (Duration::from_micros(17), None), "of another revision");
+        snapshot(&connection, &at(5, 99)).unwrap();
+        assert_eq!((known().at, known().evidence), (Duration::from_micros(99), Some(vec![1])));
+        snapshot(&connection, &at(5, 3)).unwrap();
+        assert_eq!(known().at, Duration::from_micros(17), "older than the change");
+    }
+}
