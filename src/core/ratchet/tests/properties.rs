@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::guard::Frozen;
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -19,7 +20,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
             e, requests, harm, crossed: crossed == 0, trip: trip == 0, of_this_split: split != 0
         }),
         3 => (1u64..2_000).prop_map(|secs| Happening::Quiet { secs }),
-        3 => (0u8..13, 0u16..=10_000).prop_map(|(which, bp)| Happening::Command(which, bp)),
+        3 => (0u8..26, 0u16..=10_000).prop_map(|(which, bp)| Happening::Command(which, bp)),
     ]
 }
 
@@ -31,6 +32,17 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         let steps = [100, 2_000, 9_800, 10_000].map(|bp| Step { weight: Weight::from_bp(bp).unwrap(), bake: secs(bake) });
         Plan { steps: steps.to_vec(), policy, at_deadline, on_marginal, on_limit, ..Plan::usual() }
     })
+}
+
+/// What a config may want.
+fn wanted(bp: u16) -> Option<Release> {
+    match bp % 5 {
+        0 => None,
+        1 => Some(release("blue", "v1")),
+        2 => Some(release("green", "v2")),
+        3 => Some(release("green", "v8")),
+        _ => Some(release("blue", "v9")),
+    }
 }
 
 proptest! {
@@ -64,6 +76,18 @@ proptest! {
                         7 => Command::Promote { force: bp % 2 == 0 },
                         8 => Command::Reassign { rule: 0 },
                         9 => Command::Adopt { stable: release("blue", "v7") },
+                        10 => Command::Switch { release: release(if bp % 2 == 0 { "green" } else { "blue" }, "v2"), watch: secs(60) },
+                        11 | 12 => Command::Undo { by: "ana".into() },
+                        13 => Command::Withdraw,
+                        14..=16 => Command::Desire { release: wanted(bp), warm: bp % 2 == 0 },
+                        17 => Command::Follow { plan: plan.clone() },
+                        18 => Command::Configure { weight, canary: release("green", "v2") },
+                        19 => Command::Drill { weight, canary: release("green", "v2"), lasts: secs(5) },
+                        20 => Command::Drilled { took: secs(1) },
+                        21 => {
+                            story.guard.frozen = Some(Frozen::Asked("a test".into())).filter(|_| bp % 2 == 0);
+                            Command::Thaw
+                        }
                         _ => Command::Abort,
                     };
                     Input::Command { command, based_on: None }
@@ -78,6 +102,12 @@ proptest! {
             if let Decision::Refuse(_) | Decision::Nothing = decision {
                 prop_assert_eq!(&before, after);
             }
+            // A freeze lets nobody onto anything new.
+            prop_assert!(guard.frozen.is_none() || !decision.commits() || !exposes(&before, after, &decision), "{:?}", decision);
+            // Nobody is canary of what is stable, and what is kept comes back as it was.
+            prop_assert!(after.weight == Weight::ZERO || after.canary.as_ref().is_some_and(|canary| canary.upstream != after.stable.upstream));
+            let kept = rmp_serde::to_vec_named(after).unwrap();
+            prop_assert_eq!(&rmp_serde::from_slice::<State>(&kept).unwrap(), after);
             // Nothing is quarantined and rolled out at once.
             prop_assert!(after.under_way().is_none() || !after.quarantine.iter().any(|q| Some(&q.release) == after.canary.as_ref()));
             let Input::Tick(facts) = input else { continue };
