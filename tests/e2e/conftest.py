@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import pathlib
-import queue
 import re
 import socket
 import subprocess
@@ -48,31 +47,34 @@ def connectable(port):
 
 
 class Process:
-    """A child whose standard output is read line by line; its standard error is kept in a file."""
+    """A child whose standard output and standard error are kept in files. A bot writes its line before it answers, so what
+    an answered request made it say is in the file already: no thread stands between that could be late."""
 
     def __init__(self, argv, log):
-        self.argv, self.log, self.said = argv, log, queue.Queue()
+        self.argv, self.log = argv, log
+        said = log.with_suffix(".said")
         env = os.environ | {"SERIN_TEST_BUGS": str(log.with_name("bug"))}
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log.open("wb"), cwd=HERE, text=True, env=env)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.said.put(line)
+        self.process = subprocess.Popen(argv, stdout=said.open("wb"), stderr=log.open("wb"), cwd=HERE, env=env)
+        self.said = said.open("rb")
 
     def lines(self):
+        """The whole lines since the last look; half a line is left for the next."""
         out = []
-        while True:
-            try:
-                out.append(json.loads(self.said.get_nowait()))
-            except queue.Empty:
-                return out
+        while (line := self.said.readline()).endswith(b"\n"):
+            out.append(json.loads(line))
+        self.said.seek(-len(line), os.SEEK_CUR)
+        return out
 
     def first(self):
-        try:
-            return json.loads(self.said.get(timeout=START_SECS))
-        except queue.Empty:
-            raise AssertionError(f"{self.argv} said nothing:\n{self.log.read_text()[-3000:]}") from None
+        wait_until(f"{self.argv} says its port", lambda: self._peek() or self.process.poll() is not None)
+        lines = self.lines()
+        assert lines, f"{self.argv} said nothing:\n{self.log.read_text()[-3000:]}"
+        return lines[0]
+
+    def _peek(self):
+        line = self.said.readline()
+        self.said.seek(-len(line), os.SEEK_CUR)
+        return line.endswith(b"\n")
 
     def stop(self):
         self.process.terminate()
