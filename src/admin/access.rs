@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use axum::http::{HeaderMap, Method, header};
 
 use super::listen::Peer;
+use super::page;
 use super::problem::ApiError;
 use crate::config::{Admin, Scope, SecretHash, Token};
 
@@ -35,7 +36,7 @@ const OUTCOMES: &str = "/outcomes";
 impl Access<'_> {
     /// The actor's name, if this is allowed.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, Denial> {
-        if matches!(path, "/livez" | "/readyz") || (path == "/metrics" && self.admin.metrics_open) {
+        if matches!(path, "/livez" | "/readyz") || page::is_part(path) || (path == "/metrics" && self.admin.metrics_open) {
             return Ok("anonymous".to_owned());
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::core::evidence::Finding;
-use crate::core::{HeldBy, Reason, Release, Track, Weight};
+use crate::core::{HeldBy, Reason, Release, Track, Weight, Worth};
 use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
 
 #[derive(Debug, Serialize)]
@@ -22,6 +22,8 @@ pub struct Bot {
     pub max_percent: f64,
     pub stable: Upstream,
     pub canary: Option<Upstream>,
+    /// All there are, in the config's order; their versions are the config's.
+    pub upstreams: Vec<Upstream>,
     /// The index of the step in force.
     pub step: Option<usize>,
     pub rollout: Option<Rollout>,
@@ -189,6 +191,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         max_percent: bot.max_weight.percent(),
         stable: upstream(&bot.upstreams[epoch.roles.stable], Some(&state.stable)),
         canary: epoch.roles.canary.map(|canary| upstream(&bot.upstreams[canary], state.canary.as_ref())),
+        upstreams: bot.upstreams.iter().map(|one| upstream(one, None)).collect(),
         step: state.under_way().map(|rollout| rollout.step),
         rollout: rollout(&status),
         hold_reason: state.hold.as_ref().map(|hold| hold.code()),
@@ -271,7 +274,7 @@ fn evidence(status: &Status) -> Evidence {
     Evidence {
         e_value: Some(e).filter(|e| e.is_finite()),
         verdict: Some(verdict.name()),
-        text: Some(format!("evidence against {against}: {} (abort at {abort_at})", worth(e))),
+        text: Some(format!("evidence against {against}: {} (abort at {abort_at})", Worth(e))),
         abort_at,
         leading: Some(judgement.leading.name()),
         components: Some(Components {
@@ -283,15 +286,6 @@ fn evidence(status: &Status) -> Evidence {
         }),
         harm_could_be_percent: Some(judgement.harm.0 * 100.0).filter(|harm| harm.is_finite()),
         examinations,
-    }
-}
-
-/// Two figures are enough to know whether to worry.
-fn worth(e: f64) -> String {
-    match e {
-        e if e < 10.0 => format!("{e:.1}"),
-        e if e < 1e6 => format!("{e:.0}"),
-        e => format!("{e:.0e}"),
     }
 }
 

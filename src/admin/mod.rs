@@ -9,7 +9,9 @@ mod history;
 mod keys;
 mod listen;
 mod openapi;
+mod page;
 mod problem;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,11 +83,13 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/history", get(history::show))
         .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
+        .route("/v1/bots/{bot}/traffic", get(traffic::show))
         .route("/v1/events", get(events::stream))
         .route("/openapi.json", get(openapi::show))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .merge(page::routes())
         .fallback(|| async { ApiError::not_found("there is nothing here; the API is below /v1/bots") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(axum::middleware::from_fn_with_state(context.clone(), guard))

@@ -75,8 +75,11 @@ fn paths() -> Value {
     }
     add("/v1/bots/{bot}/drill", "post", does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"));
     add("/v1/bots/{bot}/outcomes", "post", does("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
+    add("/v1/bots/{bot}/traffic", "get", read("traffic", "The last hour in points, and whom a weight reaches", &[bot()], "Traffic"));
     let of = query("bot", json!({ "type": "string" }), false);
-    add("/v1/events", "get", text("events", "Each change as it is made", &[of], "text/event-stream"));
+    let status = query("status", json!({ "type": "boolean", "default": false }), false);
+    let events = "Each change as it is made; with `status`, each bot as it is, once a second if anything about it is new";
+    add("/v1/events", "get", text("events", events, &[of, status], "text/event-stream"));
     add("/metrics", "get", text("metrics", "For Prometheus", &[], "text/plain"));
     add("/livez", "get", text("livez", "It runs", &[], "text/plain"));
     add("/readyz", "get", text("readyz", "It serves (200) or drains (503)", &[], "text/plain"));
@@ -169,6 +172,10 @@ fn schemas() -> Value {
     }));
     let examination = object(json!({ "bucket": whole, "suspected_for": string, "finding": string, "blocks": whole, "e_value": number }));
     let examinations = object(json!({ "open": whole, "refuted": whole, "went_away": whole, "buckets": list(examination) }));
+    let answered = object(json!({
+        "requests": whole, "errors": whole, "late": whole, "rejected": whole, "p50_ms": maybe, "p99_ms": maybe,
+    }));
+    let share = nullable(object(json!({ "weight_percent": percent, "active_buckets": whole, "requests_percent": number })));
     let components = object(json!({ "all": number, "cohorts": number, "urn": number, "newly_broken": number, "examinations": number }));
     json!({
         "Problem": object(json!({ "type": string, "title": string, "status": whole, "detail": string, "code": string })),
@@ -177,7 +184,8 @@ fn schemas() -> Value {
             "bot": string, "revision": whole,
             "phase": { "enum": ["idle", "manual", "progressing", "paused", "held", "promoted", "aborted"] },
             "weight_percent": percent, "actual_percent": number, "max_percent": percent,
-            "stable": upstream, "canary": nullable(upstream.clone()), "step": count,
+            "stable": upstream.clone(), "canary": nullable(upstream.clone()), "upstreams": list(upstream),
+            "step": count,
             "rollout": nullable(object(json!({
                 "attempt": whole, "policy": { "enum": ["automatic", "guarded", "manual"] }, "steps_percent": list(percent.clone()),
                 "step": whole, "bake_seconds": whole, "in_step_seconds": count, "next_percent": maybe,
@@ -204,6 +212,17 @@ fn schemas() -> Value {
         "Explained": object(json!({
             "bot": string, "workspace": string, "bucket": whole, "rank": string, "canary_from_percent": number, "weight_percent": percent,
             "track": { "enum": ["stable", "canary"] }, "reason": string, "upstream": string,
+        })),
+        "Traffic": object(json!({
+            "bot": string, "slot_seconds": whole,
+            "points": list(object(json!({
+                "at": whole, "seconds": number, "weight_percent": percent, "e_value": maybe, "stable": answered, "canary": answered,
+            }))),
+            "reach": object(json!({ "active_buckets": whole, "now": share, "next": share })),
+            "largest": list(object(json!({
+                "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
+                "errors": whole, "late": whole, "rejected": whole,
+            }))),
         })),
         "Drilled": object(json!({
             "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": number, "moved_percent": percent,

@@ -12,6 +12,8 @@ mod recent;
 mod reload;
 mod reports;
 mod sides;
+mod traffic;
+mod trail;
 mod wish;
 
 use std::collections::HashMap;
@@ -35,6 +37,8 @@ pub use drill::{Drill, Drilled};
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};
 pub use sides::{Answer, Sides};
+pub use traffic::{Reach, Traffic};
+pub use trail::{Counted, Point, SLOT_SECS};
 pub use wish::{Actor, Ask, ChangeError, Wish};
 
 pub struct Controller {

@@ -1,16 +1,18 @@
 //! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::past::Past;
 use super::recent::{Answers, Recent};
+use super::traffic::Reach;
+use super::trail::Trail;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::{Decision, Facts};
-use crate::core::{Breaker, Connections, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
+use crate::core::{Breaker, Bucket, Connections, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
 use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 use crate::store::{Kept, Snapshot};
 
@@ -42,6 +44,8 @@ pub(super) struct Pilot {
     past_kept: Option<Instant>,
     /// What stable did in the last hour, for what comes after it by a switch.
     hour: Recent,
+    /// To be shown.
+    pub trail: Trail,
 }
 
 impl Pilot {
@@ -62,6 +66,7 @@ impl Pilot {
             drilled: None,
             past_kept: None,
             hour: Recent::hour(),
+            trail: Trail::default(),
         };
         pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &bot.guard);
         pilot
@@ -133,6 +138,7 @@ impl Pilot {
         let (judgement, moved) = evidence.judge(now);
         facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
+        self.trail.judge(judgement.wealth.log_e());
         let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
         self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
         (facts, moved || released)
@@ -141,7 +147,7 @@ impl Pilot {
     /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
     pub fn read(&mut self, epoch: &Epoch) -> Option<Trip> {
         let now = self.now();
-        let News { seen, examined, connections, latencies } = epoch.ledger.read(&mut self.reading);
+        let News { seen, examined, connections, rescued, latencies } = epoch.ledger.read(&mut self.reading);
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
             let label = epoch.split.track(one.bucket);
@@ -158,6 +164,7 @@ impl Pilot {
         }
         let [of_stable, of_canary] = latencies;
         let answers = [Answers { tally: tallies[0], latencies: of_stable }, Answers { tally: tallies[1], latencies: of_canary }];
+        self.trail.add(SystemTime::now(), &answers, rescued, self.state.weight);
         // While a switch is watched, the hour is that of the side before it.
         if self.state.watched_until.is_none() {
             self.hour.add(now, answers.clone(), connections);
@@ -220,6 +227,22 @@ impl Pilot {
 
     pub fn examined(&self) -> impl Iterator<Item = &Examination> {
         self.evidence.iter().flat_map(Evidence::examinations)
+    }
+
+    /// How much of what is usual for the bot is usual for the buckets below this weight; `None` while nothing is known.
+    pub fn reach(&self, config: &Config, bot: &Bot, weight: Weight) -> Option<Reach> {
+        let split = self.split(&config.proxy.salt, bot);
+        let history = &self.past.history;
+        let all = history.requests();
+        let below = || Bucket::all().filter(|bucket| u128::from(split.rank(*bucket)) < weight.threshold());
+        let share = below().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
+        let active = below().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
+        (all >= 1.0).then_some(Reach { weight, active_buckets: active, requests_share: share })
+    }
+
+    /// Buckets that were active lately.
+    pub fn active_buckets(&self) -> usize {
+        self.past.history.active()
     }
 
     pub fn was_drilled(&mut self, at: f64) {

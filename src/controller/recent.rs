@@ -81,7 +81,7 @@ impl Recent {
 }
 
 impl Answers {
-    fn merge(&mut self, other: &Answers) {
+    pub fn merge(&mut self, other: &Answers) {
         self.tally += other.tally;
         self.latencies.merge(&other.latencies);
     }

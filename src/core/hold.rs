@@ -87,6 +87,20 @@ pub enum Hold {
     Drill,
 }
 
+/// An amount of evidence as people read it: two figures are enough to know whether to worry.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth(pub f64);
+
+impl fmt::Display for Worth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            e if e < 10.0 => write!(f, "{e:.1}"),
+            e if e < 1e6 => write!(f, "{e:.0}"),
+            e => write!(f, "{e:.0e}"),
+        }
+    }
+}
+
 impl Hold {
     pub fn code(&self) -> &'static str {
         match self {
@@ -155,7 +169,7 @@ impl fmt::Display for AbortReason {
         match self {
             AbortReason::Operator => write!(f, "aborted on request"),
             AbortReason::Undone => write!(f, "undone on request"),
-            AbortReason::Evidence { e } => write!(f, "E = {e:.0}"),
+            AbortReason::Evidence { e } => write!(f, "E = {}", Worth(*e)),
             AbortReason::Limit(crossed) => crossed.fmt(f),
             AbortReason::Broken(trip) => trip.fmt(f),
         }

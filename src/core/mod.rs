@@ -18,7 +18,7 @@ mod weight;
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
 pub use guard::{Crossed, Doubt, Fail, Frozen, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
-pub use hold::{AbortReason, Hold};
+pub use hold::{AbortReason, Hold, Worth};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{

@@ -85,6 +85,7 @@ pub struct Reading {
     set_aside: Box<[Tally]>,
     examined: HashMap<Bucket, [Tally; 2]>,
     connections: [Connections; 2],
+    rescued: [u32; 2],
     latencies: [Latencies; 2],
 }
 
@@ -96,6 +97,7 @@ pub struct News {
     pub examined: Vec<Examined>,
     /// By track.
     pub connections: [Connections; 2],
+    pub rescued: [u32; 2],
     pub latencies: [Latencies; 2],
 }
 
@@ -124,12 +126,11 @@ impl Ledger {
     /// A track's sums, of the buckets whose rank puts them there; what was rescued counts as its errors.
     pub fn totals(&self, split: &Split) -> [TrackTotals; 2] {
         let mut totals = [TrackTotals::default(); 2];
-        for (bucket, tally) in self.sum(|shard| &shard.ranked) {
-            let total = &mut totals[split.track(bucket) as usize];
-            total.add(&tally);
+        for (_, track, tally) in self.by_bucket(split) {
+            totals[track as usize].add(&tally);
         }
         for (track, total) in totals.iter_mut().enumerate() {
-            let rescued = self.shards.iter().map(|shard| u64::from(shard.tracks[track].rescued.load(Relaxed))).sum::<u64>();
+            let rescued = u64::from(self.rescued(track));
             total.requests += rescued;
             total.errors += rescued;
         }
@@ -156,6 +157,8 @@ impl Ledger {
             let before = std::mem::replace(&mut reading.connections[track], sum);
             news.connections[track] =
                 Connections { wanted: sum.wanted.wrapping_sub(before.wanted), broken: sum.broken.wrapping_sub(before.broken) };
+            let sum = self.rescued(track);
+            news.rescued[track] = sum.wrapping_sub(std::mem::replace(&mut reading.rescued[track], sum));
             let sum = self.latencies(track);
             news.latencies[track].merge(&sum);
             news.latencies[track].take_out(&std::mem::replace(&mut reading.latencies[track], sum));
@@ -192,6 +195,15 @@ impl Ledger {
             (bucket, sum, under_way)
         };
         Bucket::all().filter(used).map(sum)
+    }
+
+    /// What each bucket had, and on which track its rank puts it.
+    pub fn by_bucket<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = (Bucket, Track, Tally)> + 'a {
+        self.sum(|shard| &shard.ranked).map(|(bucket, tally)| (bucket, split.track(bucket), tally))
+    }
+
+    fn rescued(&self, track: usize) -> u32 {
+        self.shards.iter().map(|shard| shard.tracks[track].rescued.load(Relaxed)).fold(0, u32::wrapping_add)
     }
 
     fn connections(&self, track: usize) -> Connections {
@@ -237,6 +249,7 @@ impl Default for Reading {
             set_aside: empty(),
             examined: HashMap::new(),
             connections: Default::default(),
+            rescued: Default::default(),
             latencies: Default::default(),
         }
     }

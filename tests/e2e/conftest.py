@@ -123,8 +123,12 @@ class Serin:
             f'[admin]\nlisten = "127.0.0.1:{self.admin_port}"\n'
             f'{bots}'
         )
-        self.log = folder / "serin.log"
-        self.process = subprocess.Popen([SERIN, "run", "--config", str(config)], stdout=self.log.open("wb"), stderr=subprocess.STDOUT)
+        self.config, self.log = config, folder / "serin.log"
+        self.start()
+
+    def start(self):
+        """Also again, after it was stopped: with the same config, the same ports and the same history."""
+        self.process = subprocess.Popen([SERIN, "run", "--config", str(self.config)], stdout=self.log.open("ab"), stderr=subprocess.STDOUT)
         wait_until("serin is ready", self.ready)
 
     def ready(self):

@@ -123,6 +123,11 @@ impl History {
         }
     }
 
+    /// How many a bucket had on stable, of which what is long ago counts less.
+    pub fn requests_of(&self, bucket: Bucket) -> f64 {
+        self.buckets[bucket.index()].requests
+    }
+
     pub fn requests(&self) -> f64 {
         self.buckets.iter().map(|past| past.requests).sum()
     }

@@ -1,0 +1,71 @@
+//! `/`: the dashboard. A page and a few scripts that stand in the binary, need nothing from elsewhere, and ask the same API
+//! as everybody else, with the token of whoever looks at it. So they are open to all: there is nothing in them.
+
+use std::future::ready;
+
+use axum::Router;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Context;
+
+struct Part {
+    path: &'static str,
+    kind: &'static str,
+    text: &'static str,
+}
+
+macro_rules! part {
+    ($path:literal, $kind:literal, $file:literal) => {
+        Part { path: $path, kind: $kind, text: include_str!($file) }
+    };
+}
+
+static PARTS: [Part; 10] = [
+    part!("/", "text/html; charset=utf-8", "index.html"),
+    part!("/page/style.css", "text/css; charset=utf-8", "style.css"),
+    part!("/page/icon.svg", "image/svg+xml", "icon.svg"),
+    part!("/page/main.js", "text/javascript; charset=utf-8", "main.js"),
+    part!("/page/api.js", "text/javascript; charset=utf-8", "api.js"),
+    part!("/page/words.js", "text/javascript; charset=utf-8", "words.js"),
+    part!("/page/dom.js", "text/javascript; charset=utf-8", "dom.js"),
+    part!("/page/bot.js", "text/javascript; charset=utf-8", "bot.js"),
+    part!("/page/actions.js", "text/javascript; charset=utf-8", "actions.js"),
+    part!("/page/chart.js", "text/javascript; charset=utf-8", "chart.js"),
+];
+
+/// Nothing but our own scripts and styles, nobody's frame, and no form that goes elsewhere: what a bot, an upstream or a
+/// customer is called can do nothing here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+pub(super) fn routes() -> Router<Context> {
+    PARTS.iter().fold(Router::new(), |router, part| {
+        let answer = |headers: HeaderMap| ready(show(part, &headers));
+        router.route(part.path, get(answer))
+    })
+}
+
+/// What is open to all.
+pub(super) fn is_part(path: &str) -> bool {
+    PARTS.iter().any(|part| part.path == path)
+}
+
+fn show(part: &Part, headers: &HeaderMap) -> Response {
+    let tag = format!("\"{:016x}\"", xxh3_64(part.text.as_bytes()));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut answer = if known { StatusCode::NOT_MODIFIED.into_response() } else { part.text.into_response() };
+    let fields = answer.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(part.kind));
+    // Another version of serin has other parts, and they only fit together.
+    fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        fields.insert(header::ETAG, tag);
+    }
+    answer
+}

@@ -1,0 +1,131 @@
+//! The last hour in points, for whoever looks at a picture of it. Nothing is decided by it, and a restart begins it anew: the
+//! weights of long ago stand in the history.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use super::TICK;
+use super::recent::Answers;
+use crate::core::Weight;
+
+/// What happened in one slot of time.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// When it began.
+    pub at: SystemTime,
+    /// How much of it there is: the first slot of a process is short, and the last one grows.
+    pub lasted: Duration,
+    /// At its end.
+    pub weight: Weight,
+    /// ln of the evidence against the canary at its worst; `None` where nothing was judged.
+    pub log_e: Option<f64>,
+    /// By track, by who answered.
+    tracks: [Answers; 2],
+    rescued: [u32; 2],
+}
+
+/// What a track had in one slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counted {
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
+    pub p50_micros: Option<u64>,
+    pub p99_micros: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Trail(VecDeque<Point>);
+
+pub const SLOT_SECS: u64 = 15;
+const SLOTS: usize = 3600 / SLOT_SECS as usize;
+
+impl Trail {
+    /// What came in until `at`.
+    pub fn add(&mut self, at: SystemTime, answers: &[Answers; 2], rescued: [u32; 2], weight: Weight) {
+        let slot = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / SLOT_SECS);
+        // A clock that was set back begins a slot too.
+        if self.0.back().is_none_or(|last| slot(last.at) != slot(at)) {
+            self.0.push_back(Point { at, lasted: TICK, weight, log_e: None, tracks: Default::default(), rescued: [0; 2] });
+            if self.0.len() > SLOTS {
+                self.0.pop_front();
+            }
+        }
+        let Some(point) = self.0.back_mut() else { return };
+        point.tracks.iter_mut().zip(answers).for_each(|(sum, new)| sum.merge(new));
+        point.rescued.iter_mut().zip(rescued).for_each(|(sum, new)| *sum = sum.saturating_add(new));
+        point.weight = weight;
+        point.lasted = at.duration_since(point.at).unwrap_or_default() + TICK;
+    }
+
+    /// What was made of it.
+    pub fn judge(&mut self, log_e: f64) {
+        if let Some(point) = self.0.back_mut() {
+            point.log_e = Some(point.log_e.map_or(log_e, |worst| worst.max(log_e)));
+        }
+    }
+
+    pub fn points(&self) -> Vec<Point> {
+        self.0.iter().cloned().collect()
+    }
+}
+
+impl Point {
+    /// By track: stable, canary. Whom the canary refused counts as its error, although stable answered.
+    pub fn counted(&self) -> [Counted; 2] {
+        std::array::from_fn(|track| {
+            let (Answers { tally, latencies }, rescued) = (&self.tracks[track], u64::from(self.rescued[track]));
+            Counted {
+                requests: u64::from(tally.requests) + rescued,
+                errors: u64::from(tally.errors) + rescued,
+                late: u64::from(tally.late),
+                rejected: u64::from(tally.rejected),
+                p50_micros: latencies.quantile_micros(0.5),
+                p99_micros: latencies.quantile_micros(0.99),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Latencies, Tally, latency_bin};
+
+    fn answers(requests: u32, errors: u32) -> [Answers; 2] {
+        let mut latencies = Latencies::default();
+        latencies.add(latency_bin(40_000), requests);
+        [Answers { tally: Tally { requests, errors, ..Tally::default() }, latencies }, Answers::default()]
+    }
+
+    fn at(secs: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + secs)
+    }
+
+    #[test]
+    fn what_belongs_to_a_slot_is_added_up() {
+        let mut trail = Trail::default();
+        trail.add(at(0), &answers(10, 1), [0, 0], Weight::ZERO);
+        trail.judge(1.5);
+        trail.add(at(14), &answers(5, 0), [0, 2], Weight::FULL);
+        trail.judge(0.5);
+        trail.add(at(15), &answers(1, 1), [0, 0], Weight::FULL);
+        let points = trail.points();
+        assert_eq!(points.iter().map(|point| point.lasted.as_secs()).collect::<Vec<_>>(), [15, 1]);
+        let [stable, canary] = points[0].counted();
+        assert_eq!((stable.requests, stable.errors, points[0].weight, points[0].log_e), (15, 1, Weight::FULL, Some(1.5)));
+        assert_eq!((canary.requests, canary.errors, canary.p50_micros), (2, 2, None));
+        assert!((36_000..44_000).contains(&stable.p50_micros.unwrap()));
+    }
+
+    #[test]
+    fn an_hour_is_kept_and_no_more() {
+        let mut trail = Trail::default();
+        for slot in 0..1_000 {
+            trail.add(at(slot * SLOT_SECS), &answers(1, 0), [0, 0], Weight::ZERO);
+        }
+        let points = trail.points();
+        assert_eq!((points.len() as u64 * SLOT_SECS, points[0].at), (3600, at((1_000 - 240) * SLOT_SECS)));
+    }
+}

@@ -1,0 +1,367 @@
+"""The page, in a real browser: every action by its buttons, a canary that turns bad before one's eyes, on a desktop and on a
+phone, by light and in the dark, with a keyboard alone. Pictures are left in target/screenshots."""
+
+import http.client
+import json
+import re
+import shutil
+import time
+
+import pytest
+from conftest import HERE, ROOT, Serin, bot_config, python_bot, stub
+from playwright.sync_api import expect, sync_playwright
+from test_ratchet import Traffic
+from test_slack import SECRET
+
+PICTURES = ROOT / "target/screenshots"
+TOKEN = "a-token-to-operate"
+READ_TOKEN = "a-token-to-read"
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+SLOW = """
+[bot.rollout]
+steps = ["10%", "50%", "98%", "100%"]
+bake = "1h"
+deadline = "1h"
+[bot.guard]
+harm = "2%"
+"""
+LEARN_SECS = 8
+WAIT_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens an address; at the end nothing may have gone wrong on the page, and nothing may have come from elsewhere."""
+    contexts, wrong, elsewhere = [], [], []
+
+    def opened(serin, address="", viewport=DESKTOP, **options):
+        context = browser.new_context(viewport=viewport, **options)
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        home = f"http://127.0.0.1:{serin.admin_port}/"
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        # The browser itself reports each answer from 400 on; those are tried on purpose.
+        page.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text and wrong.append(said.text))
+        page.on("request", lambda asked: asked.url.startswith(home) or elsewhere.append(asked.url))
+        page.goto(home + address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert (wrong, elsewhere) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def pair(start):
+    pair = start("support", python_bot("slack_bot.py", SECRET), weight="0%", preset="slack", tables=SLOW)
+    traffic = Traffic(pair.serin.port)
+    time.sleep(LEARN_SECS)
+    yield pair
+    traffic.stop()
+
+
+@pytest.fixture
+def idle(pair):
+    """The bot with everybody on blue and nothing under way."""
+    pair.gets("")
+    status = pair.serin.status("support")
+    if status["phase"] in ("progressing", "paused", "held", "manual") and status["canary"]:
+        pair.act("support", "abort")
+    if pair.serin.status("support")["stable"]["upstream"] != "blue":
+        pair.act("support", "undo", force=True)
+    if pair.serin.status("support")["frozen"]:
+        pair.act("support", "thaw")
+    return pair
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """Two bots behind a serin that wants a token."""
+    stubs = [stub("stable"), stub("canary")]
+    ports = [server.server_port for server in stubs]
+    tokens = "".join(f'[[admin.token]]\nname = "{name}"\nscope = "{scope}"\nsecret = "{secret}"\n' for name, scope, secret in [("ana", "operate", TOKEN), ("eve", "read", READ_TOKEN)])
+    bots = [bot_config(name, ports, weight="0%", workspace=["header:X-Workspace-Id"]) for name in ("support", "orders")]
+    bots[1] = bots[1].replace('name = "orders"', 'name = "orders"\nmatch = { path_prefix = "/orders" }')
+    serin = Serin(tmp_path_factory.mktemp("guarded"), tokens + "".join(bots))
+    yield serin
+    serin.stop()
+    for server in stubs:
+        server.shutdown()
+
+
+def act(page, name, fields=None, confirm=True):
+    """Presses an action's button, and answers its question; returns what it asked."""
+    button = page.locator(".actions button", has_text=re.compile(f"^{name}$"))
+    expect(button).to_be_attached()
+    if not button.is_visible():
+        page.get_by_text("More actions").click()
+    button.click()
+    dialog = page.get_by_role("dialog")
+    text = dialog.inner_text()
+    for label, value in (fields or {}).items():
+        field = dialog.get_by_label(label)
+        if value is True:
+            field.check()
+        elif field.evaluate("field => field.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+    dialog.get_by_role("button", name=name if confirm else "Leave it", exact=True).click()
+    return text
+
+
+def badge(page):
+    return page.locator(".badge").first
+
+
+def picture(page, name):
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def bot_page(open_page, pair, **options):
+    page = open_page(pair.serin, "#/bots/support", **options)
+    expect(page.get_by_role("heading", name="support", level=1)).to_be_visible()
+    expect(page.locator("#connection")).to_have_text("live")
+    return page
+
+
+def test_a_rollout_from_start_to_abort_by_buttons_alone(idle, open_page):
+    page = bot_page(open_page, idle)
+    expect(page.get_by_text("nothing is rolled out").or_(page.get_by_text("was taken back")).first).to_be_visible()
+
+    act(page, "Start a rollout", {"Upstream": "green", "Version (a label, such as v42)": "v50", "Reason (stands in the history)": "a try"})
+    expect(badge(page)).to_have_text("progressing")
+    assert idle.serin.status("support")["canary"]["version"] == "v50"
+    expect(page.locator("li[aria-current=step]")).to_contain_text("10 %")
+    expect(page.get_by_text("“a try”")).to_be_visible()
+
+    assert "still watched" in act(page, "Pause")
+    expect(badge(page)).to_contain_text("paused")
+    assert idle.serin.status("support")["phase"] == "paused"
+
+    act(page, "Resume")
+    expect(badge(page)).to_contain_text("progressing")
+
+    assert "from 10 % to 50 %" in act(page, "Advance", confirm=False)
+    assert idle.serin.status("support")["weight_percent"] == 10, "to leave it changes nothing"
+    expect(page.get_by_text("The next step, 50 %, reaches about")).to_be_visible()
+    assert "usually" in act(page, "Advance", {"Even so: against a freeze, a preflight or the evidence": True})
+    expect(page.locator("li[aria-current=step]")).to_contain_text("50 %")
+    assert idle.serin.status("support")["weight_percent"] == 50
+
+    question = act(page, "Abort")
+    assert "v50 on green" in question and "back to blue" in question and "quarantined" in question
+    expect(badge(page)).to_have_text("aborted")
+    assert idle.serin.status("support")["weight_percent"] == 0
+    changes = json.loads(idle.serin.admin("GET", "/v1/bots/support/history")[1])["changes"]
+    assert [change["decision"] for change in changes[:5]] == ["abort", "advance", "resume", "pause", "start"]
+    assert changes[4]["reason"] == "a try"
+
+
+def test_a_switch_and_its_undo(idle, open_page):
+    page = bot_page(open_page, idle)
+    act(page, "Switch everybody", {"Upstream": "green", "Version (a label, such as v42)": "v51"})
+    expect(page.get_by_text("Everybody is on v51 on green.")).to_be_visible()
+    assert "v51 on green to blue" in act(page, "Undo")
+    expect(page.get_by_text("Everybody is on blue.").or_(page.get_by_text("Everybody is on blue;"))).to_be_visible()
+    assert idle.serin.status("support")["stable"]["upstream"] == "blue"
+
+
+def test_the_rare_actions(idle, open_page):
+    page = bot_page(open_page, idle)
+    act(page, "Drill")
+    expect(page.locator(".history li").first).to_contain_text("drilled")
+    act(page, "Freeze", {"Reason (stands in the history)": "the audit"})
+    expect(page.get_by_text("Frozen by local: the audit: nothing rises.")).to_be_visible()
+    act(page, "Start a rollout", {"Upstream": "green", "Version (a label, such as v42)": "v52"})
+    expect(page.get_by_role("alert")).to_contain_text("nothing rises now: by local: the audit")
+    assert idle.serin.status("support")["phase"] != "progressing", "an error is shown, and nothing was done"
+    page.keyboard.press("Escape")
+    act(page, "Thaw")
+    expect(page.get_by_role("button", name="Freeze", exact=True)).to_be_visible()
+    act(page, "Set the weight", {"Per cent of workspaces on the canary": "2.5"})
+    expect(page.locator(".big")).to_have_text("2.5 %")
+    act(page, "Abort")
+    expect(page.locator(".big")).to_have_text("0 %")
+
+
+def test_who_decides_on_an_old_view_is_told(idle, open_page):
+    page = bot_page(open_page, idle)
+    page.get_by_role("button", name="Set the weight").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Per cent").fill("1")
+    idle.act("support", "freeze", reason="meanwhile")
+    dialog.get_by_role("button", name="Set the weight").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("changed this bot meanwhile")
+    assert idle.serin.status("support")["weight_percent"] == 0
+
+
+def test_a_canary_turns_bad_before_ones_eyes(idle, open_page):
+    desk = bot_page(open_page, idle)
+    phone = bot_page(open_page, idle, viewport=PHONE, color_scheme="dark", is_mobile=True, has_touch=True)
+    idle.act("support", "rollouts", upstream="green", version="v60")
+    expect(badge(desk)).to_have_text("progressing")
+    expect(desk.get_by_text("evidence against v60", exact=False).first).to_be_visible()
+    expect(desk.locator(".chart[aria-label*='Errors:']")).to_have_attribute("aria-label", "Errors: now, stable 0 %, canary 0 %")
+    picture(desk, "good-desktop")
+    idle.gets("fails")
+    for page in (desk, phone):
+        expect(badge(page)).to_have_text("aborted")
+        expect(page.locator(".history li").first).to_contain_text("abort: 10 % → 0 %")
+        expect(page.locator(".history li").first).to_contain_text("by serin itself")
+    last = desk.locator(".history li").first
+    last.get_by_text("What was known").click()
+    expect(last.get_by_text("(fail), worst: errors")).to_be_visible()
+    # The charts have it within the next look, without a reload.
+    expect(desk.locator(".chart[aria-label*='Errors:']")).not_to_have_attribute("aria-label", "Errors: now, stable 0 %, canary 0 %")
+    picture(desk, "bad-desktop")
+    picture(phone, "bad-phone")
+
+
+def test_where_a_workspace_goes(idle, open_page):
+    page = bot_page(open_page, idle)
+    page.get_by_label("Where does a workspace go?").fill("T000001")
+    page.get_by_role("button", name="Explain").click()
+    known = json.loads(idle.serin.admin("GET", "/v1/bots/support/explain?workspace=T000001")[1])
+    answer = page.locator("form [role=status]")
+    expect(answer).to_contain_text(f"bucket {known['bucket']} and goes to stable (blue)")
+    expect(page.get_by_role("region", name="The largest buckets").get_by_role("row")).to_have_count(11)
+
+
+def test_a_name_is_never_markup(idle, open_page):
+    name = "<img/src=x/onerror=document.title='pwned'>"
+    page = bot_page(open_page, idle)
+    idle.act("support", "rollouts", upstream="green", version=name, reason="<b>bold</b>")
+    expect(page.get_by_text(f"{name} on green").first).to_be_visible()
+    expect(page.get_by_text("“<b>bold</b>”")).to_be_visible()
+    assert page.title() == "support – serin" and page.locator("main img").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_everybody_can_read_it(idle, open_page, scheme, viewport):
+    idle.act("support", "rollouts", upstream="green", version=f"v70-{scheme}-{viewport['width']}")
+    page = open_page(idle.serin, "", viewport=viewport, color_scheme=scheme)
+    page.add_init_script(path=HERE / "node_modules/axe-core/axe.min.js")
+    page.reload()
+
+    def check():
+        found = page.evaluate("async () => (await axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })).violations")
+        assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+
+    expect(page.get_by_role("link", name="support")).to_be_visible()
+    check()
+    picture(page, f"overview-{scheme}-{viewport['width']}")
+    page.get_by_role("link", name="support").click()
+    expect(badge(page)).to_have_text("progressing")
+    expect(page.get_by_role("region", name="The largest buckets")).to_be_visible()
+    check()
+    picture(page, f"bot-{scheme}-{viewport['width']}")
+    page.get_by_role("button", name="Abort").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check()
+    picture(page, f"question-{scheme}-{viewport['width']}")
+
+
+def test_the_keyboard_is_enough(idle, open_page):
+    idle.act("support", "rollouts", upstream="green", version="v80")
+    page = bot_page(open_page, idle)
+    focused = lambda: page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Tab")
+    assert focused() == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if focused() == "Pause":
+            break
+    assert focused() == "Pause"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert focused() == "Pause", "the focus is where it was"
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_label("Reason").fill("by keyboard")
+    page.keyboard.press("Enter")
+    expect(badge(page)).to_contain_text("paused")
+    chart = page.locator(".chart[aria-label^='Requests a second']")
+    chart.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chart.locator(".cursor")).to_have_count(1)
+    assert "now" not in chart.get_attribute("aria-label")
+
+
+def test_the_token_is_asked_for_once(guarded, open_page):
+    page = open_page(guarded)
+    field = page.get_by_label("Token", exact=True)
+    expect(field).to_be_focused()
+    field.fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("link", name="support")).to_have_count(0)
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.get_by_role("button", name="Look").click()
+    expect(page.get_by_role("link", name="support")).to_be_visible()
+    expect(page.get_by_role("link", name="orders")).to_be_visible()
+    page.reload()
+    page.get_by_role("link", name="orders").click()
+    act(page, "Set the weight", {"Per cent of workspaces on the canary": "3"})
+    expect(page.locator(".big")).to_have_text("3 %")
+    expect(page.locator(".history li").first).to_contain_text("by ana")
+    page.get_by_role("button", name="Forget the token").click()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
+
+
+def test_who_may_only_read_is_told_so(guarded, open_page):
+    page = open_page(guarded, "#/bots/support")
+    page.get_by_label("Token", exact=True).fill(READ_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="support", level=1)).to_be_visible()
+    act(page, "Freeze")
+    expect(page.get_by_role("alert")).to_contain_text("operate")
+
+
+def test_an_unknown_bot_is_an_answer(guarded, open_page):
+    page = open_page(guarded)
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="support")).to_be_visible()
+    page.goto(page.url.split("#")[0] + "#/bots/nobody")
+    expect(page.get_by_role("alert")).to_contain_text('there is no bot "nobody"')
+
+
+def test_the_page_may_do_nothing_else(guarded):
+    connection = http.client.HTTPConnection("127.0.0.1", guarded.admin_port, timeout=10)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 200 and "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    connection.request("GET", "/", headers={"If-None-Match": answer.headers["ETag"]})
+    again = connection.getresponse()
+    assert (again.status, again.read()) == (304, b"")
+
+
+def test_it_comes_back_when_serin_does(guarded, open_page):
+    page = open_page(guarded, "#/bots/support")
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#connection")).to_have_text("live")
+    guarded.stop()
+    expect(page.locator("#connection")).to_contain_text("does not answer")
+    guarded.start()
+    expect(page.locator("#connection")).to_have_text("live", timeout=WAIT_MS)
+    act(page, "Freeze", {"Reason (stands in the history)": "after the restart"})
+    expect(page.get_by_text("Frozen by ana: after the restart")).to_be_visible()
