@@ -26,3 +26,4 @@ mod rollout;
 mod routing;
 mod split;
 mod tls;
+mod watching;

@@ -70,6 +70,7 @@ fn what_is_answered_is_what_is_described() {
     look("Bot", &does("abort", "{}"));
     look("Bot", &does("switch", "{}"));
     look("Bots", &ask("GET", "/v1/bots", "").json());
+    look("Traffic", &ask("GET", "/v1/bots/support/traffic", "").json());
     look("History", &ask("GET", "/v1/bots/support/history", "").json());
     look("Explained", &serin.explain("T1"));
     look("Drilled", &does("drill", "{}"));

@@ -1,0 +1,127 @@
+//! What is there to look at: events as they happen, the last hour in points, and the page with its parts.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::harness::{Ask, Config, Handle, PATIENCE, Serin, Upstream, eventually};
+use serde_json::Value;
+
+/// A connection on which `GET /v1/events` is answered for as long as the test lasts.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn of(admin: SocketAddr, query: &str) -> Events {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET /v1/events{query} HTTP/1.1\r\nHost: {admin}\r\n\r\n").unwrap();
+        let mut events = Events(BufReader::new(stream));
+        assert!(events.line().contains("200"));
+        while !events.line().is_empty() {}
+        events
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).expect("an event comes in time") > 0, "the stream has ended");
+        line.trim_end().to_owned()
+    }
+
+    /// The next event's kind and data.
+    fn next(&mut self) -> (String, Value) {
+        let mut kind = String::new();
+        loop {
+            let line = self.line();
+            if let Some(event) = line.strip_prefix("event: ") {
+                kind = event.to_owned();
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                return (kind, serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+}
+
+fn two() -> (Upstream, Upstream, Serin) {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let serin = Serin::start(&Config::split(blue.address, green.address));
+    (blue, green, serin)
+}
+
+#[track_caller]
+fn refused(serin: &Handle, ask: Ask, status: u16, code: &str) {
+    let answer = serin.admin(ask);
+    assert_eq!(answer.status, status, "{answer:?}");
+    answer.is_problem_document(code);
+}
+
+#[test]
+fn a_change_is_an_event_and_without_status_nothing_else_is() {
+    let (_blue, _green, serin) = two();
+    let mut events = Events::of(serin.admin, "?bot=support");
+    serin.set_weight(7.5);
+    serin.set_weight(8.0);
+    for (revision, percent) in [(2, 7.5), (3, 8.0)] {
+        let (kind, row) = events.next();
+        assert_eq!((kind.as_str(), &row["revision"], &row["to_percent"]), ("change", &revision.into(), &percent.into()));
+    }
+    refused(&serin, Ask::new("GET", "/v1/events?bot=nobody"), 404, "unknown_bot");
+    refused(&serin, Ask::new("GET", "/v1/events?status=perhaps"), 400, "query");
+}
+
+#[test]
+fn a_bot_is_told_at_once_and_again_when_something_about_it_is_new() {
+    let (_blue, _green, serin) = two();
+    let mut events = Events::of(serin.admin, "?status=true");
+    let (kind, bot) = events.next();
+    assert_eq!((kind.as_str(), &bot["bot"], &bot["weight_percent"]), ("status", &"support".into(), &0.0.into()));
+    assert_eq!(serin.ask(&Ask::of("T1")).status, 200);
+    let (kind, bot) = events.next();
+    assert_eq!((kind.as_str(), &bot["tracks"]["stable"]["requests"]), ("status", &1.into()), "nothing is told twice");
+}
+
+#[test]
+fn the_traffic_has_points_a_reach_and_the_largest() {
+    let (_blue, _green, serin) = two();
+    serin.set_weight(50.0);
+    let ask = |workspace: usize| assert_eq!(serin.ask(&Ask::of(&format!("T{workspace}"))).status, 200);
+    (0..40).for_each(ask);
+    (0..60).for_each(|_| ask(7));
+    let traffic = || serin.admin(Ask::new("GET", "/v1/bots/support/traffic")).json();
+    let seen = eventually("all points are there", || {
+        let traffic = traffic();
+        let sum = |track: &str| traffic["points"].as_array().unwrap().iter().map(|point| point[track]["requests"].as_u64().unwrap()).sum::<u64>();
+        (sum("stable") + sum("canary") == 100).then_some(traffic)
+    });
+    let point = seen["points"].as_array().unwrap().last().unwrap();
+    assert_eq!(point["weight_percent"], 50.0);
+    assert!(point["stable"]["p50_ms"].as_f64().unwrap() > 0.0);
+    let largest = seen["largest"].as_array().unwrap();
+    let explained = serin.explain("T7");
+    assert_eq!((largest.len(), &largest[0]["requests"], &largest[0]["requests_percent"]), (10, &61.into(), &61.0.into()));
+    assert_eq!((&largest[0]["bucket"], &largest[0]["track"]), (&explained["bucket"], &explained["track"]));
+    // What is usual is learnt on stable.
+    let reach = &seen["reach"];
+    assert_eq!(reach["now"]["weight_percent"], 50.0);
+    assert!(reach["active_buckets"].as_u64().unwrap() > 5 && reach["next"].is_null());
+    refused(&serin, Ask::new("GET", "/v1/bots/nobody/traffic"), 404, "unknown_bot");
+}
+
+#[test]
+fn the_page_and_its_parts_need_no_token_and_hold_nothing() {
+    let upstream = Upstream::answering("blue");
+    let config = Config::split(upstream.address, upstream.address).token("ana", "operate", "a-secret-of-anas");
+    let serin = Serin::with_token(&config, Some("a-secret-of-anas"));
+    let stranger = Handle { token: None, ..(*serin).clone() };
+    let page = stranger.admin(Ask::new("GET", "/"));
+    assert_eq!((page.status, page.field("content-type")), (200, Some("text/html; charset=utf-8")));
+    for part in page.text().split('"').filter(|part| part.starts_with("/page/")) {
+        let answer = stranger.admin(Ask::new("GET", part));
+        assert_eq!((answer.status, answer.field("x-content-type-options")), (200, Some("nosniff")), "{part}");
+        assert!(answer.field("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
+        let tag = answer.field("etag").unwrap().to_owned();
+        assert_eq!(stranger.admin(Ask::new("GET", part).field("If-None-Match", &tag)).status, 304);
+    }
+    refused(&stranger, Ask::new("GET", "/v1/bots"), 401, "unauthorized");
+    refused(&stranger, Ask::new("POST", "/").json("{}"), 405, "method");
+    refused(&stranger, Ask::new("GET", "/page/other.js"), 401, "unauthorized");
+}
