@@ -3,11 +3,14 @@ dashboard asks, asked of the Prometheus in it. Grafana itself does not run here:
 
 import json
 import math
+import os
 import re
+import subprocess
 import time
 
 import pytest
 from arrangement import BOT, DOCKER, Arrangement, documented_metrics, metrics_of, patiently
+from conftest import SERIN, free_port
 
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/serin.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -131,6 +134,18 @@ def test_every_rule_works_on_real_metrics(told):
 def test_one_alert_fires_and_it_is_the_right_one(told):
     firing = {row["metric"]["alertname"] for row in told.query('ALERTS{alertstate="firing"}')}
     assert firing == {"SerinCanaryTakenBack"}
+
+
+def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tmp_path):
+    if "healthcheck" not in subprocess.run([SERIN, "--help"], capture_output=True, text=True, timeout=10).stdout:
+        pytest.skip("this serin has no healthcheck")
+    last = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[-1]
+    argv = [SERIN if word == "serin" else word for word in json.loads(last)]
+    alive = told.folder / "serin.toml"
+    dead = tmp_path / "serin.toml"
+    dead.write_text(alive.read_text().replace(told.address("admin"), f"127.0.0.1:{free_port()}"))
+    code = lambda config: subprocess.run(argv, env=os.environ | {"SERIN_CONFIG": str(config)}, timeout=10).returncode
+    assert (code(alive), code(dead)) == (0, 1)
 
 
 def test_the_traffic_was_answered_by_both_versions(told):
