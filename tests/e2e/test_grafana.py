@@ -6,11 +6,13 @@ import math
 import os
 import re
 import subprocess
+import sys
 import time
 
 import pytest
-from arrangement import BOT, DOCKER, Arrangement, documented_metrics, metrics_of, patiently
+from arrangement import BOT, DOCKER, Arrangement, call, documented_metrics, metrics_of, patiently
 from conftest import SERIN, free_port
+from slack_sdk.signature import SignatureVerifier
 
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/serin.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
@@ -146,6 +148,17 @@ def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tm
     dead.write_text(alive.read_text().replace(told.address("admin"), f"127.0.0.1:{free_port()}"))
     code = lambda config: subprocess.run(argv, env=os.environ | {"SERIN_CONFIG": str(config)}, timeout=10).returncode
     assert (code(alive), code(dead)) == (0, 1)
+
+
+def test_an_example_bot_takes_what_slack_has_signed_and_nothing_else(told):
+    sys.path.insert(0, str(DOCKER / "bots"))
+    import bot
+
+    assert bot.sign(b"secret", "1531420618", b"a=b") == SignatureVerifier("secret").generate_signature(timestamp="1531420618", body=b"a=b")
+    assert told.send("/slack/events", {"team_id": "T1"}) == 401
+    url = f"http://{told.address('blue')}"
+    assert [call(url + path, "GET")[0] for path in ("/healthz", "/elsewhere")] == [200, 404]
+    assert [call(url + "/fault", "PUT", fault)[0] for fault in ({"fails": 2}, {"falls": 0.1}, [], {"slow_seconds": "x"}, {})] == [422, 422, 422, 422, 200]
 
 
 def test_the_traffic_was_answered_by_both_versions(told):
