@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::core::evidence::Finding;
 use crate::core::{HeldBy, Reason, Release, Track, Weight};
 use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
+use crate::notify::known::worth;
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -283,15 +284,6 @@ fn evidence(status: &Status) -> Evidence {
         }),
         harm_could_be_percent: Some(judgement.harm.0 * 100.0).filter(|harm| harm.is_finite()),
         examinations,
-    }
-}
-
-/// Two figures are enough to know whether to worry.
-fn worth(e: f64) -> String {
-    match e {
-        e if e < 10.0 => format!("{e:.1}"),
-        e if e < 1e6 => format!("{e:.0}"),
-        e => format!("{e:.0e}"),
     }
 }
 
