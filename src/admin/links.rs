@@ -3,7 +3,7 @@
 //! what it may do goes through the controller like everybody's wish, for the revision that it names and no other.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -26,6 +26,9 @@ use crate::store::Row;
 
 /// Paths that need no token.
 pub const BELOW: &str = "/act/";
+
+/// A disk that hangs does not keep a page back.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A link that is good now: what it says, and the bot that it is about.
 struct Good {
@@ -92,8 +95,9 @@ fn unknown(context: &Context, peer: &Peer) -> Page {
 /// Something was changed since; perhaps by this link.
 async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page {
     let next = ticket.revision.saturating_add(1);
-    let since = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1).await;
-    let since = since.ok().and_then(|rows| rows.into_iter().next()).filter(|row| row.revision == next);
+    let read = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1);
+    let since = tokio::time::timeout(PATIENCE, read).await.ok().and_then(Result::ok);
+    let since = since.and_then(|rows| rows.into_iter().next()).filter(|row| row.revision == next);
     let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && row.decision == ticket.act.name());
     let title = if used { "This link was used already" } else { "This link is out of date" };
     let then = since.map_or("Something else was done since.".to_owned(), |row| told(&row));

@@ -188,7 +188,7 @@ fn schemas() -> Value {
             "hold_reason": text, "hold_text": text, "warning": text,
             "evidence": object(json!({
                 "e_value": maybe, "verdict": nullable(json!({ "enum": ["pass", "inconclusive", "marginal", "fail"] })), "text": text,
-                "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
+                "abort_at": maybe, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
                 "examinations": examinations,
             })),
             "tracks": object(json!({ "stable": totals, "canary": totals })),

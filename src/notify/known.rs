@@ -12,7 +12,7 @@ use crate::store::Row;
 pub struct Known {
     /// `None` where it is too large for a number.
     pub e_value: Option<f64>,
-    pub abort_at: f64,
+    pub abort_at: Option<f64>,
     pub verdict: String,
     /// What looks worst.
     pub leading: String,
@@ -53,7 +53,7 @@ impl Known {
         let finite = |number: f64| Some(number).filter(|number| number.is_finite());
         Some(Known {
             e_value: finite(judgement.wealth.log_e().exp()),
-            abort_at: status.guard.abort_at,
+            abort_at: Some(status.guard.abort_at),
             verdict: judged.verdict.name().to_owned(),
             leading: judgement.leading.name().to_owned(),
             harm_could_be_percent: finite(judgement.harm.0 * 100.0),
@@ -65,7 +65,8 @@ impl Known {
     pub fn against(&self) -> String {
         let e = self.e_value.map_or("beyond all numbers".to_owned(), worth);
         let harm = self.harm_could_be_percent.map_or(String::new(), |harm| format!(", harm could be {harm:.2} pp"));
-        format!("{e} (aborts at {}), verdict {}, worst: {}{harm}", self.abort_at, self.verdict, self.leading)
+        let abort_at = self.abort_at.map_or(String::new(), |abort_at| format!(" (aborts at {abort_at})"));
+        format!("{e}{abort_at}, verdict {}, worst: {}{harm}", self.verdict, self.leading)
     }
 }
 

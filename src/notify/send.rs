@@ -17,7 +17,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// What an answer says about itself is read up to here.
 const ANSWER_MOST: u64 = 2_048;
 
-/// Keeps connections, and the authorities once they are needed.
+/// Keeps the authorities, once they are needed.
 pub struct Sender {
     plain: ureq::Agent,
     secure: Option<ureq::Agent>,
@@ -84,9 +84,15 @@ fn why(error: &ureq::Error) -> String {
     }
 }
 
-/// No redirects: a message is for nobody else. No proxy from the environment: what is sent is no one else's business.
+/// No redirects: a message is for nobody else. No proxy from the environment: what is sent is no one else's business. No
+/// connection is kept: one that was closed meanwhile would leave it open whether a message has arrived.
 fn agent(tls: Option<TlsConfig>) -> ureq::Agent {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).max_redirects(0);
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(0)
+        .max_idle_connections(0);
     match tls {
         Some(tls) => config.tls_config(tls).build().into(),
         None => config.build().into(),

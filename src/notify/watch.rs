@@ -85,7 +85,10 @@ impl Watch {
                 _ = looks.tick() => Cause::Time,
             };
             match cause {
-                Cause::Change(row) => self.hear(&row),
+                Cause::Change(row) => {
+                    self.follow_config();
+                    self.hear(&row);
+                }
                 Cause::Missed => self.catch_up(NEWS).await,
                 Cause::Time => self.look(),
                 Cause::End => return,
@@ -156,13 +159,18 @@ impl Watch {
         }
     }
 
-    /// What is no change: a new config, a hold that lasts, what has become due.
-    fn look(&mut self) {
+    fn follow_config(&mut self) {
         let snapshot = self.all.live.current();
         if !Arc::ptr_eq(&snapshot.config, &self.config) {
             self.config = snapshot.config.clone();
             self.set_desks(&revisions(&snapshot));
         }
+    }
+
+    /// What is no change: a hold that lasts, and what has become due.
+    fn look(&mut self) {
+        self.follow_config();
+        let snapshot = self.all.live.current();
         for (bot, epoch) in snapshot.config.bots.iter().zip(&snapshot.epochs) {
             let status = epoch.status();
             if let Some(waits) = self.lasting(bot, &status) {

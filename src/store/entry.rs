@@ -63,7 +63,7 @@ pub struct Row {
     pub reason: Option<String>,
     pub evidence: Option<Value>,
     /// From which evidence on the canary went to zero.
-    pub abort_at: f64,
+    pub abort_at: Option<f64>,
     /// Part of a drill: nobody's release is to blame.
     #[serde(skip)]
     pub rehearsal: bool,
@@ -89,7 +89,7 @@ impl Row {
             why: reasons.why.clone(),
             reason: reasons.said.clone(),
             evidence: reasons.evidence.clone(),
-            abort_at: entry.guard.abort_at,
+            abort_at: Some(entry.guard.abort_at),
             rehearsal: is_rehearsal(entry.before.as_ref(), state),
         }
     }

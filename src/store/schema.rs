@@ -146,8 +146,10 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
     let rows = query.query_map(params![bot, below, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
         let percent = |bp: u16| f64::from(bp) / 100.0;
         let evidence: Option<String> = row.get(12)?;
-        let before = row.get::<_, Option<Vec<u8>>>(13)?.map(|bytes| unpack::<State>(&bytes)).transpose()?;
-        let (guard, state): (Guard, State) = (unpack(&row.get::<_, Vec<u8>>(14)?)?, unpack(&row.get::<_, Vec<u8>>(15)?)?);
+        // What an older serin wrote in another form is still a row for people.
+        let state = |column| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| unpack::<State>(&bytes.unwrap_or_default()).ok());
+        let (before, after) = (state(13)?, state(15)?);
+        let guard = unpack::<Guard>(&row.get::<_, Vec<u8>>(14)?).ok();
         let decision: String = row.get(4)?;
         Ok(Row {
             bot: bot.to_owned(),
@@ -155,7 +157,7 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
             at: written(row.get(1)?),
             actor_kind: row.get(2)?,
             actor: row.get(3)?,
-            release: about(before.as_ref(), &state, &decision),
+            release: after.as_ref().and_then(|after| about(before.as_ref(), after, &decision)),
             decision,
             phase: row.get(5)?,
             from_percent: percent(row.get(6)?),
@@ -165,8 +167,8 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
             why: row.get(10)?,
             reason: row.get(11)?,
             evidence: evidence.and_then(|text| serde_json::from_str(&text).ok()),
-            abort_at: guard.abort_at,
-            rehearsal: is_rehearsal(before.as_ref(), &state),
+            abort_at: guard.map(|guard| guard.abort_at),
+            rehearsal: after.is_some_and(|after| is_rehearsal(before.as_ref(), &after)),
         })
     })?;
     rows.collect()

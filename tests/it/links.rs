@@ -157,7 +157,7 @@ fn only_what_was_sealed_here_and_is_not_over_is_taken() {
     let denied = || process.metrics().sum("serin_admin_denied_total", &[("reason", "bad_link")]);
     says(&knock(&process, "POST", if forged == good { "/act/x.y" } else { &forged }), 404, "There is no such link");
     assert_eq!(denied(), 1.0);
-    let last = (0..15).map(|_| knock(&process, "GET", "/act/a.b")).next_back().unwrap();
+    let last = (0..15).map(|_| knock(&process, "GET", "/act/a.b")).collect::<Vec<_>>().pop().unwrap();
     says(&last, 429, "Too many wrong links");
     assert!(last.field("retry-after").is_some());
     assert_eq!((denied(), process.bot()["revision"].as_u64()), (10.0, Some(2)));

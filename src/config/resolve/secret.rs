@@ -48,7 +48,8 @@ pub(super) fn secret_in(table: &mut Table<'_>, of: &str, keys: &Keys) -> Result<
         (Some((file, path)), ..) => (from_file(path, file.span(), problems)?, file.span()),
         (_, Some(env), _) => (from_env(&env, problems)?, env.span()),
         (.., Some(inline)) => {
-            let instead = format!("name a `{}` or an `{}` variable instead", keys.file, keys.env);
+            let article = if keys.env.starts_with('e') { "an" } else { "a" };
+            let instead = format!("name a `{}` or {article} `{}` variable instead", keys.file, keys.env);
             problems.warn(inline.span(), format!("the {} of {of} stands in the config; {instead}", keys.of));
             (inline.get_ref().clone(), inline.span())
         }

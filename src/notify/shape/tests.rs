@@ -29,7 +29,7 @@ fn row() -> Row {
             "e_value": 153.4, "verdict": "fail", "leading": "errors", "harm_could_be_percent": 4.125,
             "stable": counts(10_803, 12), "canary": counts(1_204, 37),
         })),
-        abort_at: 150.0,
+        abort_at: Some(150.0),
         rehearsal: false,
     }
 }
