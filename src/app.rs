@@ -72,7 +72,7 @@ pub struct App {
 }
 
 /// What is being sent at a shutdown may take so long; what is not out is told after a restart.
-const TELLING: std::time::Duration = std::time::Duration::from_secs(3);
+const TELLING: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.

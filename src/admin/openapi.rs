@@ -188,7 +188,7 @@ fn schemas() -> Value {
             "hold_reason": text, "hold_text": text, "warning": text,
             "evidence": object(json!({
                 "e_value": maybe, "verdict": nullable(json!({ "enum": ["pass", "inconclusive", "marginal", "fail"] })), "text": text,
-                "abort_at": maybe, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
+                "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
                 "examinations": examinations,
             })),
             "tracks": object(json!({ "stable": totals, "canary": totals })),
@@ -201,7 +201,7 @@ fn schemas() -> Value {
         "Change": object(json!({
             "bot": string, "revision": whole, "at": { "type": "string", "format": "date-time" }, "actor_kind": string, "actor": string,
             "decision": string, "phase": string, "from_percent": percent, "to_percent": percent, "stable": string, "canary": text,
-            "release": text, "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })), "abort_at": number,
+            "release": text, "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })), "abort_at": maybe,
         })),
         "History": object(json!({ "changes": list(reference("Change")), "before": count })),
         "Explained": object(json!({
