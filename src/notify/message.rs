@@ -240,8 +240,8 @@ pub fn evidence(known: Option<&Known>) -> Vec<Fact> {
     let Some(known) = known else { return Vec::new() };
     vec![
         Fact { label: "Evidence against it", text: known.against() },
-        Fact { label: "Canary", text: known.canary.text() },
-        Fact { label: "Stable", text: known.stable.text() },
+        Fact { label: "Canary saw", text: known.canary.text() },
+        Fact { label: "Stable saw", text: known.stable.text() },
     ]
 }
 

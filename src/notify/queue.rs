@@ -39,6 +39,12 @@ struct Inner {
     closed: bool,
 }
 
+impl Inner {
+    fn is_done(&self) -> bool {
+        self.waiting.is_empty() && !self.sending
+    }
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
@@ -126,7 +132,12 @@ impl Queue {
     /// Would waiting for it be of no use: is all sent, or is the receiver not well?
     pub fn rests(&self) -> bool {
         let inner = self.lock();
-        inner.pausing || (inner.waiting.is_empty() && !inner.sending)
+        inner.pausing || inner.is_done()
+    }
+
+    /// Is everything out that was ever put in?
+    pub fn is_done(&self) -> bool {
+        self.lock().is_done()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -165,7 +176,7 @@ mod tests {
     fn it_rests_only_once_what_was_taken_is_done() {
         let queue = Queue::new(notifier());
         queue.put(job(0));
-        assert!(!queue.rests());
+        assert!(!queue.rests() && !queue.is_done());
         let taken = queue.take();
         assert!(taken.is_some() && !queue.rests());
         queue.close();

@@ -152,10 +152,17 @@ impl Watch {
             if !desk.told.is_news(&row.bot, CHANGE, revision) {
                 continue;
             }
-            let Some(occasion) = occasion.filter(|occasion| desk.notifier.tells_of(&row.bot, *occasion)) else { continue };
+            let mark = mark(&desk.notifier, &row.bot, CHANGE, revision);
+            let Some(occasion) = occasion.filter(|occasion| desk.notifier.tells_of(&row.bot, *occasion)) else {
+                // Passed over for good, whatever the config wants after a restart.
+                if desk.queue.is_done() {
+                    self.all.controller.store().mark(mark);
+                }
+                continue;
+            };
             let links = links(&self.all, &self.config, desk, &row.bot, row.revision, &Stands::after(row), message::offers(row), None);
             let message = message::of_change(&self.all.instance, row, occasion, links);
-            put(&self.all, desk, message, mark(&desk.notifier, &row.bot, CHANGE, revision));
+            put(&self.all, desk, message, mark);
         }
     }
 

@@ -178,6 +178,15 @@ fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
 }
 
 #[test]
+fn a_link_is_refused_where_the_api_refuses() {
+    let room = Room::new();
+    let process = Process::start(&room.config("").bot("freeze = { windows = [\"00:00 - 24:00\"] }"));
+    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 409, "nothing rises now: 00:00 - 24:00");
+    says(&knock(&process, "POST", &forge(&process, |_| ())), 200, "Done: abort");
+}
+
+#[test]
 fn without_a_public_url_there_are_no_links() {
     let room = Room::new();
     let process = Process::start(&room.config(""));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ring::hmac;
 use serde_json::Value;
 
-use crate::harness::{Ask, Config, Handle, Process, Request, Then, Upstream, command, eventually, ok};
+use crate::harness::{Ask, Closed, Config, Handle, Process, Request, Then, Upstream, command, eventually, ok};
+use crate::history::disk_is_full;
 
 /// Without traffic each step is held for a human after two seconds.
 const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
@@ -202,6 +203,49 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
     assert_eq!(news(&receiver.requests()[before..]), ["abort 3", "promote 4"]);
     let ids: Vec<Value> = receiver.requests().iter().map(|request| json(request)["id"].clone()).collect();
     assert!(ids[..=before].iter().all(|id| *id == ids[0]), "the same news has the same id: {ids:?}");
+}
+
+#[test]
+fn an_abort_is_told_also_while_the_disk_is_full() {
+    let (sides, receiver) = (sides(), Upstream::answering("ok"));
+    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    disk_is_full(&process, true);
+    assert_eq!(does(&process, "abort", "")["durable"], false);
+    has_got(&receiver, 1);
+    disk_is_full(&process, false);
+    eventually("it is written", || (process.bot()["durable"] == true).then_some(()));
+    does(&process, "switch", "{}");
+    has_got(&receiver, 2);
+    assert_eq!(news(&receiver.requests()), ["abort 3", "promote 4"]);
+}
+
+#[test]
+fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
+    let (blue, green) = (Upstream::answering("blue"), Closed::new());
+    let (ops, asked) = (Upstream::answering("ok"), Upstream::answering("ok"));
+    let config = told(Config::split(blue.address, green.address).bot(SLOWLY), &ops, "");
+    let url = format!("url = \"http://{}/\"", asked.address);
+    let config = config.notify(&["name = \"asked\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), "on = [\"held\"]"]);
+    let process = Process::start(&config.admin("public_url = \"https://serin.example.com\""));
+    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true}");
+    for number in 0..40 {
+        assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).text(), "blue");
+    }
+    has_got(&asked, 1);
+    does(&process, "abort", "");
+    has_got(&ops, 2);
+    assert_eq!(
+        (news(&ops.requests()), news(&asked.requests())),
+        (vec!["abort 3".to_owned(), "abort 4".to_owned()], vec!["held".to_owned()])
+    );
+    let actions = |request: &Request| {
+        let links = json(request)["links"].clone();
+        links.as_array().unwrap().iter().map(|link| link["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&ops.requests()[0]), ["resume", "abort"]);
+    assert_eq!(actions(&asked.requests()[0]), ["resume", "abort"]);
+    assert_eq!(json(&asked.requests()[0])["hold"]["code"], "breaker");
 }
 
 #[test]

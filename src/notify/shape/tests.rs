@@ -57,8 +57,8 @@ fn slack_is_sent_a_section_and_its_links() {
                 Why: E = 153\n\
                 By: serin itself\n\
                 Evidence against it: 153 (aborts at 150), verdict fail, worst: errors, harm could be 4.12 pp\n\
-                Canary: 1204 requests, 37 errors, 1 late, 2 rejected\n\
-                Stable: 10803 requests, 12 errors, 1 late, 2 rejected";
+                Canary saw: 1204 requests, 37 errors, 1 late, 2 rejected\n\
+                Stable saw: 10803 requests, 12 errors, 1 late, 2 rejected";
     let expected = json!({
         "text": "support: v2 on green is aborted at 12.5%; everybody is on v1 on blue",
         "blocks": [
