@@ -2,6 +2,8 @@
 //! links that are written in them; only the page's own POST acts. The link is the capability: no token is asked for, and
 //! what it may do goes through the controller like everybody's wish, for the revision that it names and no other.
 
+mod page;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,6 @@ use axum::response::Response;
 
 use super::attempts::Failure;
 use super::listen::Peer;
-use super::page::{Item, Page};
 use super::problem::ApiError;
 use super::{Context, denied_address};
 use crate::controller::{Actor, Ask, ChangeError, Wish};
@@ -23,6 +24,7 @@ use crate::notify::known::Known;
 use crate::notify::link::{Act, Stands, Ticket};
 use crate::notify::{message, unix_now};
 use crate::store::Row;
+use page::{Item, Page};
 
 /// Paths that need no token.
 pub const BELOW: &str = "/act/";

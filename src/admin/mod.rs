@@ -11,7 +11,6 @@ mod links;
 mod listen;
 mod notifications;
 mod openapi;
-mod page;
 mod problem;
 
 use std::net::SocketAddr;

@@ -19,6 +19,8 @@ pub struct Teller {
 }
 
 impl Teller {
+    /// It ends once its queue is closed, and nobody waits for that: an attempt may have 10 s left, and a restart tells what
+    /// is not out.
     pub fn start(self) {
         let name = self.queue.notifier().name.clone();
         let thread = std::thread::Builder::new().name("serin-notify".to_owned()).spawn(move || self.run());
@@ -31,12 +33,12 @@ impl Teller {
         let mut sender = Sender::new();
         while let Some(job) = self.queue.take() {
             let Some(told) = self.tell(&mut sender, &job) else { return };
-            self.metrics.notified(&self.queue.notifier().name, told, 1);
-            self.queue.said(job.message.dropped);
             // What was given up is no news any more, so it is remembered too.
             if let Some(controller) = self.controller.upgrade() {
                 controller.store().mark(job.mark);
             }
+            self.metrics.notified(&self.queue.notifier().name, told, 1);
+            self.queue.said(job.message.dropped);
         }
     }
 
