@@ -70,17 +70,24 @@ fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
         ureq::Error::HostNotFound => "its host is not found".to_owned(),
-        ureq::Error::Io(error) => match error.kind() {
-            ErrorKind::ConnectionRefused => "it refuses connections".to_owned(),
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {
-                "it broke the connection off".to_owned()
-            }
-            kind => format!("it cannot be reached: {kind}"),
-        },
+        ureq::Error::Io(error) => why_io(error),
         ureq::Error::Rustls(error) => format!("TLS: {error}"),
         ureq::Error::Protocol(_) => "its answer is no HTTP".to_owned(),
         // Not our own enum, and one that grows.
         _ => "the request cannot be sent".to_owned(),
+    }
+}
+
+fn why_io(error: &std::io::Error) -> String {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return format!("TLS: {tls}");
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "it refuses connections".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {
+            "it broke the connection off".to_owned()
+        }
+        kind => format!("it cannot be reached: {kind}"),
     }
 }
 
