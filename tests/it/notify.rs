@@ -275,6 +275,26 @@ fn who_is_new_is_told_of_what_is_new() {
 }
 
 #[test]
+fn a_file_with_another_url_counts_after_a_hangup() {
+    let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (url, key) = (folder.path().join("url"), folder.path().join("key"));
+    let write = |at: &Upstream| std::fs::write(&url, format!("http://{}/x\n", at.address)).expect("a writable directory");
+    write(&first);
+    std::fs::write(&key, KEY).expect("a writable directory");
+    let (file, secret) = (format!("file = {url:?}"), format!("secret_file = {key:?}"));
+    let process = Process::start(&split(&sides, SLOWLY).notify(&["name = \"ops\"", "kind = \"webhook\"", &file, &secret]));
+    does(&process, "switch", "{}");
+    has_got(&first, 1);
+    write(&second);
+    process.signal(libc::SIGHUP);
+    process.logged("config read again");
+    does(&process, "undo", "");
+    has_got(&second, 1);
+    assert!(first.count() == 1 && is_signed(&second.only_request()));
+}
+
+#[test]
 fn what_is_due_is_told_without_a_change() {
     let (sides, receiver) = (sides(), Upstream::answering("ok"));
     let config = split(&sides, SLOWLY).bot("drill_every = \"1h\"");
