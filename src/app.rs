@@ -17,6 +17,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::controller::Controller;
 use crate::live::Live;
+use crate::notify::Notifications;
 use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
 
@@ -60,12 +61,18 @@ pub struct App {
     pub live: Arc<Live>,
     pub shared: Shared,
     pub keys: Arc<admin::Keys>,
+    notifications: Arc<Notifications>,
     ready: Arc<AtomicBool>,
     stop_admin: watch::Sender<bool>,
     admin_server: tokio::task::JoinHandle<()>,
     /// The controller's loop.
     ratchet: tokio::task::JoinHandle<()>,
+    /// Listens for what people are to be told.
+    telling: tokio::task::JoinHandle<()>,
 }
+
+/// What is being sent at a shutdown may take so long; what is not out is told after a restart.
+const TELLING: std::time::Duration = std::time::Duration::from_secs(2);
 
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.
@@ -93,7 +100,9 @@ impl App {
         shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
         let keys = Arc::new(admin::Keys::new(&config.admin, shared.metrics.clone()));
+        let notifications = Arc::new(Notifications::new(live.clone(), controller.clone(), shared.metrics.clone()));
         let context = admin::Context {
+            notifications: notifications.clone(),
             live: live.clone(),
             controller: controller.clone(),
             metrics: shared.metrics.clone(),
@@ -102,13 +111,15 @@ impl App {
             ready: ready.clone(),
             address: admin,
         };
+        // Before anybody can change anything.
+        let telling = tokio::spawn(notifications.watch().run());
         let (stop_admin, stopped) = watch::channel(false);
         let admin_server = tokio::spawn(admin::serve(listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
         let ratchet = tokio::spawn({
             let controller = controller.clone();
             async move { controller.run().await }
         });
-        Ok(App { proxy, admin, controller, live, shared, keys, ready, stop_admin, admin_server, ratchet })
+        Ok(App { proxy, admin, controller, live, shared, keys, notifications, ready, stop_admin, admin_server, ratchet, telling })
     }
 
     /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
@@ -120,6 +131,8 @@ impl App {
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
         self.proxy.drain(limits.lame_duck, limits.drain).await;
+        self.notifications.finish(TELLING).await;
+        self.telling.abort();
         let _ = self.stop_admin.send(true);
         // A client that keeps its admin connection open must not keep serin from ending.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.admin_server).await;

@@ -13,6 +13,7 @@ pub mod store; // floor 3: the history, and what outlives a process
 pub mod telemetry; // floor 4: every metric, the logs
 pub mod proxy; // floor 5: the hot path
 pub mod controller; // floor 5: the one writer of what serves
-pub mod admin; // floor 6: the HTTP API for operators
-pub mod app; // floor 7: builds the parts, runs them, takes them down
-pub mod cli; // floor 8: one file per command
+pub mod notify; // floor 6: telling people, and the links by which they answer
+pub mod admin; // floor 7: the HTTP API for operators
+pub mod app; // floor 8: builds the parts, runs them, takes them down
+pub mod cli; // floor 9: one file per command

@@ -7,7 +7,9 @@ mod document;
 mod events;
 mod history;
 mod keys;
+mod links;
 mod listen;
+mod notifications;
 mod openapi;
 mod page;
 mod problem;
@@ -30,6 +32,7 @@ use serde::Deserialize;
 
 use crate::controller::Controller;
 use crate::live::{Live, Snapshot};
+use crate::notify::Notifications;
 use crate::telemetry::Metrics;
 
 use access::{Access, Denial};
@@ -48,6 +51,7 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub keys: Arc<Keys>,
     pub attempts: Arc<Attempts>,
+    pub notifications: Arc<Notifications>,
     /// False until all workers serve, and again from SIGTERM on.
     pub ready: Arc<AtomicBool>,
     /// Where the listener is, to know our own name in Host and Origin.
@@ -85,6 +89,8 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/explain", get(explain))
         .route("/v1/bots/{bot}/traffic", get(traffic::show))
         .route("/v1/events", get(events::stream))
+        .route("/v1/notifications/test", post(notifications::test))
+        .route("/act/{token}", get(links::show).post(links::act))
         .route("/openapi.json", get(openapi::show))
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
@@ -126,12 +132,16 @@ fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
     match failure {
         Failure::Told => denial.into(),
         Failure::Blocks { retry_after } => {
-            let address = attempts::network(peer.address);
-            tracing::warn!(%address, ?retry_after, "too many wrong tokens from an address: they are answered 429");
+            denied_address(peer, retry_after);
             ApiError::too_many(retry_after)
         }
         Failure::Blocked { retry_after } => ApiError::too_many(retry_after),
     }
+}
+
+fn denied_address(peer: &Peer, retry_after: Duration) {
+    let address = attempts::network(peer.address);
+    tracing::warn!(%address, ?retry_after, "too many wrong tokens or links from an address: they are answered 429");
 }
 
 /// The request with its whole body, so that nobody waits for it without a limit.

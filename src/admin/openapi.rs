@@ -76,6 +76,9 @@ fn paths() -> Value {
     add("/v1/bots/{bot}/drill", "post", does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"));
     add("/v1/bots/{bot}/outcomes", "post", does("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
     add("/v1/bots/{bot}/traffic", "get", read("traffic", "The last hour in points, and whom a weight reaches", &[bot()], "Traffic"));
+    let mut test = does("testNotifications", "Sends a test message", "NotificationTest", false, "NotificationTests");
+    test["parameters"] = json!([]);
+    add("/v1/notifications/test", "post", test);
     let of = query("bot", json!({ "type": "string" }), false);
     let status = query("status", json!({ "type": "boolean", "default": false }), false);
     let events = "Each change as it is made; with `status`, each bot as it is, once a second if anything about it is new";
@@ -206,7 +209,7 @@ fn schemas() -> Value {
         "Change": object(json!({
             "bot": string, "revision": whole, "at": { "type": "string", "format": "date-time" }, "actor_kind": string, "actor": string,
             "decision": string, "phase": string, "from_percent": percent, "to_percent": percent, "stable": string, "canary": text,
-            "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })),
+            "release": text, "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })), "abort_at": maybe,
         })),
         "History": object(json!({ "changes": list(reference("Change")), "before": count })),
         "Explained": object(json!({
@@ -227,6 +230,10 @@ fn schemas() -> Value {
         "Drilled": object(json!({
             "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": number, "moved_percent": percent,
             "revision": whole,
+        })),
+        "NotificationTest": object(json!({ "notifier?": text })),
+        "NotificationTests": object(json!({
+            "tests": list(object(json!({ "notifier": string, "sent": truth, "outcome": string, "answer": string }))),
         })),
         "Counted": object(json!({ "counted": whole, "pinned": whole })),
         "Manner": object(json!({ "force?": truth, "reason?": reason() })),

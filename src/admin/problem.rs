@@ -69,9 +69,12 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
     }
 
-    #[cfg(test)]
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Bot, Config, show_duration};
+use crate::config::{self, Bot, Config, Notifier, NotifierKind, show_duration};
 use crate::core::{Plan, Step};
 
 #[derive(Debug, Args)]
@@ -36,10 +36,26 @@ fn summary(config: &Config) -> String {
     for bot in &config.bots {
         text += &describe(bot);
     }
+    for notifier in &config.notifiers {
+        text += &told(notifier, config.admin.public_url.as_deref());
+    }
     for warning in &config.warnings {
         text += &format!("warning: {warning}\n");
     }
     text + "ok\n"
+}
+
+fn told(notifier: &Notifier, public_url: Option<&str>) -> String {
+    let kind = match &notifier.kind {
+        NotifierKind::Slack => "slack",
+        NotifierKind::Discord => "discord",
+        NotifierKind::Teams => "teams",
+        NotifierKind::Webhook { .. } => "webhook",
+    };
+    let on: Vec<_> = notifier.on.iter().map(|occasion| occasion.name()).collect();
+    let bots = notifier.bots.as_ref().map_or("all bots".to_owned(), |bots| bots.join(", "));
+    let links = public_url.map_or("without links: [admin] has no public_url".to_owned(), |url| format!("links to {url}"));
+    format!("notify {}: {kind}, {} of {bots}; {links}\n", notifier.name, on.join(", "))
 }
 
 fn describe(bot: &Bot) -> String {

@@ -7,6 +7,7 @@ mod demo;
 mod drill;
 mod explain;
 mod history;
+mod notify;
 mod pages;
 mod run;
 mod simulate;
@@ -67,6 +68,8 @@ enum Command {
     History(history::History),
     /// Wait until a release is promoted, taken back or at a step; or ask for the age of the last drill
     Wait(wait::Wait),
+    /// Send a test message to who is told of rollouts
+    Notify(notify::Notify),
     /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
     Explain(explain::Explain),
     /// Try a rollout's policy out in a simulated world, beside what other tools would do
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Drill(drill) => drill.execute(),
         Command::History(history) => history.execute(),
         Command::Wait(wait) => wait.execute(),
+        Command::Notify(notify) => notify.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Simulate(simulate) => simulate.execute(),
         Command::Completions(completions) => completions.execute(),

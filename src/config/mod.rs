@@ -4,6 +4,7 @@
 mod certificate;
 mod freeze;
 mod near;
+mod notifier;
 mod raw;
 mod redact;
 mod report;
@@ -17,6 +18,7 @@ mod value;
 
 pub use certificate::Certificate;
 pub use freeze::Freeze;
+pub use notifier::{Hidden, Notifier, NotifierKind, Occasion};
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};

@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::near::nearest;
 
 /// Keys with a secret as their value, and tables that hold one.
-const SECRET: [&str; 4] = ["secret", "token", "tester", "password"];
+const SECRET: [&str; 5] = ["secret", "token", "tester", "password", "notify"];
 /// The keys beside a secret that are none themselves.
-const OPEN: [&str; 5] = ["name", "scope", "file", "env", "header"];
+const OPEN: [&str; 8] = ["name", "scope", "file", "env", "header", "kind", "on", "bots"];
 
 pub(super) fn secrets(text: &str, table: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -81,6 +81,7 @@ mod tests {
     fn a_secret_is_known_by_its_key_or_its_table() {
         assert_eq!(found("[[admin.token]]\nname = \"ci\"\nsecret = \"a\"\n"), ["\"a\""]);
         assert_eq!(found("[bot.tester]\nheader = \"X\"\nsecrt = \"a\"\nkey = [1, 2]\n"), ["1", "2", "\"a\""]);
+        assert_eq!(found("[[notify]]\nname = \"ops\"\nurl = \"https://chat\"\non = [\"held\"]\n"), ["\"https://chat\""]);
         assert_eq!(found("tester = \"a\"\nstable = \"blue\""), ["\"a\""]);
         assert_eq!(found("url = 'http://user:word@host'"), ["user:word"]);
     }

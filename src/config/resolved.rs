@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 
 use super::freeze::Freeze;
-use super::{SecretHash, Tls};
+use super::{Notifier, SecretHash, Tls};
 use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
 use crate::identify::{Plan, Preset};
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
     pub history: History,
+    /// In the order of the file.
+    pub notifiers: Vec<Notifier>,
     /// In the order in which they are matched: the longest path prefix first, hosts before none.
     pub bots: Vec<Bot>,
     /// XXH3 of the file's text, for `serin_config_info{hash}`.
@@ -73,6 +75,8 @@ pub struct Admin {
     pub metrics_open: bool,
     /// Only the config changes what serves; to take back, to pause and to freeze is still for operators.
     pub read_only: bool,
+    /// Where people reach this listener, for links in messages: a URL without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +139,8 @@ pub struct Bot {
     pub freeze: Option<Freeze>,
     /// After a promotion the side before it is reported as free to tear down then.
     pub undo_window: Duration,
+    /// How old the last drill may be until somebody is told.
+    pub drill_every: Option<Duration>,
 }
 
 /// What a side must answer before anybody is sent there. That it takes connections is asked always.

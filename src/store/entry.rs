@@ -57,9 +57,16 @@ pub struct Row {
     pub to_percent: f64,
     pub stable: String,
     pub canary: Option<String>,
+    /// Whom the change is about: who is tried or was taken back, or became stable.
+    pub release: Option<String>,
     pub why: Option<String>,
     pub reason: Option<String>,
     pub evidence: Option<Value>,
+    /// From which evidence on the canary went to zero.
+    pub abort_at: Option<f64>,
+    /// Part of a drill: nobody's release is to blame.
+    #[serde(skip)]
+    pub rehearsal: bool,
 }
 
 impl Row {
@@ -78,11 +85,29 @@ impl Row {
             to_percent: state.weight.percent(),
             stable: state.stable.to_string(),
             canary: state.canary.as_ref().map(ToString::to_string),
+            release: about(entry.before.as_ref(), state, decision),
             why: reasons.why.clone(),
             reason: reasons.said.clone(),
             evidence: reasons.evidence.clone(),
+            abort_at: Some(entry.guard.abort_at),
+            rehearsal: is_rehearsal(entry.before.as_ref(), state),
         }
     }
+}
+
+/// After an abort the state has no canary any more; before a promotion the new stable was not stable.
+pub(super) fn about(before: Option<&State>, after: &State, decision: &str) -> Option<String> {
+    let release = match before {
+        Some(before) if before.stable != after.stable && decision == "undo" => Some(&before.stable),
+        Some(before) if before.stable != after.stable => Some(&after.stable),
+        Some(before) => after.canary.as_ref().or(before.canary.as_ref()),
+        None => after.canary.as_ref(),
+    };
+    release.map(ToString::to_string)
+}
+
+pub(super) fn is_rehearsal(before: Option<&State>, after: &State) -> bool {
+    after.drill_until.is_some() || before.is_some_and(|before| before.drill_until.is_some())
 }
 
 impl Entry {

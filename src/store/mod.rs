@@ -2,10 +2,12 @@
 //! usual. A thread of its own does the writing, so that a disk that hangs stops nobody who lowers.
 
 mod entry;
+mod key;
 mod open;
 mod roles;
 mod schema;
 mod thread;
+mod told;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,9 +20,11 @@ use tokio::sync::oneshot;
 use crate::core::{Release, State};
 
 pub use entry::{Entry, Reasons, Row, Who};
+pub use key::InstallationKey;
 pub use open::{OpenError, place};
 pub use schema::replay;
 use thread::Job;
+pub use told::Mark;
 
 /// The history of all bots.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub struct Store {
     jobs: mpsc::SyncSender<Job>,
     shared: Arc<Shared>,
     path: Option<PathBuf>,
+    key: InstallationKey,
 }
 
 /// What the writing thread says about itself.
@@ -53,16 +58,18 @@ pub enum Op {
     Append,
     Snapshot,
     Read,
+    Told,
 }
 
 impl Op {
-    pub const ALL: [Op; 3] = [Op::Append, Op::Snapshot, Op::Read];
+    pub const ALL: [Op; 4] = [Op::Append, Op::Snapshot, Op::Read, Op::Told];
 
     pub fn name(self) -> &'static str {
         match self {
             Op::Append => "append",
             Op::Snapshot => "snapshot",
             Op::Read => "read",
+            Op::Told => "told",
         }
     }
 }
@@ -137,15 +144,17 @@ fn not_taken<T>(error: &mpsc::TrySendError<T>) -> NotDurable {
 impl Store {
     /// Opens what is there, or begins; a file that cannot be read is kept aside.
     pub fn open(place: Place, keep: Duration) -> Result<(Store, Found), OpenError> {
-        let (database, found) = open::open(&place)?;
+        let (database, mut found) = open::open(&place)?;
         let shared = Arc::new(Shared::default());
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let path = match place {
             Place::File(path) => Some(path),
             Place::Memory(_) => None,
         };
+        let (key, passing) = path.as_deref().map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
+        found.alarms.extend(passing);
         thread::start(database, queue, shared.clone(), keep);
-        Ok((Store { jobs, shared, path }, found))
+        Ok((Store { jobs, shared, path, key }, found))
     }
 
     /// The file; none where nothing outlives the process.
@@ -192,6 +201,26 @@ impl Store {
             return Err(not_taken(&error));
         }
         rows.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
+    }
+
+    /// Who has been told what.
+    pub async fn marks(&self) -> Result<Vec<Mark>, NotDurable> {
+        let (reply, marks) = oneshot::channel();
+        if let Err(error) = self.jobs.try_send(Job::Marks { reply }) {
+            return Err(not_taken(&error));
+        }
+        marks.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
+    }
+
+    /// Remembers that somebody was told, some time soon, without waiting for the disk. It may be lost.
+    pub fn mark(&self, mark: Mark) {
+        // With the queue full the disk hangs; then a restart tells it once more.
+        let _ = self.jobs.try_send(Job::Mark(mark));
+    }
+
+    /// What the installation's links are made with.
+    pub fn key(&self) -> InstallationKey {
+        self.key
     }
 
     pub fn health(&self) -> Health {

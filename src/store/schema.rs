@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::entry::{unix_millis, written};
-use super::{Entry, Kept, Row, Snapshot};
+use super::entry::{about, is_rehearsal, unix_millis, written};
+use super::{Entry, Kept, Row, Snapshot, told};
 use crate::core::ratchet::{self, Input};
 use crate::core::{Guard, State};
 
@@ -56,9 +56,11 @@ pub(super) fn prepare(connection: &Connection) -> Result<i32> {
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
-        return Ok(VERSION);
     }
-    Ok(version)
+    if version <= VERSION {
+        told::prepare(connection)?;
+    }
+    Ok(version.max(VERSION))
 }
 
 /// All of them or none.
@@ -138,19 +140,25 @@ pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
 pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>> {
     let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
     let mut query = connection.prepare(
-        "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence
-         FROM history WHERE bot = ?1 AND revision < ?2 ORDER BY revision DESC LIMIT ?3",
+        "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence,
+         before, guard, state FROM history WHERE bot = ?1 AND revision < ?2 ORDER BY revision DESC LIMIT ?3",
     )?;
     let rows = query.query_map(params![bot, below, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
         let percent = |bp: u16| f64::from(bp) / 100.0;
         let evidence: Option<String> = row.get(12)?;
+        // What an older serin wrote in another form is still a row for people.
+        let state = |column| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| unpack::<State>(&bytes.unwrap_or_default()).ok());
+        let (before, after) = (state(13)?, state(15)?);
+        let guard = unpack::<Guard>(&row.get::<_, Vec<u8>>(14)?).ok();
+        let decision: String = row.get(4)?;
         Ok(Row {
             bot: bot.to_owned(),
             revision: row.get(0)?,
             at: written(row.get(1)?),
             actor_kind: row.get(2)?,
             actor: row.get(3)?,
-            decision: row.get(4)?,
+            release: after.as_ref().and_then(|after| about(before.as_ref(), after, &decision)),
+            decision,
             phase: row.get(5)?,
             from_percent: percent(row.get(6)?),
             to_percent: percent(row.get(7)?),
@@ -159,6 +167,8 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
             why: row.get(10)?,
             reason: row.get(11)?,
             evidence: evidence.and_then(|text| serde_json::from_str(&text).ok()),
+            abort_at: guard.map(|guard| guard.abort_at),
+            rehearsal: after.is_some_and(|after| is_rehearsal(before.as_ref(), &after)),
         })
     })?;
     rows.collect()

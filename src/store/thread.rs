@@ -10,13 +10,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::open::Database;
-use super::{Entry, NotDurable, Op, Row, Shared, Snapshot, Unwritten, schema};
+use super::{Entry, Mark, NotDurable, Op, Row, Shared, Snapshot, Unwritten, schema, told};
 
 #[derive(Debug)]
 pub(super) enum Job {
-    Append { entries: Vec<Entry>, unwritten: Unwritten, reply: oneshot::Sender<Result<(), NotDurable>> },
+    Append {
+        entries: Vec<Entry>,
+        unwritten: Unwritten,
+        reply: oneshot::Sender<Result<(), NotDurable>>,
+    },
     Snapshot(Vec<Snapshot>),
-    Read { bot: String, below: Option<u64>, most: usize, reply: oneshot::Sender<Result<Vec<Row>, NotDurable>> },
+    /// Who has been told what.
+    Marks {
+        reply: oneshot::Sender<Result<Vec<Mark>, NotDurable>>,
+    },
+    Mark(Mark),
+    Read {
+        bot: String,
+        below: Option<u64>,
+        most: usize,
+        reply: oneshot::Sender<Result<Vec<Row>, NotDurable>>,
+    },
 }
 
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -53,6 +67,15 @@ impl Writer {
                 Ok(Job::Read { bot, below, most, reply }) => {
                     let rows = schema::rows(&self.database.durable, &bot, below, most);
                     let _ = reply.send(rows.map_err(|error| self.failed(Op::Read, &error)));
+                }
+                Ok(Job::Marks { reply }) => {
+                    let marks = told::all(&self.database.durable);
+                    let _ = reply.send(marks.map_err(|error| self.failed(Op::Read, &error)));
+                }
+                Ok(Job::Mark(mark)) => {
+                    if let Err(error) = told::write(&self.database.durable, &mark) {
+                        self.failed(Op::Told, &error);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.try_again(),
                 Err(RecvTimeoutError::Disconnected) => {

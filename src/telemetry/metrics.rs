@@ -27,6 +27,8 @@ pub struct Metrics {
     reload: Mutex<Reload>,
     /// Requests to the admin listener that were not allowed, by reason.
     denied: Mutex<BTreeMap<&'static str, u64>>,
+    /// By notifier, and what became of a message to it.
+    notified: Mutex<BTreeMap<String, [u64; Told::ALL.len()]>>,
     /// Until when a certificate of ours is valid, in Unix time.
     certificates: Mutex<BTreeMap<&'static str, i64>>,
 }
@@ -39,6 +41,28 @@ struct Reload {
     hash: u64,
 }
 
+/// What became of a message to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Sent,
+    /// Refused, or no news any more before it was through.
+    Failed,
+    /// The queue was full.
+    Dropped,
+}
+
+impl Told {
+    pub const ALL: [Told; 3] = [Told::Sent, Told::Failed, Told::Dropped];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Told::Sent => "sent",
+            Told::Failed => "failed",
+            Told::Dropped => "dropped",
+        }
+    }
+}
+
 impl Metrics {
     pub fn new(workers: usize) -> Metrics {
         Metrics {
@@ -49,6 +73,7 @@ impl Metrics {
             decisions: Mutex::default(),
             reload: Mutex::new(Reload { successful: true, at: SystemTime::now(), hash: 0 }),
             denied: Mutex::default(),
+            notified: Mutex::default(),
             certificates: Mutex::default(),
         }
     }
@@ -83,6 +108,12 @@ impl Metrics {
 
     pub fn denied(&self, reason: &'static str) {
         *self.denied.lock().expect("no panic under this lock").entry(reason).or_default() += 1;
+    }
+
+    /// So many messages to a notifier ended like this. The first call, with 0, makes its series.
+    pub fn notified(&self, notifier: &str, told: Told, count: u64) {
+        let mut notified = self.notified.lock().expect("no panic under this lock");
+        notified.entry(notifier.to_owned()).or_default()[told as usize] += count;
     }
 
     /// The last second of its validity, in Unix time; `None` where there is no such certificate any more.
@@ -141,6 +172,14 @@ impl Metrics {
             "serin_admin_denied_total",
             "Requests to the admin listener that were not allowed, by the reason.",
             denied.iter().map(|(reason, n)| (vec![("reason", *reason)], *n as f64)),
+        );
+        let notified = self.notified.lock().expect("no panic under this lock");
+        out.counter(
+            "serin_notifications_total",
+            "Messages to people, by notifier and by what became of them.",
+            notified.iter().flat_map(|(notifier, counts)| {
+                Told::ALL.map(|told| (vec![("notifier", notifier.as_str()), ("result", told.name())], counts[told as usize] as f64))
+            }),
         );
         let certificates = self.certificates.lock().expect("no panic under this lock");
         out.gauge(

@@ -5,4 +5,4 @@ mod meters;
 mod metrics;
 
 pub use meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason, SourceMeter};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Told};

@@ -200,7 +200,7 @@ fn one_history_has_one_writer() {
 }
 
 /// No file may grow from now on; or again as it likes.
-fn disk_is_full(process: &Process, full: bool) {
+pub fn disk_is_full(process: &Process, full: bool) {
     let most = if full { 0 } else { libc::RLIM_INFINITY };
     let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the limit outlives the call, and the old one is not asked for.

@@ -15,6 +15,8 @@ mod command_line;
 mod deadline;
 mod drain;
 mod history;
+mod links;
+mod notify;
 mod openapi;
 mod overload;
 mod pins;

@@ -75,6 +75,7 @@ fn what_is_answered_is_what_is_described() {
     look("Explained", &serin.explain("T1"));
     look("Drilled", &does("drill", "{}"));
     look("Counted", &does("outcomes", "{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": true}]}"));
+    look("NotificationTests", &ask("POST", "/v1/notifications/test", "{}").json());
     look("Problem", &does("undo", "{\"forc\": true}"));
     assert_eq!(found, [""; 0]);
 }

@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
+use http::Uri;
 use serde_spanned::Spanned;
 
+use super::notify::is_loopback;
 use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
@@ -22,12 +24,31 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
     let read_only = table.read_or("read_only", false);
+    let public_url = table.read::<String>("public_url");
     table.close();
+    let public_url = public_url?.map(|url| public(&url, problems)).transpose()?;
     let (listen, tokens, tls) = (listen?, tokens?, tls?);
     guarded(listen.as_ref(), &tokens, tls.as_ref(), problems)?;
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only? };
+    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only?, public_url };
     Ok((admin, listen.map(|listen| listen.span())))
+}
+
+/// What a link in a message begins with: a host, perhaps with a path at which another proxy passes on to this listener.
+fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
+    let text = url.get_ref().trim_end_matches('/');
+    let uri = text.parse::<Uri>().ok().filter(|uri| uri.query().is_none() && !text.contains(['@', '#', '"', '<', '>']));
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or("");
+    match uri.as_ref().and_then(Uri::scheme_str) {
+        Some("https") if !host.is_empty() => {}
+        Some("http") if !host.is_empty() => {
+            if !is_loopback(host) {
+                problems.warn(url.span(), "`public_url` is http: whoever is on the way can use the links of messages");
+            }
+        }
+        _ => return Err(problems.error(url.span(), "`public_url` is no URL", "write one such as \"https://serin.example.com\"")),
+    }
+    Ok(text.to_owned())
 }
 
 /// Whoever reaches the admin API moves customers between versions.

@@ -27,6 +27,8 @@ const BODY_CAP_MOST: Bytes = Bytes(256 << 20);
 const UNDO_WINDOW: Duration = Duration::from_secs(24 * 3600);
 const UNDO_WINDOW_LEAST: Duration = Duration::from_secs(60);
 const UNDO_WINDOW_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+const DRILL_EVERY_LEAST: Duration = Duration::from_secs(3600);
+const DRILL_EVERY_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 const TESTER_HEADER: &str = "Serin-Override";
 /// Headers that say how a request is sent, or that bots live by: serin would take them away from the bot.
 const NOT_FOR_TESTERS: [HeaderName; 9] = [
@@ -90,6 +92,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
     let preflight = table.table_or_empty("preflight", "[bot.preflight]").and_then(preflight);
     let freeze = table.table_or_empty("freeze", "[bot.freeze]").and_then(freeze);
     let undo_window = table.within_or("undo_window", UNDO_WINDOW_LEAST..=UNDO_WINDOW_MOST, UNDO_WINDOW);
+    let drill_every = table.within("drill_every", DRILL_EVERY_LEAST..=DRILL_EVERY_MOST);
     table.close();
 
     let (name, Identity { preset, plan }, success) = (name?, identity?, success?);
@@ -126,6 +129,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         preflight: preflight?,
         freeze: freeze?,
         undo_window: undo_window?,
+        drill_every: drill_every?.map(Spanned::into_inner),
     };
     Ok(Placed { bot, name_at, match_at })
 }

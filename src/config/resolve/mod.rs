@@ -7,6 +7,7 @@ mod guard;
 mod history;
 mod identity;
 mod matching;
+mod notify;
 mod proxy;
 mod release;
 mod roles;
@@ -28,14 +29,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::raw::Table;
 use super::redact;
 use super::report::{Problem, Problems, Reported};
-use super::{Admin, Bot, BotName, Config, ConfigError, History, Proxy};
+use super::{Admin, Bot, BotName, Config, ConfigError, History, Notifier, Proxy};
 
 /// An address and where it is written, if it is.
 type Listen = (SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    let ((proxy, admin, history, bots), warnings) = read_tables(text, path, file)?;
-    Ok(Config { proxy, admin, history, bots, hash: xxh3_64(text.as_bytes()), warnings })
+    let (Read { proxy, admin, history, notifiers, bots }, warnings) = read_tables(text, path, file)?;
+    Ok(Config { proxy, admin, history, notifiers, bots, hash: xxh3_64(text.as_bytes()), warnings })
 }
 
 /// What `read` makes of the file, with the warnings, or everything that is wrong with it.
@@ -57,12 +58,23 @@ pub(super) fn read_tables<T>(
     }
 }
 
-fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, History, Vec<Bot>), Reported> {
+/// What the file's tables say.
+struct Read {
+    proxy: Proxy,
+    admin: Admin,
+    history: History,
+    notifiers: Vec<Notifier>,
+    bots: Vec<Bot>,
+}
+
+fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let problems = root.problems();
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
     let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
     let history = root.table_or_empty("history", "[history]").and_then(history::history);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
+    let known = bots.as_ref().ok().map(Vec::as_slice);
+    let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {
         // What is misspelt above may have been one.
@@ -72,7 +84,7 @@ fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, History, Vec<Bot>), Repor
     }
     let ((proxy, proxy_at), (admin, admin_at), history, bots) = (proxy?, admin?, history?, bots?);
     apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
-    Ok((proxy, admin, history, bots))
+    Ok(Read { proxy, admin, history, notifiers: notifiers?, bots })
 }
 
 /// The syntax alone: what a broken file means is guesswork.

@@ -15,31 +15,50 @@ pub(super) struct Secret {
     pub file: Option<PathBuf>,
 }
 
+/// Where a secret may stand, and what it is called.
+pub(super) struct Keys {
+    pub file: &'static str,
+    pub env: &'static str,
+    pub inline: &'static str,
+    pub of: &'static str,
+}
+
+const USUAL: Keys = Keys { file: "file", env: "env", inline: "secret", of: "secret" };
+
 /// Reads `file`, `env` or `secret`, exactly one of them. `of` names whose it is.
 pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Secret, Reported> {
+    secret_in(table, of, &USUAL)
+}
+
+/// The same behind other keys.
+pub(super) fn secret_in(table: &mut Table<'_>, of: &str, keys: &Keys) -> Result<Secret, Reported> {
     let problems = table.problems();
-    let file = table.read::<String>("file");
-    let env = table.read::<String>("env");
-    let inline = table.read::<String>("secret");
+    let file = table.read::<String>(keys.file);
+    let env = table.read::<String>(keys.env);
+    let inline = table.read::<String>(keys.inline);
     let (file, env, inline) = (file?, env?, inline?);
     let written: Vec<Range<usize>> = [&file, &env, &inline].into_iter().flatten().map(Spanned::span).collect();
     if let [first, second, ..] = written.as_slice() {
-        let problem = Problem::new(format!("{of} has more than one secret"));
-        return Err(problems.report(problem.at(second.clone(), "keep one of `file`, `env` and `secret`").at(first.clone(), "")));
+        let problem = Problem::new(format!("{of} has more than one {}", keys.of));
+        let keep = format!("keep one of `{}`, `{}` and `{}`", keys.file, keys.env, keys.inline);
+        return Err(problems.report(problem.at(second.clone(), keep).at(first.clone(), "")));
     }
     let path = file.as_ref().map(|file| problems.beside(file.get_ref()));
     let (secret, at) = match (file.as_ref().zip(path.as_deref()), env, inline) {
         (Some((file, path)), ..) => (from_file(path, file.span(), problems)?, file.span()),
         (_, Some(env), _) => (from_env(&env, problems)?, env.span()),
         (.., Some(inline)) => {
-            problems.warn(inline.span(), format!("the secret of {of} stands in the config; name a `file` or an `env` variable instead"));
+            let article = if keys.env.starts_with('e') { "an" } else { "a" };
+            let instead = format!("name a `{}` or {article} `{}` variable instead", keys.file, keys.env);
+            problems.warn(inline.span(), format!("the {} of {of} stands in the config; {instead}", keys.of));
             (inline.get_ref().clone(), inline.span())
         }
         (None, None, None) => {
-            return Err(problems.error(table.at(), format!("{of} has no secret"), "add `file = \"…\"` or `env = \"…\"`"));
+            let add = format!("add `{} = \"…\"` or `{} = \"…\"`", keys.file, keys.env);
+            return Err(problems.error(table.at(), format!("{of} has no {}", keys.of), add));
         }
     };
-    usable(&secret, &at, of, problems)?;
+    usable(&secret, &at, &format!("{} of {of}", keys.of), problems)?;
     Ok(Secret { text: Spanned::new(at, secret), file: path })
 }
 
@@ -65,11 +84,10 @@ fn from_env(env: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Re
 /// It must fit into a header, and be hard to guess.
 fn usable(secret: &str, at: &Range<usize>, of: &str, problems: &Problems<'_>) -> Result<(), Reported> {
     if let Some((fault, label)) = secret::fault(secret) {
-        return Err(problems.error(at.clone(), format!("the secret of {of} {fault}"), label));
+        return Err(problems.error(at.clone(), format!("the {of} {fault}"), label));
     }
     if secret.len() < SECRET_BYTES_FEW {
-        problems
-            .warn(at.clone(), format!("the secret of {of} has fewer than {SECRET_BYTES_FEW} characters; make one: openssl rand -hex 32"));
+        problems.warn(at.clone(), format!("the {of} has fewer than {SECRET_BYTES_FEW} characters; make one: openssl rand -hex 32"));
     }
     Ok(())
 }

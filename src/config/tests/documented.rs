@@ -49,14 +49,14 @@ fn every_default_is_what_the_documented_file_says() {
 #[test]
 fn every_key_stands_in_the_documented_file() {
     let text = format!(
-        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[proxy.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.limits.x]\n[history.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n"
+        "x = 1\n{DOCUMENTED}\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[proxy.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.limits.x]\n[history.x]\n[bot.x]\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n[[notify]]\nx = 1\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a\"\nsecret_env = \"CARGO_PKG_NAME\"\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n"
     );
     let error = parse(&text).unwrap_err().to_string();
     let mut tables = 0;
     for line in error.lines() {
         let Some((_, keys)) = line.split_once(" takes ") else { continue };
         tables += 1;
-        for key in keys.split(", ").filter(|key| !["proxy", "admin", "history", "bot"].contains(key)) {
+        for key in keys.split(", ").filter(|key| !["proxy", "admin", "history", "bot", "notify"].contains(key)) {
             let stands = DOCUMENTED.lines().any(|line| {
                 let line = line.trim_start_matches("# ").trim_start_matches("e.g. ");
                 line.starts_with(&format!("{key} = ")) || line.trim_matches(['[', ']']).ends_with(&format!(".{key}"))
@@ -64,7 +64,7 @@ fn every_key_stands_in_the_documented_file() {
             assert!(stands || DOCUMENTED.contains(&format!("`{key}`")), "`{key}` is not documented");
         }
     }
-    assert_eq!(tables, 16, "{error}");
+    assert_eq!(tables, 17, "{error}");
 }
 
 #[test]
@@ -73,6 +73,8 @@ fn every_example_in_the_documented_file_is_right() {
     std::fs::write(folder.path().join("ca.pem"), "").unwrap();
     std::fs::write(folder.path().join("smoke.jsonl"), "{\"path\": \"/\"}").unwrap();
     std::fs::write(folder.path().join("ci"), "a-token-of-more-than-16").unwrap();
+    std::fs::write(folder.path().join("ops-url"), "https://hooks.example.com/T0123").unwrap();
+    std::fs::write(folder.path().join("ops-key"), "a-key-of-more-than-16").unwrap();
     let made = rcgen::generate_simple_self_signed(["serin.example".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     for (file, pem) in [("tls.crt", &certificate), ("tls.key", &key), ("ca.crt", &certificate)] {
@@ -81,6 +83,7 @@ fn every_example_in_the_documented_file_is_right() {
     let (text, _) = uncommented(DOCUMENTED, true);
     let text = text
         .replace("/run/secrets/serin-ci", "ci")
+        .replace("/run/secrets/ops-", "ops-")
         .replace("/run/tls/", "")
         .replace("upstream = \"green\"", "upstream = \"blue\"")
         .replace("SERIN_TESTER", "CARGO_PKG_NAME")
@@ -92,6 +95,7 @@ fn every_example_in_the_documented_file_is_right() {
     let bot = &config.bots[0];
     assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
     assert_eq!((bot.guard.limits.0.len(), bot.guard.limits.0[4].least_requests), (5, 200));
+    assert_eq!((config.notifiers.len(), config.admin.public_url.is_some(), bot.drill_every.is_some()), (1, true, true));
     assert!(bot.release.is_some() && bot.preflight.smoke.is_some() && bot.preflight.expect == [200, 204]);
     assert!(bot.tester.is_some() && bot.matches.host.is_some() && bot.upstreams[0].url.ca_file.is_some());
 }

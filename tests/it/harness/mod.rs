@@ -17,7 +17,7 @@ pub use config::Config;
 pub use metrics::Metrics;
 pub use process::{Process, command};
 pub use serin::{Handle, Serin};
-pub use upstream::{Closed, Full, Then, Upstream, ok};
+pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
 pub use wire::{Framing, Wire, fields};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,196 @@
+//! `/act/{token}`: where a link in a message leads. GET shows what the link would do, and does nothing, for chats fetch the
+//! links that are written in them; only the page's own POST acts. The link is the capability: no token is asked for, and
+//! what it may do goes through the controller like everybody's wish, for the revision that it names and no other.
+
+mod page;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::attempts::Failure;
+use super::listen::Peer;
+use super::problem::ApiError;
+use super::{Context, denied_address};
+use crate::controller::{Actor, Ask, ChangeError, Wish};
+use crate::core::ratchet::Refusal;
+use crate::core::{State as BotState, Weight};
+use crate::live::{Snapshot, Status};
+use crate::notify::known::Known;
+use crate::notify::link::{Act, Stands, Ticket};
+use crate::notify::{message, unix_now};
+use crate::store::Row;
+use page::{Item, Page};
+
+/// Paths that need no token.
+pub const BELOW: &str = "/act/";
+
+/// A disk that hangs does not keep a page back.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A link that is good now: what it says, and the bot that it is about.
+struct Good {
+    ticket: Ticket,
+    status: Arc<Status>,
+}
+
+pub async fn show(State(context): State<Context>, Extension(peer): Extension<Arc<Peer>>, Path(token): Path<String>) -> Response {
+    match look(&context, &peer, &token).await {
+        Ok(good) => offer(&good).into_response(),
+        Err(page) => page.into_response(),
+    }
+}
+
+pub async fn act(State(context): State<Context>, Extension(peer): Extension<Arc<Peer>>, Path(token): Path<String>) -> Response {
+    match look(&context, &peer, &token).await {
+        Ok(good) => done(&context, good.ticket).await.into_response(),
+        Err(page) => page.into_response(),
+    }
+}
+
+/// Whether the link is good, or the page that says why not.
+async fn look(context: &Context, peer: &Peer, token: &str) -> Result<Good, Page> {
+    let snapshot = context.live.current();
+    let offered = snapshot.config.admin.public_url.is_some();
+    let Some(ticket) = Ticket::open(&context.notifications.key(), token).filter(|_| offered) else {
+        return Err(unknown(context, peer));
+    };
+    let Some(status) = status(&snapshot, &ticket.bot) else {
+        return Err(Page::new(StatusCode::GONE, "This bot is gone").say(format!("There is no bot {} any more.", ticket.bot)));
+    };
+    if unix_now().as_secs() >= ticket.expires {
+        return Err(Page::new(StatusCode::GONE, "This link has expired")
+            .say("Nothing was changed.")
+            .items(stands_now(&ticket.bot, &status)));
+    }
+    if status.state.revision != ticket.revision || Stands::of(&status.state) != ticket.stands {
+        return Err(overtaken(context, &ticket, &status).await);
+    }
+    Ok(Good { ticket, status })
+}
+
+fn status(snapshot: &Snapshot, bot: &str) -> Option<Arc<Status>> {
+    Some(snapshot.epochs[snapshot.bot(bot)?].status())
+}
+
+/// Not ours, or made with a key that is gone: counted like a wrong token.
+fn unknown(context: &Context, peer: &Peer) -> Page {
+    let failure = context.attempts.failed(peer.address, Instant::now());
+    context.metrics.denied(if failure == Failure::Told { "bad_link" } else { "too_many_attempts" });
+    match failure {
+        Failure::Told => {
+            Page::new(StatusCode::NOT_FOUND, "There is no such link").say("It was cut off, changed, or made by another serin.")
+        }
+        Failure::Blocks { retry_after } | Failure::Blocked { retry_after } => {
+            if matches!(failure, Failure::Blocks { .. }) {
+                denied_address(peer, retry_after);
+            }
+            Page::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong links").say("A right one is still taken.").retry_after(retry_after)
+        }
+    }
+}
+
+/// Something was changed since; perhaps by this link.
+async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page {
+    let next = ticket.revision.saturating_add(1);
+    let read = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1);
+    let since = tokio::time::timeout(PATIENCE, read).await.ok().and_then(Result::ok);
+    let since = since.and_then(|rows| rows.into_iter().next()).filter(|row| row.revision == next);
+    let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && row.decision == ticket.act.name());
+    let title = if used { "This link was used already" } else { "This link is out of date" };
+    let then = since.map_or("Something else was done since.".to_owned(), |row| told(&row));
+    Page::new(StatusCode::GONE, title).say(format!("{then} Nothing was changed now.")).items(stands_now(&ticket.bot, status))
+}
+
+fn told(row: &Row) -> String {
+    format!("At {} {} did: {}, from {}% to {}%.", row.at, row.actor, row.decision, row.from_percent, row.to_percent)
+}
+
+/// The name in the history. No token's name has a colon.
+fn actor(ticket: &Ticket) -> String {
+    format!("link:{}", ticket.notifier)
+}
+
+fn offer(good: &Good) -> Page {
+    let Good { ticket, status } = good;
+    let until = jiff::Timestamp::from_second(i64::try_from(ticket.expires).unwrap_or(i64::MAX));
+    let until = until.map_or_else(|_| String::new(), |until| until.to_string());
+    let mut items = stands_now(&ticket.bot, status);
+    items.push(Item::new("This link", format!("works once, until {until}; the history will say {}", actor(ticket))));
+    Page::new(StatusCode::OK, &question(ticket.act, &ticket.bot, &status.state)).items(items).button(verb(ticket.act))
+}
+
+fn verb(act: Act) -> &'static str {
+    match act {
+        Act::Advance => "Approve",
+        Act::Resume => "Resume",
+        Act::Abort => "Abort",
+        Act::Undo => "Undo",
+    }
+}
+
+fn question(act: Act, bot: &str, state: &BotState) -> String {
+    let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
+    match act {
+        Act::Advance => {
+            let next = state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
+            format!("{bot}: send {next} of the workspaces to {canary}?")
+        }
+        Act::Resume => format!("{bot}: go on with {canary}?"),
+        Act::Abort => format!("{bot}: send everybody back to {}?", state.stable),
+        Act::Undo => {
+            let former = state.previous.as_ref().map_or("who was stable before".to_owned(), |former| former.release.to_string());
+            format!("{bot}: send everybody back to {former}?")
+        }
+    }
+}
+
+/// What serves, and what is known.
+fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
+    let state = &status.state;
+    let mut items = vec![Item::new("Bot", bot), Item::new("Stable", state.stable.to_string())];
+    if let Some(canary) = &state.canary {
+        items.push(Item::new("Canary", format!("{canary}, at {}", state.weight)));
+    }
+    items.push(Item::new("Phase", state.phase.name()));
+    items.extend(state.hold.as_ref().map(|hold| Item::new("Holds", hold.to_string())));
+    items.extend(status.frozen.as_ref().map(|why| Item::new("Frozen", why.clone())));
+    let known = Known::of_status(status).filter(|_| state.weight > Weight::ZERO);
+    items.extend(message::evidence(known.as_ref()).into_iter().map(|fact| Item::new(fact.label, fact.text)));
+    items
+}
+
+/// Acts as the API does.
+async fn done(context: &Context, ticket: Ticket) -> Page {
+    let wish = match ticket.act {
+        Act::Advance => Wish::Advance,
+        Act::Resume => Wish::Resume,
+        Act::Abort => Wish::Abort,
+        Act::Undo => Wish::Undo,
+    };
+    let name = actor(&ticket);
+    let ask = Ask { wish, based_on: Some(ticket.revision), actor: Actor::Operator(&name), force: false, reason: None };
+    match context.controller.change(&ticket.bot, ask).await {
+        Ok(snapshot) => {
+            let items = status(&snapshot, &ticket.bot).map_or_else(Vec::new, |status| stands_now(&ticket.bot, &status));
+            Page::new(StatusCode::OK, &format!("Done: {}", ticket.act.name())).say("It serves on every core.").items(items)
+        }
+        // Another one was faster.
+        Err(ChangeError::Refused { refusal: Refusal::Stale { .. }, .. }) => match status(&context.live.current(), &ticket.bot) {
+            Some(status) => overtaken(context, &ticket, &status).await,
+            None => Page::new(StatusCode::GONE, "This bot is gone"),
+        },
+        Err(error) => {
+            let error = ApiError::from(error);
+            let page = Page::new(error.status(), "This was not done").say(error.detail());
+            match status(&context.live.current(), &ticket.bot) {
+                Some(status) => page.items(stands_now(&ticket.bot, &status)),
+                None => page,
+            }
+        }
+    }
+}

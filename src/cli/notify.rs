@@ -1,0 +1,45 @@
+//! `serin notify --test`: does a message come through?
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::AdminAddress;
+use super::client::Client;
+use super::status::plain;
+
+#[derive(Debug, Args)]
+pub struct Notify {
+    /// Have the running serin send a test message to this notifier, or to all of them
+    #[arg(long, required = true, num_args = 0..=1, value_name = "NAME")]
+    test: Option<Option<String>>,
+    /// The API's own document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    address: AdminAddress,
+}
+
+/// A receiver has 10 s, and all are asked at once.
+const PATIENCE_SECS: u64 = 30;
+
+impl Notify {
+    /// 1 if a message did not come through.
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let body = json!({ "notifier": self.test.flatten() });
+        let document = Client::new(&self.address)?.patient(PATIENCE_SECS).post("/v1/notifications/test", &body, None)?;
+        let tests = document["tests"].as_array().cloned().unwrap_or_default();
+        if self.json {
+            println!("{document}");
+        } else if tests.is_empty() {
+            println!("the config has no [[notify]]");
+        }
+        for test in tests.iter().filter(|_| !self.json) {
+            let said = test["answer"].as_str().filter(|said| !said.is_empty()).map_or(String::new(), |said| format!(": {said}"));
+            let how = if test["sent"] == true { "sent" } else { "NOT sent" };
+            println!("{}: {how}, {}{said}", plain(&test["notifier"]), plain(&test["outcome"]));
+        }
+        Ok(if tests.iter().all(|test| test["sent"] == true) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}

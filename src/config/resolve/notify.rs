@@ -1,0 +1,129 @@
+//! `[[notify]]`: who is told, of what, and where.
+
+use std::ops::Range;
+
+use http::Uri;
+use serde_spanned::Spanned;
+
+use super::secret::{Keys, secret_in};
+use crate::config::near::nearest;
+use crate::config::raw::{Table, either};
+use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::{Bot, Hidden, Notifier, NotifierKind, Occasion};
+
+/// What is behind `kind`, before the secret that belongs to it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Slack,
+    Discord,
+    Teams,
+    Webhook,
+}
+
+const KINDS: [(&str, Kind); 4] = [("slack", Kind::Slack), ("discord", Kind::Discord), ("teams", Kind::Teams), ("webhook", Kind::Webhook)];
+const URL: Keys = Keys { file: "file", env: "env", inline: "url", of: "URL" };
+const SIGNING: Keys = Keys { file: "secret_file", env: "secret_env", inline: "secret", of: "secret" };
+
+pub(super) fn notifiers(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<Notifier>, Reported> {
+    let placed = all(tables.into_iter().map(|table| notifier(table, bots)))?;
+    for (index, (this, at)) in placed.iter().enumerate() {
+        if let Some((_, other_at)) = placed[..index].iter().find(|(other, _)| other.name == this.name) {
+            let problem = Problem::new(format!("two notifiers are named \"{}\"", this.name));
+            return Err(problems.report(problem.at(at.clone(), "write another name").at(other_at.clone(), "the first")));
+        }
+    }
+    Ok(placed.into_iter().map(|(notifier, _)| notifier).collect())
+}
+
+/// Also where its name is written.
+fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Range<usize>), Reported> {
+    let (problems, at) = (table.problems(), table.at());
+    let name = table.read::<String>("name");
+    let of = match &name {
+        Ok(Some(name)) => format!("notifier \"{}\"", name.get_ref().escape_debug()),
+        Ok(None) | Err(_) => "this notifier".to_owned(),
+    };
+    let kind = table.choice("kind", &KINDS);
+    let url = secret_in(&mut table, &of, &URL);
+    let is_webhook = matches!(&kind, Ok(Some(kind)) if *kind.get_ref() == Kind::Webhook);
+    let signing = if is_webhook { secret_in(&mut table, &of, &SIGNING).map(Some) } else { no_signing(&mut table, &of) };
+    let on = table.read::<Vec<Spanned<String>>>("on");
+    let only = table.read::<Vec<Spanned<String>>>("bots");
+    table.close();
+    let name = match name? {
+        Some(name) => Spanned::new(name.span(), super::name(&name, problems)?),
+        None => return Err(problems.error(at, "a notifier has no name", "add `name = \"ops\"`: it stands in logs and metrics")),
+    };
+    let Some(kind) = kind? else {
+        return Err(problems.error(at, format!("{of} has no kind"), "add `kind = \"slack\"`, \"discord\", \"teams\" or \"webhook\""));
+    };
+    let url = url_of(&url?.text, &of, problems)?;
+    let kind = match (kind.into_inner(), signing?) {
+        (Kind::Slack, _) => NotifierKind::Slack,
+        (Kind::Discord, _) => NotifierKind::Discord,
+        (Kind::Teams, _) => NotifierKind::Teams,
+        (Kind::Webhook, Some(secret)) => NotifierKind::Webhook { signing: Hidden::new(secret.text.into_inner()) },
+        (Kind::Webhook, None) => return Err(problems.error(at, format!("{of} has no secret"), "add `secret_file = \"…\"`")),
+    };
+    let on = match on? {
+        None => Occasion::USUAL.to_vec(),
+        Some(words) => all(words.get_ref().iter().map(|word| occasion(word, problems)))?,
+    };
+    let only = only?.map(|names| all(names.get_ref().iter().map(|name| known_bot(name, bots, problems)))).transpose()?;
+    let notifier = Notifier { name: name.get_ref().as_str().to_owned(), kind, url, on, bots: only };
+    Ok((notifier, name.span()))
+}
+
+/// A chat's webhook takes no signature.
+fn no_signing(table: &mut Table<'_>, of: &str) -> Result<Option<super::secret::Secret>, Reported> {
+    let problems = table.problems();
+    for key in [SIGNING.file, SIGNING.env, SIGNING.inline] {
+        if let Some(entry) = table.take(key) {
+            return Err(problems.error(entry.key_at, format!("{of} signs nothing: only kind = \"webhook\" does"), "take it out"));
+        }
+    }
+    Ok(None)
+}
+
+/// Never quoted: it is a secret.
+fn url_of(written: &Spanned<String>, of: &str, problems: &Problems<'_>) -> Result<Hidden, Reported> {
+    let uri = written.get_ref().parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or("").to_owned();
+    match uri.as_ref().and_then(Uri::scheme_str) {
+        Some("https") if !host.is_empty() => {}
+        Some("http") if !host.is_empty() => {
+            if !is_loopback(&host) {
+                problems
+                    .warn(written.span(), format!("the URL of {of} is http: whoever is on the way can read what is sent, and write too"));
+            }
+        }
+        _ => return Err(problems.error(written.span(), format!("the URL of {of} is no URL"), "write one that begins with https://")),
+    }
+    Ok(Hidden::new(written.get_ref()))
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn occasion(word: &Spanned<String>, problems: &Problems<'_>) -> Result<Occasion, Reported> {
+    if let Some(occasion) = Occasion::ALL.into_iter().find(|occasion| occasion.name() == word.get_ref()) {
+        return Ok(occasion);
+    }
+    let words = || Occasion::ALL.into_iter().map(Occasion::name);
+    let instead = match nearest(word.get_ref(), words()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("write {}", either(words())),
+    };
+    Err(problems.error(word.span(), format!("nobody can be told of \"{}\"", word.get_ref().escape_debug()), instead))
+}
+
+/// Where the bots themselves are wrong, that is said instead.
+fn known_bot(name: &Spanned<String>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<String, Reported> {
+    let known = || bots.unwrap_or_default().iter().map(|bot| bot.name.as_str());
+    if bots.is_none() || known().any(|bot| bot == name.get_ref()) {
+        return Ok(name.get_ref().clone());
+    }
+    Err(problems.error(name.span(), format!("there is no bot `{}`", name.get_ref().escape_debug()), format!("write {}", either(known()))))
+}

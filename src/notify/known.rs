@@ -1,0 +1,95 @@
+//! What is known against a canary, in words and numbers: the same in a message and on the page behind its link.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::core::Worth;
+use crate::core::evidence::Exposure;
+use crate::live::Status;
+use crate::store::Row;
+
+/// The evidence at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Known {
+    /// `None` where it is too large for a number.
+    pub e_value: Option<f64>,
+    pub abort_at: Option<f64>,
+    pub verdict: String,
+    /// What looks worst.
+    pub leading: String,
+    /// The errors that the canary may still be adding, in per cent of its requests.
+    pub harm_could_be_percent: Option<f64>,
+    pub canary: Counts,
+    pub stable: Counts,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Counts {
+    pub requests: u64,
+    pub errors: u64,
+    pub late: u64,
+    pub rejected: u64,
+}
+
+impl Known {
+    /// What a change rested on; `None` where nothing was judged.
+    pub fn of_row(row: &Row) -> Option<Known> {
+        let evidence = row.evidence.as_ref()?;
+        let word = |key: &str| evidence[key].as_str().unwrap_or("").to_owned();
+        Some(Known {
+            e_value: evidence["e_value"].as_f64(),
+            abort_at: row.abort_at,
+            verdict: word("verdict"),
+            leading: word("leading"),
+            harm_could_be_percent: evidence["harm_could_be_percent"].as_f64(),
+            canary: Counts::read(&evidence["canary"]),
+            stable: Counts::read(&evidence["stable"]),
+        })
+    }
+
+    /// What is known now.
+    pub fn of_status(status: &Status) -> Option<Known> {
+        let judged = status.judged?;
+        let judgement = judged.judgement;
+        let finite = |number: f64| Some(number).filter(|number| number.is_finite());
+        Some(Known {
+            e_value: finite(judgement.wealth.log_e().exp()),
+            abort_at: Some(status.guard.abort_at),
+            verdict: judged.verdict.name().to_owned(),
+            leading: judgement.leading.name().to_owned(),
+            harm_could_be_percent: finite(judgement.harm.0 * 100.0),
+            canary: Counts::of(judgement.canary),
+            stable: Counts::of(judgement.stable),
+        })
+    }
+
+    pub fn against(&self) -> String {
+        let e = self.e_value.map_or("beyond all numbers".to_owned(), |e| Worth(e).to_string());
+        let harm = self.harm_could_be_percent.map_or(String::new(), |harm| format!(", harm could be {harm:.2} pp"));
+        let abort_at = self.abort_at.map_or(String::new(), |abort_at| format!(" (aborts at {abort_at})"));
+        format!("{e}{abort_at}, verdict {}, worst: {}{harm}", self.verdict, self.leading)
+    }
+}
+
+impl Counts {
+    fn of(exposure: Exposure) -> Counts {
+        let tally = exposure.tally;
+        let [requests, errors, late, rejected] = [tally.requests, tally.errors, tally.late, tally.rejected].map(u64::from);
+        Counts { requests, errors, late, rejected }
+    }
+
+    fn read(value: &Value) -> Counts {
+        let count = |key: &str| value[key].as_u64().unwrap_or(0);
+        Counts { requests: count("requests"), errors: count("errors"), late: count("late"), rejected: count("rejected") }
+    }
+
+    pub fn text(&self) -> String {
+        let Counts { requests, errors, late, rejected } = self;
+        format!("{requests} requests, {errors} errors, {late} late, {rejected} rejected")
+    }
+}
+
+/// `12.5%`.
+pub fn percent(percent: f64) -> String {
+    format!("{percent}%")
+}

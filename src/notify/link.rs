@@ -1,0 +1,160 @@
+//! A link in a message: a capability for one action on one bot as it was at one revision, until some time. Whoever has it
+//! may do that and nothing else. It is signed with the installation's key, so nothing about it is kept, and it works once:
+//! what it does makes a new revision, and for another revision it is of no use.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+
+use crate::core::State;
+use crate::store::{InstallationKey, Row};
+
+/// How long a link is good for, in seconds.
+pub const LINK_SECS: u64 = 24 * 3600;
+
+/// What else is signed with the key begins otherwise.
+const PURPOSE: &[u8] = b"serin link 1\0";
+const INSTANCE: &[u8] = b"serin instance 1\0";
+/// A ticket has some hundred bytes, with the longest names some hundred more.
+const TOKEN_MOST: usize = 4_096;
+
+/// What a link may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    Advance,
+    Resume,
+    Abort,
+    Undo,
+}
+
+impl Act {
+    pub fn name(self) -> &'static str {
+        match self {
+            Act::Advance => "advance",
+            Act::Resume => "resume",
+            Act::Abort => "abort",
+            Act::Undo => "undo",
+        }
+    }
+
+    /// May it be asked for where the config is the only way in?
+    pub fn takes_back(self) -> bool {
+        match self {
+            Act::Abort | Act::Undo => true,
+            Act::Advance | Act::Resume => false,
+        }
+    }
+}
+
+/// What a link says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    #[serde(rename = "a")]
+    pub act: Act,
+    #[serde(rename = "b")]
+    pub bot: String,
+    #[serde(rename = "r")]
+    pub revision: u64,
+    /// A revision whose row was lost may come again with another meaning: the release and the weight must be the same too.
+    #[serde(rename = "s")]
+    pub stands: Stands,
+    #[serde(rename = "n")]
+    pub notifier: String,
+    /// In Unix seconds.
+    #[serde(rename = "x")]
+    pub expires: u64,
+}
+
+/// Who is tried, or serves, and for how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stands(String, u64);
+
+impl Stands {
+    pub fn of(state: &State) -> Stands {
+        Stands::at(state.canary.as_ref().unwrap_or(&state.stable).to_string(), state.weight.percent())
+    }
+
+    pub fn after(row: &Row) -> Stands {
+        Stands::at(row.canary.clone().unwrap_or_else(|| row.stable.clone()), row.to_percent)
+    }
+
+    fn at(release: String, percent: f64) -> Stands {
+        Stands(release, (percent * 100.0).round() as u64)
+    }
+}
+
+impl Ticket {
+    pub fn seal(&self, key: &InstallationKey) -> String {
+        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default());
+        let seal = hmac::sign(&signing(key), &signed(payload.as_bytes()));
+        format!("{payload}.{}", URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// `None` if it was not sealed with this key. The comparison takes as long whatever is compared.
+    pub fn open(key: &InstallationKey, token: &str) -> Option<Ticket> {
+        let (payload, seal) = token.split_once('.').filter(|_| token.len() <= TOKEN_MOST)?;
+        let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
+        hmac::verify(&signing(key), &signed(payload.as_bytes()), &seal).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+}
+
+fn signing(key: &InstallationKey) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, key.bytes())
+}
+
+fn signed(payload: &[u8]) -> Vec<u8> {
+    [PURPOSE, payload].concat()
+}
+
+/// A name for this installation, so that the events of two are never taken for each other's.
+pub fn instance(key: &InstallationKey) -> String {
+    let tag = hmac::sign(&signing(key), INSTANCE);
+    super::sign::hex(&tag.as_ref()[..6])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> InstallationKey {
+        InstallationKey::of_test(7)
+    }
+
+    fn ticket() -> Ticket {
+        let stands = Stands::at("v2 on green".to_owned(), 12.5);
+        Ticket { act: Act::Advance, bot: "support".to_owned(), revision: 42, stands, notifier: "ops".to_owned(), expires: 1_800_000_000 }
+    }
+
+    #[test]
+    fn a_ticket_comes_back_as_it_was_and_only_with_its_key() {
+        let token = ticket().seal(&key());
+        assert_eq!(Ticket::open(&key(), &token), Some(ticket()));
+        assert_eq!(Ticket::open(&InstallationKey::of_test(8), &token), None);
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{token}");
+    }
+
+    #[test]
+    fn no_changed_byte_passes() {
+        let token = ticket().seal(&key());
+        for at in 0..token.len() {
+            let mut forged = token.clone().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).unwrap();
+            // The last character of base64 may hold bits that mean nothing; they are refused as well.
+            assert_eq!(Ticket::open(&key(), &forged), None, "{at}");
+        }
+        for other in ["", ".", "a.b", &token[..token.len() - 1], &token.replace('.', ""), &"x".repeat(10_000)] {
+            assert_eq!(Ticket::open(&key(), other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_an_instance_is_called_depends_on_its_key_alone() {
+        assert_eq!(instance(&key()), instance(&key()));
+        assert_ne!(instance(&key()), instance(&InstallationKey::of_test(8)));
+        assert_eq!(instance(&key()).len(), 12);
+    }
+}

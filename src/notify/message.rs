@@ -1,0 +1,267 @@
+//! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
+
+use super::held::Waits;
+use super::known::{Known, percent};
+use super::link::Act;
+use crate::config::{Bot, Occasion};
+use crate::live::Status;
+use crate::store::Row;
+
+/// One message to one notifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The same for the same news, also when it is sent again: who gets it twice can tell.
+    pub id: String,
+    pub about: About,
+    pub bot: String,
+    /// RFC 3339, UTC.
+    pub at: String,
+    pub headline: String,
+    pub facts: Vec<Fact>,
+    pub links: Vec<Link>,
+    /// The change, if it is one.
+    pub change: Option<Row>,
+    /// Why the weight stays: a code, and a text.
+    pub hold: Option<(&'static str, String)>,
+    pub known: Option<Known>,
+    /// So many before it were never sent.
+    pub dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    Occasion(Occasion),
+    Test,
+}
+
+/// How it is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Asks,
+    Bad,
+    Good,
+    Plain,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub label: &'static str,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub act: Act,
+    pub label: String,
+    pub url: String,
+    /// In Unix seconds.
+    pub expires: u64,
+}
+
+impl About {
+    pub fn name(self) -> &'static str {
+        match self {
+            About::Occasion(occasion) => occasion.name(),
+            About::Test => "test",
+        }
+    }
+
+    pub fn mood(self) -> Mood {
+        match self {
+            About::Occasion(Occasion::Held | Occasion::DrillDue) => Mood::Asks,
+            About::Occasion(Occasion::Abort) => Mood::Bad,
+            About::Occasion(Occasion::Promote) => Mood::Good,
+            About::Occasion(Occasion::Start | Occasion::Step | Occasion::Teardown) | About::Test => Mood::Plain,
+        }
+    }
+}
+
+/// Of what kind of news a change is; `None` where nobody asks for it. A row's decision is a word, for rows outlive the
+/// serin that wrote them.
+pub fn occasion(row: &Row) -> Option<Occasion> {
+    match row.decision.as_str() {
+        "withdraw" if row.rehearsal => None,
+        "abort" | "trip" | "retreat" | "undo" | "withdraw" => Some(Occasion::Abort),
+        "promote" | "switch" => Some(Occasion::Promote),
+        "start" => Some(Occasion::Start),
+        "advance" => Some(Occasion::Step),
+        "set_weight" | "resume" if row.from_percent != row.to_percent => Some(Occasion::Step),
+        _ => None,
+    }
+}
+
+/// What somebody may want to do about a change.
+pub fn offers(row: &Row) -> &'static [Act] {
+    match row.decision.as_str() {
+        "trip" | "retreat" if row.phase == "paused" => &[Act::Resume, Act::Abort],
+        "start" | "advance" | "retreat" | "resume" | "set_weight" if row.to_percent > 0.0 => &[Act::Abort],
+        "promote" | "switch" => &[Act::Undo],
+        _ => &[],
+    }
+}
+
+/// A message about a change.
+pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>) -> Message {
+    let known = Known::of_row(row);
+    let mut facts = Vec::new();
+    fact(&mut facts, "Why", row.why.clone());
+    let by = match row.actor_kind.as_str() {
+        "ratchet" => "serin itself".to_owned(),
+        "config" => "the config".to_owned(),
+        _ => row.actor.clone(),
+    };
+    fact(&mut facts, "By", Some(by));
+    fact(&mut facts, "Reason", row.reason.clone());
+    facts.extend(evidence(known.as_ref()));
+    Message {
+        id: format!("{instance}.{}.{}", row.bot, row.revision),
+        about: About::Occasion(occasion),
+        bot: row.bot.clone(),
+        at: row.at.clone(),
+        headline: format!("{}: {}", row.bot, happened(row)),
+        facts,
+        links,
+        change: Some(row.clone()),
+        hold: None,
+        known,
+        dropped: 0,
+    }
+}
+
+fn happened(row: &Row) -> String {
+    let release = row.release.as_deref().unwrap_or("the canary");
+    let (from, to, stable) = (percent(row.from_percent), percent(row.to_percent), &row.stable);
+    match row.decision.as_str() {
+        "start" => format!("{release} starts at {to}"),
+        "advance" => format!("{release} goes from {from} to {to}"),
+        "set_weight" => format!("the weight of {release} is set from {from} to {to}"),
+        "resume" => format!("{release} goes on at {to}"),
+        "abort" => format!("{release} is aborted at {from}; everybody is on {stable}"),
+        "trip" => format!("{release} takes no connections and goes from {from} to {to}; everybody is on {stable}"),
+        "retreat" => format!("{release} goes back from {from} to {to}"),
+        "undo" => format!("{release} is undone; everybody is on {stable} again"),
+        "withdraw" => format!("{release} is withdrawn at {from}; everybody is on {stable}"),
+        "promote" => format!("{release} is promoted; everybody is on it"),
+        "switch" => format!("everybody is switched to {release}"),
+        other => format!("{other}: {release} at {to}"),
+    }
+}
+
+/// A rollout that waits for a human.
+pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits, at: String, links: Vec<Link>) -> Message {
+    let state = &status.state;
+    let known = Known::of_status(status).filter(|_| state.under_way().is_some());
+    let tried = state.canary.as_ref().map_or("the rollout".to_owned(), ToString::to_string);
+    let mut facts = vec![Fact { label: "Waits", text: waits.text.clone() }];
+    fact(&mut facts, "Next", state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight.to_string()));
+    fact(&mut facts, "Stable", Some(state.stable.to_string()));
+    fact(&mut facts, "Nothing rises", status.frozen.clone());
+    facts.extend(evidence(known.as_ref()));
+    let headline = match state.under_way().is_some() {
+        true => format!("{bot}: {tried} waits for a human at {}", state.weight),
+        false => format!("{bot}: somebody must decide"),
+    };
+    Message {
+        id: format!("{instance}.{bot}.{}.held.{}", state.revision, waits.code),
+        about: About::Occasion(Occasion::Held),
+        bot: bot.to_owned(),
+        at,
+        headline,
+        facts,
+        links,
+        change: None,
+        hold: Some((waits.code, waits.text.clone())),
+        known,
+        dropped: 0,
+    }
+}
+
+pub fn drill_due(instance: &str, bot: &Bot, last: i64, at: String) -> Message {
+    let last_text = match jiff::Timestamp::from_second(last) {
+        Ok(then) if last > 0 => then.to_string(),
+        Ok(_) | Err(_) => "never".to_owned(),
+    };
+    let every = bot.drill_every.map_or(String::new(), crate::config::show_duration);
+    let facts = vec![
+        Fact { label: "Last drill", text: last_text },
+        Fact { label: "Wanted every", text: every },
+        Fact { label: "To do", text: format!("serin drill {}", bot.name) },
+    ];
+    plain(format!("{instance}.{}.drill_due.{last}", bot.name), Occasion::DrillDue, bot, at, "a drill of the way back is due", facts)
+}
+
+pub fn teardown(instance: &str, bot: &Bot, status: &Status, mark: i64, at: String) -> Message {
+    let former = status.state.previous.as_ref().map_or(String::new(), |former| former.release.to_string());
+    let idle =
+        status.previous.map_or(String::new(), |(idle, _)| crate::config::show_duration(std::time::Duration::from_secs(idle.as_secs())));
+    let facts = vec![
+        Fact { label: "Stable", text: status.state.stable.to_string() },
+        Fact { label: "Idle for", text: idle },
+        Fact { label: "Mind", text: "without it there is no undo".to_owned() },
+    ];
+    let headline = format!("{former} is free to tear down");
+    plain(format!("{instance}.{}.teardown.{mark}", bot.name), Occasion::Teardown, bot, at, &headline, facts)
+}
+
+fn plain(id: String, occasion: Occasion, bot: &Bot, at: String, headline: &str, facts: Vec<Fact>) -> Message {
+    Message {
+        id,
+        about: About::Occasion(occasion),
+        bot: bot.name.to_string(),
+        at,
+        headline: format!("{}: {headline}", bot.name),
+        facts,
+        links: Vec::new(),
+        change: None,
+        hold: None,
+        known: None,
+        dropped: 0,
+    }
+}
+
+/// To see whether messages come through.
+pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message {
+    Message {
+        id: format!("{instance}.test.{unique}"),
+        about: About::Test,
+        bot: String::new(),
+        at,
+        headline: "serin: this is a test".to_owned(),
+        facts: vec![Fact { label: "Notifier", text: notifier.to_owned() }],
+        links: Vec::new(),
+        change: None,
+        hold: None,
+        known: None,
+        dropped: 0,
+    }
+}
+
+pub fn evidence(known: Option<&Known>) -> Vec<Fact> {
+    let Some(known) = known else { return Vec::new() };
+    vec![
+        Fact { label: "Evidence against it", text: known.against() },
+        Fact { label: "Canary saw", text: known.canary.text() },
+        Fact { label: "Stable saw", text: known.stable.text() },
+    ]
+}
+
+fn fact(facts: &mut Vec<Fact>, label: &'static str, text: Option<String>) {
+    facts.extend(text.filter(|text| !text.is_empty()).map(|text| Fact { label, text }));
+}
+
+impl Message {
+    /// The headline, and what follows it, line by line.
+    pub fn text(&self) -> String {
+        let lines = self.lines().into_iter().map(|fact| format!("{}: {}", fact.label, fact.text));
+        std::iter::once(self.headline.clone()).chain(lines).collect::<Vec<_>>().join("\n")
+    }
+
+    /// With what the queue has to say about it.
+    pub fn lines(&self) -> Vec<Fact> {
+        let mut facts = self.facts.clone();
+        if self.dropped > 0 {
+            facts.push(Fact { label: "Not told", text: format!("{} earlier messages were dropped; the history has them", self.dropped) });
+        }
+        facts
+    }
+}

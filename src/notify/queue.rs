@@ -1,0 +1,200 @@
+//! What one notifier has yet to send. Whoever puts something in never waits: with the queue full the oldest goes, is
+//! counted, and the next message that is sent says so.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::message::Message;
+use crate::config::Notifier;
+use crate::store::Mark;
+
+/// A burst of that many changes is more than anybody reads.
+const PLACES: usize = 64;
+
+/// A message, and what is remembered once it is out.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub message: Message,
+    pub mark: Mark,
+    pub since: Instant,
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// As the config now says; a message that is tried again goes where the new config sends it.
+    notifier: Arc<Notifier>,
+    waiting: VecDeque<Job>,
+    /// Never sent, since the last one that was.
+    dropped: u64,
+    sending: bool,
+    /// What is being sent waits for its next attempt.
+    pausing: bool,
+    closed: bool,
+}
+
+impl Inner {
+    fn is_done(&self) -> bool {
+        self.waiting.is_empty() && !self.sending
+    }
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    Over,
+    Closed,
+}
+
+impl Queue {
+    pub fn new(notifier: Arc<Notifier>) -> Queue {
+        let inner = Inner { notifier, waiting: VecDeque::new(), dropped: 0, sending: false, pausing: false, closed: false };
+        Queue { inner: Mutex::new(inner), changed: Condvar::new() }
+    }
+
+    /// Answers how many had to go for it.
+    pub fn put(&self, job: Job) -> u64 {
+        let mut inner = self.lock();
+        let mut gone = 0;
+        while inner.waiting.len() >= PLACES {
+            inner.waiting.pop_front();
+            gone += 1;
+        }
+        inner.dropped += gone;
+        inner.waiting.push_back(job);
+        self.changed.notify_all();
+        gone
+    }
+
+    /// The next one, once there is one; `None` when the queue is closed.
+    pub fn take(&self) -> Option<Job> {
+        let mut inner = self.lock();
+        inner.sending = false;
+        self.changed.notify_all();
+        loop {
+            if inner.closed {
+                return None;
+            }
+            if let Some(mut job) = inner.waiting.pop_front() {
+                job.message.dropped = inner.dropped;
+                inner.sending = true;
+                return Some(job);
+            }
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// It is out, and has said how many were not.
+    pub fn said(&self, dropped: u64) {
+        let mut inner = self.lock();
+        inner.dropped = inner.dropped.saturating_sub(dropped);
+    }
+
+    pub fn notifier(&self) -> Arc<Notifier> {
+        self.lock().notifier.clone()
+    }
+
+    pub fn is_now(&self, notifier: Arc<Notifier>) {
+        self.lock().notifier = notifier;
+        self.changed.notify_all();
+    }
+
+    /// Waits for so long, or until the queue is closed or its notifier is another one.
+    pub fn pause(&self, wait: Duration) -> Pause {
+        let (began, mut inner) = (Instant::now(), self.lock());
+        let notifier = inner.notifier.clone();
+        inner.pausing = true;
+        loop {
+            let left = wait.saturating_sub(began.elapsed());
+            if inner.closed {
+                return Pause::Closed;
+            }
+            if left.is_zero() || !Arc::ptr_eq(&notifier, &inner.notifier) {
+                inner.pausing = false;
+                return Pause::Over;
+            }
+            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Nothing more is sent.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Would waiting for it be of no use: is all sent, or is the receiver not well?
+    pub fn rests(&self) -> bool {
+        let inner = self.lock();
+        inner.pausing || inner.is_done()
+    }
+
+    /// Is everything out that was ever put in?
+    pub fn is_done(&self) -> bool {
+        self.lock().is_done()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Hidden, NotifierKind};
+    use crate::notify::message;
+
+    fn notifier() -> Arc<Notifier> {
+        Arc::new(Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url: Hidden::new("http://h"), on: Vec::new(), bots: None })
+    }
+
+    fn job(number: usize) -> Job {
+        let mark = Mark { notifier: "ops".to_owned(), bot: "b".to_owned(), topic: "change".to_owned(), at: 1 };
+        Job { message: message::test("i", "ops", String::new(), &number.to_string()), mark, since: Instant::now() }
+    }
+
+    #[test]
+    fn a_full_queue_forgets_the_oldest_and_the_next_message_says_how_many() {
+        let queue = Queue::new(notifier());
+        let gone: u64 = (0..PLACES + 3).map(|number| queue.put(job(number))).sum();
+        assert_eq!(gone, 3);
+        let first = queue.take().unwrap();
+        assert_eq!((first.message.id.as_str(), first.message.dropped), ("i.test.3", 3));
+        assert!(first.message.text().contains("3 earlier messages were dropped"));
+        queue.said(3);
+        assert_eq!(queue.take().unwrap().message.dropped, 0);
+    }
+
+    #[test]
+    fn it_rests_only_once_what_was_taken_is_done() {
+        let queue = Queue::new(notifier());
+        queue.put(job(0));
+        assert!(!queue.rests() && !queue.is_done());
+        let taken = queue.take();
+        assert!(taken.is_some() && !queue.rests());
+        queue.close();
+        assert!(queue.take().is_none() && queue.rests());
+        assert_eq!(queue.pause(Duration::from_secs(60)), Pause::Closed);
+    }
+
+    #[test]
+    fn a_new_config_ends_a_wait() {
+        let queue = Arc::new(Queue::new(notifier()));
+        let waiting = std::thread::spawn({
+            let queue = queue.clone();
+            move || queue.pause(Duration::from_secs(60))
+        });
+        while !waiting.is_finished() {
+            queue.is_now(notifier());
+            std::thread::yield_now();
+        }
+        assert_eq!(waiting.join().unwrap(), Pause::Over);
+    }
+}

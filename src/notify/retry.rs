@@ -1,0 +1,120 @@
+//! What to do after an attempt to send: nothing more, again after a while, or nothing at all.
+
+use std::time::{Duration, SystemTime};
+
+/// A message of an hour ago is no news; nor is it told after a restart.
+pub const NEWS: Duration = Duration::from_secs(3600);
+const FIRST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(60);
+/// Who asks for more patience than this is asked again nevertheless.
+const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Status {
+        code: u16,
+        retry_after: Option<Duration>,
+    },
+    /// No answer, and why; in words that hold no secret.
+    Nothing(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Sent,
+    Again(Duration),
+    GiveUp,
+}
+
+/// `attempt` counts from 0; `age` is the message's; `chance`, 0 to 1, keeps many senders from coming back together.
+pub fn next(heard: &Heard, attempt: u32, age: Duration, chance: f64) -> Next {
+    let usual = FIRST.saturating_mul(1 << attempt.min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+    let wait = match heard {
+        Heard::Status { code: 200..=299, .. } => return Next::Sent,
+        Heard::Status { code: 408 | 429 | 500..=599, retry_after } => usual.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)),
+        Heard::Status { .. } => return Next::GiveUp,
+        Heard::Nothing(_) => usual,
+    };
+    if age + wait >= NEWS { Next::GiveUp } else { Next::Again(wait) }
+}
+
+/// Seconds, whole or not (Discord), or a date (RFC 9110, 10.2.3).
+pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    Some(at.duration_since(now).unwrap_or_default())
+}
+
+impl std::fmt::Display for Heard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Heard::Status { code, .. } => write!(f, "it answered {code}"),
+            Heard::Nothing(why) => f.write_str(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16) -> Heard {
+        Heard::Status { code, retry_after: None }
+    }
+
+    fn after(heard: &Heard, attempt: u32) -> Next {
+        next(heard, attempt, Duration::ZERO, 1.0)
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_a_minute_and_is_never_less_than_half() {
+        let waits: Vec<Next> = (0..8).map(|attempt| after(&status(500), attempt)).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60].map(|secs| Next::Again(Duration::from_secs(secs))));
+        assert_eq!(next(&status(500), 3, Duration::ZERO, 0.0), Next::Again(Duration::from_secs(4)));
+        assert_eq!(after(&status(500), u32::MAX), Next::Again(MOST));
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for code in [200, 201, 202, 204] {
+            assert_eq!(after(&status(code), 0), Next::Sent, "{code}");
+        }
+        for code in [301, 307, 400, 401, 403, 404, 410, 413] {
+            assert_eq!(after(&status(code), 0), Next::GiveUp, "{code}");
+        }
+        for heard in [status(408), status(429), status(500), status(503), Heard::Nothing("refused".to_owned())] {
+            assert_eq!(after(&heard, 0), Next::Again(FIRST), "{heard}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_time_gets_it_within_reason() {
+        let asks = |secs| Heard::Status { code: 429, retry_after: Some(Duration::from_secs(secs)) };
+        assert_eq!(after(&asks(7), 0), Next::Again(Duration::from_secs(7)));
+        assert_eq!(after(&asks(0), 0), Next::Again(FIRST));
+        assert_eq!(after(&asks(1_000_000), 0), Next::Again(RETRY_AFTER_MOST));
+    }
+
+    #[test]
+    fn what_is_an_hour_old_is_given_up() {
+        let almost = NEWS - Duration::from_millis(1_500);
+        assert_eq!(next(&status(500), 0, almost, 1.0), Next::Again(FIRST));
+        assert_eq!(next(&status(500), 1, almost, 1.0), Next::GiveUp);
+        assert_eq!(next(&status(200), 9, 2 * NEWS, 1.0), Next::Sent);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(retry_after(" 2 ", now), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after("0.65", now), Some(Duration::from_millis(650)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), Some(Duration::ZERO));
+        for nonsense in ["", "soon", "-1", "NaN", "inf"] {
+            assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
+        }
+    }
+}

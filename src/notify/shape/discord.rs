@@ -1,0 +1,47 @@
+//! Discord's webhook: one embed, and nobody may be mentioned.
+
+use serde_json::{Value, json};
+
+use super::cut;
+use crate::notify::message::{Message, Mood};
+
+/// An embed's title has at most 256 characters, its description 4,096. Both may double when they are escaped.
+const TITLE_MOST: usize = 120;
+const FACT_MOST: usize = 180;
+
+pub fn body(message: &Message) -> Value {
+    let mut lines: Vec<String> =
+        message.lines().iter().map(|fact| format!("**{}**: {}", fact.label, escape(&cut(&fact.text, FACT_MOST)))).collect();
+    lines.extend(message.links.iter().map(|link| format!("[{}]({})", escape(&cut(&link.label, 80)), link.url)));
+    json!({
+        "username": "serin",
+        "allowed_mentions": { "parse": [] },
+        "embeds": [{
+            "title": escape(&cut(&message.headline, TITLE_MOST)),
+            "description": lines.join("\n"),
+            "color": color(message.about.mood()),
+            "timestamp": message.at,
+        }],
+    })
+}
+
+fn color(mood: Mood) -> u32 {
+    match mood {
+        Mood::Asks => 0x00f0_ad4e,
+        Mood::Bad => 0x00d9_534f,
+        Mood::Good => 0x005c_b85c,
+        Mood::Plain => 0x0099_aab5,
+    }
+}
+
+/// Whatever Discord's markdown would take for itself.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\*_~`|<>[]()#@:".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}

@@ -1,0 +1,49 @@
+//! Slack's incoming webhook: one section of mrkdwn. Links stand in the text: a button would be answered to an app's
+//! interactivity URL, which an incoming webhook does not have.
+
+use serde_json::{Value, json};
+
+use crate::notify::message::Message;
+
+/// A section's text has at most 3,000 characters, entities and all; a message has at most eight facts.
+const FACT_MOST: usize = 280;
+const HEADLINE_MOST: usize = 400;
+const LABEL_MOST: usize = 80;
+
+pub fn body(message: &Message) -> Value {
+    let headline = escape(&message.headline, HEADLINE_MOST);
+    let mut text = format!("*{headline}*");
+    for fact in message.lines() {
+        text += &format!("\n{}: {}", fact.label, escape(&fact.text, FACT_MOST));
+    }
+    let mut blocks = vec![section(&text)];
+    if !message.links.is_empty() {
+        let links: Vec<String> = message.links.iter().map(|link| format!("<{}|{}>", link.url, escape(&link.label, LABEL_MOST))).collect();
+        blocks.push(section(&links.join("   ")));
+    }
+    json!({ "text": headline, "blocks": blocks, "unfurl_links": false, "unfurl_media": false })
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+}
+
+/// The three characters that Slack asks for; `<` is what begins a mention. At most so many characters then, and no half
+/// of an entity.
+fn escape(text: &str, most: usize) -> String {
+    let (mut escaped, mut count) = (String::new(), 0);
+    for c in text.chars() {
+        let piece = match c {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            other => other.to_string(),
+        };
+        count += piece.chars().count();
+        if count >= most {
+            return escaped + "…";
+        }
+        escaped += &piece;
+    }
+    escaped
+}

@@ -1,0 +1,57 @@
+//! Teams' incoming webhook, as its Workflows take it: an Adaptive Card in a message. Text stands in text runs, which know
+//! no markdown, so that nothing needs to be escaped.
+
+use serde_json::{Value, json};
+
+use super::cut;
+use crate::notify::message::{Message, Mood};
+
+/// A message has at most 28 KB.
+const FACT_MOST: usize = 500;
+
+pub fn body(message: &Message) -> Value {
+    let headline =
+        run(&cut(&message.headline, FACT_MOST), json!({ "weight": "Bolder", "size": "Medium", "color": color(message.about.mood()) }));
+    let mut lines = vec![paragraph(&[headline])];
+    for fact in message.lines() {
+        let label = run(&format!("{}: ", fact.label), json!({ "weight": "Bolder" }));
+        lines.push(paragraph(&[label, run(&cut(&fact.text, FACT_MOST), json!({}))]));
+    }
+    let actions: Vec<Value> =
+        message.links.iter().map(|link| json!({ "type": "Action.OpenUrl", "title": cut(&link.label, 80), "url": link.url })).collect();
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": {
+                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                "type": "AdaptiveCard",
+                "version": "1.4",
+                "fallbackText": message.headline,
+                "body": lines,
+                "actions": actions,
+                "msteams": { "width": "Full" },
+            },
+        }],
+    })
+}
+
+fn paragraph(runs: &[Value]) -> Value {
+    json!({ "type": "RichTextBlock", "inlines": runs })
+}
+
+fn run(text: &str, mut style: Value) -> Value {
+    style["type"] = json!("TextRun");
+    style["text"] = json!(text);
+    style
+}
+
+fn color(mood: Mood) -> &'static str {
+    match mood {
+        Mood::Asks => "Warning",
+        Mood::Bad => "Attention",
+        Mood::Good => "Good",
+        Mood::Plain => "Default",
+    }
+}

@@ -1,0 +1,62 @@
+//! Who was told what, so that a restart tells nobody twice. A mark is written after its message has gone out: a mark that
+//! is lost repeats one message at most.
+
+use rusqlite::{Connection, Result, params};
+
+use super::entry::unix_millis;
+
+/// How far one notifier has been told of one bot's topic. What the number counts depends on the topic: a revision, the
+/// second of a drill, the moment of a promotion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub notifier: String,
+    pub bot: String,
+    pub topic: String,
+    pub at: i64,
+}
+
+/// Beside the tables of the history, and made where they are missing: an older serin does not mind them.
+const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS told (
+    notifier TEXT NOT NULL,
+    bot TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    mark INTEGER NOT NULL,
+    at_unix_ms INTEGER NOT NULL,
+    PRIMARY KEY (notifier, bot, topic)
+) STRICT;
+";
+
+pub(super) fn prepare(connection: &Connection) -> Result<()> {
+    connection.execute_batch(TABLE)
+}
+
+pub(super) fn write(connection: &Connection, mark: &Mark) -> Result<()> {
+    connection
+        .prepare("INSERT OR REPLACE INTO told (notifier, bot, topic, mark, at_unix_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![mark.notifier, mark.bot, mark.topic, mark.at, unix_millis()])?;
+    Ok(())
+}
+
+pub(super) fn all(connection: &Connection) -> Result<Vec<Mark>> {
+    let mut query = connection.prepare("SELECT notifier, bot, topic, mark FROM told ORDER BY notifier, bot, topic")?;
+    let marks = query.query_map((), |row| Ok(Mark { notifier: row.get(0)?, bot: row.get(1)?, topic: row.get(2)?, at: row.get(3)? }))?;
+    marks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_mark_of_a_topic_counts() {
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection).unwrap();
+        prepare(&connection).unwrap();
+        let mark = |topic: &str, at| Mark { notifier: "ops".to_owned(), bot: "support".to_owned(), topic: topic.to_owned(), at };
+        for mark in [mark("change", 3), mark("held:marginal", 2), mark("change", 4)] {
+            write(&connection, &mark).unwrap();
+        }
+        assert_eq!(all(&connection).unwrap(), [mark("change", 4), mark("held:marginal", 2)]);
+    }
+}

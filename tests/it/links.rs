@@ -1,0 +1,199 @@
+//! Links in messages: to look changes nothing, to act works once, and only for what the link was made for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Ask, Client, Config, Handle, Process, Upstream, eventually};
+
+/// Without traffic each step is held for a human after two seconds.
+const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
+const PUBLIC: &str = "https://serin.example.com/canary";
+
+struct Room {
+    sides: (Upstream, Upstream),
+    receiver: Upstream,
+}
+
+impl Room {
+    fn new() -> Room {
+        Room { sides: (Upstream::answering("blue"), Upstream::answering("green")), receiver: Upstream::answering("ok") }
+    }
+
+    fn config(&self, admin: &str) -> Config {
+        let url = format!("url = \"http://{}/x\"", self.receiver.address);
+        let config = Config::split(self.sides.0.address, self.sides.1.address).bot(IMPATIENT);
+        let config = config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, "secret = \"a-key-of-more-than-16\""]);
+        config.admin(&format!("public_url = \"{PUBLIC}\"")).admin(admin)
+    }
+
+    /// The links of the last message, once there are so many messages: paths on the admin listener, by action.
+    #[track_caller]
+    fn links(&self, messages: usize) -> Vec<(String, String)> {
+        eventually(&format!("{messages} messages"), || (self.receiver.count() >= messages).then_some(()));
+        let document: Value = serde_json::from_slice(&self.receiver.requests()[messages - 1].body).unwrap();
+        let path = |link: &Value| link["url"].as_str().unwrap().strip_prefix(PUBLIC).unwrap().to_owned();
+        let links = document["links"].as_array().unwrap();
+        links.iter().map(|link| (link["action"].as_str().unwrap().to_owned(), path(link))).collect()
+    }
+}
+
+/// As a browser elsewhere: by the public name, without a token, and with the Origin of a page that tells nobody its own.
+fn knock(serin: &Handle, method: &'static str, path: &str) -> Answer {
+    let ask = Ask::new(method, path).host("serin.example.com").field("Connection", "close");
+    let ask = match method {
+        "POST" => ask.field("Origin", "null").field("Content-Type", "application/x-www-form-urlencoded").body(b""),
+        _ => ask,
+    };
+    Client::connect(serin.admin).ask(&ask)
+}
+
+#[track_caller]
+fn does(serin: &Handle, action: &str, body: &str) -> Value {
+    let answer = serin.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body));
+    assert_eq!(answer.status, 200, "{action}: {answer:?}");
+    answer.json()
+}
+
+#[track_caller]
+fn says(answer: &Answer, status: u16, text: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert!(answer.text().contains(text), "{}", answer.text());
+    assert_eq!((answer.field("referrer-policy"), answer.field("cache-control")), (Some("no-referrer"), Some("no-store")));
+    assert!(answer.field("content-security-policy").is_some() && answer.field("content-type") == Some("text/html; charset=utf-8"));
+}
+
+fn newest(serin: &Handle) -> Value {
+    serin.admin(Ask::new("GET", "/v1/bots/support/history?limit=1")).json()["changes"][0].clone()
+}
+
+#[test]
+fn to_look_changes_nothing_and_to_approve_works_once() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let links = room.links(1);
+    assert_eq!(links.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(), ["advance", "abort"]);
+    let (approve, abort) = (&links[0].1, &links[1].1);
+    for _ in 0..3 {
+        let page = knock(&process, "GET", approve);
+        says(&page, 200, "support: send 75% of the workspaces to v2 on green?");
+        assert!(page.text().contains("<form method=\"post\">") && page.text().contains("no canary traffic"), "{}", page.text());
+        assert_eq!(knock(&process, "HEAD", approve).status, 200);
+    }
+    assert_eq!((process.bot()["revision"].as_u64(), process.bot()["weight_percent"].as_f64()), (Some(2), Some(50.0)));
+    // Two clicks at once are one.
+    let path = approve.as_str();
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let clicks: Vec<_> = (0..2).map(|_| scope.spawn(|| knock(&process, "POST", path).status)).collect();
+        clicks.into_iter().map(|click| click.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 410]);
+    assert_eq!(process.bot()["weight_percent"], 75.0);
+    let row = newest(&process);
+    assert_eq!((&row["actor"], &row["actor_kind"], &row["decision"]), (&"link:ops".into(), &"operator".into(), &"advance".into()));
+    says(&knock(&process, "POST", approve), 410, "This link was used already");
+    says(&knock(&process, "GET", approve), 410, "link:ops did: advance, from 50% to 75%");
+    says(&knock(&process, "POST", abort), 410, "This link is out of date");
+    assert_eq!(process.bot()["weight_percent"], 75.0);
+    assert_eq!(process.logged_times(path.trim_start_matches("/act/")), 0, "a link in the log");
+}
+
+#[test]
+fn a_link_acts_after_a_restart_and_then_never_again() {
+    let room = Room::new();
+    let mut process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let abort = room.links(1)[1].1.clone();
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let mut process = Process::start_with(&process.config.clone());
+    says(&knock(&process, "POST", &abort), 200, "Done: abort");
+    assert_eq!(process.bot()["phase"], "aborted");
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let process = Process::start_with(&process.config.clone());
+    says(&knock(&process, "POST", &abort), 410, "used already");
+    assert_eq!(process.bot()["revision"], 3);
+}
+
+#[test]
+fn a_promotion_comes_with_a_way_back() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "switch", "{\"version\": \"v2\"}");
+    let links = room.links(1);
+    assert_eq!(links[0].0, "undo");
+    says(&knock(&process, "GET", &links[0].1), 200, "support: send everybody back to blue?");
+    says(&knock(&process, "POST", &links[0].1), 200, "Done: undo");
+    assert_eq!(process.bot()["stable"]["upstream"], "blue");
+}
+
+/// A link as serin would make it, with the key that lies beside the history.
+fn forge(process: &Process, change: impl Fn(&mut Value)) -> String {
+    let key = std::fs::read(process.config.with_file_name("serin.db.key")).unwrap();
+    let expires = 4_000_000_000_u64;
+    let mut ticket = json!({ "a": "abort", "b": "support", "r": 2, "s": ["v2 on green", 5000], "n": "ops", "x": expires });
+    change(&mut ticket);
+    let payload = URL_SAFE_NO_PAD.encode(ticket.to_string());
+    let seal = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("serin link 1\0{payload}").as_bytes());
+    format!("/act/{payload}.{}", URL_SAFE_NO_PAD.encode(seal))
+}
+
+#[test]
+fn only_what_was_sealed_here_and_is_not_over_is_taken() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    says(&knock(&process, "GET", &forge(&process, |_| ())), 200, "send everybody back to blue?");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000))), 410, "This link has expired");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["r"] = json!(1))), 410, "This link is out of date");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["s"] = json!(["v1 on green", 5000]))), 410, "out of date");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["b"] = json!("other"))), 410, "This bot is gone");
+    let good = forge(&process, |_| ());
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    let denied = || process.metrics().sum("serin_admin_denied_total", &[("reason", "bad_link")]);
+    says(&knock(&process, "POST", if forged == good { "/act/x.y" } else { &forged }), 404, "There is no such link");
+    assert_eq!(denied(), 1.0);
+    let last = (0..15).map(|_| knock(&process, "GET", "/act/a.b")).collect::<Vec<_>>().pop().unwrap();
+    says(&last, 429, "Too many wrong links");
+    assert!(last.field("retry-after").is_some());
+    assert_eq!((denied(), process.bot()["revision"].as_u64()), (10.0, Some(2)));
+    says(&knock(&process, "POST", &good), 200, "Done: abort");
+}
+
+#[test]
+fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    assert_eq!(room.links(1).len(), 2);
+    let hash = process.config_hash();
+    process.replace_config(&room.config("read_only = true").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 403, "only the config changes what serves");
+    says(&knock(&process, "POST", &room.links(1)[1].1), 200, "Done: abort");
+}
+
+#[test]
+fn a_link_is_refused_where_the_api_refuses() {
+    let room = Room::new();
+    let process = Process::start(&room.config("").bot("freeze = { windows = [\"00:00 - 24:00\"] }"));
+    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
+    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 409, "nothing rises now: 00:00 - 24:00");
+    says(&knock(&process, "POST", &forge(&process, |_| ())), 200, "Done: abort");
+}
+
+#[test]
+fn without_a_public_url_there_are_no_links() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "switch", "{\"version\": \"v2\"}");
+    let undo = room.links(1)[0].1.clone();
+    let hash = process.config_hash();
+    process.replace_config(&room.config("").text().replace(&format!("public_url = \"{PUBLIC}\""), ""));
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    says(&knock(&process, "POST", &undo), 404, "There is no such link");
+}

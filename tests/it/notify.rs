@@ -1,0 +1,332 @@
+//! Telling people: receivers of our own get each message once, whatever becomes of them or of serin, and nobody waits
+//! for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use ring::hmac;
+use serde_json::Value;
+
+use crate::harness::{Ask, Closed, Config, Handle, Process, Request, Then, Upstream, command, eventually, ok};
+use crate::history::disk_is_full;
+
+/// Without traffic each step is held for a human after two seconds.
+const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
+const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
+const KEY: &str = "a-signing-key-of-the-tests";
+const PATH: &str = "a-secret-part-of-a-url";
+
+fn sides() -> (Upstream, Upstream) {
+    (Upstream::answering("blue"), Upstream::answering("green"))
+}
+
+fn split(sides: &(Upstream, Upstream), rollout: &str) -> Config {
+    Config::split(sides.0.address, sides.1.address).bot(rollout)
+}
+
+/// A generic webhook at this receiver, told of this.
+fn told(config: Config, receiver: &Upstream, more: &str) -> Config {
+    let url = format!("url = \"http://{}/{PATH}\"", receiver.address);
+    config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), more])
+}
+
+#[track_caller]
+fn does(serin: &Handle, action: &str, body: &str) -> Value {
+    let answer = serin.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body));
+    assert_eq!(answer.status, 200, "{action}: {answer:?}");
+    answer.json()
+}
+
+fn json(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap_or_else(|error| panic!("{error} in {request:?}"))
+}
+
+/// What each got, as `type revision` or `type`.
+fn news(requests: &[Request]) -> Vec<String> {
+    let word = |request: &Request| {
+        let document = json(request);
+        let revision = document["change"]["revision"].as_u64().map_or(String::new(), |revision| format!(" {revision}"));
+        format!("{}{revision}", document["type"].as_str().unwrap_or("?"))
+    };
+    requests.iter().map(word).collect()
+}
+
+#[track_caller]
+fn has_got(receiver: &Upstream, count: usize) {
+    eventually(&format!("{count} messages"), || (receiver.count() >= count).then_some(()));
+}
+
+fn is_signed(request: &Request) -> bool {
+    let (Some(timestamp), Some(signature)) = (request.field("serin-timestamp"), request.field("serin-signature")) else { return false };
+    let text = [timestamp.as_bytes(), b".", &request.body].concat();
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes()), &text);
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    signature == format!("v1={hex}") && request.field("serin-event-id").is_some_and(|id| json(request)["id"] == id)
+}
+
+#[test]
+fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
+    let sides = sides();
+    let rooms: BTreeMap<&str, Upstream> =
+        ["slack", "discord", "teams", "webhook"].into_iter().map(|kind| (kind, Upstream::answering("ok"))).collect();
+    let mut config = split(&sides, IMPATIENT);
+    for (kind, room) in &rooms {
+        let (name, kind_is) = (format!("name = \"{kind}\""), format!("kind = \"{kind}\""));
+        let (url, secret) = (format!("url = \"http://{}/x\"", room.address), format!("secret = \"{KEY}\""));
+        let lines = [name.as_str(), &kind_is, &url, &secret];
+        config = config.notify(if *kind == "webhook" { &lines } else { &lines[..3] });
+    }
+    let mut process = Process::start(&config);
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    rooms.values().for_each(|room| has_got(room, 1));
+    does(&process, "promote", "{\"reason\": \"it is <good>\"}");
+    does(&process, "rollouts", "{\"version\": \"v3\"}");
+    does(&process, "abort", "");
+    rooms.values().for_each(|room| has_got(room, 3));
+    let sent = |serin: &Handle| serin.metrics().sum("serin_notifications_total", &[("result", "sent")]);
+    eventually("all is counted", || (sent(&process) == 12.0).then_some(()));
+    // Read by the thread that notes what was told, after that.
+    assert_eq!(process.admin(Ask::new("GET", "/v1/bots/support/history")).status, 200);
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let again = Process::start_with(&process.config);
+    // Whatever were told twice would come before this.
+    does(&again, "switch", "{\"upstream\": \"blue\"}");
+    rooms.values().for_each(|room| has_got(room, 4));
+    assert_eq!(news(&rooms["webhook"].requests()), ["held", "promote 3", "abort 5", "promote 6"]);
+    for (kind, room) in &rooms {
+        assert_eq!(room.count(), 4, "{kind}");
+    }
+    assert!(rooms["webhook"].requests().iter().all(is_signed));
+    assert!(!is_signed(&rooms["slack"].requests()[0]));
+    let held = json(&rooms["webhook"].requests()[0]);
+    assert_eq!((&held["hold"]["code"], &held["links"]), (&"no_canary_traffic".into(), &Value::Array(Vec::new())));
+    let slack = json(&rooms["slack"].requests()[1]).to_string();
+    assert!(slack.contains("*support: v2 on green is promoted; everybody is on it*") && slack.contains("it is &lt;good&gt;"), "{slack}");
+    assert_eq!(json(&rooms["discord"].requests()[0])["embeds"][0]["title"], "support\\: v2 on green waits for a human at 50%");
+    assert_eq!(json(&rooms["teams"].requests()[2])["attachments"][0]["content"]["body"][0]["inlines"][0]["color"], "Attention");
+    eventually("it is counted", || (sent(&again) == 4.0).then_some(()));
+}
+
+#[test]
+fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
+    let sides = sides();
+    let count = AtomicUsize::new(0);
+    let receiver = Upstream::scripted(move |_, wire| {
+        let answer = match count.fetch_add(1, Ordering::SeqCst) {
+            0 => "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+            1 => "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n",
+            3 => "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nno_team",
+            4 => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n",
+            _ => "HTTP/1.1 204 No Content\r\n\r\n",
+        };
+        let _ = wire.write(answer.as_bytes());
+        Then::KeepAlive
+    });
+    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, "on = [\"step\"]"));
+    process.set_weight(10.0);
+    has_got(&receiver, 2);
+    let asked = Instant::now();
+    has_got(&receiver, 3);
+    assert!(asked.elapsed() > Duration::from_millis(1_500), "Retry-After was {:?}", asked.elapsed());
+    let ids: Vec<Value> = receiver.requests().iter().map(|request| json(request)["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    // Neither what is refused for good nor a redirect is tried again.
+    for weight in [20.0, 30.0, 40.0] {
+        process.set_weight(weight);
+    }
+    has_got(&receiver, 6);
+    assert_eq!(news(&receiver.requests()), ["step 2", "step 2", "step 2", "step 3", "step 4", "step 5"]);
+    let counted = |result| process.metrics().sum("serin_notifications_total", &[("notifier", "ops"), ("result", result)]);
+    eventually("all is counted", || (counted("sent") == 2.0 && counted("failed") == 2.0).then_some(()));
+    process.logged("it answered 404");
+    for secret in [PATH, KEY] {
+        assert_eq!(process.logged_times(secret), 0, "{secret}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
+    let sides = sides();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let receiver = Upstream::scripted({
+        let hangs = hangs.clone();
+        move |_, wire| {
+            eventually("the receiver is let go", || (!hangs.load(Ordering::SeqCst)).then_some(()));
+            let _ = wire.write(&ok("ok"));
+            Then::KeepAlive
+        }
+    });
+    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, "on = [\"step\"]"));
+    process.set_weight(1.0);
+    has_got(&receiver, 1);
+    let mut slowest = Duration::ZERO;
+    for number in 0..70 {
+        let began = Instant::now();
+        process.set_weight(f64::from(2 + number % 2));
+        slowest = slowest.max(began.elapsed());
+        assert_eq!(process.ask(&Ask::of("T1")).status, 200);
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let dropped = || process.metrics().sum("serin_notifications_total", &[("notifier", "ops"), ("result", "dropped")]);
+    eventually("six are dropped", || (dropped() == 6.0).then_some(()));
+    hangs.store(false, Ordering::SeqCst);
+    let counted = || process.metrics().sum("serin_notifications_total", &[("notifier", "ops"), ("result", "sent")]);
+    eventually("the others are sent", || (counted() == 65.0).then_some(()));
+    let said: Vec<u64> = receiver.requests().iter().map(|request| json(request)["dropped"].as_u64().unwrap()).filter(|n| *n > 0).collect();
+    assert_eq!(said, [6]);
+}
+
+#[test]
+fn what_was_decided_before_a_crash_is_told_after_it() {
+    let sides = sides();
+    let well = Arc::new(AtomicBool::new(false));
+    let receiver = Upstream::scripted({
+        let well = well.clone();
+        move |_, wire| {
+            let unwell = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+            let _ = wire.write(if well.load(Ordering::SeqCst) { b"HTTP/1.1 204 No Content\r\n\r\n" } else { unwell.as_bytes() });
+            Then::KeepAlive
+        }
+    });
+    let mut process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    does(&process, "abort", "");
+    has_got(&receiver, 1);
+    process.signal(libc::SIGKILL);
+    process.ended();
+    eventually("the receiver is done with it", || (receiver.closed() == receiver.connections()).then_some(()));
+    let before = receiver.count();
+    well.store(true, Ordering::SeqCst);
+    let again = Process::start_with(&process.config);
+    has_got(&receiver, before + 1);
+    does(&again, "switch", "{\"upstream\": \"green\"}");
+    has_got(&receiver, before + 2);
+    assert_eq!(news(&receiver.requests()[before..]), ["abort 3", "promote 4"]);
+    let ids: Vec<Value> = receiver.requests().iter().map(|request| json(request)["id"].clone()).collect();
+    assert!(ids[..=before].iter().all(|id| *id == ids[0]), "the same news has the same id: {ids:?}");
+}
+
+#[test]
+fn an_abort_is_told_also_while_the_disk_is_full() {
+    let (sides, receiver) = (sides(), Upstream::answering("ok"));
+    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    disk_is_full(&process, true);
+    assert_eq!(does(&process, "abort", "")["durable"], false);
+    has_got(&receiver, 1);
+    disk_is_full(&process, false);
+    eventually("it is written", || (process.bot()["durable"] == true).then_some(()));
+    does(&process, "switch", "{}");
+    has_got(&receiver, 2);
+    assert_eq!(news(&receiver.requests()), ["abort 3", "promote 4"]);
+}
+
+#[test]
+fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
+    let (blue, green) = (Upstream::answering("blue"), Closed::new());
+    let (ops, asked) = (Upstream::answering("ok"), Upstream::answering("ok"));
+    let config = told(Config::split(blue.address, green.address).bot(SLOWLY), &ops, "");
+    let url = format!("url = \"http://{}/\"", asked.address);
+    let config = config.notify(&["name = \"asked\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), "on = [\"held\"]"]);
+    let process = Process::start(&config.admin("public_url = \"https://serin.example.com\""));
+    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true}");
+    for number in 0..40 {
+        assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).text(), "blue");
+    }
+    has_got(&asked, 1);
+    does(&process, "abort", "");
+    has_got(&ops, 2);
+    assert_eq!(
+        (news(&ops.requests()), news(&asked.requests())),
+        (vec!["abort 3".to_owned(), "abort 4".to_owned()], vec!["held".to_owned()])
+    );
+    let actions = |request: &Request| {
+        let links = json(request)["links"].clone();
+        links.as_array().unwrap().iter().map(|link| link["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions(&ops.requests()[0]), ["resume", "abort"]);
+    assert_eq!(actions(&asked.requests()[0]), ["resume", "abort"]);
+    assert_eq!(json(&asked.requests()[0])["hold"]["code"], "breaker");
+}
+
+#[test]
+fn who_is_new_is_told_of_what_is_new() {
+    let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let process = Process::start(&split(&sides, SLOWLY));
+    does(&process, "switch", "{}");
+    process.replace_config(&told(split(&sides, SLOWLY), &first, "").text());
+    eventually("the first notifier", || process.metrics().has("serin_notifications_total").then_some(()));
+    does(&process, "undo", "");
+    has_got(&first, 1);
+    // Another URL, and other news.
+    let hash = process.config_hash();
+    process.replace_config(&told(split(&sides, SLOWLY), &second, "on = [\"start\"]\nbots = [\"support\"]").text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    eventually("it is taken up", || {
+        does(&process, "rollouts", "{\"retry\": true}");
+        does(&process, "abort", "");
+        (second.count() > 0).then_some(())
+    });
+    assert_eq!(news(&first.requests()[..1]), ["abort 3"]);
+    assert!(news(&second.requests()).iter().all(|news| news.starts_with("start ")));
+}
+
+#[test]
+fn a_file_with_another_url_counts_after_a_hangup() {
+    let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (url, key) = (folder.path().join("url"), folder.path().join("key"));
+    let write = |at: &Upstream| std::fs::write(&url, format!("http://{}/x\n", at.address)).expect("a writable directory");
+    write(&first);
+    std::fs::write(&key, KEY).expect("a writable directory");
+    let (file, secret) = (format!("file = {url:?}"), format!("secret_file = {key:?}"));
+    let process = Process::start(&split(&sides, SLOWLY).notify(&["name = \"ops\"", "kind = \"webhook\"", &file, &secret]));
+    does(&process, "switch", "{}");
+    has_got(&first, 1);
+    write(&second);
+    process.signal(libc::SIGHUP);
+    process.logged("config read again");
+    does(&process, "undo", "");
+    has_got(&second, 1);
+    assert!(first.count() == 1 && is_signed(&second.only_request()));
+}
+
+#[test]
+fn what_is_due_is_told_without_a_change() {
+    let (sides, receiver) = (sides(), Upstream::answering("ok"));
+    let config = split(&sides, SLOWLY).bot("drill_every = \"1h\"");
+    let process = Process::start(&told(config, &receiver, "on = [\"drill_due\", \"abort\"]"));
+    has_got(&receiver, 1);
+    // A drill's end is nobody's abort.
+    does(&process, "drill", "{\"share_percent\": 100, \"seconds\": 1}");
+    does(&process, "rollouts", "{}");
+    does(&process, "abort", "");
+    has_got(&receiver, 2);
+    assert_eq!(news(&receiver.requests())[0], "drill_due");
+    assert!(news(&receiver.requests())[1].starts_with("abort "));
+}
+
+#[test]
+fn a_test_says_what_the_receiver_answered() {
+    let (sides, receiver) = (sides(), Upstream::saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\ninvalid_token"));
+    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["notify"];
+        all.extend(arguments);
+        let admin = format!("http://{}", process.admin);
+        all.extend(["--admin", &admin]);
+        let output = command(&all).output().expect("serin is built");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    assert_eq!(run(&["--test"]), (Some(1), "ops: NOT sent, it answered 403: invalid_token\n".to_owned()));
+    let (code, said) = run(&["--test", "nobody"]);
+    assert!(code == Some(1) && said.contains("there is no notifier \"nobody\"; there are: ops"), "{said}");
+    assert_eq!(json(&receiver.only_request())["type"], "test");
+    let good = Upstream::answering("ok");
+    process.replace_config(&told(split(&sides, SLOWLY), &good, "").text());
+    eventually("the new URL", || (run(&["--test", "ops"]) == (Some(0), "ops: sent, it answered 200: ok\n".to_owned())).then_some(()));
+}
