@@ -16,6 +16,7 @@ use crate::admin::Keys;
 use crate::config::{self, Config};
 use crate::controller::Controller;
 use crate::proxy::Shared;
+use crate::telemetry;
 
 /// Writing a file is several events; the last one counts.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -103,9 +104,10 @@ impl Reloader {
         let hash = config.hash;
         self.shared.tls.check(&config)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let admin = config.admin.clone();
+        let (admin, level) = (config.admin.clone(), config.log.level);
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
+        telemetry::logs::set_level(level);
         Ok((hash, changed))
     }
 }

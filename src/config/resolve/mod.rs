@@ -6,6 +6,7 @@ mod bot;
 mod guard;
 mod history;
 mod identity;
+mod log;
 mod matching;
 mod proxy;
 mod release;
@@ -28,14 +29,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::raw::Table;
 use super::redact;
 use super::report::{Problem, Problems, Reported};
-use super::{Admin, Bot, BotName, Config, ConfigError, History, Proxy};
+use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Proxy};
 
 /// An address and where it is written, if it is.
 type Listen = (SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    let ((proxy, admin, history, bots), warnings) = read_tables(text, path, file)?;
-    Ok(Config { proxy, admin, history, bots, hash: xxh3_64(text.as_bytes()), warnings })
+    let ((proxy, admin, history, log, bots), warnings) = read_tables(text, path, file)?;
+    Ok(Config { proxy, admin, history, log, bots, hash: xxh3_64(text.as_bytes()), warnings })
 }
 
 /// What `read` makes of the file, with the warnings, or everything that is wrong with it.
@@ -57,11 +58,12 @@ pub(super) fn read_tables<T>(
     }
 }
 
-fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, History, Vec<Bot>), Reported> {
+fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, History, Log, Vec<Bot>), Reported> {
     let problems = root.problems();
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
     let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
     let history = root.table_or_empty("history", "[history]").and_then(history::history);
+    let log = root.table_or_empty("log", "[log]").and_then(log::log);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {
@@ -70,9 +72,9 @@ fn file(root: &mut Table<'_>) -> Result<(Proxy, Admin, History, Vec<Bot>), Repor
         let problem = Problem::new("there is no bot");
         return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
     }
-    let ((proxy, proxy_at), (admin, admin_at), history, bots) = (proxy?, admin?, history?, bots?);
+    let ((proxy, proxy_at), (admin, admin_at), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
     apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
-    Ok((proxy, admin, history, bots))
+    Ok((proxy, admin, history, log, bots))
 }
 
 /// The syntax alone: what a broken file means is guesswork.
