@@ -16,6 +16,8 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        // SAFETY: nothing was started or opened yet.
+        let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;
         let config = match config::load(&path) {
             Ok(config) => config,
@@ -28,7 +30,7 @@ impl Run {
             }
         };
         telemetry::logs::init(&config.log).context("cannot start the log")?;
-        let ended = app::run(config, &path);
+        let ended = app::run(config, &path, systemd);
         // Also where it failed: what was said before belongs before the error.
         telemetry::logs::flush();
         ended?;

@@ -63,9 +63,13 @@ pub enum StartError {
 }
 
 impl Proxy {
-    /// Binds and starts all workers; connections are taken from now on.
-    pub fn start(wanted: SocketAddr, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
-        let listeners = bind(wanted, live.workers()).map_err(|source| StartError::Listen { address: wanted, source })?;
+    /// Binds and starts all workers; connections are taken from now on. On `open`, if there is one, in place of `wanted`.
+    pub fn start(wanted: SocketAddr, open: Option<std::net::TcpListener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
+        let listeners = match open {
+            Some(open) => shared_by(open, live.workers()),
+            None => bind(wanted, live.workers()),
+        };
+        let listeners = listeners.map_err(|source| StartError::Listen { address: wanted, source })?;
         let address = listeners[0].local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
         let (stage, stages) = watch::channel(Stage::Serving);
         let mut threads = Vec::new();
@@ -108,6 +112,13 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpList
         socket.listen(BACKLOG)?;
         listeners.push(socket.into());
     }
+    Ok(listeners)
+}
+
+/// One socket for all: the kernel wakes each worker for a new connection, and the first one takes it.
+fn shared_by(open: std::net::TcpListener, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut listeners = (1..workers).map(|_| open.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    listeners.push(open);
     Ok(listeners)
 }
 

@@ -8,8 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::lines::{Lines, Log, Piece, Style};

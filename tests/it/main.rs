@@ -27,5 +27,6 @@ mod rescue;
 mod rollout;
 mod routing;
 mod split;
+mod systemd;
 mod tls;
 mod traces;
