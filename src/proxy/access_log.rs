@@ -91,7 +91,7 @@ impl Noted {
 
 impl AccessLog {
     pub fn new() -> AccessLog {
-        AccessLog(RefCell::new(Piece::new(Log::Access)))
+        AccessLog(RefCell::new(empty()))
     }
 
     pub fn write(&self, noted: &Noted, ended: &Finished<'_>) {
@@ -104,7 +104,7 @@ impl AccessLog {
             Style::Human { .. } => piece.line(|out| human(&line, out)),
         }
         if piece.len_bytes() >= PIECE_BYTES {
-            lines.hand_over(std::mem::replace(&mut *piece, Piece::new(Log::Access)));
+            lines.hand_over(std::mem::replace(&mut *piece, empty()));
         }
     }
 
@@ -112,9 +112,14 @@ impl AccessLog {
     pub fn hand_over(&self) {
         let mut piece = self.0.borrow_mut();
         if let (Some(lines), true) = (logs::lines(), piece.len_bytes() > 0) {
-            lines.hand_over(std::mem::replace(&mut *piece, Piece::new(Log::Access)));
+            lines.hand_over(std::mem::replace(&mut *piece, empty()));
         }
     }
+}
+
+/// With room for one line more than makes it go.
+fn empty() -> Piece {
+    Piece::with_room(Log::Access, PIECE_BYTES + 1024)
 }
 
 fn line<'a>(noted: &'a Noted, ended: &Finished<'a>) -> Line<'a> {

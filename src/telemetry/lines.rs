@@ -52,8 +52,9 @@ pub struct Piece {
 }
 
 impl Piece {
-    pub fn new(log: Log) -> Piece {
-        Piece { log, bytes: Vec::new(), lines: 0 }
+    /// With room for so many bytes.
+    pub fn with_room(log: Log, bytes: usize) -> Piece {
+        Piece { log, bytes: Vec::with_capacity(bytes), lines: 0 }
     }
 
     /// One more line; none, if it cannot be written down.
@@ -216,7 +217,7 @@ mod tests {
     }
 
     fn say(lines: &Lines, log: Log, text: &str) {
-        let mut piece = Piece::new(log);
+        let mut piece = Piece::with_room(log, text.len());
         piece.line(|out| out.write_all(text.as_bytes()));
         lines.hand_over(piece);
     }

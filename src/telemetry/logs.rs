@@ -96,7 +96,7 @@ struct MainLog;
 impl Write for MainLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(lines) = lines() {
-            let mut piece = Piece::new(Log::Main);
+            let mut piece = Piece::with_room(Log::Main, line.len() + 1);
             piece.line(|out| out.write_all(line.strip_suffix(b"\n").unwrap_or(line)));
             lines.hand_over(piece);
         }
