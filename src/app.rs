@@ -2,11 +2,13 @@
 
 mod reload;
 mod sides;
+pub mod systemd;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -14,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::controller::Controller;
 use crate::live::Live;
 use crate::notify::Notifications;
@@ -24,9 +26,10 @@ use crate::telemetry::Metrics;
 use crate::store::{self, Place, Store};
 use reload::Reloader;
 use sides::ProxySides;
+use systemd::{News, Open, Systemd};
 
 /// Serves until a signal says to end.
-pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
+pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> {
     raise_file_limit();
     survive_full_files();
     memory::keep_freed();
@@ -34,15 +37,26 @@ pub fn run(config: Config, path: &Path) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
         let history = store::place(config.history.path.as_deref(), path);
-        let app = App::start(config, history).await?;
-        let mut reloader =
-            Reloader::new(path, app.controller.clone(), app.shared.clone(), app.keys.clone()).context("cannot watch the config")?;
+        let Systemd { sockets, news } = systemd;
+        let open = sockets.assign(config.proxy.listen, config.admin.listen)?;
+        let app = App::start_on(config, history, open).await?;
+        let mut reloader = Reloader::new(path, &app, news.clone()).context("cannot watch the config")?;
         tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
+        news.ready();
         tokio::select! {
             () = ends.next() => {}
             () = reloader.run() => {}
+            () = show_life(&news, || app.controller.ticks()) => {}
         }
+        news.stopping();
+        // The drain has a limit of its own.
+        let mut looks = 0;
+        let draining = show_life(&news, move || {
+            looks += 1;
+            looks
+        });
         tokio::select! {
+            () = draining => {}
             () = app.stop() => tracing::info!("serin has ended"),
             () = ends.next() => tracing::warn!("a second signal: serin ends at once"),
         }
@@ -77,6 +91,11 @@ const TELLING: std::time::Duration = std::time::Duration::from_secs(2);
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.
     pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
+        App::start_on(config, history, Open::default()).await
+    }
+
+    /// The same, with listeners that are open already in place of its own.
+    pub async fn start_on(config: Config, history: Place, open: Open) -> anyhow::Result<App> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
         let shared = Shared {
@@ -90,12 +109,10 @@ impl App {
         let (controller, live) = Controller::begin(config, shared.metrics.clone(), store, found, sides).await;
         let controller = Arc::new(controller);
         let config = live.current().config.clone();
-        let listener = TcpListener::bind(config.admin.listen)
-            .await
-            .with_context(|| format!("cannot listen on {} for the admin API", config.admin.listen))?;
+        let listener = listen_for_admin(&config.admin, open.admin).await?;
         let admin = listener.local_addr()?;
 
-        let proxy = Proxy::start(config.proxy.listen, &live, &shared)?;
+        let proxy = Proxy::start(config.proxy.listen, open.proxy, &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
         shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
@@ -135,7 +152,43 @@ impl App {
         self.telling.abort();
         let _ = self.stop_admin.send(true);
         // A client that keeps its admin connection open must not keep serin from ending.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.admin_server).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_server).await;
+    }
+}
+
+/// On a socket that somebody else opened the same holds as for an address in the config: whoever reaches the API moves
+/// customers.
+async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListener>) -> anyhow::Result<TcpListener> {
+    let Some(open) = open else {
+        return TcpListener::bind(admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", admin.listen));
+    };
+    let address = open.local_addr()?;
+    let certificates = admin.tls.as_ref().is_some_and(|tls| tls.files.client_authorities.is_some());
+    if !address.ip().to_canonical().is_loopback() && admin.tokens.is_empty() && !certificates {
+        anyhow::bail!(
+            "the admin socket that systemd hands over is open to others: it listens on {address}, and there is no [[admin.token]]"
+        );
+    }
+    TcpListener::from_std(open).with_context(|| format!("cannot listen on the admin socket {address} that systemd hands over"))
+}
+
+/// The ratchet looks at everything each second; without a look for so long, its loop hangs.
+const LOOK_MISSED: Duration = Duration::from_secs(5);
+
+/// Tells the watchdog, twice in its time, that serin lives: as long as `looks` goes on growing. Without a watchdog it waits
+/// for ever.
+async fn show_life(news: &News, mut looks: impl FnMut() -> u64) {
+    let Some(watchdog) = news.watchdog else { return std::future::pending().await };
+    let (mut last, mut since) = (0, Instant::now());
+    loop {
+        let now = looks();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        if since.elapsed() < LOOK_MISSED {
+            news.alive();
+        }
+        tokio::time::sleep(watchdog / 2).await;
     }
 }
 

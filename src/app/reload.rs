@@ -12,10 +12,13 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::App;
+use super::systemd::News;
 use crate::admin::Keys;
 use crate::config::{self, Config};
 use crate::controller::Controller;
 use crate::proxy::Shared;
+use crate::telemetry;
 
 /// Writing a file is several events; the last one counts.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -26,6 +29,7 @@ pub struct Reloader {
     controller: Arc<Controller>,
     shared: Shared,
     keys: Arc<Keys>,
+    news: News,
     hangup: Signal,
     events: mpsc::Receiver<()>,
     watch: Watch,
@@ -40,12 +44,13 @@ enum Cause {
 }
 
 impl Reloader {
-    pub fn new(path: &Path, controller: Arc<Controller>, shared: Shared, keys: Arc<Keys>) -> std::io::Result<Reloader> {
+    pub fn new(path: &Path, app: &App, news: News) -> std::io::Result<Reloader> {
+        let (controller, shared, keys) = (app.controller.clone(), app.shared.clone(), app.keys.clone());
         // One place is enough: an event that finds it taken will be seen by whoever empties it.
         let (sender, events) = mpsc::channel(1);
         let (path, hangup) = (path.to_owned(), signal(SignalKind::hangup())?);
         let (watch, seen) = (Watch::new(sender), hash(&path));
-        let mut reloader = Reloader { path, controller, shared, keys, hangup, events, watch, seen };
+        let mut reloader = Reloader { path, controller, shared, keys, news, hangup, events, watch, seen };
         reloader.follow_files();
         Ok(reloader)
     }
@@ -88,7 +93,10 @@ impl Reloader {
 
     /// Takes the file up whole, or says why not and leaves everything as it is.
     async fn reload(&self) {
+        self.news.reloading();
         let taken = self.try_reload().await;
+        // Refused or not: it serves, and the reload is over.
+        self.news.ready();
         self.shared.metrics.reloaded(taken.as_ref().ok().map(|(hash, _)| *hash));
         match taken {
             Ok((_, true)) => tracing::info!(path = %self.path.display(), "config reloaded"),
@@ -103,9 +111,10 @@ impl Reloader {
         let hash = config.hash;
         self.shared.tls.check(&config)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let admin = config.admin.clone();
+        let (admin, level) = (config.admin.clone(), config.log.level);
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
+        telemetry::logs::set_level(level);
         Ok((hash, changed))
     }
 }

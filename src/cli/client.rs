@@ -29,8 +29,14 @@ impl Client {
             None => std::env::var("SERIN_TOKEN").ok().filter(|token| !token.is_empty()),
         };
         let secure = address.admin.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let tls = if secure { Some(tls(address)?) } else { None };
+        let tls = if secure { Some(tls(address, Trust::Authorities)?) } else { None };
         Ok(Client::with(&address.admin, token, tls, TIMEOUT))
+    }
+
+    /// For what needs no token. It says none.
+    pub fn without_token(address: &AdminAddress, trust: Trust, timeout: Duration) -> anyhow::Result<Client> {
+        let tls = if address.admin.starts_with("https://") { Some(tls(address, trust)?) } else { None };
+        Ok(Client::with(&address.admin, None, tls, timeout))
     }
 
     pub fn with_token(base: &str, token: Option<String>) -> Client {
@@ -52,6 +58,14 @@ impl Client {
     /// Waits so long for an answer that takes its time.
     pub fn patient(self, seconds: u64) -> Client {
         Client::with(&self.base, self.token, self.tls, Duration::from_secs(seconds))
+    }
+
+    /// The status and the text of what is not JSON.
+    pub fn text(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let answer = self.agent.get(format!("{}{path}", self.base)).call();
+        let mut answer = answer.map_err(|error| anyhow!("no serin answers at {}: {error}", self.base))?;
+        let text = answer.body_mut().read_to_string().with_context(|| format!("{} broke off", self.base))?;
+        Ok((answer.status().as_u16(), text))
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -92,13 +106,23 @@ impl Client {
     }
 }
 
+/// Whose certificate is good with https.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// One of the authorities', with the right name.
+    Authorities,
+    /// Anybody's: for questions to this very machine that say nothing secret.
+    Anybody,
+}
+
 /// Whom to trust, and what to show.
-fn tls(address: &AdminAddress) -> anyhow::Result<TlsConfig> {
-    let authorities = match &address.ca_file {
-        Some(file) => tls::authorities(file)?,
-        None => rustls_native_certs::load_native_certs().certs,
+fn tls(address: &AdminAddress, trust: Trust) -> anyhow::Result<TlsConfig> {
+    let authorities = match (&address.ca_file, trust) {
+        (Some(file), _) => tls::authorities(file)?,
+        (None, Trust::Authorities) => rustls_native_certs::load_native_certs().certs,
+        (None, Trust::Anybody) => Vec::new(),
     };
-    if authorities.is_empty() {
+    if authorities.is_empty() && trust == Trust::Authorities {
         bail!("the system has no certificate authorities to trust: install ca-certificates or give --ca-file");
     }
     let own =
@@ -115,6 +139,7 @@ fn tls(address: &AdminAddress) -> anyhow::Result<TlsConfig> {
     let config = TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(&own(&authorities)))
         .client_cert(client)
+        .disable_verification(trust == Trust::Anybody)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
     Ok(config.build())
 }

@@ -6,6 +6,7 @@ mod client;
 mod demo;
 mod drill;
 mod explain;
+mod healthcheck;
 mod history;
 mod notify;
 mod pages;
@@ -36,6 +37,8 @@ enum Command {
     Check(check::Check),
     /// Two example bots, signed traffic of some hundred workspaces, and a weight that changes, live in the terminal
     Demo(demo::Demo),
+    /// Ask a running serin whether it is ready (exit code 0 or 1), for Docker's HEALTHCHECK and its like
+    Healthcheck(healthcheck::Healthcheck),
     /// Show the bots of a running serin
     Status(status::Status),
     /// Set the canary's share of a bot's workspaces
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Demo(demo) => demo.execute(),
+        Command::Healthcheck(healthcheck) => healthcheck.execute(),
         Command::Status(status) => status.execute(),
         Command::Weight(weight) => weight.execute(),
         Command::Start(start) => start.execute(),

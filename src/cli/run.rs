@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::ConfigFile;
@@ -15,7 +16,8 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        telemetry::logs::init();
+        // SAFETY: nothing was started or opened yet.
+        let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;
         let config = match config::load(&path) {
             Ok(config) => config,
@@ -27,7 +29,11 @@ impl Run {
                 return Ok(ExitCode::from(2));
             }
         };
-        app::run(config, &path)?;
+        telemetry::logs::init(&config.log).context("cannot start the log")?;
+        let ended = app::run(config, &path, systemd);
+        // Also where it failed: what was said before belongs before the error.
+        telemetry::logs::flush();
+        ended?;
         Ok(ExitCode::SUCCESS)
     }
 }

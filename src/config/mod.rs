@@ -23,8 +23,8 @@ pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
-    Admin, Bot, BotName, Config, History, HostHeader, Limits, Match, OverCap, Preflight, Proxy, Retries, Scope, TesterOverride, Token,
-    Upstream, UpstreamUrl,
+    Admin, Bot, BotName, Config, History, HostHeader, Limits, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, Retries, Scope,
+    TesterOverride, Token, Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
 pub use tls::Tls;

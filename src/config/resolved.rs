@@ -17,6 +17,7 @@ pub struct Config {
     pub proxy: Proxy,
     pub admin: Admin,
     pub history: History,
+    pub log: Log,
     /// In the order of the file.
     pub notifiers: Vec<Notifier>,
     /// In the order in which they are matched: the longest path prefix first, hosts before none.
@@ -37,6 +38,8 @@ pub struct Proxy {
     pub lame_duck: Duration,
     /// After that: how long requests in flight may take.
     pub drain: Duration,
+    /// Whether a webhook without a valid `traceparent` gets one.
+    pub trace: bool,
 }
 
 /// Every wait and every queue has a bound.
@@ -64,6 +67,32 @@ pub struct History {
     pub path: Option<PathBuf>,
     /// Changes older than this are forgotten.
     pub keep: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+    /// The share of webhooks that get a line in the access log, in basis points: 0 is none, 10,000 all.
+    pub access_bp: u16,
+    /// Whether such a line holds the workspace's id.
+    pub access_workspace: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human lines on a terminal, JSON elsewhere.
+    Auto,
+    Human,
+    Json,
 }
 
 #[derive(Clone, Debug)]

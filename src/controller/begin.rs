@@ -1,6 +1,7 @@
 //! The first moment: what is kept, what the config says, and what becomes of both.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, broadcast};
@@ -44,7 +45,8 @@ impl Controller {
         }
         let live = Arc::new(Live::new(config.clone(), epochs, config.proxy.workers));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let controller = Controller { live: live.clone(), metrics, store, sides, changes, pilots: Mutex::new(pilots) };
+        let controller =
+            Controller { live: live.clone(), metrics, store, sides, changes, pilots: Mutex::new(pilots), ticks: AtomicU64::new(0) };
         (controller, live)
     }
 }

@@ -18,6 +18,7 @@ mod wish;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, broadcast};
@@ -50,6 +51,8 @@ pub struct Controller {
     changes: broadcast::Sender<Arc<Row>>,
     /// Held for the whole of a change: changes are made one at a time, in order.
     pilots: Mutex<Pilots>,
+    /// How often everything was looked at.
+    ticks: AtomicU64,
 }
 
 type Pilots = HashMap<BotName, Pilot>;
@@ -85,6 +88,11 @@ impl Controller {
         tokio::join!(self.watch(), self.follow());
     }
 
+    /// It grows for as long as the loop runs.
+    pub fn ticks(&self) -> u64 {
+        self.ticks.load(Ordering::Relaxed)
+    }
+
     async fn watch(&self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -92,6 +100,7 @@ impl Controller {
         loop {
             ticks.tick().await;
             self.tick().await;
+            self.ticks.fetch_add(1, Ordering::Relaxed);
             if kept.elapsed() >= SNAPSHOT_EVERY && self.store.takes_snapshots() {
                 kept = Instant::now();
                 self.keep_what_is_known().await;

@@ -122,6 +122,7 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
         ("[proxy] listen", old.proxy.listen.to_string(), new.proxy.listen.to_string()),
         ("[proxy] workers", old.proxy.workers.to_string(), new.proxy.workers.to_string()),
         ("[admin] listen", old.admin.listen.to_string(), new.admin.listen.to_string()),
+        ("[log] format", format!("{:?}", old.log.format), format!("{:?}", new.log.format)),
         ("[history]", format!("{:?}", old.history), format!("{:?}", new.history)),
     ];
     match fixed.into_iter().find(|(_, from, to)| from != to) {

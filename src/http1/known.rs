@@ -24,15 +24,17 @@ pub enum Known {
     Date,
     MaxForwards,
     SerinOutcome,
+    Traceparent,
+    Tracestate,
 }
 
 impl Known {
     #[rustfmt::skip]
-    pub const ALL: [Known; 19] = [
+    pub const ALL: [Known; 21] = [
         Known::Connection, Known::Te, Known::TransferEncoding, Known::Upgrade, Known::KeepAlive, Known::ProxyConnection,
         Known::ProxyAuthorization, Known::Host, Known::Expect, Known::Via, Known::ContentLength, Known::XForwardedFor,
         Known::XForwardedHost, Known::XForwardedProto, Known::ContentType, Known::Trailer, Known::Date, Known::MaxForwards,
-        Known::SerinOutcome,
+        Known::SerinOutcome, Known::Traceparent, Known::Tracestate,
     ];
 
     /// In lower case.
@@ -57,6 +59,8 @@ impl Known {
             Known::Date => "date",
             Known::MaxForwards => "max-forwards",
             Known::SerinOutcome => "serin-outcome",
+            Known::Traceparent => "traceparent",
+            Known::Tracestate => "tracestate",
         }
     }
 
@@ -77,6 +81,8 @@ impl Known {
             (7, b'u') => Known::Upgrade,
             (7, b't') => Known::Trailer,
             (10, b'c') => Known::Connection,
+            (10, b't') => Known::Tracestate,
+            (11, b't') => Known::Traceparent,
             (10, b'k') => Known::KeepAlive,
             (12, b'c') => Known::ContentType,
             (12, b'm') => Known::MaxForwards,

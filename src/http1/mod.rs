@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod known;
 mod request;
 mod target;
+mod trace;
 pub mod write;
 
 pub use answer::AnswerHead;
@@ -22,6 +23,7 @@ pub use framing::BadFraming;
 pub use known::Known;
 pub use request::{RefusedHead, RequestHead};
 pub use target::{BadTarget, Target};
+pub use trace::{Trace, TraceId, TraceParent, brought as brought_trace};
 
 /// What is not HTTP, or not HTTP that can be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

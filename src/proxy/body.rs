@@ -268,7 +268,7 @@ impl UpstreamBody {
         if polled.is_pending() {
             alarms.watch(cx);
             if alarms.rang(Wait::Exchange) {
-                self.exchange.failed();
+                self.exchange.broke_off();
                 return Poll::Ready(Err(Broken));
             }
         }
@@ -277,7 +277,7 @@ impl UpstreamBody {
             Ok(Decoded::Data(_)) => alarms.arm(Wait::Exchange, self.timeout),
             // Nothing comes after trailers.
             Ok(Decoded::Trailers(_) | Decoded::End | Decoded::NeedMore) => self.exchange.end_of_answer(),
-            Err(Broken) => self.exchange.failed(),
+            Err(Broken) => self.exchange.broke_off(),
         }
         Poll::Ready(piece)
     }

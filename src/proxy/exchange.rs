@@ -4,8 +4,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::access_log::{Finished, Noted};
 use super::client::Session;
 use super::listen::Slot;
+use super::problem::Problem;
 use super::view::BotView;
 use crate::core::{Assignment, Bucket, Ended, Outcome, Said, Sample, Turn, classify};
 use crate::telemetry::{CodeClass, RescueReason};
@@ -14,7 +16,7 @@ pub struct Exchange {
     bot: Rc<BotView>,
     session: Rc<Session>,
     /// One of the worker's requests in flight, for as long as this one is.
-    _slot: Slot,
+    slot: Slot,
     started: Instant,
     assignment: Assignment,
     /// Sent again by the platform: counted, but no evidence.
@@ -22,6 +24,16 @@ pub struct Exchange {
     /// For the breaker.
     broken: bool,
     state: State,
+    /// For the access log, if it wants this one.
+    noted: Option<Box<Noted>>,
+}
+
+/// What was found out before the exchange began.
+pub struct Assigned {
+    pub assignment: Assignment,
+    /// Sent again by the platform.
+    pub retried: bool,
+    pub noted: Option<Box<Noted>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +50,10 @@ enum State {
 }
 
 impl Exchange {
-    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assignment: Assignment, retried: bool) -> Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assigned: Assigned) -> Exchange {
+        let Assigned { assignment, retried, noted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, _slot: slot, started, assignment, retried, broken: false, state: State::Waiting };
+        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, noted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -70,8 +83,11 @@ impl Exchange {
 
     /// The answer's head is here.
     pub fn answered(&mut self, status: u16, said: Option<Said>) {
+        let first_byte = self.started.elapsed();
+        if let Some(noted) = &mut self.noted {
+            noted.answered(status, first_byte);
+        }
         if self.state == State::Waiting {
-            let first_byte = self.started.elapsed();
             self.bot.meters().first_byte[self.assignment.track as usize].record(first_byte);
             self.state = State::Answered { status, first_byte, said };
         }
@@ -85,19 +101,32 @@ impl Exchange {
         }
     }
 
-    /// No answer, or one that broke off: the upstream's fault.
-    pub fn failed(&mut self) {
+    /// An answer that broke off: the upstream's fault.
+    pub fn broke_off(&mut self) {
+        self.record(Ended::Failed);
+    }
+
+    /// No answer: the upstream's fault. The client gets `problem` instead.
+    pub fn failed(&mut self, problem: Problem) {
+        self.note(problem);
         self.record(Ended::Failed);
     }
 
     /// The upstream refused the connection, or broke it off.
-    pub fn broken(&mut self) {
+    pub fn broken(&mut self, problem: Problem) {
         self.broken = true;
-        self.failed();
+        self.failed(problem);
+    }
+
+    fn note(&mut self, problem: Problem) {
+        if let Some(noted) = &mut self.noted {
+            noted.failed(problem);
+        }
     }
 
     /// The client's own fault (a body that broke off or never came): no evidence.
-    pub fn client_failed(&mut self) {
+    pub fn client_failed(&mut self, problem: Problem) {
+        self.note(problem);
         self.record(Ended::ClientGone { answered: true, after: self.started.elapsed() });
     }
 
@@ -128,6 +157,17 @@ impl Exchange {
         self.count_as_evidence(rescued, outcome, first_byte);
         if let Some((bucket, turn)) = self.examined() {
             self.bot.shard().came_back(bucket, turn);
+        }
+        if let Some(noted) = self.noted.take() {
+            let ended = Finished {
+                bot: &self.bot,
+                assignment: self.assignment,
+                retried: self.retried,
+                rescued,
+                outcome,
+                took: self.started.elapsed(),
+            };
+            self.slot.worker().access_log.write(&noted, &ended);
         }
     }
 

@@ -21,7 +21,7 @@ use super::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendEr
 use super::view::BotView;
 use crate::config::HostHeader;
 use crate::core::Track;
-use crate::http1::{Known, RequestHead, Version};
+use crate::http1::{Known, RequestHead, Trace, Version};
 use crate::telemetry::RescueReason;
 
 /// A request that is ready to go.
@@ -33,18 +33,19 @@ pub struct Outbound {
     /// How far a streamed body has come; `None` where all of it is in hand.
     pub upload: Option<Rc<Cell<Upload>>>,
     pub track: Track,
+    pub trace: Trace,
     /// Since when serin has had all it needs.
     pub since: Instant,
 }
 
 /// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply, Problem> {
-    let Outbound { bot, head, path, body, upload, track, since } = outbound;
+    let Outbound { bot, head, path, body, upload, track, trace, since } = outbound;
     let Some(pool) = bot.pool(track) else {
-        exchange.failed();
+        exchange.failed(Problem::TlsFailed);
         return Err(Problem::TlsFailed);
     };
-    let request = prepare(head, path, body, &bot, exchange.session());
+    let request = prepare((head, path, body), trace, &bot, exchange.session());
     let now = Instant::now();
     exchange.sending(since, now);
     let timeout = bot.bot().timeout;
@@ -64,7 +65,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {
-                exchange.broken();
+                exchange.broken(reason.into());
                 return Err(reason.into());
             }
         }
@@ -76,12 +77,17 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
     }
 }
 
-fn prepare(head: Box<RequestHead>, path: PathAndQuery, body: RequestBody, bot: &BotView, session: &Rc<Session>) -> Request {
+fn prepare(
+    (head, path, body): (Box<RequestHead>, PathAndQuery, RequestBody),
+    trace: Trace,
+    bot: &BotView,
+    session: &Rc<Session>,
+) -> Request {
     // The upstream routes by its own name, or the client has none to say.
     let own = bot.bot().host == HostHeader::Upstream || !head.fields.has(Known::Host);
     let host = if own { Host::OfUpstream } else { Host::OfClient };
     let interim = if head.version == Version::Http11 { Interim::Passes } else { Interim::Dropped };
-    Request { head, path, host, body, interim, session: session.clone() }
+    Request { head, path, host, body, interim, trace, session: session.clone() }
 }
 
 /// The upstream's answer, `None` when the timeout came first.
@@ -114,33 +120,30 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
 
 fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload>>) -> Problem {
     if upload.is_some_and(|upload| upload.get() == Upload::Broken) {
-        exchange.client_failed();
+        exchange.client_failed(Problem::BodyBroken);
         return Problem::BodyBroken;
     }
-    match error {
-        SendError::Connect { reason, .. } => {
-            exchange.broken();
-            reason.into()
-        }
-        SendError::Broken => {
-            exchange.broken();
-            Problem::UpstreamBroken
-        }
-        SendError::Invalid => {
-            exchange.failed();
-            Problem::UpstreamInvalid
-        }
+    let (problem, broken) = match error {
+        SendError::Connect { reason, .. } => (reason.into(), true),
+        SendError::Broken => (Problem::UpstreamBroken, true),
+        SendError::Invalid => (Problem::UpstreamInvalid, false),
+    };
+    if broken {
+        exchange.broken(problem);
+    } else {
+        exchange.failed(problem);
     }
+    problem
 }
 
 fn timed_out(exchange: &mut Exchange, upload: Option<&Cell<Upload>>) -> Problem {
     match upload.map(Cell::get) {
         Some(Upload::ForClient | Upload::Broken) => {
-            exchange.client_failed();
+            exchange.client_failed(Problem::BodyTimeout);
             Problem::BodyTimeout
         }
         Some(Upload::ForUpstream | Upload::Done) | None => {
-            exchange.failed();
+            exchange.failed(Problem::UpstreamTimeout);
             Problem::UpstreamTimeout
         }
     }

@@ -7,10 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
+use super::access_log::Noted;
 use super::assign::{Looked, decide};
 use super::body::{AnswerBody, Hold, RequestBody, hold};
 use super::client::Session;
-use super::exchange::Exchange;
+use super::exchange::{Assigned, Exchange};
 use super::forward::{Outbound, forward};
 use super::headers;
 use super::listen::Worker;
@@ -19,18 +20,18 @@ use super::reply::Reply;
 use super::route;
 use super::view::BotView;
 use crate::config::OverCap;
-use crate::core::Assignment;
-use crate::http1::{Known, RequestHead, Target};
-use crate::identify::Head;
+use crate::http1::{Known, RequestHead, Target, Trace};
+use crate::identify::{Found, Head};
 
 /// Answers one request. Never fails: what goes wrong is an answer too.
 pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let started = Instant::now();
-    let reply = match answer(worker, session, head, started).await {
+    let trace = worker.trace(&head.fields);
+    let reply = match answer(worker, session, head, (started, trace)).await {
         Ok(reply) => reply,
         Err(problem) => {
             worker.metrics().error(problem.code());
-            problem.answer()
+            problem.answer(trace.id())
         }
     };
     if let AnswerBody::Own(_) = reply.body {
@@ -40,7 +41,12 @@ pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<Reques
     reply
 }
 
-async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut head: Box<RequestHead>, started: Instant) -> Result<Reply, Problem> {
+async fn answer(
+    worker: &Rc<Worker>,
+    session: &Rc<Session>,
+    mut head: Box<RequestHead>,
+    (started, trace): (Instant, Trace),
+) -> Result<Reply, Problem> {
     let target = check(&mut head)?;
     if let Some(answer) = own_options(&mut head) {
         return Ok(answer);
@@ -51,11 +57,12 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut head: Box<Reques
     let received = receive(&bot, of(&head, &target), session).await?;
     // Time that the client took for its body is not ours.
     let since = if received.waited { Instant::now() } else { started };
-    let (assignment, retried) = assign(&bot, of(&head, &target), &received);
+    let assigned = assign(worker, &bot, of(&head, &target), &received, trace);
+    let track = assigned.assignment.track;
     if let Some(tester) = &bot.bot().tester {
         head.fields.remove(tester.header.as_str());
     }
-    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assignment, retried);
+    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assigned);
     let (body, upload) = match received.body {
         Body::Whole(body) => (body, None),
         Body::Part(read) => {
@@ -63,7 +70,7 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, mut head: Box<Reques
             (body, Some(upload))
         }
     };
-    forward(exchange, Outbound { bot, head, path: target.path, body, upload, track: assignment.track, since }).await
+    forward(exchange, Outbound { bot, head, path: target.path, body, upload, track, trace, since }).await
 }
 
 /// Refuses what cannot be passed on, and brings the target into the form that an upstream expects.
@@ -140,8 +147,9 @@ async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Rec
     }
 }
 
-/// Where this request goes, and whether the platform sent it before. Counts what was found.
-fn assign(bot: &BotView, head: Head<'_>, received: &Received) -> (Assignment, bool) {
+/// Where this request goes, and whether the platform sent it before. Counts what was found, and notes it if the access
+/// log wants this request.
+fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, trace: Trace) -> Assigned {
     let config = bot.bot();
     let looked = match &received.body {
         Body::Whole(body) => Looked::Whole(body.held().unwrap_or_default()),
@@ -156,7 +164,15 @@ fn assign(bot: &BotView, head: Head<'_>, received: &Received) -> (Assignment, bo
     }
     let assignment = decision.assignment;
     let retried = decision.reading.retry.map(|retry| bot.meters.retry(assignment.track, retry.reason)).is_some();
-    (assignment, retried)
+    let log = &bot.snapshot.config.log;
+    let noted = worker.chance.takes(log.access_bp).then(|| {
+        let workspace = match &decision.reading.found {
+            Found::Workspace { workspace, .. } if log.access_workspace => Some(workspace.to_string()),
+            Found::Workspace { .. } | Found::Missing | Found::Invalid | Found::Mixed => None,
+        };
+        Box::new(Noted::new(head.method.clone(), trace.id(), workspace))
+    });
+    Assigned { assignment, retried, noted }
 }
 
 fn of<'a>(head: &'a RequestHead, target: &'a Target) -> Head<'a> {

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use crate::core::Said;
-use crate::http1::{Fields, Known, Version, write};
+use crate::http1::{Fields, Known, Trace, Version, write};
 
 const VIA_SERIN: &[u8] = b"1.1 serin";
 
@@ -53,14 +53,15 @@ fn is_authority(host: &[u8]) -> bool {
 }
 
 /// Appends a request's fields as the upstream sees them, but for those that frame its body. `host` stands instead of the
-/// client's own Host.
-pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, out: &mut BytesMut) {
+/// client's own Host; `trace` says whether the client's own trace goes on.
+pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, trace: Trace, out: &mut BytesMut) {
     let nominated = nominated(fields);
     for field in fields.iter() {
         let passes = match field.known {
             // Written anew below, or with the body's framing.
             Some(Known::ContentLength | Known::XForwardedFor | Known::Via) => false,
             Some(Known::Host) => host.is_none(),
+            Some(Known::Traceparent | Known::Tracestate) => matches!(trace, Trace::Passes(_)),
             Some(known) if known.is_hop_by_hop() => false,
             Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
         };
@@ -70,6 +71,9 @@ pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, out: &mu
     }
     if let Some(host) = host {
         write::field(b"host", host, out);
+    }
+    if let Trace::Begins(begun) = trace {
+        write::field(Known::Traceparent.name().as_bytes(), &begun.text(), out);
     }
     write_forwarded(fields, peer, out);
     if fields.lists(Known::Te, b"trailers") {
@@ -180,7 +184,7 @@ mod tests {
 
     fn sent(lines: &[(&str, &str)], host: Option<&[u8]>) -> Vec<String> {
         let mut out = BytesMut::new();
-        write_request(&fields(lines), b"10.0.0.9", host, &mut out);
+        write_request(&fields(lines), b"10.0.0.9", host, Trace::Passes(None), &mut out);
         String::from_utf8(out.to_vec()).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -233,6 +237,19 @@ mod tests {
                 "via: 1.0 front, 1.1 serin"
             ]
         );
+    }
+
+    #[test]
+    fn a_trace_passes_or_begins_anew_without_the_state_of_the_old_one() {
+        let written = |trace: Trace| {
+            let mut out = BytesMut::new();
+            write_request(&fields(&[("Traceparent", "what came"), ("tracestate", "a=1")]), b"10.0.0.9", None, trace, &mut out);
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        assert!(written(Trace::Passes(None)).starts_with("Traceparent: what came\r\ntracestate: a=1\r\n"));
+        let begun = crate::http1::TraceParent::from_random(0xabc, 0xdef);
+        let anew = written(Trace::Begins(begun));
+        assert!(anew.starts_with("traceparent: 00-00000000000000000000000000000abc-0000000000000def-02\r\nx-forwarded-for"), "{anew}");
     }
 
     #[test]

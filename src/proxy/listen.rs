@@ -14,11 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, watch};
 
+use super::access_log::AccessLog;
+use super::chance::Chance;
 use super::client::Session;
 use super::clock::Clock;
 use super::memory;
 use super::serve::serve;
 use super::view::{Shared, Surroundings, View};
+use crate::http1::{Fields, Trace, brought_trace};
 use crate::live::{Follower, Live};
 use crate::telemetry::Metrics;
 
@@ -27,7 +30,7 @@ const BACKLOG: i32 = 4096;
 /// After a failed accept (out of file descriptors, say) before the next; without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
-/// How often idle upstream connections are looked through.
+/// How often idle upstream connections are looked through, and the access log's lines handed over.
 const REAP_EVERY: Duration = Duration::from_millis(500);
 
 /// So many connections that went to rest leave some megabytes behind, which are worth giving back.
@@ -60,9 +63,13 @@ pub enum StartError {
 }
 
 impl Proxy {
-    /// Binds and starts all workers; connections are taken from now on.
-    pub fn start(wanted: SocketAddr, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
-        let listeners = bind(wanted, live.workers()).map_err(|source| StartError::Listen { address: wanted, source })?;
+    /// Binds and starts all workers; connections are taken from now on. On `open`, if there is one, in place of `wanted`.
+    pub fn start(wanted: SocketAddr, open: Option<std::net::TcpListener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
+        let listeners = match open {
+            Some(open) => shared_by(open, live.workers()),
+            None => bind(wanted, live.workers()),
+        };
+        let listeners = listeners.map_err(|source| StartError::Listen { address: wanted, source })?;
         let address = listeners[0].local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
         let (stage, stages) = watch::channel(Stage::Serving);
         let mut threads = Vec::new();
@@ -108,9 +115,18 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpList
     Ok(listeners)
 }
 
+/// One socket for all: the kernel wakes each worker for a new connection, and the first one takes it.
+fn shared_by(open: std::net::TcpListener, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut listeners = (1..workers).map(|_| open.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    listeners.push(open);
+    Ok(listeners)
+}
+
 /// One core's share of the proxy.
 pub struct Worker {
     around: Surroundings,
+    pub chance: Chance,
+    pub access_log: AccessLog,
     clock: Rc<Clock>,
     view: RefCell<Rc<View>>,
     stage: Cell<Stage>,
@@ -136,6 +152,8 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
         let view = Rc::new(View::new(first, &around));
         let worker = Rc::new(Worker {
             around,
+            chance: Chance::new(),
+            access_log: AccessLog::new(),
             clock: Rc::new(Clock::default()),
             view: RefCell::new(view),
             stage: Cell::new(Stage::Serving),
@@ -149,7 +167,8 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
         chores.spawn_local(worker.clock.clone().run());
         chores.spawn_local(worker.clone().follow(follower));
         chores.spawn_local(worker.clone().reap());
-        worker.take_connections(listener, stages).await;
+        worker.clone().take_connections(listener, stages).await;
+        worker.access_log.hand_over();
     });
 }
 
@@ -164,6 +183,15 @@ impl Worker {
 
     pub fn stage(&self) -> Stage {
         self.stage.get()
+    }
+
+    /// The trace that a request is part of; a new one, if it brings none and traces are wanted.
+    pub fn trace(&self, fields: &Fields) -> Trace {
+        match brought_trace(fields) {
+            Some(id) => Trace::Passes(Some(id)),
+            None if self.view().snapshot.config.proxy.trace => Trace::Begins(self.chance.trace_parent()),
+            None => Trace::Passes(None),
+        }
     }
 
     /// A place among the requests in flight, `None` when there are as many as the config allows.
@@ -198,6 +226,7 @@ impl Worker {
         loop {
             tokio::time::sleep(REAP_EVERY).await;
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
+            self.access_log.hand_over();
             if self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);
                 memory::give_back();
@@ -288,6 +317,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
         self.0.ended.notify_one();
+    }
+}
+
+impl Slot {
+    pub fn worker(&self) -> &Worker {
+        &self.0
     }
 }
 

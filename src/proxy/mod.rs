@@ -2,9 +2,12 @@
 //! `listen` takes connections, `serve` drives one, `client` is what its requests see of it, `handle` answers one of them,
 //! `route` finds the bot, `exchange` is one webhook from arrival to its record, `forward` talks to upstreams through
 //! `upstream`'s pools; `reply`, `headers`, `body`, `problem` are what they say, and `wire` is how they say it.
+//! `access_log` tells of them, if it is wanted.
 
+mod access_log;
 mod assign;
 mod body;
+mod chance;
 mod client;
 mod clock;
 mod exchange;

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::headers::BadHead;
 use super::reply::{Reply, Then};
-use crate::http1::{BadFraming, BadTarget, RefusedHead};
+use crate::http1::{BadFraming, BadTarget, RefusedHead, TraceId};
 
 /// Every answer of serin's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,23 +84,26 @@ impl Problem {
         }
     }
 
-    /// The document itself.
-    pub fn json(self) -> Bytes {
+    /// The document itself. By the trace's id those who ask what happened find the request in the logs.
+    fn json(self, trace: Option<TraceId>) -> Bytes {
         let (code, status, detail) = self.parts();
         let title = status.canonical_reason().unwrap_or("Error");
-        let document = serde_json::json!({
+        let mut document = serde_json::json!({
             "type": "about:blank",
             "title": title,
             "status": status.as_u16(),
             "detail": detail,
             "code": code,
         });
+        if let Some(trace) = trace {
+            document["trace_id"] = trace.to_string().into();
+        }
         Bytes::from(document.to_string())
     }
 
-    pub fn answer(self) -> Reply {
+    pub fn answer(self, trace: Option<TraceId>) -> Reply {
         let reply =
-            Reply::own(self.status(), self.json()).with("content-type", "application/problem+json").with("serin-error", self.code());
+            Reply::own(self.status(), self.json(trace)).with("content-type", "application/problem+json").with("serin-error", self.code());
         match self {
             Problem::Overloaded => reply.with("retry-after", "1"),
             Problem::Method => reply.with("allow", ALLOWED),

@@ -184,7 +184,7 @@ async fn tell(worker: &Worker, session: &Session, asked: Asked, reply: Reply) ->
 /// Answers what is no request, and ends: nobody knows where the next one would begin.
 async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
     worker.metrics().error(problem.code());
-    match tell(worker, session, Asked::unknown(), problem.answer()).await {
+    match tell(worker, session, Asked::unknown(), problem.answer(None)).await {
         Ok(_) => End::Done,
         Err(CutOff) => End::Cut,
     }

@@ -19,7 +19,7 @@ use http::uri::PathAndQuery;
 
 use super::body::RequestBody;
 use super::client::Session;
-use crate::http1::RequestHead;
+use crate::http1::{RequestHead, Trace};
 
 /// A request that goes to an upstream.
 pub struct Request {
@@ -29,6 +29,7 @@ pub struct Request {
     pub host: Host,
     pub body: RequestBody,
     pub interim: Interim,
+    pub trace: Trace,
     /// Whose request it is.
     pub session: Rc<Session>,
 }

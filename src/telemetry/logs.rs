@@ -1,13 +1,109 @@
-//! Logs: human lines on a terminal, JSON elsewhere.
+//! Logs: human lines on a terminal, JSON elsewhere, to standard error, so that a command's own output stays clean. As
+//! `tracing` has one subscriber for the process, there is one writer for it, and this file knows where it is.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tracing::Level;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, fmt, reload};
 
-/// To standard error, so that a command's own output stays clean. `SERIN_LOG` sets the level: error, warn, info, debug.
-pub fn init() {
-    let level = std::env::var("SERIN_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(std::io::stderr);
-    // A second call (a test in the same process) finds a subscriber in place: that one stays.
-    let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
+use super::lines::{Lines, Log, Piece, Style};
+use crate::config::{self, LogFormat, LogLevel};
+
+/// At the end of the process somebody may wait for it: a pipe that nobody reads gets this long for the last lines.
+const FLUSH: Duration = Duration::from_secs(1);
+
+static LINES: OnceLock<Lines> = OnceLock::new();
+/// The level, where the config may change it.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+/// `SERIN_LOG` sets the level before the config does: error, warn, info, debug. A second call changes nothing.
+pub fn init(log: &config::Log) -> io::Result<()> {
+    // A descriptor of its own: its writes share no lock with what is printed at the end.
+    let error = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    if LINES.set(Lines::start(error, style(log.format))?).is_err() {
+        return Ok(());
+    }
+    let by_hand = std::env::var("SERIN_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
+    let (filter, handle) = reload::Layer::new(by_hand.unwrap_or_else(|| filter(log.level)));
+    let said = match style(log.format) {
+        Style::Human { colours } => fmt::layer().with_target(false).with_ansi(colours).with_writer(|| MainLog).boxed(),
+        Style::Json => fmt::layer().with_target(false).json().flatten_event(true).with_writer(|| MainLog).boxed(),
+    };
+    // Another subscriber, of a test, may be in place: that one stays.
+    let _ = tracing_subscriber::registry().with(filter).with(said).try_init();
+    if by_hand.is_none() {
+        let _ = LEVEL.set(handle);
+    }
+    Ok(())
+}
+
+/// From a config that was read again.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails only where the subscriber is gone.
+        let _ = handle.modify(|current| *current = filter(level));
+    }
+}
+
+/// `None` in a process without logs.
+pub fn lines() -> Option<&'static Lines> {
+    LINES.get()
+}
+
+/// Lines that were lost since the start.
+pub fn lost(log: Log) -> u64 {
+    lines().map_or(0, |lines| lines.lost(log))
+}
+
+/// For the end of the process.
+pub fn flush() {
+    if let Some(lines) = lines() {
+        lines.flush(FLUSH);
+    }
+}
+
+/// The time as all lines say it: RFC 3339, UTC, microseconds.
+pub fn now() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+fn style(format: LogFormat) -> Style {
+    let terminal = io::stderr().is_terminal();
+    match (format, terminal) {
+        (LogFormat::Human, colours) => Style::Human { colours },
+        (LogFormat::Auto, true) => Style::Human { colours: true },
+        (LogFormat::Auto, false) | (LogFormat::Json, _) => Style::Json,
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    }
+}
+
+/// Where `tracing` writes to: it writes a line at once.
+struct MainLog;
+
+impl Write for MainLog {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(lines) = lines() {
+            let mut piece = Piece::with_room(Log::Main, line.len() + 1);
+            piece.line(|out| out.write_all(line.strip_suffix(b"\n").unwrap_or(line)));
+            lines.hand_over(piece);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily, MetricType};
 
+use super::lines::Log;
+use super::logs;
 use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, RescueReason};
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
@@ -153,6 +155,11 @@ impl Metrics {
             "serin_proxy_errors_total",
             "Answers that serin made itself instead of an upstream, by their serin-error code.",
             errors.iter().map(|(code, n)| (vec![("code", *code)], *n as f64)),
+        );
+        out.counter(
+            "serin_log_lines_dropped_total",
+            "Log lines that were lost since nobody took them in time, by the log.",
+            Log::ALL.map(|log| (vec![("log", log.name())], logs::lost(log) as f64)),
         );
         let reload = *self.reload.lock().expect("no panic under this lock");
         let at = reload.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());

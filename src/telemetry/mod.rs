@@ -1,8 +1,10 @@
-//! What serin says of itself: every metric in one file, the logs in another.
+//! What serin says of itself: every metric in one file, the logs in others.
 
+mod lines;
 pub mod logs;
 mod meters;
 mod metrics;
 
+pub use lines::{Log, Piece, Style};
 pub use meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason, SourceMeter};
 pub use metrics::{Metrics, Told};

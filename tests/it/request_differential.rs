@@ -192,7 +192,7 @@ fn by_serin(serin: &Serin, upstream: &Upstream, wire: &[u8], cut: usize) -> Opti
 #[test]
 fn what_an_upstream_sees_of_a_request_is_what_hyper_sees() {
     let upstream = Upstream::answering("heard");
-    let serin = Serin::start(&Config::split(upstream.address, upstream.address).workers(1));
+    let serin = Serin::start(&Config::split(upstream.address, upstream.address).workers(1).proxy("trace = false"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // The request itself is printed: no file of seeds.
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };

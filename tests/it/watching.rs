@@ -89,7 +89,8 @@ fn the_traffic_has_points_a_reach_and_the_largest() {
     let traffic = || serin.admin(Ask::new("GET", "/v1/bots/support/traffic")).json();
     let seen = eventually("all points are there", || {
         let traffic = traffic();
-        let sum = |track: &str| traffic["points"].as_array().unwrap().iter().map(|point| point[track]["requests"].as_u64().unwrap()).sum::<u64>();
+        let sum =
+            |track: &str| traffic["points"].as_array().unwrap().iter().map(|point| point[track]["requests"].as_u64().unwrap()).sum::<u64>();
         (sum("stable") + sum("canary") == 100).then_some(traffic)
     });
     let point = seen["points"].as_array().unwrap().last().unwrap();

@@ -6,6 +6,7 @@ mod bot;
 mod guard;
 mod history;
 mod identity;
+mod log;
 mod matching;
 mod notify;
 mod proxy;
@@ -29,14 +30,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::raw::Table;
 use super::redact;
 use super::report::{Problem, Problems, Reported};
-use super::{Admin, Bot, BotName, Config, ConfigError, History, Notifier, Proxy};
+use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Notifier, Proxy};
 
 /// An address and where it is written, if it is.
 type Listen = (SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    let (Read { proxy, admin, history, notifiers, bots }, warnings) = read_tables(text, path, file)?;
-    Ok(Config { proxy, admin, history, notifiers, bots, hash: xxh3_64(text.as_bytes()), warnings })
+    let (Read { proxy, admin, history, log, notifiers, bots }, warnings) = read_tables(text, path, file)?;
+    Ok(Config { proxy, admin, history, log, notifiers, bots, hash: xxh3_64(text.as_bytes()), warnings })
 }
 
 /// What `read` makes of the file, with the warnings, or everything that is wrong with it.
@@ -63,6 +64,7 @@ struct Read {
     proxy: Proxy,
     admin: Admin,
     history: History,
+    log: Log,
     notifiers: Vec<Notifier>,
     bots: Vec<Bot>,
 }
@@ -72,6 +74,7 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
     let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
     let history = root.table_or_empty("history", "[history]").and_then(history::history);
+    let log = root.table_or_empty("log", "[log]").and_then(log::log);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     let known = bots.as_ref().ok().map(Vec::as_slice);
     let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
@@ -82,9 +85,9 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
         let problem = Problem::new("there is no bot");
         return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
     }
-    let ((proxy, proxy_at), (admin, admin_at), history, bots) = (proxy?, admin?, history?, bots?);
+    let ((proxy, proxy_at), (admin, admin_at), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
     apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
-    Ok(Read { proxy, admin, history, notifiers: notifiers?, bots })
+    Ok(Read { proxy, admin, history, log, notifiers: notifiers?, bots })
 }
 
 /// The syntax alone: what a broken file means is guesswork.

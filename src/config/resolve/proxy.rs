@@ -43,6 +43,7 @@ pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>
     let limits = table.table_or_empty("limits", "[proxy.limits]").and_then(limits);
     let lame_duck = table.within_or("lame_duck", Duration::ZERO..=HOUR, Duration::ZERO);
     let drain = table.within_or("drain", Duration::ZERO..=24 * HOUR, DRAIN);
+    let trace = table.read_or("trace", true);
     table.close();
     let listen = listen?;
     let proxy = Proxy {
@@ -52,6 +53,7 @@ pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>
         limits: limits?,
         lame_duck: lame_duck?,
         drain: drain?,
+        trace: trace?,
     };
     Ok((proxy, listen.map(|listen| listen.span())))
 }

@@ -1,5 +1,6 @@
 //! What a wrong file is told: one test for each kind of mistake, the whole text for the likeliest ones.
 
+mod log;
 mod notify;
 mod release;
 mod rollout;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -25,6 +25,8 @@ pub struct Target {
     timeout: Duration,
     /// Whose turn it is among several addresses.
     turn: AtomicUsize,
+    /// Whether its last TLS handshake failed: said once for each time that it begins.
+    tls_fails: AtomicBool,
 }
 
 /// Why there is no connection. Nothing was sent.
@@ -44,7 +46,7 @@ impl Target {
             true => Some((tls.client(url.ca_file.as_deref())?, server_name(url)?)),
         };
         let addresses = resolver.addresses(&url.host, url.port);
-        Ok(Target { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0) })
+        Ok(Target { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0), tls_fails: AtomicBool::new(false) })
     }
 
     /// Tries the addresses in turn, each at most once, until the timeout for all of them has passed.
@@ -80,8 +82,12 @@ impl Target {
             None => Stream::Plain(stream),
             Some((config, name)) => {
                 let connector = TlsConnector::from(config.clone());
-                Stream::Tls(Box::new(connector.connect(name.clone(), stream).await.map_err(|error| {
-                    tracing::warn!(upstream = %self.url.authority, %error, "the TLS handshake failed");
+                let connected = connector.connect(name.clone(), stream).await;
+                let failed_before = self.tls_fails.swap(connected.is_err(), Relaxed);
+                Stream::Tls(Box::new(connected.map_err(|error| {
+                    if !failed_before {
+                        tracing::warn!(upstream = %self.url.authority, %error, "the TLS handshake failed");
+                    }
                     ConnectError::Tls
                 })?))
             }

@@ -9,6 +9,7 @@ pub struct Config {
     proxy: Vec<String>,
     limits: Vec<String>,
     admin: Vec<String>,
+    log: Vec<String>,
     notifiers: Vec<String>,
     bots: Vec<Vec<String>>,
 }
@@ -18,7 +19,7 @@ impl Config {
     pub fn new() -> Config {
         let proxy = vec!["listen = \"127.0.0.1:0\"".to_owned(), "drain = \"10s\"".to_owned()];
         let admin = vec!["listen = \"127.0.0.1:0\"".to_owned()];
-        Config { workers: 2, proxy, limits: Vec::new(), admin, notifiers: Vec::new(), bots: Vec::new() }
+        Config { workers: 2, proxy, limits: Vec::new(), admin, log: Vec::new(), notifiers: Vec::new(), bots: Vec::new() }
     }
 
     /// The bot `support` with `blue` as stable and `green` as canary, its workspace in the header `X-Workspace`.
@@ -73,6 +74,12 @@ impl Config {
         self
     }
 
+    /// A line for `[log]`.
+    pub fn log(mut self, line: &str) -> Config {
+        self.log.push(line.to_owned());
+        self
+    }
+
     pub fn token(self, name: &str, scope: &str, secret: &str) -> Config {
         self.admin(&format!("[[admin.token]]\nname = \"{name}\"\nscope = \"{scope}\"\nsecret = \"{secret}\""))
     }
@@ -86,6 +93,7 @@ impl Config {
     pub fn text(&self) -> String {
         let mut text = format!("[proxy]\nworkers = {}\n{}\n", self.workers, self.proxy.join("\n"));
         text += &format!("[proxy.limits]\n{}\n[admin]\n{}\n", self.limits.join("\n"), self.admin.join("\n"));
+        text += &format!("[log]\n{}\n", self.log.join("\n"));
         text += &self.notifiers.concat();
         for bot in &self.bots {
             text += &format!("[[bot]]\n{}\n", bot.join("\n"));

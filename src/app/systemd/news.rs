@@ -1,0 +1,99 @@
+//! What the supervisor is told: one datagram for each piece of news. To tell nobody is no error, and nobody waits long for a
+//! supervisor that does not listen.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// It is the control thread that would wait.
+const WAIT: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Debug, Default)]
+pub struct News {
+    to: Option<OsString>,
+    /// Without a sign of life for so long serin is ended.
+    pub watchdog: Option<Duration>,
+}
+
+impl News {
+    pub fn new(to: Option<OsString>, watchdog: Option<Duration>) -> News {
+        News { to, watchdog }
+    }
+
+    /// All workers serve, or serve the new config.
+    pub fn ready(&self) {
+        self.tell("READY=1");
+    }
+
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    /// `ready` ends it. The time tells this reload from an earlier one (`Type=notify-reload`).
+    pub fn reloading(&self) {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: it gets a pointer to a valid `timespec` that outlives the call.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        let micros = now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
+    pub fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    fn tell(&self, news: &str) {
+        let Some(to) = &self.to else { return };
+        if let Err(error) = send(to, news.as_bytes()) {
+            tracing::debug!(%error, news, "the supervisor does not hear");
+        }
+    }
+}
+
+fn send(to: &OsStr, news: &[u8]) -> io::Result<()> {
+    let address = match to.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(to)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(WAIT))?;
+    socket.send_to_addr(news, &address).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(socket: &UnixDatagram) -> String {
+        let mut buffer = [0; 200];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_socket_with_a_path_and_one_without_hear_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let name = format!("serin-test-{}", std::process::id());
+        let without = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        for (socket, to) in [(UnixDatagram::bind(&path).unwrap(), path.into_os_string()), (without, format!("@{name}").into())] {
+            let news = News::new(Some(to), None);
+            news.ready();
+            assert_eq!(heard(&socket), "READY=1");
+            news.reloading();
+            let told = heard(&socket);
+            let micros = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|micros| micros.parse::<u64>().ok());
+            assert!(micros.is_some_and(|micros| micros > 0), "{told}");
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_no_error() {
+        News::default().ready();
+        News::new(Some("/nowhere/at/all".into()), None).ready();
+        News::new(Some("x".repeat(500).into()), None).stopping();
+    }
+}

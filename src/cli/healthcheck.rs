@@ -1,0 +1,92 @@
+//! `serin healthcheck`: is the serin of this machine ready? It finds the admin listener in the config, as the container
+//! that runs both has one config for both.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::client::{Client, Trust};
+use super::{AdminAddress, ConfigFile};
+use crate::config;
+
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Ask whether it lives (/livez), ready or not
+    #[arg(long)]
+    live: bool,
+    /// How long the answer may take
+    #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = config::parse_duration)]
+    timeout: Duration,
+    /// The admin listener, if it is not the one of the config
+    #[arg(long, env = "SERIN_ADMIN", value_name = "URL")]
+    admin: Option<String>,
+    /// The authorities to trust with https, as PEM. Without it, what the config names is believed as it is
+    #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show, as PEM, where the listener asks for one
+    #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+}
+
+impl Healthcheck {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let given = self.admin.is_some();
+        let admin = match self.admin {
+            Some(admin) => admin,
+            None => admin_of(&self.file)?,
+        };
+        // The certificate has some public name, and this asks by an address; nothing that is said is secret.
+        let trust = if given || self.ca_file.is_some() { Trust::Authorities } else { Trust::Anybody };
+        let Healthcheck { ca_file, cert_file, key_file, .. } = self;
+        let address = AdminAddress { admin, token_file: None, ca_file, cert_file, key_file };
+        let path = if self.live { "/livez" } else { "/readyz" };
+        let (status, text) = Client::without_token(&address, trust, self.timeout)?.text(path)?;
+        println!("{}", text.lines().next().unwrap_or_default());
+        Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn admin_of(file: &ConfigFile) -> anyhow::Result<String> {
+    let config = config::load(&file.config)?;
+    let Some(address) = reached_at(config.admin.listen) else {
+        bail!("[admin] listens on a port that the system chooses: give --admin");
+    };
+    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{address}"))
+}
+
+/// Who listens on all addresses is asked at the one that every machine has.
+fn reached_at(listen: SocketAddr) -> Option<SocketAddr> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_asked_at_loopback() {
+        for (listen, asked) in [
+            ("0.0.0.0:9400", Some("127.0.0.1:9400")),
+            ("[::]:9400", Some("[::1]:9400")),
+            ("10.0.0.1:80", Some("10.0.0.1:80")),
+            ("127.0.0.1:0", None),
+        ] {
+            assert_eq!(reached_at(listen.parse().unwrap()), asked.map(|asked| asked.parse().unwrap()), "{listen}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The access log: a line for each webhook, or for a share of them, once it is recorded. What a line may say is decided
+//! here. No body, no header and no query, and of the path only the prefix that the config has: platforms put tokens into
+//! the rest. A worker gathers its lines and hands them over many at a time, so that a webhook with a line rarely touches
+//! what other threads share, and one without never does.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::time::Duration;
+
+use http::Method;
+use serde::Serialize;
+
+use super::problem::Problem;
+use super::view::BotView;
+use crate::core::{Assignment, Outcome, Track};
+use crate::http1::TraceId;
+use crate::telemetry::{Log, Piece, Style, logs};
+
+/// Handed over from this size on: some 25 lines.
+const PIECE_BYTES: usize = 8 * 1024;
+
+/// What a line needs that the exchange itself does not keep.
+#[derive(Debug)]
+pub struct Noted {
+    method: Method,
+    trace: Option<TraceId>,
+    workspace: Option<String>,
+    status: Option<u16>,
+    first_byte: Option<Duration>,
+    error: Option<&'static str>,
+}
+
+/// An exchange at its end.
+pub struct Finished<'a> {
+    pub bot: &'a BotView,
+    pub assignment: Assignment,
+    pub retried: bool,
+    pub rescued: bool,
+    pub outcome: Outcome,
+    pub took: Duration,
+}
+
+/// One worker's lines that were not handed over yet.
+pub struct AccessLog(RefCell<Piece>);
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    log: &'static str,
+    bot: &'a str,
+    track: &'static str,
+    reason: &'static str,
+    outcome: &'static str,
+    method: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_prefix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_ms: Option<f64>,
+    upstream: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    retried: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    rescued: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+impl Noted {
+    pub fn new(method: Method, trace: Option<TraceId>, workspace: Option<String>) -> Noted {
+        Noted { method, trace, workspace, status: None, first_byte: None, error: None }
+    }
+
+    pub fn answered(&mut self, status: u16, first_byte: Duration) {
+        (self.status, self.first_byte) = (Some(status), Some(first_byte));
+    }
+
+    /// serin answers by itself.
+    pub fn failed(&mut self, problem: Problem) {
+        (self.status, self.error) = (Some(problem.status().as_u16()), Some(problem.code()));
+    }
+}
+
+impl AccessLog {
+    pub fn new() -> AccessLog {
+        AccessLog(RefCell::new(empty()))
+    }
+
+    pub fn write(&self, noted: &Noted, ended: &Finished<'_>) {
+        // Without a writer, as in a test of this process, there is nobody to write for.
+        let Some(lines) = logs::lines() else { return };
+        let line = line(noted, ended);
+        let mut piece = self.0.borrow_mut();
+        match lines.style() {
+            Style::Json => piece.line(|out| Ok(serde_json::to_writer(out, &line)?)),
+            Style::Human { .. } => piece.line(|out| human(&line, out)),
+        }
+        if piece.len_bytes() >= PIECE_BYTES {
+            lines.hand_over(std::mem::replace(&mut *piece, empty()));
+        }
+    }
+
+    /// What was gathered, however little.
+    pub fn hand_over(&self) {
+        let mut piece = self.0.borrow_mut();
+        if let (Some(lines), true) = (logs::lines(), piece.len_bytes() > 0) {
+            lines.hand_over(std::mem::replace(&mut *piece, empty()));
+        }
+    }
+}
+
+/// With room for one line more than makes it go.
+fn empty() -> Piece {
+    Piece::with_room(Log::Access, PIECE_BYTES + 1024)
+}
+
+fn line<'a>(noted: &'a Noted, ended: &Finished<'a>) -> Line<'a> {
+    let (bot, Assignment { track, reason, bucket }) = (ended.bot, ended.assignment);
+    let roles = bot.epoch.roles;
+    // Who answered, not who was to.
+    let upstream = match track {
+        Track::Canary if !ended.rescued => roles.canary.unwrap_or(roles.stable),
+        Track::Canary | Track::Stable => roles.stable,
+    };
+    let bot = bot.bot();
+    Line {
+        timestamp: logs::now(),
+        log: Log::Access.name(),
+        bot: bot.name.as_str(),
+        track: track.name(),
+        reason: reason.name(),
+        outcome: ended.outcome.name(),
+        method: noted.method.as_str(),
+        path_prefix: bot.matches.path_prefix.as_deref(),
+        status: noted.status,
+        duration_ms: millis(ended.took),
+        first_byte_ms: noted.first_byte.map(millis),
+        upstream: &bot.upstreams[upstream].name,
+        bucket: bucket.map(|bucket| bucket.index()),
+        workspace: noted.workspace.as_deref(),
+        retried: ended.retried,
+        rescued: ended.rescued,
+        error: noted.error,
+        trace_id: noted.trace.map(|trace| trace.to_string()),
+    }
+}
+
+/// What a person looks for first stands first. What a stranger chose is escaped: a line stays a line.
+fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let status = line.status.map_or("-".to_owned(), |status| status.to_string());
+    write!(out, "{} {} {} {} {status} {} {}", line.timestamp, line.log, line.bot, line.method, line.outcome, line.duration_ms)?;
+    write!(out, "ms track={} reason={} upstream={}", line.track, line.reason, line.upstream)?;
+    let bucket = line.bucket.map(|bucket| bucket.to_string());
+    let first_byte = line.first_byte_ms.map(|ms| format!("{ms}ms"));
+    let some = [
+        ("path_prefix", line.path_prefix),
+        ("first_byte", first_byte.as_deref()),
+        ("bucket", bucket.as_deref()),
+        ("workspace", line.workspace),
+        ("retried", line.retried.then_some("true")),
+        ("rescued", line.rescued.then_some("true")),
+        ("error", line.error),
+        ("trace_id", line.trace_id.as_deref()),
+    ];
+    for (name, value) in some.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        write!(out, " {name}={}", value.escape_debug())?;
+    }
+    Ok(())
+}
+
+/// With three decimals.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
+}

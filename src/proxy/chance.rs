@@ -1,0 +1,66 @@
+//! One worker's chance: ids of new traces, and which webhooks the access log takes. Its own, so that no request waits for
+//! another thread's, and not for secrets: whoever sees some of these numbers can compute the next.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+use crate::http1::TraceParent;
+
+const ALL_BP: u16 = 10_000;
+
+pub struct Chance(RefCell<Xoshiro256PlusPlus>);
+
+impl Chance {
+    /// Seeded by the system, through the standard library's hash keys.
+    pub fn new() -> Chance {
+        let keys = RandomState::new();
+        let mut seed = [0; 32];
+        for (part, bytes) in seed.chunks_exact_mut(8).enumerate() {
+            bytes.copy_from_slice(&keys.hash_one(part).to_le_bytes());
+        }
+        Chance(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
+    }
+
+    pub fn trace_parent(&self) -> TraceParent {
+        let mut bits = self.0.borrow_mut();
+        let (high, low) = (bits.next_u64(), bits.next_u64());
+        TraceParent::from_random(u128::from(high) << 64 | u128::from(low), bits.next_u64())
+    }
+
+    /// True for this share of the calls. Nothing and everything need no chance.
+    pub fn takes(&self, share_bp: u16) -> bool {
+        match share_bp {
+            0 => false,
+            ALL_BP.. => true,
+            some => self.0.borrow_mut().next_u64() % u64::from(ALL_BP) < u64::from(some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_taken_and_its_ends_are_exact() {
+        let chance = Chance::new();
+        let taken = |share_bp: u16| (0..100_000).filter(|_| chance.takes(share_bp)).count();
+        assert_eq!((taken(0), taken(10_000)), (0, 100_000));
+        // 12 standard deviations.
+        let some = taken(1_000);
+        assert!((8_860..=11_140).contains(&some), "{some}");
+    }
+
+    #[test]
+    fn two_workers_make_different_traces() {
+        let made = [Chance::new(), Chance::new()].map(|chance| [chance.trace_parent(), chance.trace_parent()]);
+        let mut texts: Vec<String> = made.iter().flatten().map(ToString::to_string).collect();
+        texts.dedup();
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), 4);
+    }
+}
