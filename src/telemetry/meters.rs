@@ -211,6 +211,11 @@ impl SourceMeter {
         self.shards[worker][result as usize].add(1);
     }
 
+    /// What a source says when all is well; and what `none` says when it is not.
+    pub(super) fn usually(&self, result: IdentifyResult) -> bool {
+        result == if self.source == "none" { IdentifyResult::Missing } else { IdentifyResult::Found }
+    }
+
     pub(super) fn sum(&self, result: IdentifyResult) -> u64 {
         self.shards.iter().map(|shard| shard[result as usize].load()).sum()
     }

@@ -16,6 +16,18 @@ use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
 use crate::store::{Op, Store};
 
+/// A counter that begins at its first event begins at 1, and no rate over it ever shows that event. So what somebody may
+/// wait for is there from the start: what the ratchet decides by itself,
+const BY_ITSELF: [&str; 6] = ["advance", "retreat", "abort", "trip", "promote", "undo"];
+/// and the usual ways for a request to end.
+const USUAL: [(Outcome, CodeClass); 5] = [
+    (Outcome::Ok, CodeClass::Success),
+    (Outcome::Error, CodeClass::ServerError),
+    (Outcome::Error, CodeClass::None),
+    (Outcome::Late, CodeClass::Success),
+    (Outcome::Rejected, CodeClass::ClientError),
+];
+
 /// All counters of the process, and how they are shown.
 #[derive(Debug)]
 pub struct Metrics {
@@ -82,6 +94,9 @@ impl Metrics {
 
     /// The meters of a bot, made at its first mention; they outlive reloads.
     pub fn bot(&self, name: &str) -> Arc<BotMeters> {
+        for decision in BY_ITSELF {
+            self.decisions.lock().expect("no panic under this lock").entry((name.to_owned(), decision, "ratchet")).or_default();
+        }
         let mut bots = self.bots.lock().expect("no panic under this lock");
         bots.entry(name.to_owned()).or_insert_with(|| Arc::new(BotMeters::new(name, self.workers))).clone()
     }
@@ -268,8 +283,7 @@ fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
             for outcome in Outcome::ALL {
                 for class in CodeClass::ALL {
                     let n = sum(bot, |shard| shard.request(track, outcome, class).load());
-                    // The plain case is there from the start, so that a rate over it begins at 0, not at nothing.
-                    if n > 0 || (outcome == Outcome::Ok && class == CodeClass::Success) {
+                    if n > 0 || USUAL.contains(&(outcome, class)) {
                         let labels = [
                             ("bot", bot.name.as_str()),
                             ("track", track.name()),
@@ -345,11 +359,13 @@ fn workspaces(out: &mut Families, bots: &[Arc<BotMeters>]) {
     let sources: Vec<_> = bots.iter().map(|bot| (bot, bot.sources())).collect();
     let rows = sources.iter().flat_map(|(bot, sources)| {
         sources.iter().flat_map(move |source| {
-            IdentifyResult::ALL.into_iter().map(move |result| (source, result, source.sum(result))).filter(|(_, _, n)| *n > 0).map(
-                move |(source, result, n)| {
+            IdentifyResult::ALL
+                .into_iter()
+                .map(move |result| (source, result, source.sum(result)))
+                .filter(|(source, result, n)| *n > 0 || source.usually(*result))
+                .map(move |(source, result, n)| {
                     (vec![("bot", bot.name.as_str()), ("source", source.source.as_str()), ("result", result.name())], n as f64)
-                },
-            )
+                })
         })
     });
     out.counter("serin_identify_total", "What came of looking for the workspace, by the source that found it.", rows);

@@ -152,6 +152,26 @@ fn every_request_that_was_routed_is_counted_once() {
 }
 
 #[test]
+fn what_somebody_may_wait_for_is_counted_from_zero() {
+    let blue = Upstream::answering("blue");
+    let serin = Serin::start(&Config::split(blue.address, blue.address));
+    let metrics = serin.metrics();
+    for track in ["stable", "canary"] {
+        for (outcome, class) in [("ok", "2xx"), ("error", "5xx"), ("error", "none"), ("late", "2xx"), ("rejected", "4xx")] {
+            let labels = [("track", track), ("outcome", outcome), ("code_class", class)];
+            assert_eq!(metrics.values("serin_requests_total", &labels), [0.0], "{labels:?}");
+        }
+    }
+    for decision in ["advance", "retreat", "abort", "trip", "promote", "undo"] {
+        let labels = [("decision", decision), ("actor_kind", "ratchet")];
+        assert_eq!(metrics.values("serin_decisions_total", &labels), [0.0], "{decision}");
+    }
+    for (source, result) in [("header:X-Workspace", "found"), ("none", "missing")] {
+        assert_eq!(metrics.values("serin_identify_total", &[("source", source), ("result", result)]), [0.0], "{source}");
+    }
+}
+
+#[test]
 fn a_new_split_starts_with_empty_tallies_and_the_same_weight_again_keeps_them() {
     let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("100%"));

@@ -19,8 +19,13 @@ impl Metrics {
 
     /// The sum over all samples of this name with these labels; 0 where there is none.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.values(name, labels).iter().sum()
+    }
+
+    /// Of each sample of this name with these labels.
+    pub fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let fits = |sample: &&Sample| sample.name == name && labels.iter().all(|(k, v)| sample.labels.get(*k).is_some_and(|is| is == v));
-        self.0.iter().filter(fits).map(|sample| sample.value).sum()
+        self.0.iter().filter(fits).map(|sample| sample.value).collect()
     }
 
     pub fn has(&self, name: &str) -> bool {
