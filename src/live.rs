@@ -4,6 +4,7 @@
 
 mod ledger;
 mod status;
+mod waits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::core::Split;
 
 pub use ledger::{Ledger, News, Reading, Shard, TrackTotals};
 pub use status::{Durability, Examined, Judged, Status};
+pub use waits::Waits;
 
 /// One bot's split, who plays which role in it, and the tallies that belong to it. A new split is a new epoch with an
 /// empty ledger; a change that leaves the assignment as it is keeps the ledger.

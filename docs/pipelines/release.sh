@@ -18,7 +18,7 @@ upstream=${3:-}
 # The least share that there is: on its way, or there.
 begun=0
 if [ "${SERIN_START:-yes}" != no ]; then
-    serin wait "$bot" --version "$version" --until step:0.01% --timeout 0s >/dev/null 2>&1 || begun=$?
+    serin wait "$bot" --version "$version" --until step:0.01% --timeout 0s --held-for 0s >/dev/null 2>&1 || begun=$?
 fi
 if [ "$begun" = 4 ]; then
     serin start "$bot" --version "$version" ${upstream:+--to "$upstream"} --reason "${SERIN_REASON:-pipeline}"

@@ -29,6 +29,7 @@ pub struct Bot {
     pub rollout: Option<Rollout>,
     pub hold_reason: Option<&'static str>,
     pub hold_text: Option<String>,
+    pub waits_for_human: Option<WaitsForHuman>,
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
@@ -47,6 +48,13 @@ pub struct Bot {
     pub previous: Option<Previous>,
     /// When a drill last went well, in Unix seconds.
     pub drilled_at: Option<f64>,
+}
+
+/// What only a human can end.
+#[derive(Debug, Serialize)]
+pub struct WaitsForHuman {
+    pub reason: &'static str,
+    pub text: String,
 }
 
 /// The config's release, beside what serves.
@@ -196,6 +204,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         rollout: rollout(&status),
         hold_reason: state.hold.as_ref().map(|hold| hold.code()),
         hold_text: state.hold.as_ref().map(ToString::to_string),
+        waits_for_human: status.waits_for_human().map(|waits| WaitsForHuman { reason: waits.code(), text: waits.to_string() }),
         warning: status.warning.clone(),
         evidence: evidence(&status),
         tracks: Tracks { stable, canary },

@@ -194,6 +194,7 @@ fn schemas() -> Value {
                 "step": whole, "bake_seconds": whole, "in_step_seconds": count, "next_percent": maybe,
             }))),
             "hold_reason": text, "hold_text": text, "warning": text,
+            "waits_for_human": nullable(object(json!({ "reason": string, "text": string }))),
             "evidence": object(json!({
                 "e_value": maybe, "verdict": nullable(json!({ "enum": ["pass", "inconclusive", "marginal", "fail"] })), "text": text,
                 "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,

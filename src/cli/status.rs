@@ -125,7 +125,9 @@ fn rollout(bot: &Value) -> String {
     if let Some(warning) = bot["warning"].as_str() {
         text += &format!("  warning  {warning}\n");
     }
-    if let Some(hold) = bot["hold_text"].as_str() {
+    if let Some(asked) = bot["waits_for_human"]["text"].as_str() {
+        text += &format!("  waits    for a human: {asked}\n");
+    } else if let Some(hold) = bot["hold_text"].as_str() {
         text += &format!("  waits    {hold}\n");
     }
     if let Some(against) = evidence["text"].as_str() {

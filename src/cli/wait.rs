@@ -101,7 +101,7 @@ impl Wait {
                 }
                 Look::Held => {
                     if held.get_or_insert_with(Instant::now).elapsed() >= self.held_for {
-                        eprintln!("serin: {version} waits for a human: {}", plain(&bot["hold_text"]));
+                        eprintln!("serin: {version} waits for a human: {}", plain(&bot["waits_for_human"]["text"]));
                         return Ok(ExitCode::from(HELD));
                     }
                 }
@@ -126,7 +126,7 @@ fn look(bot: &Value, version: &str, until: Until) -> Look {
         Until::Promoted | Until::Step(_) if taken_back => Look::TakenBack,
         Until::Promoted | Until::Step(_) if stable => Look::Reached,
         Until::Step(least) if under_way && weight >= least.percent() => Look::Reached,
-        _ if under_way && bot["phase"] == "held" => Look::Held,
+        _ if under_way && !bot["waits_for_human"].is_null() => Look::Held,
         _ => Look::NotYet,
     }
 }
@@ -155,15 +155,18 @@ mod tests {
     #[test]
     fn a_look_says_where_a_version_is() {
         let bot = |phase: &str, stable: &str, canary: &str, weight: f64, taken_back: &str| {
+            let asked = ["held", "paused"].contains(&phase).then(|| json!({ "reason": "marginal", "text": "E = 31" }));
             json!({
                 "phase": phase, "stable": { "version": stable }, "canary": { "version": canary }, "step": 1, "weight_percent": weight,
                 "quarantine": [{ "version": taken_back, "why": "E = 211" }],
+                "waits_for_human": asked,
             })
         };
         let step = Until::Step("25%".parse().unwrap());
         assert_eq!(look(&bot("progressing", "v1", "v2", 10.0, ""), "v2", step), Look::NotYet);
         assert_eq!(look(&bot("progressing", "v1", "v2", 50.0, ""), "v2", step), Look::Reached);
         assert_eq!(look(&bot("held", "v1", "v2", 10.0, ""), "v2", Until::Promoted), Look::Held);
+        assert_eq!(look(&bot("paused", "v1", "v2", 0.0, ""), "v2", step), Look::Held, "the breaker took it to nobody");
         assert_eq!(look(&bot("promoted", "v2", "", 0.0, ""), "v2", Until::Promoted), Look::Reached);
         assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Promoted), Look::TakenBack);
         assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Aborted), Look::Reached);

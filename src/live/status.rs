@@ -54,6 +54,24 @@ pub struct Examined {
 }
 
 impl Status {
+    /// Of a bot about which nothing else is known.
+    #[cfg(test)]
+    pub fn of(state: State) -> Status {
+        Status {
+            state,
+            guard: Guard::default(),
+            judged: None,
+            examinations: Vec::new(),
+            warning: None,
+            in_step: None,
+            durability: Durability::default(),
+            frozen: None,
+            config_waits: None,
+            previous: None,
+            drilled: None,
+        }
+    }
+
     /// How many examinations came to this.
     pub fn examined(&self, finding: Finding) -> usize {
         self.examinations.iter().filter(|examined| examined.finding == finding).count()

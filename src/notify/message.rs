@@ -1,10 +1,9 @@
 //! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
 
-use super::held::Waits;
 use super::known::{Known, percent};
 use super::link::Act;
 use crate::config::{Bot, Occasion};
-use crate::live::Status;
+use crate::live::{Status, Waits};
 use crate::store::Row;
 
 /// One message to one notifier.
@@ -148,11 +147,11 @@ fn happened(row: &Row) -> String {
 }
 
 /// A rollout that waits for a human.
-pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits, at: String, links: Vec<Link>) -> Message {
+pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits<'_>, at: String, links: Vec<Link>) -> Message {
     let state = &status.state;
     let known = Known::of_status(status).filter(|_| state.under_way().is_some());
     let tried = state.canary.as_ref().map_or("the rollout".to_owned(), ToString::to_string);
-    let mut facts = vec![Fact { label: "Waits", text: waits.text.clone() }];
+    let mut facts = vec![Fact { label: "Waits", text: waits.to_string() }];
     fact(&mut facts, "Next", state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight.to_string()));
     fact(&mut facts, "Stable", Some(state.stable.to_string()));
     fact(&mut facts, "Nothing rises", status.frozen.clone());
@@ -162,7 +161,7 @@ pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits, at: St
         false => format!("{bot}: somebody must decide"),
     };
     Message {
-        id: format!("{instance}.{bot}.{}.held.{}", state.revision, waits.code),
+        id: format!("{instance}.{bot}.{}.held.{}", state.revision, waits.code()),
         about: About::Occasion(Occasion::Held),
         bot: bot.to_owned(),
         at,
@@ -170,7 +169,7 @@ pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits, at: St
         facts,
         links,
         change: None,
-        hold: Some((waits.code, waits.text.clone())),
+        hold: Some((waits.code(), waits.to_string())),
         known,
         dropped: 0,
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::held::{self, Waits};
+use super::held;
 use super::link::{Act, LINK_SECS, Stands, Ticket};
 use super::message::{self, Link, Message};
 use super::queue::{Job, Queue};
@@ -17,7 +17,7 @@ use super::teller::Teller;
 use super::told::{CHANGE, Told};
 use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
-use crate::live::{Snapshot, Status};
+use crate::live::{Snapshot, Status, Waits};
 use crate::store::{Mark, Row};
 use crate::telemetry;
 
@@ -193,32 +193,33 @@ impl Watch {
     }
 
     /// Does it wait for a human, and for long enough?
-    fn lasting(&mut self, bot: &Bot, status: &Status) -> Option<Waits> {
-        let Some(waits) = held::waits(status) else {
+    fn lasting<'s>(&mut self, bot: &Bot, status: &'s Status) -> Option<Waits<'s>> {
+        let Some(waits) = status.waits_for_human() else {
             self.waiting.remove(bot.name.as_str());
             return None;
         };
         let (revision, now) = (status.state.revision, Instant::now());
-        let since = self.waiting.entry(bot.name.to_string()).or_insert((revision, waits.code, now));
-        if (since.0, since.1) != (revision, waits.code) {
-            *since = (revision, waits.code, now);
+        let since = self.waiting.entry(bot.name.to_string()).or_insert((revision, waits.code(), now));
+        if (since.0, since.1) != (revision, waits.code()) {
+            *since = (revision, waits.code(), now);
         }
         (now.duration_since(since.2) >= HELD_FOR).then_some(waits)
     }
 
-    fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits) {
+    fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
         let at = i64::try_from(revision).unwrap_or(i64::MAX);
+        let topic = format!("held:{}", waits.code());
         for desk in &mut self.desks {
             let tells = |occasion| desk.notifier.tells_of(name, occasion);
-            if !tells(Occasion::Held) || (waits.told_as_change && tells(Occasion::Abort)) || !desk.told.is_news(name, &waits.topic(), at) {
+            if !tells(Occasion::Held) || (held::told_as_change(waits) && tells(Occasion::Abort)) || !desk.told.is_news(name, &topic, at) {
                 continue;
             }
             let next = status.state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight.to_string());
             let stands = Stands::of(&status.state);
-            let links = links(&self.all, &self.config, desk, name, revision, &stands, &waits.offers, next.as_deref());
+            let links = links(&self.all, &self.config, desk, name, revision, &stands, &held::offers(status, waits), next.as_deref());
             let message = message::of_hold(&self.all.instance, name, status, waits, now(), links);
-            put(&self.all, desk, message, mark(&desk.notifier, name, &waits.topic(), at));
+            put(&self.all, desk, message, mark(&desk.notifier, name, &topic, at));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What serin says of itself: every metric in one file, the logs in others.
 
+mod families;
 mod lines;
 pub mod logs;
 mod meters;

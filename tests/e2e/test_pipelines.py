@@ -142,6 +142,25 @@ def test_a_release_that_asks_for_a_human_ends_with_5(hasty):
     assert (code, "waits for a human" in said) == (5, True), said
 
 
+def test_a_release_that_the_breaker_took_to_nobody_ends_with_5_however_often_it_is_run(tmp_path):
+    stable, canary = stub("stable"), stub("canary")
+    tripped = Releases(tmp_path, [stable.server_port, canary.server_port], "10m")
+    try:
+        waiting = tripped.begin(SHELL["Jenkinsfile"], "down", SERIN_HELD_FOR="1s")
+        tripped.is_on_its_way("down")
+        canary.shutdown(), canary.server_close()
+        client = tripped.serin.client()
+        for workspace in range(400):
+            assert client.send("/", headers={"X-Workspace-Id": f"T{workspace}"}).status == 200
+        said = "".join(waiting.communicate(timeout=30))
+        assert (waiting.returncode, "of the canary's last" in said) == (5, True), said
+        assert tripped.decisions()[0] == "trip"
+        assert tripped.run(SHELL["Jenkinsfile"], "down", SERIN_HELD_FOR="1s")[0] == 5
+    finally:
+        tripped.serin.stop()
+        stable.shutdown()
+
+
 def test_what_the_config_starts_is_only_waited_for(calm):
     code, said = calm.run(SHELL["argocd.yaml"], "git", SERIN_START="no", SERIN_TIMEOUT="1s")
     assert code == 4, said

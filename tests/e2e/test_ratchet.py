@@ -134,6 +134,7 @@ def test_a_canary_that_refuses_connections_is_braked_and_nobody_notices(stage):
     wait_until("the brake", lambda: pair.serin.status("refuses")["phase"] == "paused")
     status = pair.serin.status("refuses")
     assert (status["weight_percent"], status["hold_reason"], status["quarantine"]) == (0, "breaker", [])
+    assert status["waits_for_human"]["reason"] == "breaker" and pair.serin.metric("serin_waits_for_human") == 1
     # What was being answered when the process died is lost; all others were rescued.
     assert traffic.bad() <= SENDERS, traffic.answers
     # Two seconds from the eighth refusal; 10 % of the traffic is six requests a second.

@@ -4,7 +4,7 @@ import { buttons, possible } from "./actions.js";
 import { read } from "./api.js";
 import { chart } from "./chart.js";
 import { h, place } from "./dom.js";
-import { by, count, done, isSplit, lasting, millis, moment, nowHappening, percent, release, some, underWay, waitsForAHuman, weight, worth } from "./words.js";
+import { by, count, done, isSplit, lasting, millis, moment, nowHappening, percent, release, some, underWay, weight, worth } from "./words.js";
 
 const HISTORY = 50;
 const TRAFFIC_EVERY_MS = 5000;
@@ -30,7 +30,7 @@ export function botPage(name) {
 
   function show() {
     if (!bot) return;
-    parts.head.show([bot.phase, bot.weight_percent, bot.actual_percent, bot.stable, bot.canary, bot.hold_text, bot.quarantine, traffic?.reach.now], () => head(bot, traffic));
+    parts.head.show([bot.phase, bot.weight_percent, bot.actual_percent, bot.stable, bot.canary, bot.hold_text, bot.waits_for_human, bot.quarantine, traffic?.reach.now], () => head(bot, traffic));
     parts.alarms.show([bot.durable, bot.history_error, bot.frozen, bot.desired, bot.warning, bot.previous?.free, bot.evidence.text], () => alarms(bot));
     parts.steps.show([bot.rollout, bot.step, bot.phase], () => steps(bot));
     parts.actions.show(possible(bot).map((action) => action.name), () => buttons(() => bot, () => traffic, afterwards));
@@ -85,7 +85,7 @@ function head(bot, traffic) {
   const reach = traffic?.reach.now;
   const split = isSplit(bot);
   return [
-    h("div", { class: "row" }, h("h1", null, bot.bot), h("span", { class: `badge ${tone(bot)}` }, waitsForAHuman(bot) ? `${bot.phase}: needs you` : bot.phase),
+    h("div", { class: "row" }, h("h1", null, bot.bot), h("span", { class: `badge ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase),
       h("span", { class: "soft end" }, `revision ${bot.revision}`)),
     h("p", null, nowHappening(bot)),
     h("div", { class: "row" }, h("span", { class: "big number" }, weight(bot.weight_percent)), h("span", null, "of workspaces on ", h("span", { class: "canary strong" }, split ? release(bot.canary) : "the canary"),
@@ -101,7 +101,7 @@ export function bar(share) {
   return share > 0 ? filled : null;
 }
 
-export const tone = (bot) => (bot.phase === "aborted" ? "bad" : waitsForAHuman(bot) ? "bad" : underWay(bot) || bot.phase === "manual" ? "canary" : "good");
+export const tone = (bot) => (bot.phase === "aborted" ? "bad" : bot.waits_for_human ? "bad" : underWay(bot) || bot.phase === "manual" ? "canary" : "good");
 
 function alarms(bot) {
   const { desired, previous, evidence } = bot;

@@ -3,7 +3,7 @@
 import { listen, read, token } from "./api.js";
 import { bar, botPage, tone } from "./bot.js";
 import { h, place, say } from "./dom.js";
-import { by, done, isSplit, nowHappening, percent, release, waitsForAHuman, weight } from "./words.js";
+import { by, done, isSplit, nowHappening, percent, release, weight } from "./words.js";
 
 const main = document.getElementById("main");
 const connection = document.getElementById("connection");
@@ -15,7 +15,7 @@ let stop = () => {};
 function overview() {
   const list = place("div", { class: "cards" });
   const bots = new Map();
-  const show = () => list.show([...bots.values()].map((bot) => [bot.bot, bot.phase, bot.weight_percent, bot.hold_text, bot.evidence.text, bot.tracks, bot.canary, bot.stable, bot.durable, bot.frozen]), () => [...bots.values()].map(card));
+  const show = () => list.show([...bots.values()].map((bot) => [bot.bot, bot.phase, bot.weight_percent, bot.hold_text, bot.waits_for_human, bot.evidence.text, bot.tracks, bot.canary, bot.stable, bot.durable, bot.frozen]), () => [...bots.values()].map(card));
   const update = (bot) => {
     bots.set(bot.bot, bot);
     show();
@@ -32,7 +32,7 @@ function overview() {
 function card(bot) {
   const rate = (track) => (bot.tracks[track].requests ? percent((bot.tracks[track].errors / bot.tracks[track].requests) * 100) : "–");
   return h("article", { class: "card" },
-    h("div", { class: "row" }, h("h2", null, h("a", { href: `#/bots/${encodeURIComponent(bot.bot)}` }, bot.bot)), h("span", { class: `badge end ${tone(bot)}` }, waitsForAHuman(bot) ? `${bot.phase}: needs you` : bot.phase)),
+    h("div", { class: "row" }, h("h2", null, h("a", { href: `#/bots/${encodeURIComponent(bot.bot)}` }, bot.bot)), h("span", { class: `badge end ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase)),
     h("div", { class: "row" }, h("span", { class: "strong number" }, weight(bot.weight_percent)), h("span", { class: "canary" }, isSplit(bot) ? release(bot.canary) : "canary")),
     h("div", { class: "share", "aria-hidden": "true" }, bar(bot.weight_percent)),
     h("p", null, nowHappening(bot)),

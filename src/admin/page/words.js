@@ -48,13 +48,10 @@ export function release(side) {
 export const underWay = (bot) => ["progressing", "paused", "held"].includes(bot.phase);
 export const isSplit = (bot) => bot.weight_percent > 0 || underWay(bot);
 
-/** Does it wait for somebody? */
-const FOR_A_HUMAN = ["marginal", "deadline", "awaiting_advance", "breaker", "failed", "retreated", "paused", "set_by_hand", "max_weight", "policy_manual"];
-export const waitsForAHuman = (bot) => underWay(bot) && FOR_A_HUMAN.includes(bot.hold_reason);
-
 /** One sentence: what is going on. */
 export function nowHappening(bot) {
   const canary = release(bot.canary);
+  if (bot.waits_for_human) return `Waits for you: ${bot.waits_for_human.text}.`;
   switch (bot.phase) {
     case "progressing":
     case "held":

@@ -1,0 +1,168 @@
+//! Does a bot wait for somebody? One answer for the page, the metrics, the pipelines and the messages to people.
+
+use std::fmt;
+
+use super::Status;
+use crate::core::{HeldBy, Hold, Phase, Release, State, Weight};
+
+/// What only a human can end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Waits<'a> {
+    /// The next step is theirs.
+    Step(&'a Hold),
+    /// So is every step, and the evidence is against this one.
+    Failing,
+    /// It went to nobody by itself, and goes on only when told to.
+    Braked(&'a Hold),
+    /// A switch fails, and serin could not take it back.
+    Switched(&'a Hold),
+    /// The config wants this release, and only a human can say what is live.
+    NoHistory(&'a Release),
+    SameUpstream(&'a Release),
+}
+
+impl Waits<'_> {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Waits::Step(hold) | Waits::Braked(hold) | Waits::Switched(hold) => hold.code(),
+            Waits::Failing => "failing",
+            Waits::NoHistory(_) => "no_history",
+            Waits::SameUpstream(_) => "same_upstream",
+        }
+    }
+}
+
+impl fmt::Display for Waits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waits::Step(hold) | Waits::Braked(hold) | Waits::Switched(hold) => hold.fmt(f),
+            Waits::Failing => write!(f, "the evidence says that it fails; the policy leaves every step to a human"),
+            Waits::NoHistory(wanted) => {
+                write!(f, "the config wants {wanted}, and nothing is known of what served before: start it, or adopt it")
+            }
+            Waits::SameUpstream(wanted) => {
+                write!(f, "the config wants {wanted}, which is on the upstream that is stable: adopt it once it is live there")
+            }
+        }
+    }
+}
+
+impl Status {
+    pub fn waits_for_human(&self) -> Option<Waits<'_>> {
+        let state = &self.state;
+        let hold = state.hold.as_ref();
+        match state.phase {
+            Phase::Held => hold.map(Waits::Step),
+            Phase::Progressing => self.left_to_a_human(),
+            Phase::Paused => hold.filter(|hold| is_brake(hold)).map(Waits::Braked),
+            Phase::Manual => hold.filter(|hold| is_brake(hold) && state.weight == Weight::ZERO).map(Waits::Braked),
+            Phase::Promoted => match hold {
+                Some(hold @ Hold::Failed(_)) => Some(Waits::Switched(hold)),
+                Some(_) | None => against_the_config(state),
+            },
+            Phase::Idle | Phase::Aborted => against_the_config(state),
+        }
+    }
+
+    /// The policy `manual`: nobody is asked before the step has baked, unless it fails.
+    fn left_to_a_human(&self) -> Option<Waits<'_>> {
+        let hold = self.state.hold.as_ref().filter(|hold| **hold == Hold::PolicyManual)?;
+        let rollout = self.state.under_way()?;
+        if rollout.failing {
+            return Some(Waits::Failing);
+        }
+        let baked = self.in_step.is_some_and(|in_step| in_step >= rollout.current().bake);
+        baked.then_some(Waits::Step(hold))
+    }
+}
+
+fn is_brake(hold: &Hold) -> bool {
+    matches!(hold, Hold::Breaker(_) | Hold::Retreated)
+}
+
+fn against_the_config(state: &State) -> Option<Waits<'_>> {
+    let wanted = state.desired_elsewhere()?;
+    match state.held_by? {
+        HeldBy::NoHistory => Some(Waits::NoHistory(wanted)),
+        HeldBy::SameUpstream => Some(Waits::SameUpstream(wanted)),
+        // Somebody did that, and knows.
+        HeldBy::Abort | HeldBy::Undo | HeldBy::Switch | HeldBy::Start | HeldBy::Adopt => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::core::{AbortReason, Connections, Plan, Policy, Rollout, Seen, Trip};
+
+    fn release(upstream: &str) -> Release {
+        Release { upstream: upstream.into(), version: Some(Arc::from("v2")) }
+    }
+
+    fn status(phase: Phase, hold: Option<Hold>) -> Status {
+        let mut state = State::new(release("blue"));
+        let at = Duration::ZERO;
+        let plan = Plan { policy: Policy::Manual, ..Plan::usual() };
+        let rollout =
+            Rollout { release: release("green"), plan, step: 0, step_began: at, looked: at, no_retreat_before: at, failing: false };
+        (state.phase, state.hold, state.rollout, state.canary) = (phase, hold, Some(rollout), Some(release("green")));
+        Status { in_step: Some(at), ..Status::of(state) }
+    }
+
+    fn asks(status: &Status) -> Option<&'static str> {
+        status.waits_for_human().map(|waits| waits.code())
+    }
+
+    #[test]
+    fn a_held_rollout_asks_and_one_that_waits_for_time_does_not() {
+        let marginal = Hold::Marginal { e: 30.0, abort_at: 150.0 };
+        assert_eq!(asks(&status(Phase::Held, Some(marginal))), Some("marginal"));
+        for hold in [Hold::Baking { left: Duration::ZERO }, Hold::Evidence { e: 3.0 }, Hold::NotJudged] {
+            assert_eq!(asks(&status(Phase::Progressing, Some(hold))), None);
+        }
+        assert_eq!(asks(&status(Phase::Paused, Some(Hold::Paused))), None, "somebody did that");
+    }
+
+    #[test]
+    fn where_every_step_is_a_humans_they_are_asked_after_the_bake_or_when_it_fails() {
+        let mut manual = status(Phase::Progressing, Some(Hold::PolicyManual));
+        assert_eq!(asks(&manual), None);
+        manual.in_step = Some(Plan::usual().steps[0].bake);
+        assert_eq!(asks(&manual), Some("policy_manual"));
+        manual.state.rollout.as_mut().unwrap().failing = true;
+        assert_eq!(asks(&manual), Some("failing"));
+    }
+
+    #[test]
+    fn what_went_to_nobody_by_itself_asks() {
+        let trip = || Some(Hold::Breaker(Trip { canary: Connections { wanted: 8, broken: 8 } }));
+        assert_eq!(asks(&status(Phase::Paused, trip())), Some("breaker"));
+        assert_eq!(asks(&status(Phase::Paused, Some(Hold::Retreated))), Some("retreated"));
+        assert_eq!(asks(&status(Phase::Manual, trip())), Some("breaker"));
+        let mut set_again = status(Phase::Manual, trip());
+        set_again.state.weight = Weight::FULL;
+        assert_eq!(asks(&set_again), None);
+    }
+
+    #[test]
+    fn a_switch_that_fails_asks() {
+        let failed = Hold::Failed(AbortReason::Evidence { e: 1.0 });
+        assert_eq!(asks(&status(Phase::Promoted, Some(failed))), Some("failed"));
+        assert_eq!(asks(&status(Phase::Promoted, None)), None);
+    }
+
+    #[test]
+    fn only_what_nobody_decided_stands_between_the_config_and_what_serves() {
+        let mut idle = status(Phase::Idle, None);
+        idle.state.seen = Seen { release: Some(release("green")), ..Seen::default() };
+        for (held_by, code) in
+            [(HeldBy::NoHistory, Some("no_history")), (HeldBy::SameUpstream, Some("same_upstream")), (HeldBy::Abort, None)]
+        {
+            idle.state.held_by = Some(held_by);
+            assert_eq!(asks(&idle), code);
+        }
+    }
+}
