@@ -72,7 +72,9 @@ impl TraceId {
 
     /// 32 hexadecimal digits.
     pub fn text(self) -> [u8; 32] {
-        hex(self.0)
+        let mut text = [0; 32];
+        write_hex(&self.0.to_be_bytes(), &mut text);
+        text
     }
 }
 
@@ -86,15 +88,19 @@ impl TraceParent {
     /// the bot's choice. Not by `fmt`, since it is written for most webhooks.
     pub fn text(self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-02";
-        text[3..35].copy_from_slice(&self.trace.text());
-        text[36..52].copy_from_slice(&hex::<16>(u128::from(self.parent)));
+        write_hex(&self.trace.0.to_be_bytes(), &mut text[3..35]);
+        write_hex(&self.parent.to_be_bytes(), &mut text[36..52]);
         text
     }
 }
 
-/// The last `N` digits.
-fn hex<const N: usize>(number: u128) -> [u8; N] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (4 * (N - 1 - at))) as usize & 0xf])
+/// The digits of some bytes, into a place twice as long.
+fn write_hex(bytes: &[u8], into: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(into.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 0xf)];
+    }
 }
 
 impl fmt::Display for TraceId {
