@@ -40,6 +40,8 @@ pub struct Proxy {
     pub drain: Duration,
     /// Whether a webhook without a valid `traceparent` gets one.
     pub trace: bool,
+    /// The share of the new ones that are to be recorded.
+    pub trace_sampled_bp: u16,
 }
 
 /// Every wait and every queue has a bound.

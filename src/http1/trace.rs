@@ -18,6 +18,7 @@ pub struct TraceId(u128);
 pub struct TraceParent {
     trace: TraceId,
     parent: u64,
+    sampled: bool,
 }
 
 /// What becomes of the two fields on the way to the upstream.
@@ -80,14 +81,16 @@ impl TraceId {
 
 impl TraceParent {
     /// From 192 random bits. Zeros are no ids: there the lowest bit stands in.
-    pub fn from_random(trace: u128, parent: u64) -> TraceParent {
-        TraceParent { trace: TraceId(trace.max(1)), parent: parent.max(1) }
+    pub fn from_random(trace: u128, parent: u64, sampled: bool) -> TraceParent {
+        TraceParent { trace: TraceId(trace.max(1)), parent: parent.max(1), sampled }
     }
 
-    /// As the field says it. The flags say that the id is random (level 2), and that nobody has decided to sample: that is
-    /// the bot's choice. Not by `fmt`, since it is written for most webhooks.
+    /// As the field says it. The flags say that the id is random (level 2), and whether it is sampled. There is no flag for
+    /// 'undecided': a bot whose sampler follows its parent records nothing without it. Not by `fmt`, since it is written for
+    /// most webhooks.
     pub fn text(self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-02";
+        text[54] += u8::from(self.sampled);
         write_hex(&self.trace.0.to_be_bytes(), &mut text[3..35]);
         write_hex(&self.parent.to_be_bytes(), &mut text[36..52]);
         text
@@ -173,9 +176,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_serin_makes_it_can_read(trace: u128, parent: u64) {
-            let made = TraceParent::from_random(trace, parent);
+        fn what_serin_makes_it_can_read(trace: u128, parent: u64, sampled: bool) {
+            let made = TraceParent::from_random(trace, parent, sampled);
             let text = made.to_string();
+            prop_assert_eq!(&text[53..], if sampled { "03" } else { "02" });
             prop_assert_eq!(TraceId::read(text.as_bytes()), Some(made.trace));
         }
 
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn zeros_are_never_made() {
-        let made = TraceParent::from_random(0, 0).to_string();
+        let made = TraceParent::from_random(0, 0, true).to_string();
         assert_eq!(of(&[&made]).as_deref(), Some("00000000000000000000000000000001"));
     }
 }

@@ -24,10 +24,12 @@ impl Chance {
         Chance(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
     }
 
-    pub fn trace_parent(&self) -> TraceParent {
+    /// A new one, which says for this share of the calls that it is to be recorded.
+    pub fn trace_parent(&self, sampled_bp: u16) -> TraceParent {
+        let sampled = self.takes(sampled_bp);
         let mut bits = self.0.borrow_mut();
         let (high, low) = (bits.next_u64(), bits.next_u64());
-        TraceParent::from_random(u128::from(high) << 64 | u128::from(low), bits.next_u64())
+        TraceParent::from_random(u128::from(high) << 64 | u128::from(low), bits.next_u64(), sampled)
     }
 
     /// True for this share of the calls. Nothing and everything need no chance.
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn two_workers_make_different_traces() {
-        let made = [Chance::new(), Chance::new()].map(|chance| [chance.trace_parent(), chance.trace_parent()]);
+        let made = [Chance::new(), Chance::new()].map(|chance| [(); 2].map(|()| chance.trace_parent(0)));
         let mut texts: Vec<String> = made.iter().flatten().map(ToString::to_string).collect();
         texts.dedup();
         texts.sort();

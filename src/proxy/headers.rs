@@ -247,7 +247,7 @@ mod tests {
             String::from_utf8(out.to_vec()).unwrap()
         };
         assert!(written(Trace::Passes(None)).starts_with("Traceparent: what came\r\ntracestate: a=1\r\n"));
-        let begun = crate::http1::TraceParent::from_random(0xabc, 0xdef);
+        let begun = crate::http1::TraceParent::from_random(0xabc, 0xdef, false);
         let anew = written(Trace::Begins(begun));
         assert!(anew.starts_with("traceparent: 00-00000000000000000000000000000abc-0000000000000def-02\r\nx-forwarded-for"), "{anew}");
     }

@@ -187,9 +187,10 @@ impl Worker {
 
     /// The trace that a request is part of; a new one, if it brings none and traces are wanted.
     pub fn trace(&self, fields: &Fields) -> Trace {
+        let limits = &self.view().snapshot.config.proxy;
         match brought_trace(fields) {
             Some(id) => Trace::Passes(Some(id)),
-            None if self.view().snapshot.config.proxy.trace => Trace::Begins(self.chance.trace_parent()),
+            None if limits.trace => Trace::Begins(self.chance.trace_parent(limits.trace_sampled_bp)),
             None => Trace::Passes(None),
         }
     }

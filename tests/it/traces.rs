@@ -25,12 +25,17 @@ fn seen(config: impl Fn(&Upstream) -> Config, fields: &[(&str, &str)]) -> (Vec<S
     (all("traceparent"), all("tracestate"))
 }
 
-/// One of serin's own.
+/// One of serin's own, to be recorded.
 #[track_caller]
 fn assert_new(parents: &[String]) {
+    assert_new_with(parents, "03");
+}
+
+#[track_caller]
+fn assert_new_with(parents: &[String], flags: &str) {
     let [parent] = parents else { panic!("{parents:?}") };
     let parts: Vec<&str> = parent.split('-').collect();
-    assert_eq!((parts.len(), parts[0], parts[3]), (4, "00", "02"), "{parent}");
+    assert_eq!((parts.len(), parts[0], parts[3]), (4, "00", flags), "{parent}");
     assert_eq!((parts[1].len(), parts[2].len()), (32, 16), "{parent}");
     assert!(parts.iter().all(|part| part.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))), "{parent}");
     assert!(!GOOD.contains(parts[1]), "{parent}");
@@ -72,6 +77,13 @@ fn what_is_invalid_begins_anew_without_its_state() {
     let (parents, states) = seen(split, &[("tracestate", STATE)]);
     assert_new(&parents);
     assert!(states.is_empty(), "a state without its trace");
+}
+
+#[test]
+fn how_many_are_to_be_recorded_is_the_configs_choice() {
+    let none = |upstream: &Upstream| split(upstream).proxy("trace_sampled = \"0%\"");
+    assert_new_with(&seen(none, &[]).0, "02");
+    assert_eq!(seen(none, &[("traceparent", GOOD)]).0, [GOOD], "somebody else has chosen");
 }
 
 #[test]

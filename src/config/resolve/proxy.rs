@@ -8,7 +8,7 @@ use serde_spanned::Spanned;
 
 use crate::config::raw::Table;
 use crate::config::report::Reported;
-use crate::config::units::Bytes;
+use crate::config::units::{Bytes, Share};
 use crate::config::{Limits, Proxy};
 use crate::core::Salt;
 
@@ -44,6 +44,7 @@ pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>
     let lame_duck = table.within_or("lame_duck", Duration::ZERO..=HOUR, Duration::ZERO);
     let drain = table.within_or("drain", Duration::ZERO..=24 * HOUR, DRAIN);
     let trace = table.read_or("trace", true);
+    let trace_sampled = table.within_or("trace_sampled", Share(0)..=Share(10_000), Share(10_000));
     table.close();
     let listen = listen?;
     let proxy = Proxy {
@@ -54,6 +55,7 @@ pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>
         lame_duck: lame_duck?,
         drain: drain?,
         trace: trace?,
+        trace_sampled_bp: trace_sampled?.0,
     };
     Ok((proxy, listen.map(|listen| listen.span())))
 }
