@@ -1,5 +1,5 @@
 //! `serin healthcheck`: is the serin of this machine ready? It finds the admin listener in the config, as the container
-//! that runs both has one config for both.
+//! that runs both has one config for both. It minds no mistake in it: a serin that has refused a config serves on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -56,11 +56,11 @@ impl Healthcheck {
 }
 
 fn admin_of(file: &ConfigFile) -> anyhow::Result<String> {
-    let config = config::load(&file.config)?;
-    let Some(address) = reached_at(config.admin.listen) else {
+    let (listen, tls) = config::admin_listener(&file.config)?;
+    let Some(address) = reached_at(listen) else {
         bail!("[admin] listens on a port that the system chooses: give --admin");
     };
-    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    let scheme = if tls { "https" } else { "http" };
     Ok(format!("{scheme}://{address}"))
 }
 

@@ -32,6 +32,7 @@ pub use units::show_duration;
 
 pub(crate) use value::{OneOrMany, Value, Wrong};
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,6 +51,12 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// The same for a text; `path` is the name used in errors, and relative secret files are looked for beside it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     resolve::resolve(text, path)
+}
+
+/// Where a running serin's admin listener is and whether it speaks TLS, though the file may be broken by now.
+pub fn admin_listener(path: &Path) -> Result<(SocketAddr, bool), ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
+    Ok(resolve::admin_listener(&text))
 }
 
 /// Another file of the house, such as scenarios, read by the same rules and told the same way what is wrong with it.

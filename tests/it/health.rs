@@ -6,13 +6,18 @@ use std::process::Output;
 use crate::harness::{Ask, Authority, Config, Process, SecretVolume, Upstream, command, eventually};
 
 fn check(process: &Process, more: &[&str]) -> Output {
+    check_with(process, more, "")
+}
+
+/// With these lines at the config's end.
+fn check_with(process: &Process, more: &[&str], lines: &str) -> Output {
     // The port is the system's choice, so the config that is checked is another one that names it.
     let port = process.admin.port();
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     let text = std::fs::read_to_string(&process.config)
         .expect("the config")
         .replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"0.0.0.0:{port}\"\n"));
-    file.write_all(text.as_bytes()).expect("a writable file");
+    file.write_all((text + lines).as_bytes()).expect("a writable file");
     command(&["healthcheck", "--config"]).arg(file.path()).args(more).output().expect("serin is built")
 }
 
@@ -37,6 +42,16 @@ fn a_ready_serin_is_healthy_and_one_that_drains_is_not() {
     let gone = check(&process, &[]);
     says(&gone, 1, "");
     assert!(String::from_utf8_lossy(&gone.stderr).contains("no serin answers at http://127.0.0.1:"), "{gone:?}");
+}
+
+#[test]
+fn a_config_that_was_refused_makes_nobody_ill() {
+    let blue = Upstream::answering("blue");
+    let process = Process::start(&Config::split(blue.address, blue.address));
+    for lines in ["[[bot]]\nname = \"no upstreams\"\n", "[bot.guard\n", "nothing at all\n", "x = \"\n"] {
+        says(&check_with(&process, &[], lines), 0, "ready\n");
+    }
+    process.end();
 }
 
 #[test]

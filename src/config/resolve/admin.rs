@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use http::Uri;
 use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::notify::is_loopback;
 use super::secret::{Secret, secret};
@@ -32,6 +33,15 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
     let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only?, public_url };
     Ok((admin, listen.map(|listen| listen.span())))
+}
+
+/// Where the admin listener is and whether it speaks TLS, as far as a broken file says it: a serin that has refused the file
+/// still serves.
+pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
+    let (file, _) = DeTable::parse_recoverable(text);
+    let Some(DeValue::Table(admin)) = file.get_ref().get("admin").map(Spanned::get_ref) else { return (LISTEN, false) };
+    let written = admin.get("listen").and_then(|listen| listen.get_ref().as_str()?.parse().ok());
+    (written.unwrap_or(LISTEN), admin.contains_key("tls"))
 }
 
 /// What a link in a message begins with: a host, perhaps with a path at which another proxy passes on to this listener.

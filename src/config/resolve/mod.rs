@@ -32,6 +32,8 @@ use super::redact;
 use super::report::{Problem, Problems, Reported};
 use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Notifier, Proxy};
 
+pub(super) use admin::listener as admin_listener;
+
 /// An address and where it is written, if it is.
 type Listen = (SocketAddr, Option<Range<usize>>);
 
