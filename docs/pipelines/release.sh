@@ -15,21 +15,23 @@ bot=$1
 version=$2
 upstream=${3:-}
 
-# The least share that there is: on its way, or there.
+# The least share that there is: on its way, or there. A serin that restarts is waited for.
 begun=0
 if [ "${SERIN_START:-yes}" != no ]; then
-    serin wait "$bot" --version "$version" --until step:0.01% --timeout 0s --held-for 0s >/dev/null 2>&1 || begun=$?
+    first=$(serin wait "$bot" --version "$version" --until step:0.01% --timeout 0s --held-for 0s 2>&1) || begun=$?
 fi
-if [ "$begun" = 4 ]; then
-    serin start "$bot" --version "$version" ${upstream:+--to "$upstream"} --reason "${SERIN_REASON:-pipeline}"
-fi
+case $begun in
+    0 | 3 | 5) ;;
+    4) serin start "$bot" --version "$version" ${upstream:+--to "$upstream"} --reason "${SERIN_REASON:-pipeline}" ;;
+    *) echo "$first" >&2 && exit "$begun" ;;
+esac
 
 code=0
 serin wait "$bot" --version "$version" --until "${SERIN_UNTIL:-promoted}" \
     --timeout "${SERIN_TIMEOUT:-6h}" --held-for "${SERIN_HELD_FOR:-10m}" || code=$?
 case $code in
     0) ;;
-    3) echo "$version was taken back and nobody is on it: mend it, and release it under another name" >&2 ;;
+    3) echo "nobody is on $version any more: if it failed, mend it, and release it under another name" >&2 ;;
     4) echo "$version is still on its way and goes on: run this again to wait on" >&2 ;;
     5) echo "$version waits for a human: serin status $bot, then serin advance $bot or serin abort $bot" >&2 ;;
     *) echo "serin refused: see above" >&2 ;;

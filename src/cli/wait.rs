@@ -30,6 +30,9 @@ pub struct Wait {
     /// A rollout that has asked a human for so long is not waited for any more
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
     held_for: Duration,
+    /// How long serin may not answer, as in a restart; this goes before the timeout
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    away_for: Duration,
     /// Ask only whether a drill went well within this time, such as 30d
     #[arg(long, value_parser = parse_duration, value_name = "AGE", conflicts_with = "version")]
     drill_younger_than: Option<Duration>,
@@ -65,7 +68,10 @@ impl FromStr for Until {
 enum Look {
     Reached,
     TakenBack,
+    /// It was on its way, and nobody has taken it back: another one has its place.
+    GivenUp,
     Held,
+    OnItsWay,
     NotYet,
 }
 
@@ -82,15 +88,24 @@ impl Wait {
             return drilled(&client.get(&path)?, age);
         }
         let version = self.version.as_deref().unwrap_or("");
-        let (began, mut held) = (Instant::now(), None::<Instant>);
+        let (began, mut away, mut held, mut begun) = (Instant::now(), None::<Instant>, None::<Instant>, false);
         loop {
-            // A restart of serin in the middle of a rollout is no reason to fail a pipeline.
             let bot = match client.get(&path) {
                 Ok(bot) => bot,
-                Err(error) if began.elapsed() < self.timeout && error.to_string().starts_with("no serin answers") => Value::Null,
+                // A restart of serin in the middle of a rollout is no reason to fail a pipeline.
+                Err(error) if error.to_string().starts_with("no serin answers") => {
+                    if away.get_or_insert_with(Instant::now).elapsed() >= self.away_for {
+                        return Err(error);
+                    }
+                    std::thread::sleep(EVERY.min(self.away_for));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
-            match look(&bot, version, self.until) {
+            away = None;
+            let look = look(&bot, version, self.until, begun);
+            begun |= matches!(look, Look::Held | Look::OnItsWay);
+            match look {
                 Look::Reached => {
                     println!("{version}: {}", plain(&bot["phase"]));
                     return Ok(ExitCode::SUCCESS);
@@ -99,13 +114,18 @@ impl Wait {
                     eprintln!("serin: {version} was taken back: {}", why(&bot, version));
                     return Ok(ExitCode::from(TAKEN_BACK));
                 }
+                Look::GivenUp => {
+                    let now = if bot["step"].is_null() { &bot["stable"] } else { &bot["canary"] };
+                    eprintln!("serin: {version} is not rolled out any more: {} has its place", release(now));
+                    return Ok(ExitCode::from(TAKEN_BACK));
+                }
                 Look::Held => {
                     if held.get_or_insert_with(Instant::now).elapsed() >= self.held_for {
                         eprintln!("serin: {version} waits for a human: {}", plain(&bot["waits_for_human"]["text"]));
                         return Ok(ExitCode::from(HELD));
                     }
                 }
-                Look::NotYet => held = None,
+                Look::OnItsWay | Look::NotYet => held = None,
             }
             if began.elapsed() >= self.timeout {
                 eprintln!("serin: {version} is not there after {:?}: {}, {}", self.timeout, plain(&bot["phase"]), plain(&bot["hold_text"]));
@@ -116,19 +136,28 @@ impl Wait {
     }
 }
 
-fn look(bot: &Value, version: &str, until: Until) -> Look {
+/// `begun`: an earlier look has seen it on its way. A version may have been taken back from one upstream and be well on
+/// another, so what is serves before what was.
+fn look(bot: &Value, version: &str, until: Until, begun: bool) -> Look {
     let is = |of: &Value| of["version"] == version;
     let taken_back = bot["quarantine"].as_array().into_iter().flatten().any(|one| one["version"] == version);
     let (stable, under_way) = (is(&bot["stable"]), is(&bot["canary"]) && !bot["step"].is_null());
     let weight = bot["weight_percent"].as_f64().unwrap_or(0.0);
     match until {
-        Until::Aborted if taken_back => Look::Reached,
-        Until::Promoted | Until::Step(_) if taken_back => Look::TakenBack,
         Until::Promoted | Until::Step(_) if stable => Look::Reached,
         Until::Step(least) if under_way && weight >= least.percent() => Look::Reached,
         _ if under_way && !bot["waits_for_human"].is_null() => Look::Held,
+        _ if under_way => Look::OnItsWay,
+        Until::Aborted if taken_back => Look::Reached,
+        Until::Promoted | Until::Step(_) if taken_back => Look::TakenBack,
+        _ if begun && !stable => Look::GivenUp,
         _ => Look::NotYet,
     }
+}
+
+fn release(release: &Value) -> String {
+    let upstream = plain(&release["upstream"]);
+    release["version"].as_str().map_or(upstream.clone(), |version| format!("{version} on {upstream}"))
 }
 
 fn why(bot: &Value, version: &str) -> String {
@@ -163,15 +192,18 @@ mod tests {
             })
         };
         let step = Until::Step("25%".parse().unwrap());
-        assert_eq!(look(&bot("progressing", "v1", "v2", 10.0, ""), "v2", step), Look::NotYet);
-        assert_eq!(look(&bot("progressing", "v1", "v2", 50.0, ""), "v2", step), Look::Reached);
-        assert_eq!(look(&bot("held", "v1", "v2", 10.0, ""), "v2", Until::Promoted), Look::Held);
-        assert_eq!(look(&bot("paused", "v1", "v2", 0.0, ""), "v2", step), Look::Held, "the breaker took it to nobody");
-        assert_eq!(look(&bot("promoted", "v2", "", 0.0, ""), "v2", Until::Promoted), Look::Reached);
-        assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Promoted), Look::TakenBack);
-        assert_eq!(look(&bot("aborted", "v1", "", 0.0, "v2"), "v2", Until::Aborted), Look::Reached);
-        assert_eq!(look(&bot("held", "v1", "v3", 10.0, ""), "v2", Until::Promoted), Look::NotYet, "it is another one that waits");
-        assert_eq!(look(&Value::Null, "v2", Until::Promoted), Look::NotYet);
+        let first = |bot: &Value, until| look(bot, "v2", until, false);
+        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, ""), step), Look::OnItsWay);
+        assert_eq!(first(&bot("progressing", "v1", "v2", 50.0, ""), step), Look::Reached);
+        assert_eq!(first(&bot("held", "v1", "v2", 10.0, ""), Until::Promoted), Look::Held);
+        assert_eq!(first(&bot("paused", "v1", "v2", 0.0, ""), step), Look::Held, "the breaker took it to nobody");
+        assert_eq!(first(&bot("promoted", "v2", "", 0.0, ""), Until::Promoted), Look::Reached);
+        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Promoted), Look::TakenBack);
+        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Aborted), Look::Reached);
+        assert_eq!(first(&bot("held", "v1", "v3", 10.0, ""), Until::Promoted), Look::NotYet, "it is another one that waits");
+        assert_eq!(first(&bot("promoted", "v2", "", 0.0, "v2"), Until::Promoted), Look::Reached, "once on another upstream");
+        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, "v2"), Until::Promoted), Look::OnItsWay, "the same");
+        assert_eq!(look(&bot("progressing", "v1", "v3", 10.0, ""), "v2", Until::Promoted, true), Look::GivenUp, "replaced");
     }
 
     #[test]
