@@ -29,14 +29,9 @@ impl Controller {
         let config = Arc::new(config);
         let (mut pilots, mut epochs) = (Pilots::new(), Vec::new());
         for bot in &config.bots {
-            let pilot = match bots.remove(bot.name.as_str()) {
-                Some(kept) => recover(&store, &config, bot, kept).await,
-                None => {
-                    // Somebody may have been promoted before the history was lost.
-                    let known = stable.get(bot.name.as_str()).and_then(|known| index(bot, known));
-                    first(&store, &config, bot, known.unwrap_or(bot.stable)).await
-                }
-            };
+            // Somebody may have been promoted before the history was lost.
+            let known = stable.get(bot.name.as_str()).and_then(|known| index(bot, known));
+            let pilot = came(&store, &config, bot, bots.remove(bot.name.as_str()), known.unwrap_or(bot.stable)).await;
             epochs.push(pilot.epoch(&config, bot, None));
             pilots.insert(bot.name.clone(), pilot);
         }
@@ -45,8 +40,16 @@ impl Controller {
         }
         let live = Arc::new(Live::new(config.clone(), epochs, config.proxy.workers));
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        let controller =
-            Controller { live: live.clone(), metrics, store, sides, changes, pilots: Mutex::new(pilots), ticks: AtomicU64::new(0) };
+        let controller = Controller {
+            live: live.clone(),
+            metrics,
+            store,
+            sides,
+            changes,
+            pilots: Mutex::new(pilots),
+            absent: std::sync::Mutex::new(bots),
+            ticks: AtomicU64::new(0),
+        };
         (controller, live)
     }
 }
@@ -74,9 +77,17 @@ impl Controller {
 /// A side that is there takes a connection in this time.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A bot that the config names now, and did not before.
+pub(super) async fn came(store: &Store, config: &Config, bot: &Bot, kept: Option<Kept>, stable: usize) -> Pilot {
+    match kept {
+        Some(kept) => recover(store, config, bot, kept).await,
+        None => first(store, config, bot, stable).await,
+    }
+}
+
 /// A bot without a history. A weight that its config states is a split by hand; a release that it wants waits for somebody
 /// who says whether it is new or live already.
-pub(super) async fn first(store: &Store, config: &Config, bot: &Bot, stable: usize) -> Pilot {
+async fn first(store: &Store, config: &Config, bot: &Bot, stable: usize) -> Pilot {
     let mut state = State::new(release(&bot.upstreams[stable]));
     if let Some(wanted) = &bot.release {
         match wanted.upstream == state.stable.upstream {

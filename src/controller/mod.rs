@@ -27,7 +27,7 @@ use crate::config::{Bot, BotName};
 use crate::core::ratchet::{self, Command, Decision, Input};
 use crate::core::{Frozen, Guard, State};
 use crate::live::{Live, NotApplied, Snapshot};
-use crate::store::{Health, NotDurable, Row, Store, Unwritten};
+use crate::store::{Health, Kept, NotDurable, Row, Store, Unwritten};
 use crate::telemetry::Metrics;
 
 use keep::{SNAPSHOT_EVERY, Said};
@@ -51,6 +51,8 @@ pub struct Controller {
     changes: broadcast::Sender<Arc<Row>>,
     /// Held for the whole of a change: changes are made one at a time, in order.
     pilots: Mutex<Pilots>,
+    /// Bots with a history that the config does not name now: one that comes back goes on where it was.
+    absent: std::sync::Mutex<HashMap<String, Kept>>,
     /// How often everything was looked at.
     ticks: AtomicU64,
 }

@@ -106,9 +106,18 @@ impl Pilot {
             bot: bot.to_owned(),
             state: self.state.clone(),
             at: self.now(),
-            evidence: self.evidence.as_ref().and_then(|evidence| rmp_serde::to_vec_named(evidence).ok()),
+            evidence: self.packed_evidence(),
             past: if due { self.past.pack() } else { None },
         }
+    }
+
+    /// What is known when the config names the bot no more, for when it does again.
+    pub fn leave(self) -> Kept {
+        Kept { at: self.now(), evidence: self.packed_evidence(), past: self.past.pack(), drilled: self.drilled, state: self.state }
+    }
+
+    fn packed_evidence(&self) -> Option<Vec<u8>> {
+        self.evidence.as_ref().and_then(|evidence| rmp_serde::to_vec_named(evidence).ok())
     }
 
     /// Its clock. It stands still while no serin runs: nothing bakes then.

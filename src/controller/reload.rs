@@ -1,16 +1,17 @@
 //! A new config, taken whole or not at all. A value that changed is an operator's action; one that did not never
 //! overrides what was set since.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::begin::first;
+use super::begin::came;
 use super::pilot::{Pilot, candidate, index, release, rule};
 use super::{Actor, Controller, guard, keep};
 use crate::config::{Bot, Config, UpstreamUrl};
 use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
 use crate::core::{State, Weight};
 use crate::live::NotApplied;
-use crate::store::{Entry, Health, NotDurable, Unwritten};
+use crate::store::{Entry, Health, Kept, NotDurable, Unwritten};
 
 /// Why a config is not taken while serin runs. The old one serves on, except after `NotApplied`: some workers serve
 /// the new one already.
@@ -70,12 +71,15 @@ impl Controller {
             tracing::warn!(bot = %old.name, "a bot is gone from the config; a renamed bot is a new bot");
         }
         self.keep_all(&changes).await?;
-        pilots.retain(|name, _| config.bots.iter().any(|bot| bot.name == *name));
+        for (name, pilot) in pilots.extract_if(|name, _| !config.bots.iter().any(|bot| bot.name == *name)) {
+            self.absent().insert(name.to_string(), pilot.leave());
+        }
         let mut epochs = Vec::new();
         for (bot, change) in config.bots.iter().zip(&changes) {
             let old = snapshot.bot(bot.name.as_str()).map(|number| &*snapshot.epochs[number]);
             if !pilots.contains_key(&bot.name) {
-                pilots.insert(bot.name.clone(), first(&self.store, &config, bot, bot.stable).await);
+                let kept = self.absent().remove(bot.name.as_str());
+                pilots.insert(bot.name.clone(), came(&self.store, &config, bot, kept, bot.stable).await);
             }
             let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
             if let Some(old) = old {
@@ -100,6 +104,10 @@ impl Controller {
         }
         served?;
         Ok(changed)
+    }
+
+    fn absent(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A config is taken whole: what it changes is durable before any of it serves, or else nothing in it may send

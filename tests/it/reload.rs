@@ -280,6 +280,36 @@ fn a_bot_that_is_added_serves_and_one_that_is_gone_does_not() {
 }
 
 #[test]
+fn a_bot_that_comes_back_goes_on_with_its_history() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address);
+    let process = Process::start(&config);
+    let change = |action: &str, document: &str| {
+        let answer = process.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(document));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    change("switch", "{\"upstream\": \"green\"}");
+    let before = process.bot();
+    let other = config.clone().text().replace("name = \"support\"", "name = \"other\"");
+    let is_known = || process.admin(Ask::new("GET", "/v1/bots/support")).status == 200;
+    process.replace_config(&other);
+    eventually("the bot is gone", || (!is_known()).then_some(()));
+    process.replace_config(&config.text());
+    eventually("the bot is back", || is_known().then_some(()));
+    let back = process.bot();
+    for field in ["revision", "stable", "previous"] {
+        let known = |bot: &serde_json::Value| match field {
+            "previous" => bot[field]["upstream"].clone(),
+            _ => bot[field].clone(),
+        };
+        assert_eq!(known(&back), known(&before), "{field}");
+    }
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+    change("freeze", "{}");
+    assert_eq!((&process.bot()["durable"], &process.bot()["history_error"]), (&true.into(), &serde_json::Value::Null));
+}
+
+#[test]
 fn requests_flow_on_through_many_reloads() {
     let (blue, green) = both();
     let config = Config::split(blue.address, green.address);
