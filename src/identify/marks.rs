@@ -98,6 +98,15 @@ impl Marks {
             }
     }
 
+    /// Whatever `retry` may say.
+    pub(super) fn retry_reasons(&self) -> Vec<&'static str> {
+        match &self.retry {
+            Some(RetryLook::Header { reasons, .. }) => reasons.iter().copied().chain(["other"]).collect(),
+            Some(RetryLook::Json { reason, .. }) => vec![reason],
+            None => Vec::new(),
+        }
+    }
+
     pub(super) fn retry(&self, head: Head<'_>, body: &Body<'_>) -> Option<Retry> {
         match (self.retry.as_ref()?, body) {
             (RetryLook::Header { mark, reason, reasons }, _) => {

@@ -94,6 +94,11 @@ impl Plan {
         Ok(Plan { sources, looks, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
+    /// Every reason that a retry may have here.
+    pub fn retry_reasons(&self) -> Vec<&'static str> {
+        self.marks.retry_reasons()
+    }
+
     pub fn sources(&self) -> &[Source] {
         &self.sources
     }

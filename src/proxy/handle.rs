@@ -30,7 +30,7 @@ pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<Reques
     let reply = match answer(worker, session, head, (started, trace)).await {
         Ok(reply) => reply,
         Err(problem) => {
-            worker.metrics().error(problem.code());
+            worker.counts(problem);
             problem.answer(trace.id())
         }
     };
@@ -110,7 +110,7 @@ fn find_bot(worker: &Worker, head: &RequestHead, target: &Target) -> Result<Rc<B
     match route::find(&view.snapshot.config.bots, head.fields.get(Known::Host), target.path.path()) {
         Some(index) => Ok(view.bots[index].clone()),
         None => {
-            worker.metrics().unmatched();
+            worker.metrics().unmatched(worker.number());
             Err(Problem::NoBot)
         }
     }
@@ -163,7 +163,7 @@ fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, t
         bot.meters().handshakes.add(1);
     }
     let assignment = decision.assignment;
-    let retried = decision.reading.retry.map(|retry| bot.meters.retry(assignment.track, retry.reason)).is_some();
+    let retried = decision.reading.retry.map(|retry| bot.retried(assignment.track, retry.reason)).is_some();
     let log = &bot.snapshot.config.log;
     let noted = worker.chance.takes(log.access_bp).then(|| {
         let workspace = match &decision.reading.found {

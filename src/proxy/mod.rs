@@ -30,6 +30,7 @@ mod wire;
 pub use assign::{Decision, Looked, decide};
 pub use listen::{Proxy, StartError};
 pub use probe::Probe;
+pub use problem::Problem;
 pub use resolve::Resolver;
 pub use route::find as find_bot;
 pub use upstream::{TlsClients, TlsError};

@@ -36,6 +36,20 @@ pub enum Problem {
 }
 
 impl Problem {
+    #[rustfmt::skip]
+    const ALL: [Problem; 22] = [
+        Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::TargetTooLong,
+        Problem::HeadTooLarge, Problem::TransferCoding, Problem::Expectation, Problem::Method, Problem::BodyBroken,
+        Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::ConnectFailed,
+        Problem::ConnectTimeout, Problem::Unresolved, Problem::TlsFailed, Problem::UpstreamBroken, Problem::UpstreamInvalid,
+        Problem::UpstreamTimeout,
+    ];
+
+    /// In the order of the variants.
+    pub fn codes() -> Vec<&'static str> {
+        Problem::ALL.map(Problem::code).to_vec()
+    }
+
     /// The code, for `serin-error` and `serin_proxy_errors_total{code}`.
     pub fn code(self) -> &'static str {
         self.parts().0

@@ -83,7 +83,7 @@ async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
             Next::Request(head) => head,
             Next::Refused(problem) => return Some(refuse(worker, session, problem).await),
             Next::Http2 => {
-                worker.metrics().error(Problem::BadRequest.code());
+                worker.counts(Problem::BadRequest);
                 return Some(End::Done);
             }
             Next::Rest => return None,
@@ -183,7 +183,7 @@ async fn tell(worker: &Worker, session: &Session, asked: Asked, reply: Reply) ->
 
 /// Answers what is no request, and ends: nobody knows where the next one would begin.
 async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
-    worker.metrics().error(problem.code());
+    worker.counts(problem);
     match tell(worker, session, Asked::unknown(), problem.answer(None)).await {
         Ok(_) => End::Done,
         Err(CutOff) => End::Cut,

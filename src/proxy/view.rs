@@ -11,7 +11,7 @@ use super::upstream::{Pool, Target, TlsClients};
 use crate::config::{Bot, Limits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
-use crate::telemetry::{BotMeters, BotShard, Metrics, SourceMeter};
+use crate::telemetry::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 
 /// What serves on this worker.
 pub struct View {
@@ -32,6 +32,8 @@ pub struct BotView {
     pub sources: Vec<Arc<SourceMeter>>,
     /// For requests in which no source found anything.
     pub no_source: Arc<SourceMeter>,
+    /// One for each reason that a platform's retry may have.
+    retries: Vec<Arc<RetryMeter>>,
     pub worker: usize,
     pools: [Option<Rc<Pool>>; 2],
 }
@@ -74,6 +76,7 @@ impl BotView {
             epoch: snapshot.epochs[index].clone(),
             sources: bot.plan.sources().iter().map(|source| meters.source(&source.to_string())).collect(),
             no_source: meters.source("none"),
+            retries: bot.plan.retry_reasons().into_iter().map(|reason| meters.retry(reason)).collect(),
             meters,
             worker: around.worker,
             pools: [pool(roles.stable), roles.canary.and_then(pool)],
@@ -86,6 +89,13 @@ impl BotView {
 
     pub fn meters(&self) -> &BotShard {
         self.meters.shard(self.worker)
+    }
+
+    /// The platform has sent this again.
+    pub fn retried(&self, track: Track, reason: &'static str) {
+        if let Some(meter) = self.retries.iter().find(|meter| meter.reason == reason) {
+            meter.add(self.worker, track);
+        }
     }
 
     /// A track's pool; `None` where there is no such upstream, or it could not be set up.

@@ -1,7 +1,6 @@
 //! The counters that the hot path writes. Each worker has a shard of its own and is its only writer, so that counting
 //! is a load and a store; a scrape sums the shards.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -221,14 +220,30 @@ impl SourceMeter {
     }
 }
 
+/// One reason why the platform sends a webhook again: how often, for each worker and track.
+#[derive(Debug)]
+pub struct RetryMeter {
+    pub reason: &'static str,
+    shards: Box<[[Count; 2]]>,
+}
+
+impl RetryMeter {
+    pub fn add(&self, worker: usize, track: Track) {
+        self.shards[worker][track as usize].add(1);
+    }
+
+    pub(super) fn sum(&self, track: Track) -> u64 {
+        self.shards.iter().map(|shard| shard[track as usize].load()).sum()
+    }
+}
+
 /// The counters of one bot, by its name: they outlive splits and reloads.
 #[derive(Debug)]
 pub struct BotMeters {
     pub name: String,
     shards: Box<[BotShard]>,
     sources: Mutex<Vec<Arc<SourceMeter>>>,
-    /// By track and the reason the platform gave; few and rare, hence a lock.
-    retries: Mutex<HashMap<(Track, &'static str), u64>>,
+    retries: Mutex<Vec<Arc<RetryMeter>>>,
 }
 
 impl BotMeters {
@@ -262,19 +277,23 @@ impl BotMeters {
         meter
     }
 
-    /// A webhook that the platform sent again.
-    pub fn retry(&self, track: Track, reason: &'static str) {
-        *self.retries.lock().expect("no panic under this lock").entry((track, reason)).or_default() += 1;
+    /// The meter of a reason for which the platform sends again.
+    pub fn retry(&self, reason: &'static str) -> Arc<RetryMeter> {
+        let mut retries = self.retries.lock().expect("no panic under this lock");
+        if let Some(meter) = retries.iter().find(|meter| meter.reason == reason) {
+            return meter.clone();
+        }
+        let meter = Arc::new(RetryMeter { reason, shards: self.shards.iter().map(|_| Default::default()).collect() });
+        retries.push(meter.clone());
+        meter
     }
 
     pub(super) fn sources(&self) -> Vec<Arc<SourceMeter>> {
         self.sources.lock().expect("no panic under this lock").clone()
     }
 
-    pub(super) fn retries(&self) -> Vec<((Track, &'static str), u64)> {
-        let mut all: Vec<_> = self.retries.lock().expect("no panic under this lock").iter().map(|(k, v)| (*k, *v)).collect();
-        all.sort();
-        all
+    pub(super) fn retries(&self) -> Vec<Arc<RetryMeter>> {
+        self.retries.lock().expect("no panic under this lock").clone()
     }
 }
 

@@ -1,14 +1,14 @@
 //! Every metric that serin exports: name, help text and labels, in one place. Labels are bounded; a workspace's id is
 //! never one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::families::Families;
 use super::lines::Log;
 use super::logs;
-use super::meters::{BotMeters, BotShard, CodeClass, Histogram, IdentifyResult, RescueReason};
+use super::meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason};
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
@@ -31,9 +31,10 @@ const USUAL: [(Outcome, CodeClass); 5] = [
 pub struct Metrics {
     workers: usize,
     bots: Mutex<BTreeMap<String, Arc<BotMeters>>>,
-    /// Answers that serin made itself, by their `serin-error` code.
-    errors: Mutex<HashMap<&'static str, u64>>,
-    unmatched: Mutex<u64>,
+    /// Each worker's answers of its own, parallel to their codes.
+    codes: Vec<&'static str>,
+    errors: Box<[Box<[Count]>]>,
+    unmatched: Box<[Count]>,
     /// By bot, decision and the actor's kind.
     decisions: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     reload: Mutex<Reload>,
@@ -76,12 +77,14 @@ impl Told {
 }
 
 impl Metrics {
-    pub fn new(workers: usize) -> Metrics {
+    /// With every `serin-error` code that there is.
+    pub fn new(workers: usize, codes: Vec<&'static str>) -> Metrics {
         Metrics {
             workers,
             bots: Mutex::default(),
-            errors: Mutex::default(),
-            unmatched: Mutex::default(),
+            errors: (0..workers).map(|_| codes.iter().map(|_| Count::default()).collect()).collect(),
+            codes,
+            unmatched: (0..workers).map(|_| Count::default()).collect(),
             decisions: Mutex::default(),
             reload: Mutex::new(Reload { successful: true, at: SystemTime::now(), hash: 0 }),
             denied: Mutex::default(),
@@ -99,12 +102,13 @@ impl Metrics {
         bots.entry(name.to_owned()).or_insert_with(|| Arc::new(BotMeters::new(name, self.workers))).clone()
     }
 
-    pub fn error(&self, code: &'static str) {
-        *self.errors.lock().expect("no panic under this lock").entry(code).or_default() += 1;
+    /// An answer of serin's own, by its code's place among the codes. Only the worker writes to its counters.
+    pub fn error(&self, worker: usize, code: usize) {
+        self.errors[worker][code].add(1);
     }
 
-    pub fn unmatched(&self) {
-        *self.unmatched.lock().expect("no panic under this lock") += 1;
+    pub fn unmatched(&self, worker: usize) {
+        self.unmatched[worker].add(1);
     }
 
     pub fn decision(&self, bot: &str, decision: &'static str, actor_kind: &'static str) {
@@ -156,18 +160,19 @@ impl Metrics {
 
     fn process(&self, out: &mut Families) {
         out.gauge("serin_build_info", "The version that runs; always 1.", [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)]);
-        let unmatched = *self.unmatched.lock().expect("no panic under this lock");
+        let unmatched: u64 = self.unmatched.iter().map(Count::load).sum();
         out.counter(
             "serin_unmatched_requests_total",
             "Requests for which no bot is configured, answered 404.",
             [(vec![], unmatched as f64)],
         );
-        let mut errors: Vec<_> = self.errors.lock().expect("no panic under this lock").iter().map(|(k, v)| (*k, *v)).collect();
-        errors.sort_unstable();
         out.counter(
             "serin_proxy_errors_total",
             "Answers that serin made itself instead of an upstream, by their serin-error code.",
-            errors.iter().map(|(code, n)| (vec![("code", *code)], *n as f64)),
+            self.codes.iter().enumerate().map(|(at, code)| {
+                let count: u64 = self.errors.iter().map(|worker| worker[at].load()).sum();
+                (vec![("code", *code)], count as f64)
+            }),
         );
         out.counter(
             "serin_log_lines_dropped_total",
@@ -317,13 +322,17 @@ fn requests(out: &mut Families, bots: &[Arc<BotMeters>]) {
             })
         }),
     );
+    let retries: Vec<_> = bots.iter().map(|bot| (bot, bot.retries())).collect();
     out.counter(
         "serin_platform_retries_total",
         "Webhooks that the platform sent again, by the track they were assigned to and the platform's reason.",
-        bots.iter().map(|bot| (bot, bot.retries())).collect::<Vec<_>>().iter().flat_map(|(bot, retries)| {
-            retries
-                .iter()
-                .map(|((track, reason), n)| (vec![("bot", bot.name.as_str()), ("track", track.name()), ("reason", *reason)], *n as f64))
+        retries.iter().flat_map(|(bot, retries)| {
+            retries.iter().flat_map(move |retry| {
+                Track::ALL.map(|track| {
+                    let labels = [("bot", bot.name.as_str()), ("track", track.name()), ("reason", retry.reason)];
+                    (labels.to_vec(), retry.sum(track) as f64)
+                })
+            })
         }),
     );
     out.counter(

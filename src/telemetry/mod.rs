@@ -7,5 +7,5 @@ mod meters;
 mod metrics;
 
 pub use lines::{Log, Piece, Style};
-pub use meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason, SourceMeter};
+pub use meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason, RetryMeter, SourceMeter};
 pub use metrics::{Metrics, Told};
