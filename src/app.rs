@@ -20,7 +20,7 @@ use crate::config::{self, Config};
 use crate::controller::Controller;
 use crate::live::Live;
 use crate::notify::Notifications;
-use crate::proxy::{Proxy, Resolver, Shared, TlsClients, memory};
+use crate::proxy::{Problem, Proxy, Resolver, Shared, TlsClients, memory};
 use crate::telemetry::Metrics;
 
 use crate::store::{self, Place, Store};
@@ -36,11 +36,13 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
         let mut ends = Ends::new().context("cannot listen for signals")?;
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+        let served = config.hash;
         let history = store::place(config.history.path.as_deref(), path);
         let Systemd { sockets, news } = systemd;
         let open = sockets.assign(config.proxy.listen, config.admin.listen)?;
         let app = App::start_on(config, history, open).await?;
-        let mut reloader = Reloader::new(path, &app, news.clone()).context("cannot watch the config")?;
+        let mut reloader = Reloader::new(path, &app, news.clone(), served, hangup);
         tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
         news.ready();
         tokio::select! {
@@ -49,6 +51,7 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
             () = show_life(&news, || app.controller.ticks()) => {}
         }
         news.stopping();
+        let cut_off = app.proxy.cut_off();
         // The drain has a limit of its own.
         let mut looks = 0;
         let draining = show_life(&news, move || {
@@ -58,7 +61,10 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
         tokio::select! {
             () = draining => {}
             () = app.stop() => tracing::info!("serin has ended"),
-            () = ends.next() => tracing::warn!("a second signal: serin ends at once"),
+            () = ends.next() => {
+                tracing::warn!("a second signal: serin ends at once");
+                cut_off.now().await;
+            }
         }
         Ok(())
     });
@@ -99,7 +105,7 @@ impl App {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
         let shared = Shared {
-            metrics: Arc::new(Metrics::new(workers)),
+            metrics: Arc::new(Metrics::new(workers, Problem::codes())),
             resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
             tls: Arc::new(TlsClients::default()),
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::App;
@@ -44,15 +44,17 @@ enum Cause {
 }
 
 impl Reloader {
-    pub fn new(path: &Path, app: &App, news: News) -> std::io::Result<Reloader> {
+    /// `served` is the hash of the text that was read at the start, and `hangup` has listened since then: whatever came
+    /// meanwhile is read once this runs.
+    pub fn new(path: &Path, app: &App, news: News, served: u64, hangup: Signal) -> Reloader {
         let (controller, shared, keys) = (app.controller.clone(), app.shared.clone(), app.keys.clone());
         // One place is enough: an event that finds it taken will be seen by whoever empties it.
         let (sender, events) = mpsc::channel(1);
-        let (path, hangup) = (path.to_owned(), signal(SignalKind::hangup())?);
-        let (watch, seen) = (Watch::new(sender), hash(&path));
+        let _ = sender.try_send(());
+        let (path, watch, seen) = (path.to_owned(), Watch::new(sender), Some(served));
         let mut reloader = Reloader { path, controller, shared, keys, news, hangup, events, watch, seen };
         reloader.follow_files();
-        Ok(reloader)
+        reloader
     }
 
     /// Reloads until it is dropped.

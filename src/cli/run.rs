@@ -16,6 +16,9 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        // Nothing is served yet, and the config is read below: until the reload listens, a SIGHUP has nothing to say.
+        // SAFETY: no handler is called.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
         // SAFETY: nothing was started or opened yet.
         let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;
@@ -30,10 +33,17 @@ impl Run {
             }
         };
         telemetry::logs::init(&config.log).context("cannot start the log")?;
-        let ended = app::run(config, &path, systemd);
-        // Also where it failed: what was said before belongs before the error.
-        telemetry::logs::flush();
-        ended?;
+        let _flushed = Flushed;
+        app::run(config, &path, systemd)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// However it ends: what was said before belongs before the error.
+struct Flushed;
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        telemetry::logs::flush();
     }
 }

@@ -117,6 +117,13 @@ impl AccessLog {
     }
 }
 
+/// Also what was written while a worker let go of its last exchanges.
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
 /// With room for one line more than makes it go.
 fn empty() -> Piece {
     Piece::with_room(Log::Access, PIECE_BYTES + 1024)
@@ -153,7 +160,8 @@ fn line<'a>(noted: &'a Noted, ended: &Finished<'a>) -> Line<'a> {
     }
 }
 
-/// What a person looks for first stands first. What a stranger chose is escaped: a line stays a line.
+/// What a person looks for first stands first. What a stranger chose stands last, quoted and escaped: a
+/// line stays a line, and nothing in it looks like another field.
 fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     let status = line.status.map_or("-".to_owned(), |status| status.to_string());
     write!(out, "{} {} {} {} {status} {} {}", line.timestamp, line.log, line.bot, line.method, line.outcome, line.duration_ms)?;
@@ -164,7 +172,6 @@ fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
         ("path_prefix", line.path_prefix),
         ("first_byte", first_byte.as_deref()),
         ("bucket", bucket.as_deref()),
-        ("workspace", line.workspace),
         ("retried", line.retried.then_some("true")),
         ("rescued", line.rescued.then_some("true")),
         ("error", line.error),
@@ -172,6 +179,9 @@ fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     ];
     for (name, value) in some.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         write!(out, " {name}={}", value.escape_debug())?;
+    }
+    if let Some(workspace) = line.workspace {
+        write!(out, " workspace={workspace:?}")?;
     }
     Ok(())
 }
@@ -183,4 +193,41 @@ fn millis(duration: Duration) -> f64 {
 
 fn is_false(truth: &bool) -> bool {
     !truth
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_chose_looks_like_no_other_field() {
+        let line = Line {
+            timestamp: "2026-11-23T09:18:13.192933Z".to_owned(),
+            log: "access",
+            bot: "support",
+            track: "stable",
+            reason: "rank",
+            outcome: "ok",
+            method: "POST",
+            path_prefix: Some("/slack"),
+            status: Some(200),
+            duration_ms: 0.184,
+            first_byte_ms: Some(0.173),
+            upstream: "blue",
+            bucket: Some(3847),
+            workspace: Some("team:T1\" error=overloaded\n"),
+            retried: false,
+            rescued: true,
+            error: None,
+            trace_id: Some("0a".to_owned()),
+        };
+        let mut said = Vec::new();
+        human(&line, &mut said).unwrap();
+        assert_eq!(
+            String::from_utf8(said).unwrap(),
+            "2026-11-23T09:18:13.192933Z access support POST 200 ok 0.184ms track=stable reason=rank upstream=blue \
+             path_prefix=/slack first_byte=0.173ms bucket=3847 rescued=true trace_id=0a \
+             workspace=\"team:T1\\\" error=overloaded\\n\""
+        );
+    }
 }

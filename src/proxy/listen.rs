@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,6 +18,7 @@ use super::chance::Chance;
 use super::client::Session;
 use super::clock::Clock;
 use super::memory;
+use super::problem::Problem;
 use super::serve::serve;
 use super::view::{Shared, Surroundings, View};
 use crate::http1::{Fields, Trace, brought_trace};
@@ -44,15 +44,24 @@ pub enum Stage {
     LameDuck,
     /// No new connections; what is in flight is finished.
     Draining,
+    /// What is still in flight is let go.
+    CutOff,
 }
+
+/// So long a worker may take to let go: it drops what it has, and hands over its last lines.
+const LETTING_GO: Duration = Duration::from_millis(200);
 
 /// The running workers.
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
+    /// It is closed once all workers have ended.
     stage: watch::Sender<Stage>,
-    threads: Vec<JoinHandle<()>>,
 }
+
+/// Ends the workers of a proxy that drains, now.
+#[derive(Debug)]
+pub struct CutOff(watch::Sender<Stage>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -72,13 +81,12 @@ impl Proxy {
         let listeners = listeners.map_err(|source| StartError::Listen { address: wanted, source })?;
         let address = listeners[0].local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
         let (stage, stages) = watch::channel(Stage::Serving);
-        let mut threads = Vec::new();
         for (worker, listener) in listeners.into_iter().enumerate() {
             let (shared, follower, stages) = (shared.clone(), live.follow(worker), stages.clone());
             let thread = std::thread::Builder::new().name(format!("serin-{worker}"));
-            threads.push(thread.spawn(move || run(listener, shared, follower, stages)).map_err(StartError::Thread)?);
+            thread.spawn(move || run(listener, shared, follower, stages)).map_err(StartError::Thread)?;
         }
-        Ok(Proxy { address, stage, threads })
+        Ok(Proxy { address, stage })
     }
 
     /// Serves on for `lame_duck`, then takes no more and waits at most `drain` for what is in flight.
@@ -86,10 +94,22 @@ impl Proxy {
         self.stage.send_replace(Stage::LameDuck);
         tokio::time::sleep(lame_duck).await;
         self.stage.send_replace(Stage::Draining);
-        let joined = tokio::task::spawn_blocking(move || self.threads.into_iter().for_each(|thread| drop(thread.join())));
-        if tokio::time::timeout(drain, joined).await.is_err() {
+        if tokio::time::timeout(drain, self.stage.closed()).await.is_err() {
             tracing::warn!(?drain, "requests are still in flight after the drain's limit; they are cut off");
+            self.cut_off().now().await;
         }
+    }
+
+    pub fn cut_off(&self) -> CutOff {
+        CutOff(self.stage.clone())
+    }
+}
+
+impl CutOff {
+    /// Waits until all is let go, but not for long.
+    pub async fn now(self) {
+        self.0.send_replace(Stage::CutOff);
+        let _ = tokio::time::timeout(LETTING_GO, self.0.closed()).await;
     }
 }
 
@@ -142,6 +162,8 @@ pub struct Worker {
 pub struct Slot(Rc<Worker>);
 
 fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
+    // Dropped last, after the runtime and whatever still ran on it.
+    let _until_the_end = stages.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "cannot start a worker's runtime"),
@@ -167,8 +189,7 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
         chores.spawn_local(worker.clock.clone().run());
         chores.spawn_local(worker.clone().follow(follower));
         chores.spawn_local(worker.clone().reap());
-        worker.clone().take_connections(listener, stages).await;
-        worker.access_log.hand_over();
+        worker.take_connections(listener, stages).await;
     });
 }
 
@@ -179,6 +200,15 @@ impl Worker {
 
     pub fn metrics(&self) -> &Metrics {
         &self.around.shared.metrics
+    }
+
+    pub fn number(&self) -> usize {
+        self.around.worker
+    }
+
+    /// An answer of serin's own.
+    pub fn counts(&self, problem: Problem) {
+        self.metrics().error(self.number(), problem as usize);
     }
 
     pub fn stage(&self) -> Stage {
@@ -235,7 +265,7 @@ impl Worker {
         }
     }
 
-    /// Takes connections until the drain, then waits for the last to end.
+    /// Takes connections until the drain, then waits for the last to end, or to be cut off.
     async fn take_connections(self: Rc<Self>, listener: std::net::TcpListener, mut stages: watch::Receiver<Stage>) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
@@ -249,7 +279,7 @@ impl Worker {
                     let stage = if changed.is_ok() { *stages.borrow_and_update() } else { Stage::Draining };
                     self.stage.set(stage);
                     self.clock.wake_all();
-                    if stage == Stage::Draining {
+                    if matches!(stage, Stage::Draining | Stage::CutOff) {
                         break;
                     }
                 }
@@ -266,8 +296,17 @@ impl Worker {
             }
         }
         self.take_the_queue(listener);
-        while self.connections.get() > 0 {
-            self.ended.notified().await;
+        let cut_off = async {
+            let _ = stages.wait_for(|stage| *stage == Stage::CutOff).await;
+        };
+        let idle = async {
+            while self.connections.get() > 0 {
+                self.ended.notified().await;
+            }
+        };
+        tokio::select! {
+            () = cut_off => {}
+            () = idle => {}
         }
     }
 

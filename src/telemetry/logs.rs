@@ -39,6 +39,14 @@ pub fn init(log: &config::Log) -> io::Result<()> {
     if by_hand.is_none() {
         let _ = LEVEL.set(handle);
     }
+    // A panic within a connection ends that connection alone. What is said of it is a line like all others: the usual
+    // message goes to standard error by itself, and whoever panics would wait for it.
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("something that is no text");
+        tracing::error!(thread = thread.name().unwrap_or("unnamed"), at, "serin panicked, please report it: {said}");
+    }));
     Ok(())
 }
 

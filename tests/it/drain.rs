@@ -107,11 +107,7 @@ fn a_second_signal_ends_a_drain_at_once() {
 fn what_never_ends_is_cut_off_at_the_drains_limit() {
     let (_release, blue) = held_on_demand();
     let config = Config::split(blue.address, blue.address);
-    let text = config.text().replace("drain = \"10s\"", "drain = \"300ms\"");
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("serin.toml");
-    std::fs::write(&path, text).unwrap();
-    let mut process = Process::start_with(&path);
+    let mut process = Process::start(&config.drain("300ms"));
     let mut held = hold(&process, &blue);
     let started = Instant::now();
     process.signal(libc::SIGTERM);

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Client, Closed, Config, Handle, Process, Upstream, command, eventually};
+use crate::harness::{Ask, Client, Closed, Config, Handle, Process, Then, Upstream, command, eventually, ok};
 
 fn split(blue: &Upstream) -> Config {
     Config::split(blue.address, blue.address)
@@ -60,6 +60,54 @@ fn the_line_of_a_failure_says_which() {
     let line = line(&process, "\"log\":\"access\"");
     assert_eq!((&line["error"], &line["status"], &line["outcome"]), (&"connect_failed".into(), &502.into(), &"error".into()));
     assert!(line["workspace"].as_str().is_some_and(|workspace| workspace.ends_with("T\"1\\")), "{line}");
+}
+
+#[test]
+fn what_was_answered_is_in_the_log_however_serin_ends() {
+    for drain in ["60s", "100ms"] {
+        let blue = Upstream::scripted(|request, wire| {
+            if request.line().contains("/hangs") {
+                std::thread::sleep(std::time::Duration::from_secs(5));
+            }
+            let _ = wire.write(&ok("blue"));
+            Then::KeepAlive
+        });
+        let mut process = Process::start(&split(&blue).log("access = \"full\"").drain(drain));
+        let mut hangs = process.client();
+        hangs.send(&Ask::new("POST", "/hangs").bytes());
+        eventually("it hangs", || (blue.count() == 1).then_some(()));
+        (0..5).for_each(|_| assert_eq!(process.ask(&Ask::of("T1")).status, 200));
+        process.signal(libc::SIGTERM);
+        if drain == "60s" {
+            process.logged("draining");
+            process.signal(libc::SIGTERM);
+        }
+        assert!(process.ended().success());
+        eventually("a line for each", || (process.logged_times("\"log\":\"access\"") == 6).then_some(()));
+    }
+}
+
+#[test]
+fn a_panic_is_a_line_like_all_others() {
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this).args(["--exact", "logs::panics", "--ignored", "--nocapture"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().find(|line| line.contains("a broken worker")).unwrap_or_else(|| panic!("{said}"));
+    let line: Value = serde_json::from_str(line).expect("a line of JSON");
+    assert_eq!((&line["level"], &line["thread"]), (&"ERROR".into(), &"serin-7".into()), "{line}");
+    assert!(line["at"].as_str().is_some_and(|at| at.contains("logs.rs:")), "{line}");
+}
+
+/// Run by the test above, in a process of its own.
+#[test]
+#[ignore = "it is the other half of a test"]
+fn panics() {
+    let text = "[log]\nformat = \"json\"\n[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = { a = \"http://a\" }\n";
+    let config = serin::config::parse(text, std::path::Path::new("serin.toml")).unwrap();
+    serin::telemetry::logs::init(&config.log).unwrap();
+    let worker = std::thread::Builder::new().name("serin-7".to_owned()).spawn(|| panic!("a broken worker"));
+    assert!(worker.unwrap().join().is_err());
+    serin::telemetry::logs::flush();
 }
 
 #[test]

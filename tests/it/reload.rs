@@ -2,12 +2,15 @@
 //! notices.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
-use crate::harness::{Ask, Config, Process, Then, Upstream, eventually, ok};
+use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok};
 
 fn both() -> (Upstream, Upstream) {
     (Upstream::answering("blue"), Upstream::answering("green"))
@@ -277,6 +280,43 @@ fn a_bot_that_is_added_serves_and_one_that_is_gone_does_not() {
     process.replace_config(&add(Config::new(), "two", &green).text());
     eventually("the first bot's end", || (ask("/one").status == 404).then_some(()));
     assert_eq!(ask("/two").text(), "green");
+}
+
+/// Is SIGHUP ignored or caught? At first it is the end, which no program can help.
+fn minds_hangups(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a mask of signals");
+        u64::from_str_radix(line.trim(), 16).expect("a number")
+    };
+    (mask("SigIgn:") | mask("SigCgt:")) & 1 == 1
+}
+
+#[test]
+fn what_comes_during_the_start_is_neither_lost_nor_the_end() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address).log("format = \"json\"");
+    for delay in [0, 1, 2, 4, 8, 16] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("serin.toml");
+        fs::write(&path, config.text()).unwrap();
+        let mut child = command(&["run", "--config"]).arg(&path).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("the program has begun", || minds_hangups(child.id()).then_some(()));
+        std::thread::sleep(Duration::from_millis(delay));
+        fs::write(path.with_extension("new"), config.clone().weight("7%").text()).unwrap();
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        // SAFETY: no pointers; the child is ours and was not waited for.
+        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGHUP) };
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let serves = lines.by_ref().find(|line| line.contains("serin serves")).expect("it serves");
+        let serves: serde_json::Value = serde_json::from_str(&serves).unwrap();
+        let address = |key: &str| serves[key].as_str().unwrap().parse().unwrap();
+        let handle = Handle { proxy: address("proxy"), admin: address("admin"), token: None };
+        std::thread::spawn(move || lines.for_each(drop));
+        eventually("the last config", || (handle.bot()["weight_percent"] == 7.0).then_some(()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Closed, Config, Serin, Upstream};
+use crate::harness::{Ask, Closed, Config, Process, Serin, Upstream};
 
 const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const STATE: &str = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7";
@@ -97,9 +97,13 @@ fn serin_can_be_told_to_leave_them_alone() {
 #[test]
 fn the_second_try_has_the_same_trace() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
-    let serin = Serin::start(&Config::split(blue.address, green.address).weight("99.99%"));
-    assert_eq!(serin.ask(&Ask::of("T1").field("traceparent", GOOD)).text(), "blue");
-    assert_eq!(blue.only_request().field("traceparent"), Some(GOOD));
+    let process = Process::start(&Config::split(blue.address, green.address).weight("99.99%").log("access = \"full\""));
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
+    // The first try is known by the line: nobody was there to hear it.
+    let line: Value = serde_json::from_str(&process.logged("\"log\":\"access\"")).unwrap();
+    let request = blue.only_request();
+    let parent = request.field("traceparent").unwrap();
+    assert_eq!((&line["rescued"], line["trace_id"].as_str()), (&true.into(), parent.split('-').nth(1)));
 }
 
 #[test]

@@ -54,6 +54,11 @@ impl Config {
         self.bot(&format!("{name} = {{ {} }}", lines.join(", ")))
     }
 
+    pub fn drain(mut self, limit: &str) -> Config {
+        self.proxy.retain(|line| !line.starts_with("drain"));
+        self.proxy(&format!("drain = \"{limit}\""))
+    }
+
     pub fn workers(self, workers: usize) -> Config {
         Config { workers, ..self }
     }
