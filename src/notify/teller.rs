@@ -38,7 +38,10 @@ impl Teller {
                 controller.store().mark(job.mark);
             }
             self.metrics.notified(&self.queue.notifier().name, told, 1);
-            self.queue.said(job.message.dropped);
+            // Nobody has read in it what was dropped if it did not get through.
+            if told == Told::Sent {
+                self.queue.said(job.message.dropped);
+            }
         }
     }
 
