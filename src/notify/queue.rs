@@ -105,17 +105,16 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits for so long, or until the queue is closed or its notifier is another one.
-    pub fn pause(&self, wait: Duration) -> Pause {
+    /// Waits for so long, or until the queue is closed or its notifier is not the one that was tried, which may be so already.
+    pub fn pause(&self, wait: Duration, tried: &Arc<Notifier>) -> Pause {
         let (began, mut inner) = (Instant::now(), self.lock());
-        let notifier = inner.notifier.clone();
         inner.pausing = true;
         loop {
             let left = wait.saturating_sub(began.elapsed());
             if inner.closed {
                 return Pause::Closed;
             }
-            if left.is_zero() || !Arc::ptr_eq(&notifier, &inner.notifier) {
+            if left.is_zero() || !Arc::ptr_eq(tried, &inner.notifier) {
                 inner.pausing = false;
                 return Pause::Over;
             }
@@ -181,7 +180,7 @@ mod tests {
         assert!(taken.is_some() && !queue.rests());
         queue.close();
         assert!(queue.take().is_none() && queue.rests());
-        assert_eq!(queue.pause(Duration::from_secs(60)), Pause::Closed);
+        assert_eq!(queue.pause(Duration::from_secs(60), &queue.notifier()), Pause::Closed);
     }
 
     #[test]
@@ -189,12 +188,20 @@ mod tests {
         let queue = Arc::new(Queue::new(notifier()));
         let waiting = std::thread::spawn({
             let queue = queue.clone();
-            move || queue.pause(Duration::from_secs(60))
+            move || queue.pause(Duration::from_secs(60), &queue.notifier())
         });
         while !waiting.is_finished() {
             queue.is_now(notifier());
             std::thread::yield_now();
         }
         assert_eq!(waiting.join().unwrap(), Pause::Over);
+    }
+
+    #[test]
+    fn a_config_that_came_during_the_attempt_leaves_nothing_to_wait_for() {
+        let queue = Queue::new(notifier());
+        let tried = queue.notifier();
+        queue.is_now(notifier());
+        assert_eq!(queue.pause(Duration::from_secs(60), &tried), Pause::Over);
     }
 }

@@ -32,6 +32,8 @@ pub fn next(heard: &Heard, attempt: u32, age: Duration, chance: f64) -> Next {
     let usual = FIRST.saturating_mul(1 << attempt.min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
     let wait = match heard {
         Heard::Status { code: 200..=299, .. } => return Next::Sent,
+        // A URL that was taken back, or has changed: whoever puts the new one into the config wakes what waits.
+        Heard::Status { code: 401 | 403 | 404 | 410, .. } => MOST,
         Heard::Status { code: 408 | 429 | 500..=599, retry_after } => usual.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)),
         Heard::Status { .. } => return Next::GiveUp,
         Heard::Nothing(_) => usual,
@@ -82,8 +84,12 @@ mod tests {
         for code in [200, 201, 202, 204] {
             assert_eq!(after(&status(code), 0), Next::Sent, "{code}");
         }
-        for code in [301, 307, 400, 401, 403, 404, 410, 413] {
+        for code in [301, 307, 400, 413, 422] {
             assert_eq!(after(&status(code), 0), Next::GiveUp, "{code}");
+        }
+        for code in [401, 403, 404, 410] {
+            assert_eq!(after(&status(code), 0), Next::Again(MOST), "{code}");
+            assert_eq!(next(&status(code), 0, NEWS - MOST, 0.0), Next::GiveUp, "{code}");
         }
         for heard in [status(408), status(429), status(500), status(503), Heard::Nothing("refused".to_owned())] {
             assert_eq!(after(&heard, 0), Next::Again(FIRST), "{heard}");

@@ -64,7 +64,7 @@ impl Teller {
                     if attempt == 0 {
                         log("a notification is not through: it is tried again");
                     }
-                    if self.queue.pause(wait) == Pause::Closed {
+                    if self.queue.pause(wait, &notifier) == Pause::Closed {
                         return None;
                     }
                 }

@@ -53,6 +53,10 @@ fn news(requests: &[Request]) -> Vec<String> {
     requests.iter().map(word).collect()
 }
 
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 #[track_caller]
 fn has_got(receiver: &Upstream, count: usize) {
     eventually(&format!("{count} messages"), || (receiver.count() >= count).then_some(()));
@@ -118,7 +122,7 @@ fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
         let answer = match count.fetch_add(1, Ordering::SeqCst) {
             0 => "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
             1 => "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n",
-            3 => "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nno_team",
+            3 => "HTTP/1.1 400 Bad Request\r\nContent-Length: 15\r\n\r\ninvalid_payload",
             4 => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n",
             _ => "HTTP/1.1 204 No Content\r\n\r\n",
         };
@@ -141,7 +145,7 @@ fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
     assert_eq!(news(&receiver.requests()), ["step 2", "step 2", "step 2", "step 3", "step 4", "step 5"]);
     let counted = |result| process.metrics().sum("serin_notifications_total", &[("notifier", "ops"), ("result", result)]);
     eventually("all is counted", || (counted("sent") == 2.0 && counted("failed") == 2.0).then_some(()));
-    process.logged("it answered 404");
+    process.logged("it answered 400");
     for secret in [PATH, KEY] {
         assert_eq!(process.logged_times(secret), 0, "{secret}");
     }
@@ -275,6 +279,45 @@ fn who_is_new_is_told_of_what_is_new() {
     });
     assert_eq!(news(&first.requests()[..1]), ["abort 3"]);
     assert!(news(&second.requests()).iter().all(|news| news.starts_with("start ")));
+}
+
+/// Replaces the config, and waits only until it serves.
+#[track_caller]
+fn takes_up(process: &Process, config: &Config) {
+    let hash = process.config_hash();
+    process.replace_config(&config.text());
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+}
+
+#[test]
+fn what_a_url_that_was_taken_back_refused_goes_to_the_next_one() {
+    let (sides, next, aware) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let (url, secret) = (format!("url = \"http://{}/\"", aware.address), format!("secret = \"{KEY}\""));
+    let config = |at: &Upstream| {
+        let config = told(split(&sides, SLOWLY), at, "on = [\"promote\"]");
+        config.notify(&["name = \"aware\"", "kind = \"webhook\"", &url, &secret, "on = [\"abort\"]"])
+    };
+    for (number, status) in ["401 Unauthorized", "404 Not Found"].into_iter().enumerate() {
+        let replaced = Arc::new(AtomicBool::new(false));
+        let gone = Upstream::scripted({
+            let replaced = replaced.clone();
+            move |_, wire| {
+                eventually("the config is replaced", || replaced.load(Ordering::SeqCst).then_some(()));
+                let _ = wire.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+                Then::KeepAlive
+            }
+        });
+        let process = Process::start(&config(&gone));
+        does(&process, "switch", "{}");
+        has_got(&gone, 1);
+        // While the attempt is under way.
+        takes_up(&process, &config(&next));
+        does(&process, "undo", "");
+        has_got(&aware, number + 1);
+        replaced.store(true, Ordering::SeqCst);
+        has_got(&next, number + 1);
+        assert_eq!((news(&next.requests()[number..]), gone.count()), (words(&["promote 2"]), 1), "{status}");
+    }
 }
 
 #[test]
