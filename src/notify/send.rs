@@ -17,10 +17,11 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// What an answer says about itself is read up to here.
 const ANSWER_MOST: u64 = 2_048;
 
-/// Keeps the authorities, once they are needed.
+/// Keeps the authorities, once they are needed, for as long as they serve.
 pub struct Sender {
     plain: ureq::Agent,
     secure: Option<ureq::Agent>,
+    authorities: fn() -> Vec<Certificate<'static>>,
 }
 
 /// What came of it, and the beginning of what the receiver said.
@@ -31,14 +32,14 @@ pub struct Answer {
 
 impl Sender {
     pub fn new() -> Sender {
-        Sender { plain: agent(None), secure: None }
+        Sender { plain: agent(None), secure: None, authorities: of_the_system }
     }
 
     pub fn send(&mut self, notifier: &Notifier, message: &Message) -> Answer {
         let body = shape(&notifier.kind, message).to_string();
         let url = notifier.url.reveal();
         let is_secure = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let agent = if is_secure { self.secure.get_or_insert_with(|| agent(Some(authorities()))) } else { &self.plain };
+        let agent = if is_secure { self.secure() } else { self.plain.clone() };
         let mut request = agent.post(url).header("Content-Type", "application/json").header("User-Agent", "serin");
         match &notifier.kind {
             NotifierKind::Slack | NotifierKind::Discord | NotifierKind::Teams => {}
@@ -52,8 +53,23 @@ impl Sender {
         }
         match request.send(body) {
             Ok(answer) => heard(answer),
-            Err(error) => Answer { heard: Heard::Nothing(why(&error)), body: String::new() },
+            Err(error) => {
+                // They may have been replaced since: a receiver's new authority, a package that was updated.
+                self.secure.take_if(|_| is_tls(&error));
+                Answer { heard: Heard::Nothing(why(&error)), body: String::new() }
+            }
         }
+    }
+
+    /// Without any authority it is not kept: they may come with the next attempt.
+    fn secure(&mut self) -> ureq::Agent {
+        if let Some(agent) = &self.secure {
+            return agent.clone();
+        }
+        let authorities = (self.authorities)();
+        let agent = agent(Some(trusting(&authorities)));
+        self.secure = Some(agent.clone()).filter(|_| !authorities.is_empty());
+        agent
     }
 }
 
@@ -78,8 +94,21 @@ fn why(error: &ureq::Error) -> String {
     }
 }
 
+fn is_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        ureq::Error::Io(error) => tls_in(error).is_some(),
+        // Not our own enum, and one that grows.
+        _ => false,
+    }
+}
+
+fn tls_in(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 fn why_io(error: &std::io::Error) -> String {
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = tls_in(error) {
         return format!("TLS: {tls}");
     }
     match error.kind() {
@@ -106,12 +135,84 @@ fn agent(tls: Option<TlsConfig>) -> ureq::Agent {
     }
 }
 
-/// The system's. Where there are none, each attempt says that the certificate is not known.
-fn authorities() -> TlsConfig {
-    let certificates: Vec<Certificate<'static>> =
-        rustls_native_certs::load_native_certs().certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+fn of_the_system() -> Vec<Certificate<'static>> {
+    rustls_native_certs::load_native_certs().certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
+}
+
+/// Where there are none, each attempt says that the certificate is not known.
+fn trusting(authorities: &[Certificate<'static>]) -> TlsConfig {
     TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&certificates))
+        .root_certs(RootCerts::new_with_certs(authorities))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::{LazyLock, Mutex};
+
+    use rcgen::{CertifiedKey, KeyPair};
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::*;
+    use crate::config::Hidden;
+    use crate::notify::message;
+
+    fn certificate() -> CertifiedKey<KeyPair> {
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap()
+    }
+
+    fn trusted(certificates: &[&CertifiedKey<KeyPair>]) -> Vec<Certificate<'static>> {
+        certificates.iter().map(|made| Certificate::from_der(made.cert.der()).to_owned()).collect()
+    }
+
+    /// Answers each request with 204.
+    fn receiver(made: &CertifiedKey<KeyPair>) -> String {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
+                let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+                let (mut request, mut piece) = (Vec::new(), [0; 1_024]);
+                while !request.ends_with(b"}") {
+                    match tls.read(&mut piece) {
+                        Ok(read) if read > 0 => request.extend_from_slice(&piece[..read]),
+                        Ok(_) | Err(_) => break,
+                    }
+                }
+                let _ = tls.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn authorities_that_come_later_are_found() {
+        static NOW: LazyLock<Mutex<Vec<Certificate<'static>>>> = LazyLock::new(Mutex::default);
+        let (own, other) = (certificate(), certificate());
+        let url = Hidden::new(receiver(&own));
+        let notifier = Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url, on: Vec::new(), bots: None };
+        let mut sender = Sender { authorities: || NOW.lock().unwrap().clone(), ..Sender::new() };
+        let mut send = || sender.send(&notifier, &message::test("i", "ops", String::new(), "1")).heard;
+        for none_of_these in [trusted(&[]), trusted(&[&other])] {
+            *NOW.lock().unwrap() = none_of_these;
+            let heard = send();
+            assert!(heard.to_string().starts_with("TLS: "), "{heard}");
+        }
+        *NOW.lock().unwrap() = trusted(&[&other, &own]);
+        assert_eq!(send(), Heard::Status { code: 204, retry_after: None });
+        // What serves is kept.
+        *NOW.lock().unwrap() = trusted(&[]);
+        assert!(send().is_good());
+    }
 }
