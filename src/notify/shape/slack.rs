@@ -25,20 +25,29 @@ pub fn body(message: &Message) -> Value {
 }
 
 fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+    // Verbatim: a name or an address in what comes from outside becomes no link.
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
 }
 
-/// The three characters that Slack asks for; `<` is what begins a mention. At most so many characters then, and no half
-/// of an entity.
+/// The three characters that Slack asks for; `<` is what begins a mention. And those that format: mrkdwn knows no escape, so
+/// that they are shown by others that look like them. At most so many characters then, and no half of an entity.
 fn escape(text: &str, most: usize) -> String {
-    let (mut escaped, mut count) = (String::new(), 0);
-    for c in text.chars() {
+    let (mut escaped, mut count, mut before) = (String::new(), 0, None);
+    let mut left = text.chars().peekable();
+    while let Some(c) = left.next() {
+        let within = |side: Option<char>| side.is_some_and(char::is_alphanumeric);
         let piece = match c {
             '&' => "&amp;".to_owned(),
             '<' => "&lt;".to_owned(),
             '>' => "&gt;".to_owned(),
+            '*' => "∗".to_owned(),
+            '~' => "∼".to_owned(),
+            '`' => "ˋ".to_owned(),
+            // Within a word it formats nothing, and versions have it there.
+            '_' if !(within(before) && within(left.peek().copied())) => "＿".to_owned(),
             other => other.to_string(),
         };
+        before = Some(c);
         count += piece.chars().count();
         if count >= most {
             return escaped + "…";

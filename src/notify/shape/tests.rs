@@ -62,8 +62,8 @@ fn slack_is_sent_a_section_and_its_links() {
     let expected = json!({
         "text": "support: v2 on green is aborted at 12.5%; everybody is on v1 on blue",
         "blocks": [
-            { "type": "section", "text": { "type": "mrkdwn", "text": text } },
-            { "type": "section", "text": { "type": "mrkdwn", "text": "<https://serin.example.com/act/abc.def|Abort>" } },
+            { "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } },
+            { "type": "section", "text": { "type": "mrkdwn", "text": "<https://serin.example.com/act/abc.def|Abort>", "verbatim": true } },
         ],
         "unfurl_links": false,
         "unfurl_media": false,
@@ -114,10 +114,14 @@ fn a_program_is_sent_the_change_itself() {
 fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
     let mut row = row();
     row.release = Some("<!channel>&[x](http://evil)@everyone on green".to_owned());
-    row.reason = Some("**<@U1>** `x`".to_owned());
+    row.reason = Some("**<@U1>** `x` ~y~ _z_ v1_2".to_owned());
     let message = message(&row);
     let slack = shape(&NotifierKind::Slack, &message).to_string();
     assert!(slack.contains("&lt;!channel&gt;&amp;[x](http://evil)") && !slack.contains("<!") && !slack.contains("<@"), "{slack}");
+    assert!(slack.contains("Reason: ∗∗&lt;@U1&gt;∗∗ ˋxˋ ∼y∼ ＿z＿ v1_2"), "{slack}");
+    // A URL or a name would be a link without it.
+    let shaped = shape(&NotifierKind::Slack, &message);
+    assert!(shaped["blocks"].as_array().unwrap().iter().all(|block| block["text"]["verbatim"] == true), "{shaped}");
     let discord = shape(&NotifierKind::Discord, &message);
     let title = discord["embeds"][0]["title"].as_str().unwrap();
     assert!(title.contains("\\<!channel\\>&\\[x\\]\\(http\\://evil\\)\\@everyone"), "{title}");
