@@ -3,15 +3,18 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::roles::beside;
 
 const BYTES: usize = 32;
+/// What else is signed with the key begins otherwise.
+const HISTORY: &[u8] = b"serin history 1\0";
 
 /// 256 random bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,18 +37,39 @@ impl InstallationKey {
         InstallationKey(bytes)
     }
 
-    /// The one in the file, else a new one in it. The error says why it will not outlive the process.
+    /// The one in the file, else, where there is no file, a new one in it. The error says why it will not outlive the
+    /// process: a key that cannot be read now may be read again after a restart, so it is never replaced.
     pub(super) fn kept(history: &Path) -> (InstallationKey, Option<String>) {
         let path = beside(history, "key");
-        if let Some(key) = read(&path) {
-            return (key, None);
+        let (key, done, error) = match read(&path) {
+            Ok(key) => {
+                if is_open_to_others(&path) {
+                    tracing::warn!(path = %path.display(), "others than serin's user can read the key of the links, and make links with it");
+                }
+                return (key, None);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let key = InstallationKey::passing();
+                match key.write(&path) {
+                    Ok(()) => return (key, None),
+                    Err(error) => (key, "write", error),
+                }
+            }
+            Err(error) => (InstallationKey::passing(), "read", error),
+        };
+        (key, Some(format!("cannot {done} {}: {error}; links in messages end with this process", path.display())))
+    }
+
+    /// Of one history and no other: the revisions of a new one begin at 1, and no link or event of the old one may mean
+    /// anything there. A file of before there were ids has none, and keeps its links.
+    pub(super) fn of_history(self, id: &[u8]) -> InstallationKey {
+        if id.is_empty() {
+            return self;
         }
-        let key = InstallationKey::passing();
-        let why = key
-            .write(&path)
-            .err()
-            .map(|error| format!("cannot write {}: {error}; links in messages end with this process", path.display()));
-        (key, why)
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.0), &[HISTORY, id].concat());
+        let mut bytes = [0; BYTES];
+        bytes.copy_from_slice(tag.as_ref());
+        InstallationKey(bytes)
     }
 
     /// Whole, or not at all.
@@ -59,10 +83,17 @@ impl InstallationKey {
     }
 }
 
-fn read(path: &Path) -> Option<InstallationKey> {
+fn read(path: &Path) -> std::io::Result<InstallationKey> {
     let mut bytes = [0; BYTES];
-    File::open(path).ok()?.read_exact(&mut bytes).ok()?;
-    Some(InstallationKey(bytes))
+    File::open(path)?.read_exact(&mut bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => std::io::Error::other(format!("it has less than {BYTES} bytes: delete it for a new one")),
+        _ => error,
+    })?;
+    Ok(InstallationKey(bytes))
+}
+
+fn is_open_to_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
 }
 
 impl fmt::Debug for InstallationKey {
@@ -73,8 +104,6 @@ impl fmt::Debug for InstallationKey {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -89,6 +118,41 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert_ne!(InstallationKey::kept(&history).0, key);
         assert_eq!(format!("{key:?}"), "InstallationKey(…)");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, file) = (folder.path().join("serin.db"), folder.path().join("serin.db.key"));
+        std::fs::write(&file, b"short").unwrap();
+        let (key, why) = InstallationKey::kept(&history);
+        assert!(why.unwrap().contains("serin.db.key: it has less than 32 bytes"));
+        assert_eq!(std::fs::read(&file).unwrap(), b"short");
+        assert_ne!(InstallationKey::kept(&history).0, key);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(InstallationKey::kept(&history).1.unwrap().contains("cannot read"));
+        assert!(file.is_dir());
+    }
+
+    #[test]
+    fn whoever_else_can_read_it_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (history, file) = (folder.path().join("serin.db"), folder.path().join("serin.db.key"));
+        let (key, _) = InstallationKey::kept(&history);
+        assert!(!is_open_to_others(&file));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(is_open_to_others(&file));
+        assert_eq!(InstallationKey::kept(&history), (key, None));
+    }
+
+    #[test]
+    fn each_history_has_a_key_of_its_own_and_one_without_an_id_the_bare_one() {
+        let key = InstallationKey::of_test(7);
+        assert_eq!(key.of_history(&[]), key);
+        assert_eq!(key.of_history(b"a"), key.of_history(b"a"));
+        assert_ne!(key.of_history(b"a"), key.of_history(b"b"));
+        assert_ne!(key.of_history(b"a"), key);
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Store {
         };
         let (key, passing) = path.as_deref().map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
         found.alarms.extend(passing);
+        let key = key.of_history(&database.id);
         thread::start(database, queue, shared.clone(), keep);
         Ok((Store { jobs, shared, path, key }, found))
     }
@@ -218,7 +219,7 @@ impl Store {
         let _ = self.jobs.try_send(Job::Mark(mark));
     }
 
-    /// What the installation's links are made with.
+    /// What the links about this history are made with.
     pub fn key(&self) -> InstallationKey {
         self.key
     }

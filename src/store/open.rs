@@ -19,6 +19,8 @@ pub(super) struct Database {
     /// Does not: for what may be lost.
     pub quick: Option<Connection>,
     pub roles: Roles,
+    /// Of this history and no other; see [`schema::id`].
+    pub id: Vec<u8>,
     pub _lock: Option<File>,
 }
 
@@ -66,7 +68,8 @@ pub(super) fn open(place: &Place) -> Result<(Database, Found), OpenError> {
 fn in_memory(found: Found) -> Result<(Database, Found), OpenError> {
     let durable = Connection::open_in_memory().map_err(OpenError::Memory)?;
     schema::prepare(&durable).map_err(OpenError::Memory)?;
-    Ok((Database { path: None, durable, quick: None, roles: Roles::default(), _lock: None }, found))
+    let id = schema::id(&durable).map_err(OpenError::Memory)?;
+    Ok((Database { path: None, durable, quick: None, roles: Roles::default(), id, _lock: None }, found))
 }
 
 fn file(path: &Path) -> Result<(Database, Found), OpenError> {
@@ -97,10 +100,10 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         other => other,
     };
     match opened {
-        Ok((durable, quick, kept)) => {
+        Ok(Connected { durable, quick, kept, id }) => {
             let roles = Roles::new(kept.iter().map(|(bot, kept)| (bot.clone(), kept.state.stable.clone())));
             found.bots = kept.into_iter().collect();
-            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), roles, _lock: lock }, found))
+            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), roles, id, _lock: lock }, found))
         }
         Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
         Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
@@ -138,7 +141,12 @@ enum Broken {
     Newer(i32),
 }
 
-type Connected = (Connection, Connection, Vec<(String, super::Kept)>);
+struct Connected {
+    durable: Connection,
+    quick: Connection,
+    kept: Vec<(String, super::Kept)>,
+    id: Vec<u8>,
+}
 
 fn connect(path: &Path) -> Result<Connected, Broken> {
     let exists = path.metadata().is_ok_and(|meta| meta.len() > 0);
@@ -168,15 +176,16 @@ fn connect(path: &Path) -> Result<Connected, Broken> {
         return Err(Broken::Unreadable(sound));
     }
     let kept = schema::kept(&durable).map_err(broken)?;
+    let id = schema::id(&durable).map_err(broken)?;
     let quick = connection(path, "NORMAL").map_err(broken)?;
-    Ok((durable, quick, kept))
+    Ok(Connected { durable, quick, kept, id })
 }
 
 fn read_only(path: &Path) -> rusqlite::Result<Connected> {
     let open = || Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let (durable, quick) = (open()?, open()?);
-    let kept = schema::kept(&durable)?;
-    Ok((durable, quick, kept))
+    let (kept, id) = (schema::kept(&durable)?, schema::id(&durable)?);
+    Ok(Connected { durable, quick, kept, id })
 }
 
 fn is_read_only(error: &rusqlite::Error) -> bool {

@@ -49,6 +49,8 @@ CREATE TABLE snapshot (
 ) STRICT;
 CREATE TABLE past (bot TEXT PRIMARY KEY NOT NULL, past BLOB NOT NULL) STRICT;
 CREATE TABLE probe (only INTEGER PRIMARY KEY CHECK (only = 1), at_unix_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE identity (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL) STRICT;
+INSERT INTO identity (only, id) VALUES (1, randomblob(16));
 ";
 
 /// Makes the tables where there are none; answers the version of the file.
@@ -61,6 +63,14 @@ pub(super) fn prepare(connection: &Connection) -> Result<i32> {
         told::prepare(connection)?;
     }
     Ok(version.max(VERSION))
+}
+
+/// Random, and made with the tables: another history has another one. Empty in a file whose tables are older than that.
+pub(super) fn id(connection: &Connection) -> Result<Vec<u8>> {
+    if !connection.table_exists(None, "identity")? {
+        return Ok(Vec::new());
+    }
+    Ok(connection.query_row("SELECT id FROM identity", (), |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
 /// All of them or none.
@@ -316,6 +326,18 @@ mod tests {
         assert_eq!(prune(&connection, Duration::ZERO).unwrap(), 3);
         assert_eq!(revisions(&connection), [5, 3]);
         assert!(kept(&connection).unwrap()[0].1.drilled.is_some());
+    }
+
+    #[test]
+    fn each_history_has_an_id_and_one_of_before_there_were_ids_still_opens() {
+        let connection = filled();
+        let first = id(&connection).unwrap();
+        prepare(&connection).unwrap();
+        assert_eq!((first.len(), id(&connection).unwrap()), (16, first.clone()));
+        assert_ne!(id(&filled()).unwrap(), first);
+        connection.execute_batch("DROP TABLE identity; DROP TABLE told;").unwrap();
+        assert_eq!(prepare(&connection).unwrap(), VERSION);
+        assert_eq!((id(&connection).unwrap(), revisions(&connection).len()), (Vec::new(), 5));
     }
 
     #[test]

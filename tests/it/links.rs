@@ -102,6 +102,27 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
 }
 
 #[test]
+fn links_end_with_the_history_that_they_are_about() {
+    let room = Room::new();
+    let mut process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let abort = room.links(1)[1].1.clone();
+    process.signal(libc::SIGKILL);
+    process.ended();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(process.config.with_file_name(format!("serin.db{ending}")));
+    }
+    let again = Process::start_with(&process.config.clone());
+    // The same revision, the same release, the same weight.
+    does(&again, "rollouts", "{\"version\": \"v2\"}");
+    room.links(2);
+    says(&knock(&again, "POST", &abort), 404, "There is no such link");
+    let id = |number: usize| serde_json::from_slice::<Value>(&room.receiver.requests()[number].body).unwrap()["id"].clone();
+    assert_ne!(id(0), id(1));
+    assert_eq!(again.bot()["revision"], 2);
+}
+
+#[test]
 fn a_link_acts_after_a_restart_and_then_never_again() {
     let room = Room::new();
     let mut process = Process::start(&room.config(""));
@@ -131,14 +152,17 @@ fn a_promotion_comes_with_a_way_back() {
     assert_eq!(process.bot()["stable"]["upstream"], "blue");
 }
 
-/// A link as serin would make it, with the key that lies beside the history.
+/// A link as serin would make it, with the key that lies beside the history and the history's own id.
 fn forge(process: &Process, change: impl Fn(&mut Value)) -> String {
     let key = std::fs::read(process.config.with_file_name("serin.db.key")).unwrap();
+    let history = rusqlite::Connection::open(process.config.with_file_name("serin.db")).unwrap();
+    let id: Vec<u8> = history.query_row("SELECT id FROM identity", (), |row| row.get(0)).unwrap();
+    let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &[b"serin history 1\0", id.as_slice()].concat());
     let expires = 4_000_000_000_u64;
     let mut ticket = json!({ "a": "abort", "b": "support", "r": 2, "s": ["v2 on green", 5000], "n": "ops", "x": expires });
     change(&mut ticket);
     let payload = URL_SAFE_NO_PAD.encode(ticket.to_string());
-    let seal = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("serin link 1\0{payload}").as_bytes());
+    let seal = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()), format!("serin link 1\0{payload}").as_bytes());
     format!("/act/{payload}.{}", URL_SAFE_NO_PAD.encode(seal))
 }
 
