@@ -18,8 +18,9 @@ use super::problem::ApiError;
 use super::{Context, denied_address};
 use crate::controller::{Actor, Ask, ChangeError, Wish};
 use crate::core::ratchet::Refusal;
-use crate::core::{State as BotState, Weight};
+use crate::core::{Phase, State as BotState, Weight};
 use crate::live::{Snapshot, Status};
+use crate::notify::held;
 use crate::notify::known::Known;
 use crate::notify::link::{Act, Stands, Ticket};
 use crate::notify::{message, unix_now};
@@ -55,17 +56,17 @@ pub async fn act(State(context): State<Context>, Extension(peer): Extension<Arc<
 /// Whether the link is good, or the page that says why not.
 async fn look(context: &Context, peer: &Peer, token: &str) -> Result<Good, Page> {
     let snapshot = context.live.current();
-    let offered = snapshot.config.admin.public_url.is_some();
-    let Some(ticket) = Ticket::open(&context.notifications.key(), token).filter(|_| offered) else {
+    // Who is not told any more does not act any more.
+    let told = |ticket: &Ticket| snapshot.config.notifiers.iter().any(|notifier| notifier.name == ticket.notifier);
+    let offered = |ticket: &Ticket| snapshot.config.admin.public_url.is_some() && told(ticket);
+    let Some(ticket) = Ticket::open(&context.notifications.key(), token).filter(offered) else {
         return Err(unknown(context, peer));
     };
     let Some(status) = status(&snapshot, &ticket.bot) else {
         return Err(Page::new(StatusCode::GONE, "This bot is gone").say(format!("There is no bot {} any more.", ticket.bot)));
     };
     if unix_now().as_secs() >= ticket.expires {
-        return Err(Page::new(StatusCode::GONE, "This link has expired")
-            .say("Nothing was changed.")
-            .items(stands_now(&ticket.bot, &status)));
+        return Err(Page::new(StatusCode::GONE, "This link has expired").say("Nothing was changed."));
     }
     if status.state.revision != ticket.revision || Stands::of(&status.state) != ticket.stands {
         return Err(overtaken(context, &ticket, &status).await);
@@ -100,10 +101,18 @@ async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page 
     let read = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1);
     let since = tokio::time::timeout(PATIENCE, read).await.ok().and_then(Result::ok);
     let since = since.and_then(|rows| rows.into_iter().next()).filter(|row| row.revision == next);
-    let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && row.decision == ticket.act.name());
+    let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && did(ticket.act, &row.decision));
     let title = if used { "This link was used already" } else { "This link is out of date" };
     let then = since.map_or("Something else was done since.".to_owned(), |row| told(&row));
     Page::new(StatusCode::GONE, title).say(format!("{then} Nothing was changed now.")).items(stands_now(&ticket.bot, status))
+}
+
+/// Is that what comes of it? The last step's approval is a promotion, and so is to go on with everybody.
+fn did(act: Act, decision: &str) -> bool {
+    match act {
+        Act::Advance | Act::Resume => decision == act.name() || decision == "promote",
+        Act::Abort | Act::Undo => decision == act.name(),
+    }
 }
 
 fn told(row: &Row) -> String {
@@ -136,10 +145,10 @@ fn verb(act: Act) -> &'static str {
 fn question(act: Act, bot: &str, state: &BotState) -> String {
     let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
     match act {
-        Act::Advance => {
-            let next = state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
-            format!("{bot}: send {next} of the workspaces to {canary}?")
-        }
+        Act::Advance => match held::approves(state) {
+            Some(next) => format!("{bot}: send {next} of the workspaces to {canary}?"),
+            None => format!("{bot}: promote {canary}, and send everybody to it?"),
+        },
         Act::Resume => format!("{bot}: go on with {canary}?"),
         Act::Abort => format!("{bot}: send everybody back to {}?", state.stable),
         Act::Undo => {
@@ -176,8 +185,11 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
     let ask = Ask { wish, based_on: Some(ticket.revision), actor: Actor::Operator(&name), force: false, reason: None };
     match context.controller.change(&ticket.bot, ask).await {
         Ok(snapshot) => {
-            let items = status(&snapshot, &ticket.bot).map_or_else(Vec::new, |status| stands_now(&ticket.bot, &status));
-            Page::new(StatusCode::OK, &format!("Done: {}", ticket.act.name())).say("It serves on every core.").items(items)
+            let after = status(&snapshot, &ticket.bot);
+            let promoted = after.as_ref().is_some_and(|status| status.state.phase == Phase::Promoted);
+            let done = if promoted && did(ticket.act, "promote") { "promote" } else { ticket.act.name() };
+            let items = after.map_or_else(Vec::new, |status| stands_now(&ticket.bot, &status));
+            Page::new(StatusCode::OK, &format!("Done: {done}")).say("It serves on every core.").items(items)
         }
         // Another one was faster.
         Err(ChangeError::Refused { refusal: Refusal::Stale { .. }, .. }) => match status(&context.live.current(), &ticket.bot) {
@@ -185,12 +197,51 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
             None => Page::new(StatusCode::GONE, "This bot is gone"),
         },
         Err(error) => {
+            let title = failed(&error);
             let error = ApiError::from(error);
-            let page = Page::new(error.status(), "This was not done").say(error.detail());
+            let page = Page::new(error.status(), title).say(error.detail());
             match status(&context.live.current(), &ticket.bot) {
                 Some(status) => page.items(stands_now(&ticket.bot, &status)),
                 None => page,
             }
         }
+    }
+}
+
+/// After `NotApplied` it is in the history, and serves on some cores.
+fn failed(error: &ChangeError) -> &'static str {
+    match error {
+        ChangeError::NotApplied(_) => "It is decided, but does not serve on every core yet",
+        ChangeError::UnknownBot { .. }
+        | ChangeError::OneUpstream { .. }
+        | ChangeError::WhichCanary { .. }
+        | ChangeError::UnknownUpstream { .. }
+        | ChangeError::Refused { .. }
+        | ChangeError::Preflight { .. }
+        | ChangeError::NoReason { .. }
+        | ChangeError::ReadOnly
+        | ChangeError::NotDurable(_) => "This was not done",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::Live;
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn what_is_decided_is_not_called_undone() {
+        let text = "[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = { a = \"http://a\" }\n";
+        let config = Arc::new(crate::config::parse(text, std::path::Path::new("serin.toml")).unwrap());
+        // One worker, which never takes anything up.
+        let late = Live::new(config.clone(), Vec::new(), 1).publish(config, Vec::new()).await.unwrap_err();
+        assert_eq!(failed(&ChangeError::NotApplied(late)), "It is decided, but does not serve on every core yet");
+        assert_eq!(failed(&ChangeError::ReadOnly), "This was not done");
+    }
+
+    #[test]
+    fn an_approval_is_used_also_where_it_promoted() {
+        assert!(did(Act::Advance, "advance") && did(Act::Advance, "promote") && did(Act::Resume, "promote"));
+        assert!(!did(Act::Abort, "promote") && !did(Act::Undo, "advance") && did(Act::Undo, "undo"));
     }
 }

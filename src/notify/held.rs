@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::link::Act;
 use crate::config::Bot;
-use crate::core::{Hold, Phase};
+use crate::core::{Hold, Phase, State, Weight};
 use crate::live::{Status, Waits};
+use crate::store::Row;
 
 /// What may help.
 pub fn offers(status: &Status, waits: &Waits<'_>) -> Vec<Act> {
@@ -19,9 +20,28 @@ pub fn offers(status: &Status, waits: &Waits<'_>) -> Vec<Act> {
     }
 }
 
-/// The change that led here says the same: who is told of that needs no second message.
-pub fn told_as_change(waits: &Waits<'_>) -> bool {
-    matches!(waits, Waits::Braked(_))
+/// What the mark of a hold is about.
+pub fn topic(code: &str) -> String {
+    format!("held:{code}")
+}
+
+/// The hold that a change says too: who is told of the change needs no second message, as long as it is the last one.
+pub fn says_too(row: &Row) -> Option<&'static str> {
+    match row.decision.as_str() {
+        "trip" => Some("breaker"),
+        "retreat" => Some("retreated"),
+        _ => None,
+    }
+}
+
+/// What an approval does. The last step is a promotion.
+pub fn approval(state: &State) -> String {
+    approves(state).map_or("promote".to_owned(), |weight| format!("on to {weight}"))
+}
+
+/// The weight of the next step; `None` where it is everybody's.
+pub fn approves(state: &State) -> Option<Weight> {
+    state.under_way()?.next().map(|step| step.weight).filter(|weight| *weight < Weight::FULL)
 }
 
 /// The last drill, in whole Unix seconds (0: none), if it is too long ago.
@@ -39,7 +59,7 @@ pub fn free_to_tear_down(status: &Status) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{AbortReason, Former, Release, State, Weight};
+    use crate::core::{AbortReason, Former, Plan, Release, Rollout};
 
     fn status(phase: Phase) -> Status {
         let mut state = State::new(Release { upstream: "blue".into(), version: None });
@@ -57,9 +77,32 @@ mod tests {
         let braked = Waits::Braked(&Hold::Retreated);
         assert_eq!(offers(&status(Phase::Paused), &braked), [Act::Resume, Act::Abort]);
         assert_eq!(offers(&status(Phase::Manual), &braked), []);
-        assert!(told_as_change(&braked) && !told_as_change(&Waits::Step(&marginal)));
+        assert_eq!((topic(braked.code()), topic(Waits::Step(&marginal).code())), ("held:retreated".to_owned(), "held:marginal".to_owned()));
         let failed = Hold::Failed(AbortReason::Evidence { e: 1.0 });
         assert_eq!(offers(&status(Phase::Promoted), &Waits::Switched(&failed)), [Act::Undo]);
+    }
+
+    #[test]
+    fn the_last_approval_is_a_promotion() {
+        let mut held = status(Phase::Held);
+        let (at, plan) = (Duration::ZERO, Plan::usual());
+        let (release, last) = (Release { upstream: "green".into(), version: None }, plan.steps.len() - 1);
+        let begun = |step| Rollout {
+            release: release.clone(),
+            plan: plan.clone(),
+            step,
+            step_began: at,
+            looked: at,
+            no_retreat_before: at,
+            failing: false,
+        };
+        held.state.rollout = Some(begun(0));
+        assert_eq!(approval(&held.state), format!("on to {}", plan.steps[1].weight));
+        // Whether everybody is a step of its own or comes after the last one.
+        for step in [last, last - usize::from(plan.steps[last].weight == Weight::FULL)] {
+            held.state.rollout = Some(begun(step));
+            assert_eq!((approval(&held.state).as_str(), approves(&held.state)), ("promote", None));
+        }
     }
 
     #[test]

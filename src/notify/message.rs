@@ -1,5 +1,6 @@
 //! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
 
+use super::held;
 use super::known::{Known, percent};
 use super::link::Act;
 use crate::config::{Bot, Occasion};
@@ -152,7 +153,8 @@ pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits<'_>, at
     let known = Known::of_status(status).filter(|_| state.under_way().is_some());
     let tried = state.canary.as_ref().map_or("the rollout".to_owned(), ToString::to_string);
     let mut facts = vec![Fact { label: "Waits", text: waits.to_string() }];
-    fact(&mut facts, "Next", state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight.to_string()));
+    let next = |state| held::approves(state).map_or("a promotion".to_owned(), |weight| weight.to_string());
+    fact(&mut facts, "Next", state.under_way().map(|_| next(state)));
     fact(&mut facts, "Stable", Some(state.stable.to_string()));
     fact(&mut facts, "Nothing rises", status.frozen.clone());
     facts.extend(evidence(known.as_ref()));

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::message::Message;
 use crate::config::Notifier;
@@ -16,8 +16,24 @@ const PLACES: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Job {
     pub message: Message,
-    pub mark: Mark,
-    pub since: Instant,
+    pub marks: Vec<Mark>,
+    /// How old the event was when it was put here, and when that was.
+    was: Duration,
+    since: Instant,
+}
+
+impl Job {
+    pub fn new(message: Message, marks: Vec<Mark>) -> Job {
+        let at = message.at.parse::<jiff::Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from);
+        // By the wall's clock here alone: the event may be of before a restart, but a clock that is set makes nothing older.
+        let was = SystemTime::now().duration_since(at).unwrap_or_default();
+        Job { message, marks, was, since: Instant::now() }
+    }
+
+    /// Of the event, not of the attempt to tell it.
+    pub fn age(&self) -> Duration {
+        self.was + self.since.elapsed()
+    }
 }
 
 #[derive(Debug)]
@@ -156,7 +172,7 @@ mod tests {
 
     fn job(number: usize) -> Job {
         let mark = Mark { notifier: "ops".to_owned(), bot: "b".to_owned(), topic: "change".to_owned(), at: 1 };
-        Job { message: message::test("i", "ops", String::new(), &number.to_string()), mark, since: Instant::now() }
+        Job::new(message::test("i", "ops", String::new(), &number.to_string()), vec![mark])
     }
 
     #[test]
@@ -203,5 +219,13 @@ mod tests {
         let tried = queue.notifier();
         queue.is_now(notifier());
         assert_eq!(queue.pause(Duration::from_secs(60), &tried), Pause::Over);
+    }
+
+    #[test]
+    fn a_message_is_as_old_as_what_it_is_about() {
+        let of = |at: jiff::Timestamp| Job::new(message::test("i", "ops", at.to_string(), "1"), Vec::new()).age();
+        let (now, quarter) = (jiff::Timestamp::now(), Duration::from_secs(900));
+        assert!((quarter..2 * quarter).contains(&of(now - quarter)), "of before a restart");
+        assert!(of(now + quarter) < quarter && job(1).age() < quarter, "a clock that was set back, and none");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::queue::{Job, Pause, Queue};
-use super::retry::{Heard, Next, next};
+use super::retry::{Heard, NEWS, Next, next};
 use super::send::Sender;
 use crate::controller::Controller;
 use crate::telemetry::{Metrics, Told};
@@ -35,7 +35,7 @@ impl Teller {
             let Some(told) = self.tell(&mut sender, &job) else { return };
             // What was given up is no news any more, so it is remembered too.
             if let Some(controller) = self.controller.upgrade() {
-                controller.store().mark(job.mark);
+                controller.store().mark(job.marks);
             }
             self.metrics.notified(&self.queue.notifier().name, told, 1);
             // Nobody has read in it what was dropped if it did not get through.
@@ -49,9 +49,14 @@ impl Teller {
     fn tell(&self, sender: &mut Sender, job: &Job) -> Option<Told> {
         for attempt in 0.. {
             let notifier = self.queue.notifier();
+            // It may have waited here behind others.
+            if job.age() >= NEWS {
+                tracing::warn!(notifier = notifier.name, event = job.message.id, "a notification is no news any more: it is given up");
+                return Some(Told::Failed);
+            }
             let heard = sender.send(&notifier, &job.message).heard;
             let log = |what: &str| tracing::warn!(notifier = notifier.name, event = job.message.id, attempt = attempt + 1, why = %heard, "{what}");
-            match next(&heard, attempt, job.since.elapsed(), chance()) {
+            match next(&heard, attempt, job.age(), chance()) {
                 Next::Sent => {
                     tracing::debug!(notifier = notifier.name, event = job.message.id, "told");
                     return Some(Told::Sent);
@@ -85,5 +90,26 @@ fn chance() -> f64 {
 impl Heard {
     pub fn is_good(&self) -> bool {
         matches!(self, Heard::Status { code: 200..=299, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Hidden, Notifier, NotifierKind};
+    use crate::notify::message;
+
+    #[test]
+    fn what_has_waited_for_an_hour_is_not_even_tried() {
+        let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let url = Hidden::new(format!("http://{}/", receiver.local_addr().unwrap()));
+        let notifier = Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url, on: Vec::new(), bots: None };
+        let queue = Arc::new(Queue::new(Arc::new(notifier)));
+        let teller = Teller { queue, controller: Weak::new(), metrics: Arc::new(Metrics::new(1)) };
+        let at = (jiff::Timestamp::now() - NEWS).to_string();
+        let told = teller.tell(&mut Sender::new(), &Job::new(message::test("i", "ops", at, "1"), Vec::new()));
+        assert_eq!(told, Some(Told::Failed));
+        assert!(receiver.accept().is_err());
     }
 }

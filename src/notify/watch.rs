@@ -17,7 +17,7 @@ use super::teller::Teller;
 use super::told::{CHANGE, Told};
 use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
-use crate::live::{Snapshot, Status, Waits};
+use crate::live::{Status, Waits};
 use crate::store::{Mark, Row};
 use crate::telemetry;
 
@@ -28,15 +28,21 @@ const HELD_FOR: Duration = Duration::from_secs(3);
 const MISSED_MOST: usize = 256;
 /// A disk that hangs does not stop the listening.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is asked who was told what, with a pause in between, before people are told without.
+const ASKED_MOST: u32 = 60;
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Watch {
     all: Arc<Notifications>,
     changes: Receiver<Arc<Row>>,
-    /// Each bot's revision as of when the listening began: what comes after it is heard.
-    began: HashMap<String, u64>,
+    /// Up to which revision each bot was heard: what comes after it is news to a notifier that is new. Not up to which it
+    /// serves, for what serves is heard a little later.
+    heard: HashMap<String, u64>,
     config: Arc<Config>,
     /// What the history knew at the start.
     marks: Vec<Mark>,
+    /// Is it kept who was told what? Not by one that does not know who was told before: a restart may know again.
+    keeps: bool,
     desks: Vec<Desk>,
     /// By bot, since when it waits for a human, and what for.
     waiting: HashMap<String, (u64, &'static str, Instant)>,
@@ -61,16 +67,17 @@ impl Watch {
         let changes = all.controller.changes();
         let snapshot = all.live.current();
         let config = snapshot.config.clone();
-        let (began, desks, waiting) = (revisions(&snapshot), Vec::new(), HashMap::new());
-        Watch { all, changes, began, config, marks: Vec::new(), desks, waiting }
+        let bots = snapshot.config.bots.iter().zip(&snapshot.epochs);
+        let heard = bots.map(|(bot, epoch)| (bot.name.to_string(), epoch.revision)).collect();
+        Watch { all, changes, heard, config, marks: Vec::new(), keeps: false, desks: Vec::new(), waiting: HashMap::new() }
     }
 
     /// Listens for ever.
     pub async fn run(mut self) {
-        let marks = tokio::time::timeout(PATIENCE, self.all.controller.store().marks()).await;
-        self.marks = marks.ok().and_then(Result::ok).unwrap_or_default();
-        let began = std::mem::take(&mut self.began);
-        self.set_desks(&began);
+        let marks = self.read_marks().await;
+        self.keeps = marks.is_some();
+        self.marks = marks.unwrap_or_default();
+        self.set_desks();
         self.catch_up(NEWS).await;
         self.marks = Vec::new();
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -86,19 +93,40 @@ impl Watch {
             };
             match cause {
                 Cause::Change(row) => {
+                    self.meet(&row);
                     self.follow_config();
                     self.hear(&row);
                 }
-                Cause::Missed => self.catch_up(NEWS).await,
+                Cause::Missed => {
+                    self.follow_config();
+                    self.catch_up(NEWS).await;
+                }
                 Cause::Time => self.look(),
                 Cause::End => return,
             }
         }
     }
 
-    /// The desks that the config wants; one that is new begins with what is now.
-    fn set_desks(&mut self, revisions: &HashMap<String, u64>) {
-        let mut old = std::mem::take(&mut self.desks);
+    /// Who was told what; `None` if it cannot be read for long.
+    async fn read_marks(&self) -> Option<Vec<Mark>> {
+        for asked in 0..ASKED_MOST {
+            let why = match tokio::time::timeout(PATIENCE, self.all.controller.store().marks()).await {
+                Ok(Ok(marks)) => return Some(marks),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer from the disk within {PATIENCE:?}"),
+            };
+            if asked == 0 {
+                tracing::warn!(why, "who was told what cannot be read: nobody is told anything before it can be");
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+        tracing::error!("who was told what still cannot be read: people are told what comes now, and a restart may tell it again");
+        None
+    }
+
+    /// The desks that the config wants; one that is new begins with what is heard next.
+    fn set_desks(&mut self) {
+        let (mut old, mut marks) = (std::mem::take(&mut self.desks), Vec::new());
         for notifier in &self.config.notifiers {
             let known = old.iter().position(|desk| desk.notifier.name == notifier.name).map(|at| old.swap_remove(at));
             let mut desk = known.unwrap_or_else(|| self.open(notifier));
@@ -106,17 +134,19 @@ impl Watch {
                 desk.notifier = Arc::new(notifier.clone());
                 desk.queue.is_now(desk.notifier.clone());
             }
-            for (bot, revision) in revisions {
-                let revision = i64::try_from(*revision).unwrap_or(i64::MAX);
+            for bot in self.config.bots.iter().map(|bot| bot.name.as_str()) {
+                // A bot that was never heard of came with the config: whatever is heard of it is news.
+                let Some(heard) = self.heard.get(bot).map(|heard| whole(*heard)) else { continue };
                 // Nor beyond what is: a row may have been lost after it was told.
-                if desk.told.at(bot, CHANGE).is_none_or(|told| told > revision) {
-                    desk.told.is(bot, CHANGE, revision);
-                    self.all.controller.store().mark(mark(notifier, bot, CHANGE, revision));
+                if desk.told.at(bot, CHANGE).is_none_or(|told| told > heard) {
+                    desk.told.is(bot, CHANGE, heard);
+                    marks.push(mark(notifier, bot, CHANGE, heard));
                 }
             }
             self.desks.push(desk);
         }
         old.iter().for_each(|desk| desk.queue.close());
+        self.keep(marks);
         *self.all.queues.lock().unwrap_or_else(PoisonError::into_inner) = self.desks.iter().map(|desk| desk.queue.clone()).collect();
     }
 
@@ -145,24 +175,46 @@ impl Watch {
         }
     }
 
+    /// A bot that is heard of for the first time, and was not there at the start.
+    fn meet(&mut self, row: &Row) {
+        if !self.heard.contains_key(&row.bot) {
+            self.heard.insert(row.bot.clone(), row.revision.saturating_sub(1));
+            self.set_desks();
+        }
+    }
+
     fn hear(&mut self, row: &Row) {
-        let occasion = message::occasion(row);
+        let (occasion, revision) = (message::occasion(row), whole(row.revision));
+        let heard = self.heard.entry(row.bot.clone()).or_default();
+        *heard = row.revision.max(*heard);
+        let mut passed_over = Vec::new();
         for desk in &mut self.desks {
-            let revision = i64::try_from(row.revision).unwrap_or(i64::MAX);
             if !desk.told.is_news(&row.bot, CHANGE, revision) {
                 continue;
             }
-            let mark = mark(&desk.notifier, &row.bot, CHANGE, revision);
+            let mut marks = vec![mark(&desk.notifier, &row.bot, CHANGE, revision)];
             let Some(occasion) = occasion.filter(|occasion| desk.notifier.tells_of(&row.bot, *occasion)) else {
                 // Passed over for good, whatever the config wants after a restart.
                 if desk.queue.is_done() {
-                    self.all.controller.store().mark(mark);
+                    passed_over.append(&mut marks);
                 }
                 continue;
             };
-            let links = links(&self.all, &self.config, desk, &row.bot, row.revision, &Stands::after(row), message::offers(row), None);
+            if let Some(code) = held::says_too(row) {
+                let topic = held::topic(code);
+                desk.told.is(&row.bot, &topic, revision);
+                marks.push(mark(&desk.notifier, &row.bot, &topic, revision));
+            }
+            let links = links(&self.all, &self.config, desk, &row.bot, row.revision, &Stands::after(row), message::offers(row), "");
             let message = message::of_change(&self.all.instance, row, occasion, links);
-            put(&self.all, desk, message, mark);
+            put(&self.all, self.keeps, desk, message, marks);
+        }
+        self.keep(passed_over);
+    }
+
+    fn keep(&self, marks: Vec<Mark>) {
+        if self.keeps {
+            self.all.controller.store().mark(marks);
         }
     }
 
@@ -170,7 +222,7 @@ impl Watch {
         let snapshot = self.all.live.current();
         if !Arc::ptr_eq(&snapshot.config, &self.config) {
             self.config = snapshot.config.clone();
-            self.set_desks(&revisions(&snapshot));
+            self.set_desks();
         }
     }
 
@@ -208,42 +260,39 @@ impl Watch {
 
     fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
-        let at = i64::try_from(revision).unwrap_or(i64::MAX);
-        let topic = format!("held:{}", waits.code());
+        let (topic, at) = (held::topic(waits.code()), whole(revision));
         for desk in &mut self.desks {
-            let tells = |occasion| desk.notifier.tells_of(name, occasion);
-            if !tells(Occasion::Held) || (held::told_as_change(waits) && tells(Occasion::Abort)) || !desk.told.is_news(name, &topic, at) {
+            if !desk.notifier.tells_of(name, Occasion::Held) || !desk.told.is_news(name, &topic, at) {
                 continue;
             }
-            let next = status.state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight.to_string());
-            let stands = Stands::of(&status.state);
-            let links = links(&self.all, &self.config, desk, name, revision, &stands, &held::offers(status, waits), next.as_deref());
+            let (stands, next) = (Stands::of(&status.state), held::approval(&status.state));
+            let links = links(&self.all, &self.config, desk, name, revision, &stands, &held::offers(status, waits), &next);
             let message = message::of_hold(&self.all.instance, name, status, waits, now(), links);
-            put(&self.all, desk, message, mark(&desk.notifier, name, &topic, at));
+            put(&self.all, self.keeps, desk, message, vec![mark(&desk.notifier, name, &topic, at)]);
         }
     }
 
     fn tell(&mut self, bot: &Bot, occasion: Occasion, at: i64, message: impl Fn(&str) -> Message) {
+        let (name, topic) = (bot.name.as_str(), occasion.name());
         for desk in &mut self.desks {
-            let tells = desk.notifier.tells_of(bot.name.as_str(), occasion);
-            if tells && desk.told.is_news(bot.name.as_str(), occasion.name(), at) {
-                put(&self.all, desk, message(&self.all.instance), mark(&desk.notifier, bot.name.as_str(), occasion.name(), at));
+            if desk.notifier.tells_of(name, occasion) && desk.told.is_news(name, topic, at) {
+                put(&self.all, self.keeps, desk, message(&self.all.instance), vec![mark(&desk.notifier, name, topic, at)]);
             }
         }
     }
 }
 
-fn revisions(snapshot: &Snapshot) -> HashMap<String, u64> {
-    let bots = snapshot.config.bots.iter().zip(&snapshot.epochs);
-    bots.map(|(bot, epoch)| (bot.name.to_string(), epoch.revision)).collect()
+/// A revision as a mark.
+fn whole(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
 fn mark(notifier: &Notifier, bot: &str, topic: &str, at: i64) -> Mark {
     Mark { notifier: notifier.name.clone(), bot: bot.to_owned(), topic: topic.to_owned(), at }
 }
 
-fn put(all: &Notifications, desk: &Desk, message: Message, mark: Mark) {
-    let gone = desk.queue.put(Job { message, mark, since: Instant::now() });
+fn put(all: &Notifications, keeps: bool, desk: &Desk, message: Message, marks: Vec<Mark>) {
+    let gone = desk.queue.put(Job::new(message, if keeps { marks } else { Vec::new() }));
     if gone > 0 {
         all.metrics.notified(&desk.notifier.name, telemetry::Told::Dropped, gone);
         tracing::warn!(notifier = desk.notifier.name, "too many notifications wait: the oldest is dropped");
@@ -260,7 +309,7 @@ fn links(
     revision: u64,
     stands: &Stands,
     acts: &[Act],
-    next: Option<&str>,
+    approval: &str,
 ) -> Vec<Link> {
     let Some(base) = &config.admin.public_url else { return Vec::new() };
     let expires = unix_now().as_secs() + LINK_SECS;
@@ -268,7 +317,7 @@ fn links(
     let link = |act: Act| {
         let ticket = Ticket { act, bot: bot.to_owned(), revision, stands: stands.clone(), notifier: desk.notifier.name.clone(), expires };
         let label = match act {
-            Act::Advance => next.map_or("Approve".to_owned(), |next| format!("Approve: on to {next}")),
+            Act::Advance => format!("Approve: {approval}"),
             Act::Resume => "Resume".to_owned(),
             Act::Abort => "Abort".to_owned(),
             Act::Undo => "Undo".to_owned(),

@@ -214,9 +214,11 @@ impl Store {
     }
 
     /// Remembers that somebody was told, some time soon, without waiting for the disk. It may be lost.
-    pub fn mark(&self, mark: Mark) {
-        // With the queue full the disk hangs; then a restart tells it once more.
-        let _ = self.jobs.try_send(Job::Mark(mark));
+    pub fn mark(&self, marks: Vec<Mark>) {
+        if !marks.is_empty() {
+            // With the queue full the disk hangs; then a restart tells it once more.
+            let _ = self.jobs.try_send(Job::Mark(marks));
+        }
     }
 
     /// What the links about this history are made with.

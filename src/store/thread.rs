@@ -24,7 +24,8 @@ pub(super) enum Job {
     Marks {
         reply: oneshot::Sender<Result<Vec<Mark>, NotDurable>>,
     },
-    Mark(Mark),
+    /// Written without waiting for the disk: whoever raises waits for this thread.
+    Mark(Vec<Mark>),
     Read {
         bot: String,
         below: Option<u64>,
@@ -72,11 +73,7 @@ impl Writer {
                     let marks = told::all(&self.database.durable);
                     let _ = reply.send(marks.map_err(|error| self.failed(Op::Read, &error)));
                 }
-                Ok(Job::Mark(mark)) => {
-                    if let Err(error) = told::write(&self.database.durable, &mark) {
-                        self.failed(Op::Told, &error);
-                    }
-                }
+                Ok(Job::Mark(marks)) => self.mark(&marks),
                 Err(RecvTimeoutError::Timeout) => self.try_again(),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.try_again();
@@ -155,6 +152,13 @@ impl Writer {
         }
     }
 
+    fn mark(&mut self, marks: &[Mark]) {
+        let connection = self.database.quick.as_mut().unwrap_or(&mut self.database.durable);
+        if let Err(error) = told::write(connection, marks) {
+            self.failed(Op::Told, &error);
+        }
+    }
+
     fn keep_roles(&mut self, entry: &Entry) {
         let Some(path) = &self.database.path else { return };
         if self.database.roles.is(&entry.bot, &entry.state.stable)
@@ -184,5 +188,33 @@ impl Writer {
             tracing::info!("the history can be written again");
         }
         health.unwritten = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::store::roles::Roles;
+
+    #[test]
+    fn a_mark_does_not_go_the_way_that_waits_for_the_disk() {
+        let connection = || {
+            let connection = Connection::open_in_memory().unwrap();
+            schema::prepare(&connection).unwrap();
+            connection
+        };
+        let (durable, quick) = (connection(), Some(connection()));
+        let database = Database { path: None, durable, quick, roles: Roles::default(), id: Vec::new(), _lock: None };
+        let mut writer = Writer { database, shared: Arc::default(), unwritten: VecDeque::new(), keep: TRY_AGAIN, pruned: None };
+        let mark = |bot: &str| Mark { notifier: "ops".to_owned(), bot: bot.to_owned(), topic: "change".to_owned(), at: 1 };
+        writer.mark(&[mark("a"), mark("b")]);
+        assert_eq!(told::all(&writer.database.durable).unwrap(), []);
+        assert_eq!(told::all(writer.database.quick.as_ref().unwrap()).unwrap(), [mark("a"), mark("b")]);
+        // Without a file there is only one.
+        writer.database.quick = None;
+        writer.mark(&[mark("c")]);
+        assert_eq!(told::all(&writer.database.durable).unwrap(), [mark("c")]);
     }
 }

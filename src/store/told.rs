@@ -31,14 +31,22 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
     connection.execute_batch(TABLE)
 }
 
-pub(super) fn write(connection: &Connection, mark: &Mark) -> Result<()> {
-    connection
-        .prepare("INSERT OR REPLACE INTO told (notifier, bot, topic, mark, at_unix_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![mark.notifier, mark.bot, mark.topic, mark.at, unix_millis()])?;
-    Ok(())
+/// All of them at once: a new notifier has one for each bot.
+pub(super) fn write(connection: &mut Connection, marks: &[Mark]) -> Result<()> {
+    let transaction = connection.transaction()?;
+    for mark in marks {
+        transaction
+            .prepare("INSERT OR REPLACE INTO told (notifier, bot, topic, mark, at_unix_ms) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![mark.notifier, mark.bot, mark.topic, mark.at, unix_millis()])?;
+    }
+    transaction.commit()
 }
 
+/// None where an older serin made the file and this one may not write to it.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Mark>> {
+    if !connection.table_exists(None, "told")? {
+        return Ok(Vec::new());
+    }
     let mut query = connection.prepare("SELECT notifier, bot, topic, mark FROM told ORDER BY notifier, bot, topic")?;
     let marks = query.query_map((), |row| Ok(Mark { notifier: row.get(0)?, bot: row.get(1)?, topic: row.get(2)?, at: row.get(3)? }))?;
     marks.collect()
@@ -50,13 +58,13 @@ mod tests {
 
     #[test]
     fn the_last_mark_of_a_topic_counts() {
-        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
+        assert_eq!(all(&connection).unwrap(), []);
         prepare(&connection).unwrap();
         prepare(&connection).unwrap();
         let mark = |topic: &str, at| Mark { notifier: "ops".to_owned(), bot: "support".to_owned(), topic: topic.to_owned(), at };
-        for mark in [mark("change", 3), mark("held:marginal", 2), mark("change", 4)] {
-            write(&connection, &mark).unwrap();
-        }
+        write(&mut connection, &[mark("change", 3), mark("held:marginal", 2)]).unwrap();
+        write(&mut connection, &[mark("change", 4)]).unwrap();
         assert_eq!(all(&connection).unwrap(), [mark("change", 4), mark("held:marginal", 2)]);
     }
 }

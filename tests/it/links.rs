@@ -102,6 +102,20 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
 }
 
 #[test]
+fn the_last_approval_promotes_and_says_so() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    does(&process, "advance", "");
+    let (action, approve) = room.links(1).remove(0);
+    assert_eq!(action, "advance");
+    says(&knock(&process, "GET", &approve), 200, "support: promote v2 on green, and send everybody to it?");
+    says(&knock(&process, "POST", &approve), 200, "Done: promote");
+    assert_eq!((&newest(&process)["decision"], process.bot()["phase"].as_str()), (&"promote".into(), Some("promoted")));
+    says(&knock(&process, "POST", &approve), 410, "This link was used already");
+}
+
+#[test]
 fn links_end_with_the_history_that_they_are_about() {
     let room = Room::new();
     let mut process = Process::start(&room.config(""));
@@ -172,7 +186,9 @@ fn only_what_was_sealed_here_and_is_not_over_is_taken() {
     let process = Process::start(&room.config(""));
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     says(&knock(&process, "GET", &forge(&process, |_| ())), 200, "send everybody back to blue?");
-    says(&knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000))), 410, "This link has expired");
+    let expired = knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000)));
+    says(&expired, 410, "This link has expired");
+    assert!(!expired.text().contains("blue"), "what serves now is nobody's business any more: {}", expired.text());
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["r"] = json!(1))), 410, "This link is out of date");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["s"] = json!(["v1 on green", 5000]))), 410, "out of date");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["b"] = json!("other"))), 410, "This bot is gone");
@@ -208,6 +224,20 @@ fn a_link_is_refused_where_the_api_refuses() {
     does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 409, "nothing rises now: 00:00 - 24:00");
     says(&knock(&process, "POST", &forge(&process, |_| ())), 200, "Done: abort");
+}
+
+#[test]
+fn without_its_notifier_a_link_is_gone() {
+    let room = Room::new();
+    let process = Process::start(&room.config(""));
+    does(&process, "switch", "{\"version\": \"v2\"}");
+    let undo = room.links(1)[0].1.clone();
+    let hash = process.config_hash();
+    process.replace_config(&room.config("").text().replace("name = \"ops\"", "name = \"others\""));
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    for method in ["GET", "POST"] {
+        says(&knock(&process, method, &undo), 404, "There is no such link");
+    }
 }
 
 #[test]

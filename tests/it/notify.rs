@@ -217,6 +217,32 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
 }
 
 #[test]
+fn what_cannot_be_read_at_the_start_is_read_later_and_nothing_is_passed_over() {
+    let (sides, nobody, receiver) = (sides(), Closed::new(), Upstream::answering("ok"));
+    let told = |at: std::net::SocketAddr| {
+        let url = format!("url = \"http://{at}/\"");
+        split(&sides, SLOWLY).notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\"")])
+    };
+    let mut process = Process::start(&told(nobody.address));
+    does(&process, "switch", "{}");
+    process.signal(libc::SIGKILL);
+    process.ended();
+    let change = |sql: &str| {
+        let history = rusqlite::Connection::open(process.config.with_file_name("serin.db")).expect("a history");
+        history.execute_batch(sql).expect("a table to spoil");
+    };
+    change("ALTER TABLE told RENAME TO kept; CREATE TABLE told (empty INTEGER) STRICT;");
+    process.replace_config(&told(receiver.address).text());
+    let again = Process::start_with(&process.config);
+    again.logged("who was told what cannot be read");
+    change("DROP TABLE told; ALTER TABLE kept RENAME TO told;");
+    has_got(&receiver, 1);
+    does(&again, "undo", "");
+    has_got(&receiver, 2);
+    assert_eq!(news(&receiver.requests()), ["promote 2", "abort 3"]);
+}
+
+#[test]
 fn an_abort_is_told_also_while_the_disk_is_full() {
     let (sides, receiver) = (sides(), Upstream::answering("ok"));
     let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
@@ -244,41 +270,52 @@ fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
         assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).text(), "blue");
     }
     has_got(&asked, 1);
-    does(&process, "abort", "");
+    // With another revision the links are of no use any more: both are asked again.
+    does(&process, "freeze", "{}");
+    has_got(&asked, 2);
     has_got(&ops, 2);
-    assert_eq!(
-        (news(&ops.requests()), news(&asked.requests())),
-        (vec!["abort 3".to_owned(), "abort 4".to_owned()], vec!["held".to_owned()])
-    );
+    does(&process, "abort", "");
+    has_got(&ops, 3);
+    assert_eq!((news(&ops.requests()), news(&asked.requests())), (words(&["abort 3", "held", "abort 5"]), words(&["held", "held"])));
     let actions = |request: &Request| {
         let links = json(request)["links"].clone();
         links.as_array().unwrap().iter().map(|link| link["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(actions(&ops.requests()[0]), ["resume", "abort"]);
+    assert_eq!(actions(&ops.requests()[1]), ["resume", "abort"]);
     assert_eq!(actions(&asked.requests()[0]), ["resume", "abort"]);
     assert_eq!(json(&asked.requests()[0])["hold"]["code"], "breaker");
 }
 
 #[test]
-fn who_is_new_is_told_of_what_is_new() {
+fn who_is_new_is_told_of_what_comes_right_after() {
     let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
     let process = Process::start(&split(&sides, SLOWLY));
     does(&process, "switch", "{}");
-    process.replace_config(&told(split(&sides, SLOWLY), &first, "").text());
-    eventually("the first notifier", || process.metrics().has("serin_notifications_total").then_some(()));
+    takes_up(&process, &told(split(&sides, SLOWLY), &first, ""));
     does(&process, "undo", "");
     has_got(&first, 1);
     // Another URL, and other news.
-    let hash = process.config_hash();
-    process.replace_config(&told(split(&sides, SLOWLY), &second, "on = [\"start\"]\nbots = [\"support\"]").text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
-    eventually("it is taken up", || {
-        does(&process, "rollouts", "{\"retry\": true}");
-        does(&process, "abort", "");
-        (second.count() > 0).then_some(())
-    });
-    assert_eq!(news(&first.requests()[..1]), ["abort 3"]);
-    assert!(news(&second.requests()).iter().all(|news| news.starts_with("start ")));
+    takes_up(&process, &told(split(&sides, SLOWLY), &second, "on = [\"start\"]\nbots = [\"support\"]"));
+    does(&process, "rollouts", "{\"retry\": true}");
+    does(&process, "abort", "");
+    has_got(&second, 1);
+    // And one more bot.
+    let (blue, green) = (sides.0.address, sides.1.address);
+    let upstreams = format!("upstreams = {{ blue = \"http://{blue}\", green = \"http://{green}\" }}");
+    let other = [
+        "name = \"sales\"",
+        "match = { path_prefix = \"/sales\" }",
+        "workspace = \"header:x-workspace\"",
+        &upstreams,
+        "stable = \"blue\"",
+        SLOWLY,
+    ];
+    takes_up(&process, &told(split(&sides, SLOWLY).add(&other), &second, "on = [\"start\"]"));
+    let started = process.admin(Ask::new("POST", "/v1/bots/sales/rollouts").json("{}"));
+    assert_eq!(started.status, 200, "{started:?}");
+    has_got(&second, 2);
+    assert_eq!((news(&first.requests()), news(&second.requests())), (words(&["abort 3"]), words(&["start 4", "start 2"])));
 }
 
 /// Replaces the config, and waits only until it serves.
