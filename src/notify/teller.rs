@@ -106,7 +106,7 @@ mod tests {
         let url = Hidden::new(format!("http://{}/", receiver.local_addr().unwrap()));
         let notifier = Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url, on: Vec::new(), bots: None };
         let queue = Arc::new(Queue::new(Arc::new(notifier)));
-        let teller = Teller { queue, controller: Weak::new(), metrics: Arc::new(Metrics::new(1)) };
+        let teller = Teller { queue, controller: Weak::new(), metrics: Arc::new(Metrics::new(1, Vec::new())) };
         let at = (jiff::Timestamp::now() - NEWS).to_string();
         let told = teller.tell(&mut Sender::new(), &Job::new(message::test("i", "ops", at, "1"), Vec::new()));
         assert_eq!(told, Some(Told::Failed));
