@@ -1,8 +1,10 @@
 //! `GET /v1/events`: each change as it is made, as server-sent events; with `status=true` also each bot as it is, once a
-//! second if anything about it is new. Who was away asks the history.
+//! second if anything about it is new, and who has left the config. Who was away asks the history. A stream lasts as long as
+//! the tokens are the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +12,15 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::problem::ApiError;
 use super::{Context, document};
+use crate::config::{Admin, Token};
 use crate::live::Live;
 use crate::store::Row;
 
@@ -42,7 +46,9 @@ pub async fn stream(
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
     let watch = status.then(|| Watch::new(context.live.clone()));
-    let events = unfold(Listener { changes: context.controller.changes(), bot, watch }, |mut listener| async move {
+    let keys = context.keys.follow();
+    let tokens = keys.borrow().tokens.clone();
+    let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, tokens }, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok(event), listener))
     });
@@ -53,19 +59,33 @@ struct Listener {
     changes: Receiver<Arc<Row>>,
     bot: Option<String>,
     watch: Option<Watch>,
+    keys: watch::Receiver<Arc<Admin>>,
+    /// As they were when the stream was allowed.
+    tokens: Vec<Token>,
 }
 
 impl Listener {
     async fn next(&mut self) -> Option<Event> {
         let bot = self.bot.as_deref();
-        match &mut self.watch {
-            None => change(&mut self.changes, bot).await,
-            Some(watch) => tokio::select! {
-                event = change(&mut self.changes, bot) => event,
-                event = watch.next(bot) => event,
-            },
+        tokio::select! {
+            event = change(&mut self.changes, bot) => event,
+            event = status(self.watch.as_mut(), bot) => event,
+            // Who may still look connects again, and says who it is.
+            () = differ(&mut self.keys, &self.tokens) => None,
         }
     }
+}
+
+async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Option<Event> {
+    match watch {
+        Some(watch) => watch.next(bot).await,
+        None => pending().await,
+    }
+}
+
+async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, tokens: &[Token]) {
+    // Without a sender serin ends, and the stream with it.
+    let _ = keys.wait_for(|admin| admin.tokens != tokens).await;
 }
 
 /// The next change; who reads too slowly is told how many it has missed.
@@ -83,12 +103,18 @@ async fn change(changes: &mut Receiver<Arc<Row>>, bot: Option<&str>) -> Option<E
     }
 }
 
+/// A bot that the config had, and has no more.
+#[derive(Serialize)]
+struct Gone {
+    bot: String,
+}
+
 /// The bots as they are, of which one has seen what was last told.
 struct Watch {
     live: Arc<Live>,
     ticks: Interval,
-    /// Documents that are new, to be told one by one.
-    news: Vec<String>,
+    /// What is new, to be told one by one.
+    news: Vec<Event>,
     told: HashMap<String, String>,
 }
 
@@ -101,8 +127,8 @@ impl Watch {
 
     async fn next(&mut self, only: Option<&str>) -> Option<Event> {
         loop {
-            if let Some(document) = self.news.pop() {
-                return Some(Event::default().event("status").data(document));
+            if let Some(event) = self.news.pop() {
+                return Some(event);
             }
             self.ticks.tick().await;
             self.look(only);
@@ -111,12 +137,16 @@ impl Watch {
 
     fn look(&mut self, only: Option<&str>) {
         let snapshot = self.live.current();
+        let known: HashSet<&str> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
+        for (name, _) in self.told.extract_if(|name, _| !known.contains(name.as_str())) {
+            self.news.extend(Event::default().event("gone").json_data(Gone { bot: name }));
+        }
         let names = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).enumerate();
         for (index, name) in names.filter(|(_, name)| only.is_none_or(|only| only == *name)) {
             let Ok(document) = serde_json::to_string(&document::bot(&snapshot, index)) else { continue };
             if self.told.get(name) != Some(&document) {
-                self.told.insert(name.to_owned(), document.clone());
-                self.news.push(document);
+                self.news.push(Event::default().event("status").data(&document));
+                self.told.insert(name.to_owned(), document);
             }
         }
     }

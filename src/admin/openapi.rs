@@ -81,7 +81,7 @@ fn paths() -> Value {
     add("/v1/notifications/test", "post", test);
     let of = query("bot", json!({ "type": "string" }), false);
     let status = query("status", json!({ "type": "boolean", "default": false }), false);
-    let events = "Each change as it is made; with `status`, each bot as it is, once a second if anything about it is new";
+    let events = "Each change as it is made; with `status`, each bot as it is, once a second if anything about it is new, and who has left";
     add("/v1/events", "get", text("events", events, &[of, status], "text/event-stream"));
     add("/metrics", "get", text("metrics", "For Prometheus", &[], "text/plain"));
     add("/livez", "get", text("livez", "It runs", &[], "text/plain"));

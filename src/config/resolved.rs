@@ -110,7 +110,7 @@ pub struct Admin {
     pub public_url: Option<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub name: String,
     pub scope: Scope,

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
-use crate::harness::{Ask, Config, Handle, PATIENCE, Serin, Upstream, eventually};
+use crate::harness::{Ask, Config, Handle, PATIENCE, Process, Serin, Upstream, eventually};
 use serde_json::Value;
 
 /// A connection on which `GET /v1/events` is answered for as long as the test lasts.
@@ -11,9 +12,14 @@ struct Events(BufReader<TcpStream>);
 
 impl Events {
     fn of(admin: SocketAddr, query: &str) -> Events {
+        Events::with_token(admin, query, None)
+    }
+
+    fn with_token(admin: SocketAddr, query: &str, token: Option<&str>) -> Events {
         let mut stream = TcpStream::connect(admin).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET /v1/events{query} HTTP/1.1\r\nHost: {admin}\r\n\r\n").unwrap();
+        let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+        write!(stream, "GET /v1/events{query} HTTP/1.1\r\nHost: {admin}\r\n{token}\r\n").unwrap();
         let mut events = Events(BufReader::new(stream));
         assert!(events.line().contains("200"));
         while !events.line().is_empty() {}
@@ -28,15 +34,25 @@ impl Events {
 
     /// The next event's kind and data.
     fn next(&mut self) -> (String, Value) {
-        let mut kind = String::new();
+        let (mut kind, began) = (String::new(), Instant::now());
         loop {
             let line = self.line();
+            // A stream that only keeps alive says something too.
+            assert!(began.elapsed() < PATIENCE, "no event in time");
             if let Some(event) = line.strip_prefix("event: ") {
                 kind = event.to_owned();
             }
             if let Some(data) = line.strip_prefix("data: ") {
                 return (kind, serde_json::from_str(data).unwrap());
             }
+        }
+    }
+
+    /// What still comes is read until the last chunk.
+    fn ends(&mut self) {
+        let began = Instant::now();
+        while self.line() != "0" {
+            assert!(began.elapsed() < PATIENCE, "the stream goes on");
         }
     }
 }
@@ -77,6 +93,47 @@ fn a_bot_is_told_at_once_and_again_when_something_about_it_is_new() {
     assert_eq!(serin.ask(&Ask::of("T1")).status, 200);
     let (kind, bot) = events.next();
     assert_eq!((kind.as_str(), &bot["tracks"]["stable"]["requests"]), ("status", &1.into()), "nothing is told twice");
+}
+
+#[test]
+fn a_bot_that_leaves_the_config_is_told_and_again_when_it_comes_back() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let alone = Config::split(blue.address, green.address);
+    let url = format!("upstreams = {{ blue = \"http://{}\" }}", blue.address);
+    let both = Config::split(blue.address, green.address).add(&[
+        "name = \"sales\"",
+        "match = { path_prefix = \"/sales\" }",
+        "workspace = \"header:x-workspace\"",
+        &url,
+        "stable = \"blue\"",
+    ]);
+    let process = Process::start(&both);
+    let mut events = Events::of(process.admin, "?status=true");
+    let mut of_sales = || loop {
+        let (kind, data) = events.next();
+        if data["bot"] == "sales" {
+            return (kind, data["revision"].clone());
+        }
+    };
+    assert_eq!(of_sales(), ("status".to_owned(), 1.into()));
+    process.replace_config(&alone.text());
+    assert_eq!(of_sales(), ("gone".to_owned(), Value::Null));
+    process.replace_config(&both.text());
+    assert_eq!(of_sales(), ("status".to_owned(), 1.into()));
+}
+
+#[test]
+fn a_stream_ends_with_the_tokens_that_opened_it() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let config = |secret: &str, bot: &str| Config::split(blue.address, green.address).token("ana", "read", secret).bot(bot);
+    let process = Process::start(&config("the-first-secret-of-anas", ""));
+    let mut events = Events::with_token(process.admin, "?status=true", Some("the-first-secret-of-anas"));
+    assert_eq!(events.next().1["max_percent"], 100.0);
+    process.replace_config(&config("the-first-secret-of-anas", "max = \"20%\"").text());
+    assert_eq!(events.next().1["max_percent"], 20.0, "another change of the config ends nothing");
+    process.replace_config(&config("the-second-secret-of-anas", "max = \"20%\"").text());
+    events.ends();
+    process.end();
 }
 
 #[test]
