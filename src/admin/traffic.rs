@@ -87,7 +87,8 @@ fn point(point: &crate::controller::Point) -> Point {
         at: point.at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         seconds: point.lasted.as_secs_f64(),
         weight_percent: point.weight.percent(),
-        e_value: point.log_e.map(f64::exp).filter(|e| e.is_finite()),
+        // JSON has no infinity.
+        e_value: point.log_e.map(|log_e| log_e.exp().min(f64::MAX)).filter(|e| !e.is_nan()),
         stable,
         canary,
     }

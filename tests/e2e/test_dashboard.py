@@ -182,6 +182,10 @@ def test_the_rare_actions(idle, open_page):
     page = bot_page(open_page, idle)
     act(page, "Drill")
     expect(page.locator(".history li").first).to_contain_text("drilled")
+    assert "No workspace is moved unless" in act(page, "Drill", {"Workspaces to send to the idle side for 5 s, and back": "10 %"})
+    expect(page.locator(".big")).to_have_text("10 %")
+    expect(page.locator(".big")).to_have_text("0 %")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     act(page, "Freeze", {"Reason (stands in the history)": "the audit"})
     expect(page.get_by_text("Frozen by local: the audit: nothing rises.")).to_be_visible()
     act(page, "Start a rollout", {"Upstream": "green", "Version (a label, such as v42)": "v52"})
@@ -194,6 +198,9 @@ def test_the_rare_actions(idle, open_page):
     expect(page.locator(".big")).to_have_text("2.5 %")
     act(page, "Abort")
     expect(page.locator(".big")).to_have_text("0 %")
+    # What is live already, on the side that serves.
+    act(page, "Adopt", {"Upstream": "blue", "Version (a label, such as v42)": "v53"})
+    expect(page.get_by_text("Everybody is on v53 on blue").first).to_be_visible()
 
 
 def test_who_decides_on_an_old_view_is_told(idle, open_page):
@@ -297,6 +304,8 @@ def test_the_keyboard_is_enough(idle, open_page):
     page.get_by_role("dialog").get_by_label("Reason").fill("by keyboard")
     page.keyboard.press("Enter")
     expect(badge(page)).to_contain_text("paused")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert focused() in ("Advance", "Resume"), "the button is gone, and the focus is beside it"
     chart = page.locator(".chart[aria-label^='Requests a second']")
     chart.focus()
     page.keyboard.press("ArrowLeft")
@@ -343,6 +352,47 @@ def test_an_unknown_bot_is_an_answer(guarded, open_page):
     expect(page.get_by_role("alert")).to_contain_text('there is no bot "nobody"')
 
 
+def test_all_are_frozen_at_once(guarded, open_page):
+    page = open_page(guarded)
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("article")).to_have_count(2)
+    act(page, "Freeze all", {"Reason (stands in the history)": "the fair"})
+    expect(page.get_by_text("Frozen by ana: the fair.")).to_have_count(2)
+    act(page, "Thaw all")
+    expect(page.get_by_text("Frozen by ana")).to_have_count(0)
+
+
+def test_a_bot_that_leaves_is_gone_and_comes_back(guarded, open_page):
+    pages = [open_page(guarded), open_page(guarded, "#/bots/orders")]
+    for page in pages:
+        page.get_by_label("Token", exact=True).fill(TOKEN)
+        page.keyboard.press("Enter")
+    overview, orders = pages
+    expect(overview.locator("article")).to_have_count(2)
+    expect(orders.get_by_role("heading", name="orders", level=1)).to_be_visible()
+    both = guarded.config.read_text()
+    guarded.config.write_text(both[: both.rindex("[[bot]]")])
+    expect(overview.locator("article")).to_have_count(1)
+    expect(orders.get_by_role("alert")).to_contain_text('there is no bot "orders"')
+    guarded.config.write_text(both)
+    expect(overview.locator("article")).to_have_count(2)
+    expect(orders.get_by_role("heading", name="orders", level=1)).to_be_visible()
+
+
+def test_a_token_that_was_taken_back_shows_no_more(guarded, open_page):
+    page = open_page(guarded, "#/bots/support")
+    page.get_by_label("Token", exact=True).fill(READ_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#connection")).to_have_text("live")
+    config = guarded.config.read_text()
+    guarded.config.write_text(config.replace(READ_TOKEN, "another-token-to-read"))
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_label("Token", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="support", level=1)).to_have_count(0)
+    guarded.config.write_text(config)
+
+
 def test_the_page_may_do_nothing_else(guarded):
     connection = http.client.HTTPConnection("127.0.0.1", guarded.admin_port, timeout=10)
     connection.request("GET", "/")
@@ -361,7 +411,11 @@ def test_it_comes_back_when_serin_does(guarded, open_page):
     expect(page.locator("#connection")).to_have_text("live")
     guarded.stop()
     expect(page.locator("#connection")).to_contain_text("does not answer")
+    page.get_by_role("link", name="All bots").click()
+    expect(page.get_by_role("alert")).to_contain_text("serin does not answer")
     guarded.start()
     expect(page.locator("#connection")).to_have_text("live", timeout=WAIT_MS)
+    expect(page.locator("article")).to_have_count(2)
+    page.get_by_role("link", name="support").click()
     act(page, "Freeze", {"Reason (stands in the history)": "after the restart"})
     expect(page.get_by_text("Frozen by ana: after the restart")).to_be_visible()

@@ -69,12 +69,14 @@ export const ACTIONS = [
     tells: (bot) => [`After a preflight everybody goes from ${release(bot.stable)} to the other side at once. Nobody is left to compare with; it can be undone.`],
   },
   {
-    name: "adopt", label: "Adopt", when: (bot) => idle(bot) && others(bot).length > 0, send: post("adopt"), fields: SIDE, rare: true,
+    name: "adopt", label: "Adopt", when: idle, send: post("adopt"), fields: [{ ...SIDE[0], kind: "any side" }, SIDE[1]], rare: true,
     tells: () => ["Says what is live already: everybody is sent there at once, without a rollout."],
   },
   {
     name: "drill", label: "Drill", when: (bot) => idle(bot) && !isSplit(bot), send: post("drill"), plain: true, rare: true,
-    tells: () => ["A rehearsal of the way back, through the whole path; no workspace is moved. It is measured and remembered."],
+    fields: [{ ...SIDE[0], when: (bot) => others(bot).length > 1 },
+      { name: "share_percent", label: "Workspaces to send to the idle side for 5 s, and back", kind: "choice", choices: [[null, "None"], [1, "1 %"], [10, "10 %"], [100, "All of them"]] }],
+    tells: () => ["A rehearsal of the way back, through the whole path. No workspace is moved unless you choose so. It is measured and remembered."],
   },
   {
     name: "freeze", label: "Freeze", when: (bot) => !bot.frozen, send: post("freeze"), safe: true, rare: true,
@@ -82,6 +84,25 @@ export const ACTIONS = [
   },
   { name: "thaw", label: "Thaw", when: (bot) => bot.frozen, send: post("thaw"), rare: true, tells: (bot) => [`Frozen ${bot.frozen}. What was held by that goes on.`] },
 ];
+
+/** One after the other, each by itself; what was refused is said together. */
+const each = (action, fits) => async (bots, body) => {
+  const refused = [];
+  for (const bot of bots.filter(fits)) await post(action)(bot, body, null).catch((error) => refused.push(error.message));
+  if (refused.length) throw new Problem(0, "", refused.join(" "));
+  return {};
+};
+
+/** For all bots at once. */
+const FOR_ALL = [
+  { name: "freeze", label: "Freeze all", safe: true, send: each("freeze", (bot) => !bot.frozen), tells: (bots) => [`Nothing rises on any of the ${some(bots.length, "bot")} until it is thawed. Everything may still fall.`] },
+  { name: "thaw", label: "Thaw all", safe: true, send: each("thaw", (bot) => bot.frozen), tells: () => ["What was held by a freeze goes on. A window of the config ends by itself."] },
+];
+
+/** Their buttons; `bots()` is asked when one is pressed. */
+export function forAll(bots, after) {
+  return FOR_ALL.map((action) => h("button", { type: "button", class: "plain", click: () => ask(action, bots(), null, after) }, action.label));
+}
 
 export const possible = (bot) => ACTIONS.filter((action) => action.when(bot));
 
@@ -107,7 +128,7 @@ function ask(action, bot, traffic, after) {
   const inputs = (action.fields ?? []).filter((field) => field.when?.(bot) ?? true).map((field) => input(field, bot));
   if (!action.plain) inputs.push(input({ name: "reason", label: "Reason (stands in the history)", kind: "text" }, bot));
   if (!action.plain && !action.safe) inputs.push(input({ name: "force", label: "Even so: against a freeze, a preflight or the evidence", kind: "check" }, bot));
-  const title = `${action.label}: ${bot.bot}`;
+  const title = bot.bot ? `${action.label}: ${bot.bot}` : action.label;
   const form = h("form", { submit: go }, h("h2", null, title), action.tells(bot, traffic).map((text) => h("p", null, text)), inputs.map(({ element }) => element), wrong,
     h("div", { class: "row" }, confirm, h("button", { type: "button", class: "plain", click: () => dialog.close() }, "Leave it")));
   const dialog = h("dialog", { "aria-label": title, close: () => dialog.remove() }, form);
@@ -124,6 +145,8 @@ function ask(action, bot, traffic, after) {
       dialog.close();
       say(`${action.label}: done.`);
       after(answer);
+      // The button that had the focus may be gone.
+      if (document.activeElement === document.body) document.querySelector(".actions button")?.focus();
     } catch (error) {
       const stale = error instanceof Problem && error.status === 412;
       wrong.textContent = stale ? `Somebody or something changed this bot meanwhile (${error.message}). Close this, look, and decide again.` : error.message;
@@ -133,16 +156,23 @@ function ask(action, bot, traffic, after) {
   }
 }
 
+/** `choices`: [value, text]. */
+function choice(name, label, choices) {
+  const select = h("select", { name }, choices.map(([, text]) => h("option", null, text)));
+  return { name, element: h("label", null, label, select), value: () => choices[select.selectedIndex][0] };
+}
+
 function input(field, bot) {
   const { name, label, kind } = field;
   if (kind === "check") {
     const box = h("input", { type: "checkbox", name });
     return { name, element: h("label", { class: "check" }, box, label), value: () => box.checked || null };
   }
-  if (kind === "side") {
-    const select = h("select", { name }, others(bot).map((side) => h("option", { value: side.upstream }, side.upstream)));
-    return { name, element: h("label", null, label, select), value: () => select.value };
+  if (kind === "side" || kind === "any side") {
+    const sides = kind === "side" ? others(bot) : [bot.stable, ...others(bot)];
+    return choice(name, label, sides.map((side) => [side.upstream, side.upstream]));
   }
+  if (kind === "choice") return choice(name, label, field.choices);
   if (kind === "percent") {
     const number = h("input", { type: "number", name, min: 0, max: bot.max_percent, step: 0.01, required: true, value: bot.weight_percent, inputmode: "decimal" });
     return { name, element: h("label", null, label, number), value: () => number.valueAsNumber };

@@ -57,7 +57,10 @@ const RETRY_MS = [1000, 2000, 5000, 10000];
 /** serin says something at least every 15 s. */
 const SILENCE_MS = 40000;
 
-/** Listens for ever, until the returned function is called. `on.status(bot)`, `on.change(row)`, `on.state(connected, problem)`. */
+/**
+ * Listens for ever, until the returned function is called. `on.status(bot)`, `on.gone(name)`, `on.change(row)`,
+ * `on.state(connected, problem)`.
+ */
 export function listen(on) {
   let ended = false;
   let current;
@@ -98,6 +101,7 @@ async function events(body, controller, on) {
     for (const part of parts) {
       const fields = Object.fromEntries(part.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]));
       if (fields.event === "status") on.status(JSON.parse(fields.data));
+      if (fields.event === "gone") on.gone(JSON.parse(fields.data).bot);
       if (fields.event === "change") on.change(JSON.parse(fields.data));
       if (fields.event === "missed") on.change(null);
     }

@@ -17,6 +17,7 @@ export function botPage(name) {
   let bot = null;
   let traffic = null;
   let rows = [];
+  let more = false;
   let ended = false;
   const charts = makeCharts(() => bot, () => rows);
 
@@ -36,7 +37,7 @@ export function botPage(name) {
     parts.actions.show(possible(bot).map((action) => action.name), () => buttons(() => bot, () => traffic, afterwards));
     parts.figures.show([bot.tracks, bot.stable, bot.canary], () => figures(bot));
     parts.touched.show([bot.evidence.examinations, bot.tracks.canary.active_buckets, traffic?.largest, traffic?.reach], () => touched(bot, traffic));
-    parts.past.show(rows, () => history(rows, older));
+    parts.past.show([rows, more], () => history(rows, more && older));
   }
 
   function update(now) {
@@ -47,7 +48,11 @@ export function botPage(name) {
 
   async function news() {
     const [now, past, seen] = await Promise.all([read(path), read(`${path}/history?limit=${HISTORY}`), read(`${path}/traffic`)]);
-    [rows, traffic] = [past.changes, seen];
+    const oldest = past.changes.at(-1)?.revision ?? 0;
+    // What was looked up before stays, if nothing is missing between.
+    const before = rows[0]?.revision >= oldest - 1 ? rows.filter((row) => row.revision < oldest) : [];
+    if (!before.length) more = past.changes.length === HISTORY;
+    [rows, traffic] = [[...past.changes, ...before], seen];
     update(now);
     draw();
   }
@@ -56,8 +61,9 @@ export function botPage(name) {
   const afterwards = (answer) => (answer.phase ? update(answer) : null);
 
   async function older() {
-    const more = await read(`${path}/history?limit=${HISTORY}&before=${rows.at(-1).revision}`);
-    rows = [...rows, ...more.changes];
+    const { changes } = await read(`${path}/history?limit=${HISTORY}&before=${rows.at(-1).revision}`);
+    more = changes.length === HISTORY;
+    rows = [...rows, ...changes];
     show();
   }
 
@@ -78,7 +84,7 @@ export function botPage(name) {
   }
 
   look();
-  return { view, title: name, news, update, changed: (row) => (row === null || row.bot === name ? news() : null), end: () => (ended = true) };
+  return { view, news, update, gone: () => {}, changed: (row) => (row === null || row.bot === name ? news() : null), end: () => (ended = true) };
 }
 
 function head(bot, traffic) {
@@ -190,7 +196,7 @@ function history(rows, older) {
     h("p", { class: "small soft" }, `revision ${row.revision}, ${row.phase}; stable ${row.stable}${row.canary ? `, canary ${row.canary}` : ""}`),
     row.evidence && h("details", { class: "small" }, h("summary", null, "What was known"), h("dl", { class: "pairs" }, pairs(row.evidence).map(([name, text]) => [h("dt", null, name), h("dd", null, text)]))));
   if (!rows.length) return h("p", { class: "soft" }, "Nothing yet.");
-  return [h("ol", { class: "history" }, rows.map(item)), rows.length % HISTORY === 0 ? h("button", { type: "button", class: "plain", click: older }, "Older") : null];
+  return [h("ol", { class: "history" }, rows.map(item)), older && h("button", { type: "button", class: "plain", click: older }, "Older")];
 }
 
 const share = (what) => (answered) => (answered.requests ? (answered[what] / answered.requests) * 100 : null);

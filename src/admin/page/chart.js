@@ -7,6 +7,8 @@ import { clock } from "./words.js";
 const HEIGHT = 150;
 const EDGE = { left: 46, right: 8, top: 8, bottom: 20 };
 const HOUR_MS = 3600000;
+/** A scale ends here; beyond it only the readout goes on. */
+const LARGEST = 1e30;
 /** A young process has no hour to show. */
 const LEAST_MS = 300000;
 
@@ -43,7 +45,7 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
     const first = since?.() ?? Math.max(points[0]?.at ?? 0, end - HOUR_MS);
     const begin = Math.min(first, end - LEAST_MS);
     const values = points.flatMap((p) => lines.map((l) => l.value(p))).filter((v) => v !== null && v !== undefined);
-    const top = Math.min(most, nice(Math.max(least, ...values.map((v) => v * 1.05)), log));
+    const top = Math.min(most, LARGEST, nice(Math.max(least, ...values.map((v) => v * 1.05)), log));
     const x = (t) => EDGE.left + ((t - begin) / (end - begin)) * (width - EDGE.left - EDGE.right);
     const inner = HEIGHT - EDGE.top - EDGE.bottom;
     const low = 0.1;

@@ -1,5 +1,6 @@
 // Which page is shown, who may see it, and what comes in live.
 
+import { forAll } from "./actions.js";
 import { listen, read, token } from "./api.js";
 import { bar, botPage, tone } from "./bot.js";
 import { h, place, say } from "./dom.js";
@@ -13,25 +14,32 @@ let page = null;
 let stop = () => {};
 
 function overview() {
-  const list = place("div", { class: "cards" });
-  const bots = new Map();
-  const show = () => list.show([...bots.values()].map((bot) => [bot.bot, bot.phase, bot.weight_percent, bot.hold_text, bot.waits_for_human, bot.evidence.text, bot.tracks, bot.canary, bot.stable, bot.durable, bot.frozen]), () => [...bots.values()].map(card));
+  const list = h("div", { class: "cards" });
+  const cards = new Map();
+  let bots = new Map();
   const update = (bot) => {
     bots.set(bot.bot, bot);
-    show();
+    if (!cards.has(bot.bot)) cards.set(bot.bot, list.appendChild(place("article", { class: "card" })));
+    cards.get(bot.bot).show([bot.phase, bot.weight_percent, bot.hold_text, bot.waits_for_human, bot.evidence.text, bot.tracks, bot.canary, bot.stable, bot.history_error, bot.frozen], () => card(bot));
+  };
+  const gone = (name) => {
+    cards.get(name)?.remove();
+    [bots, cards].forEach((known) => known.delete(name));
   };
   const news = async () => {
     const now = (await read("/v1/bots")).bots;
-    bots.clear();
-    now.forEach((bot) => bots.set(bot.bot, bot));
-    show();
+    const names = new Set(now.map((bot) => bot.bot));
+    [...cards.keys()].filter((name) => !names.has(name)).forEach(gone);
+    bots = new Map();
+    now.forEach(update);
   };
-  return { view: [h("h1", null, "Bots"), list], title: "Bots", news, update, changed: () => {}, end: () => {} };
+  const everybody = h("details", null, h("summary", null, "More actions"), h("div", { class: "row actions" }, forAll(() => [...bots.values()], news)));
+  return { view: [h("h1", null, "Bots"), list, everybody], news, update, gone, changed: () => {}, end: () => {} };
 }
 
 function card(bot) {
   const rate = (track) => (bot.tracks[track].requests ? percent((bot.tracks[track].errors / bot.tracks[track].requests) * 100) : "–");
-  return h("article", { class: "card" },
+  return [
     h("div", { class: "row" }, h("h2", null, h("a", { href: `#/bots/${encodeURIComponent(bot.bot)}` }, bot.bot)), h("span", { class: `badge end ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase)),
     h("div", { class: "row" }, h("span", { class: "strong number" }, weight(bot.weight_percent)), h("span", { class: "canary" }, isSplit(bot) ? release(bot.canary) : "canary")),
     h("div", { class: "share", "aria-hidden": "true" }, bar(bot.weight_percent)),
@@ -39,7 +47,8 @@ function card(bot) {
     isSplit(bot) && bot.evidence.text && h("p", { class: "small soft" }, bot.evidence.text),
     h("p", { class: "small soft" }, `errors: stable ${rate("stable")}, canary ${rate("canary")}`),
     bot.history_error && h("p", { class: "alarm" }, "The history cannot be written."),
-    bot.frozen && h("p", { class: "note small" }, `Frozen ${bot.frozen}.`));
+    bot.frozen && h("p", { class: "note small" }, `Frozen ${bot.frozen}.`),
+  ];
 }
 
 function signIn(problem) {
@@ -64,11 +73,11 @@ function signIn(problem) {
 /** Shows what the address says. */
 async function route() {
   if (location.hash === "#main") return main.focus();
-  const name = /^#\/bots\/([^/]+)$/.exec(location.hash)?.[1];
+  const name = wanted();
   page?.end();
-  page = name ? botPage(decodeURIComponent(name)) : overview();
+  page = name ? botPage(name) : overview();
   const shown = page;
-  document.title = name ? `${page.title} – serin` : "serin";
+  document.title = name ? `${name} – serin` : "serin";
   const back = name ? [h("p", null, h("a", { href: "#/" }, "All bots"))] : [];
   main.replaceChildren(...back, ...page.view);
   try {
@@ -77,15 +86,29 @@ async function route() {
     if (page !== shown) return;
     if (error.status === 401 || error.status === 403) return signIn(error);
     page.end();
+    page = null;
     main.replaceChildren(h("p", null, h("a", { href: "#/" }, "All bots")), h("p", { class: "alarm", role: "alert" }, error.message));
+  }
+}
+
+/** The bot that the address names. */
+function wanted() {
+  const name = /^#\/bots\/([^/]+)$/.exec(location.hash)?.[1];
+  try {
+    return name && decodeURIComponent(name);
+  } catch {
+    return name;
   }
 }
 
 function begin() {
   stop();
   forget.hidden = !token.get();
+  let lost = false;
   stop = listen({
-    status: (bot) => page?.update(bot),
+    // A bot that was not there when it was asked for has a page now.
+    status: (bot) => (page ? page.update(bot) : bot.bot === wanted() && route()),
+    gone: (name) => (name === wanted() ? route() : page?.gone(name)),
     change(row) {
       page?.changed(row)?.catch(() => {});
       if (row) say(`${row.bot}: ${done(row)}, ${by(row)}.`);
@@ -94,6 +117,9 @@ function begin() {
       connection.textContent = connected ? "live" : "serin does not answer; trying again";
       connection.classList.toggle("lost", !connected);
       if (problem) signIn(problem);
+      // What happened meanwhile nobody has told.
+      else if (connected && lost) page ? page.news().catch(() => {}) : route();
+      lost = !connected;
     },
   });
   route();
