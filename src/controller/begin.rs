@@ -151,7 +151,7 @@ async fn recover(store: &Store, config: &Config, bot: &Bot, kept: Kept) -> Pilot
         if state.is_live() {
             tracing::error!(bot = %bot.name, "salt, sources or pins have changed while customers are on the canary: others are now");
         }
-        repairs.push(Command::Reassign { rule });
+        repairs.push(Command::Reassign { rule, exposes: false });
     }
     let changed = !repairs.is_empty();
     for command in repairs {

@@ -58,7 +58,7 @@ fn why(decision: &Decision) -> Option<String> {
         | Decision::Resume
         | Decision::Retreat { .. }
         | Decision::Adopt
-        | Decision::Reassign
+        | Decision::Reassign { .. }
         | Decision::Switch
         | Decision::Withdraw { .. }
         | Decision::Desire

@@ -12,7 +12,7 @@ use super::trail::Trail;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::{Decision, Facts};
-use crate::core::{Breaker, Bucket, Connections, Guard, Phase, Release, Salt, Split, State, Tally, Track, Trip, Weight};
+use crate::core::{Breaker, Bucket, Connections, Guard, Release, Salt, Split, State, Tally, Track, Trip, Weight};
 use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
 use crate::store::{Kept, Snapshot};
 
@@ -276,7 +276,7 @@ impl Pilot {
             | Decision::Advance { .. }
             | Decision::Retreat { .. }
             | Decision::Trip { .. }
-            | Decision::Reassign
+            | Decision::Reassign { .. }
             | Decision::Pause
             | Decision::Desire
             | Decision::Freeze
@@ -334,7 +334,7 @@ impl Pilot {
             | Decision::Advance { .. }
             | Decision::Retreat { .. }
             | Decision::Trip { .. }
-            | Decision::Reassign => {
+            | Decision::Reassign { .. } => {
                 if before.split_id != self.state.split_id {
                     self.step_began = Some(now);
                     let (weight, split) = (self.state.weight.ratio(), &epoch.split);
@@ -402,13 +402,9 @@ impl Pilot {
 
     pub fn roles(&self, bot: &Bot) -> Roles {
         let stable = index(bot, &self.state.stable).unwrap_or(bot.stable);
-        let canary = match self.state.phase {
-            // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
-            Phase::Aborted | Phase::Promoted => None,
-            Phase::Idle | Phase::Manual | Phase::Progressing | Phase::Paused | Phase::Held => {
-                self.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable))
-            }
-        };
+        // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
+        let open = !self.state.canary_is_closed();
+        let canary = self.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable)).filter(|_| open);
         Roles { stable, canary }
     }
 }

@@ -171,7 +171,7 @@ fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &
     let rule = rule(config, bot);
     let another = rule != change.state.seen.rule;
     if another || (!same_stable || !same_canary) && change.state.split_id == pilot.state.split_id {
-        change.step(Command::Reassign { rule }, bot, pilot, health)?;
+        change.step(Command::Reassign { rule, exposes: false }, bot, pilot, health)?;
     }
     Ok(change)
 }

@@ -85,6 +85,8 @@ pub enum Hold {
     Frozen(Arc<str>),
     /// A rehearsal holds the weight.
     Drill,
+    /// The config names a release, and nothing is known of what served before: it may be new, or live already.
+    NoHistory,
 }
 
 /// An amount of evidence as people read it: two figures are enough to know whether to worry.
@@ -125,6 +127,7 @@ impl Hold {
             Hold::Failed(_) => "failed",
             Hold::Frozen(_) => "frozen",
             Hold::Drill => "drill",
+            Hold::NoHistory => "no_history",
         }
     }
 }
@@ -160,6 +163,9 @@ impl fmt::Display for Hold {
             Hold::Failed(why) => why.fmt(f),
             Hold::Frozen(why) => write!(f, "frozen: {why}"),
             Hold::Drill => write!(f, "a drill is on"),
+            Hold::NoHistory => {
+                write!(f, "nothing is known of what served before: start the config's release if it is new, adopt it if it is live")
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The law: a raise needs fresh, sufficient, good evidence of the split that serves. One credible piece of bad news
 //! lowers, at once and in every phase. What is not known holds.
 
+mod exposure;
 mod moves;
 mod obey;
 mod releases;
@@ -20,6 +21,7 @@ use super::guard::{Crossed, Frozen, Guard};
 use super::hold::AbortReason;
 use super::rollout::{Freeze, Plan, Release, State};
 use super::weight::Weight;
+pub use exposure::exposes;
 use obey::obey;
 use watch::tick;
 
@@ -116,6 +118,9 @@ pub enum Command {
     /// the number of the new rule, see [`Seen`](super::rollout::Seen).
     Reassign {
         rule: u64,
+        /// A workspace that is pinned to the canary by the new rule was not by the old one.
+        #[serde(default)]
+        exposes: bool,
     },
 }
 
@@ -150,7 +155,9 @@ pub enum Decision {
         because: Because,
     },
     Adopt,
-    Reassign,
+    Reassign {
+        exposes: bool,
+    },
     /// Everyone on the other side.
     Switch,
     /// Stable is again who it was before.
@@ -244,7 +251,7 @@ impl Decision {
             Decision::Trip { .. } => "trip",
             Decision::Promote { .. } => "promote",
             Decision::Adopt => "adopt",
-            Decision::Reassign => "reassign",
+            Decision::Reassign { .. } => "reassign",
             Decision::Switch => "switch",
             Decision::Undo { .. } => "undo",
             Decision::Withdraw { .. } => "withdraw",
@@ -281,17 +288,12 @@ pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (S
         return (before, Decision::Refuse(Refusal::Frozen(frozen.clone())));
     }
     state.revision += 1;
-    state.split_id += u64::from(decision == Decision::Reassign || assignment(&state) != assignment(&before));
+    state.split_id += u64::from(matches!(decision, Decision::Reassign { .. }) || assignment(&state) != assignment(&before));
     (state, decision)
 }
 
 fn assignment(state: &State) -> (Weight, u64, &Release, Option<&Release>) {
     (state.weight, state.attempt, &state.stable, state.canary.as_ref())
-}
-
-/// Does it put somebody on a release who was not on it, other than on the way back?
-pub fn exposes(before: &State, after: &State, decision: &Decision) -> bool {
-    after.weight > before.weight || matches!(decision, Decision::Promote { .. } | Decision::Switch)
 }
 
 #[cfg(test)]

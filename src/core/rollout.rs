@@ -159,6 +159,13 @@ pub struct State {
     /// Customers are on the idle side for a rehearsal, at most until then.
     #[serde(default)]
     pub drill_until: Option<Duration>,
+    /// The canary was taken back: pins and testers do not reach it before somebody is sent there again. See
+    /// [`State::canary_is_closed`].
+    #[serde(default)]
+    pub closed: bool,
+    /// What `closed` is to be again once the rehearsal is over.
+    #[serde(default)]
+    pub closed_before_drill: bool,
 }
 
 /// A release that was stable, until then.
@@ -311,7 +318,16 @@ impl State {
             seen: Seen::default(),
             held_by: None,
             drill_until: None,
+            closed: false,
+            closed_before_drill: false,
         }
+    }
+
+    /// Is nobody to reach a canary, not even by a pin or as a tester? So it is after an abort, a fail, a trip, an undo and a
+    /// promotion, until somebody is sent to a canary again.
+    pub fn canary_is_closed(&self) -> bool {
+        // The phases are for a state that was written before there was the field.
+        self.closed || matches!(self.phase, Phase::Aborted | Phase::Promoted)
     }
 
     /// Does somebody go to the canary, or may that be at any moment?

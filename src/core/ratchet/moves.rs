@@ -64,6 +64,7 @@ pub(super) fn retreat(state: &mut State, now: Duration) -> Decision {
 pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
     let from = state.weight;
     state.weight = Weight::ZERO;
+    state.closed = true;
     state.hold = None;
     state.phase = Phase::Aborted;
     if let Some(release) = state.canary.take() {
@@ -94,6 +95,7 @@ pub(super) fn make_stable(state: &mut State, release: Release, now: Duration) {
     let before = std::mem::replace(&mut state.stable, release);
     state.previous = Some(Former { release: before, until: now });
     state.canary = None;
+    state.closed = true;
     state.weight = Weight::ZERO;
     state.attempt = 0;
     state.hold = None;
@@ -108,6 +110,7 @@ pub(super) fn undo(state: &mut State, why: AbortReason) -> Option<Decision> {
     let undone = std::mem::replace(&mut state.stable, former.release);
     quarantine(state, undone, why);
     state.canary = None;
+    state.closed = true;
     state.weight = Weight::ZERO;
     state.attempt = 0;
     state.hold = None;

@@ -57,10 +57,10 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
         }
         Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts, guard),
         Command::Drilled { took } => Ok(releases::drilled(state, *took)),
-        Command::Reassign { rule } => {
+        Command::Reassign { rule, exposes } => {
             state.seen.rule = *rule;
             begin_step(state, now);
-            Ok(Decision::Reassign)
+            Ok(Decision::Reassign { exposes: *exposes })
         }
     }
 }
@@ -87,6 +87,7 @@ fn start(state: &mut State, release: &Release, plan: &Plan, retry: bool, guard: 
     state.attempts += 1;
     state.attempt = state.attempts;
     state.canary = Some(release.clone());
+    state.closed = false;
     state.weight = first;
     state.phase = Phase::Progressing;
     state.hold = None;
@@ -108,6 +109,7 @@ fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard
     if state.under_way().is_some() {
         state.phase = Phase::Paused;
         state.weight = weight;
+        state.closed &= weight == Weight::ZERO;
         begin_step(state, now);
         state.hold = Some(Hold::SetByHand);
         return Ok(Decision::SetWeight { from });
@@ -118,17 +120,25 @@ fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard
     if state.drill_until.is_some() && weight > Weight::ZERO {
         return Err(Refusal::Drill);
     }
-    if weight > Weight::ZERO {
-        forget_previous_on(state, canary);
-    }
     state.undone = None;
     state.watched_until = None;
     state.drill_until = None;
-    state.phase = if weight > Weight::ZERO { Phase::Manual } else { Phase::Idle };
-    state.weight = weight;
-    state.attempt = 0;
-    state.canary = Some(canary.clone());
     state.hold = None;
+    state.attempt = 0;
+    state.weight = weight;
+    match weight > Weight::ZERO {
+        true => {
+            forget_previous_on(state, canary);
+            state.phase = Phase::Manual;
+            state.canary = Some(canary.clone());
+            state.closed = false;
+        }
+        // Nobody: whom the weight would mean stays as it was, and so does whether pins and testers reach the canary.
+        false => {
+            state.closed = state.canary_is_closed();
+            state.phase = Phase::Idle;
+        }
+    }
     Ok(Decision::SetWeight { from })
 }
 
@@ -142,8 +152,8 @@ fn pause(state: &mut State) -> Result<Decision, Refusal> {
     Ok(Decision::Pause)
 }
 
-/// Goes on where it stopped. After a weight by hand, the breaker or a retreat to nobody: from the highest step that is
-/// not above the weight, with a whole bake. Where everybody is on the canary by hand, that is the last step: a promotion.
+/// Goes on where it stopped; a pause alone does not cost the bake. After a weight by hand, the breaker or a retreat: from the
+/// highest step that is not above the weight, with a whole bake. Where everybody is on the canary by hand, that is the last step: a promotion.
 fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
     if state.phase != Phase::Paused {
@@ -153,15 +163,16 @@ fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, R
         may_promote(state, false)?;
         return Ok(promote(state, Because::Operator, now));
     }
-    let on_its_step = state.weight == rollout.current().weight;
+    let only_paused = state.hold == Some(Hold::Paused) && state.weight == rollout.current().weight;
     let below = rollout.plan.steps.iter().rposition(|step| step.weight <= state.weight).unwrap_or(0);
     let weight = rollout.plan.steps[below].weight;
-    if !on_its_step {
+    if weight != state.weight {
         refuse_above(weight, guard)?;
     }
     state.phase = Phase::Progressing;
     state.hold = None;
-    if let Some(rollout) = state.rollout.as_mut().filter(|_| !on_its_step) {
+    state.closed = false;
+    if let Some(rollout) = state.rollout.as_mut().filter(|_| !only_paused) {
         rollout.step = below;
         state.weight = weight;
         begin_step(state, now);
@@ -194,6 +205,7 @@ pub(super) fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
             let from = state.weight;
             state.weight = Weight::ZERO;
             state.phase = Phase::Idle;
+            state.closed = true;
             state.hold = None;
             state.drill_until = None;
             Ok(Decision::Abort { from, why: AbortReason::Operator })

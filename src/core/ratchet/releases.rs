@@ -17,6 +17,7 @@ pub(super) fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Ref
     if state.stable == *stable && state.held_by.is_none() {
         return Ok(Decision::Nothing);
     }
+    state.closed = state.canary_is_closed() && state.stable.upstream == stable.upstream;
     state.stable = stable.clone();
     state.canary = None;
     state.previous = None;
@@ -94,6 +95,7 @@ pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) ->
     // To name another one, or this one again, is to insist.
     state.quarantine.retain(|quarantined| Some(&quarantined.release) != before.as_ref() && Some(&quarantined.release) != wanted);
     state.held_by = None;
+    state.hold.take_if(|hold| *hold == Hold::NoHistory);
     let Some(wanted) = wanted else { return Ok(Decision::Desire) };
     if *wanted == state.stable && state.is_live() {
         let decision = abort_by_hand(state)?;
@@ -122,6 +124,8 @@ pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: 
         return Err(Refusal::IsStable(state.stable.clone()));
     }
     state.phase = Phase::Manual;
+    state.closed_before_drill = state.canary_is_closed();
+    state.closed = state.closed_before_drill && weight == Weight::ZERO;
     state.weight = weight;
     state.attempt = 0;
     state.canary = Some(canary.clone());

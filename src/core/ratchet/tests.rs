@@ -1,5 +1,6 @@
 //! What a rollout does, told by inputs.
 
+mod exposure;
 mod properties;
 mod releases;
 

@@ -63,6 +63,7 @@ fn since_step(state: &State, now: Duration) -> Duration {
 fn trip_off(state: &mut State, trip: Trip) -> Decision {
     let from = state.weight;
     state.weight = Weight::ZERO;
+    state.closed = true;
     state.drill_until = None;
     state.hold = Some(Hold::Breaker(trip));
     if state.under_way().is_some() {
@@ -77,6 +78,8 @@ pub(super) fn end_drill(state: &mut State) -> Decision {
     state.drill_until = None;
     state.weight = Weight::ZERO;
     state.phase = Phase::Idle;
+    state.canary = None;
+    state.closed = std::mem::take(&mut state.closed_before_drill);
     state.hold = None;
     Decision::Withdraw { from }
 }
@@ -108,6 +111,7 @@ fn watch_by_hand(state: &mut State, facts: &Facts, guard: &Guard) -> Decision {
     let Verdict::Fail(fail) = guard.verdict(judgement, facts.crossed, Weight::FULL) else { return Decision::Hold };
     let (from, why) = (state.weight, reason(fail, judgement));
     state.weight = Weight::ZERO;
+    state.closed = true;
     state.drill_until = None;
     state.hold = Some(Hold::Failed(why));
     Decision::Abort { from, why }

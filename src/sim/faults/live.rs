@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::world::{Truth, World, sets};
-use crate::core::{Apart, Bucket, Phase, Pins, Release, Split, State, Weight};
+use crate::core::{Apart, Bucket, Pins, Release, Split, State, Weight};
 
 pub const WORKERS: usize = 3;
 
@@ -46,7 +46,7 @@ impl Epoch {
         let names = |workspace: Option<usize>| workspace.map(|number| world.name(number).to_owned()).into_iter().collect::<Vec<_>>();
         let pins = Pins::new(&names(pinned.canary), &names(pinned.stable)).unwrap_or_default();
         let split = Split::new(world.salt(), "support", state.attempt, state.weight, pins).with_apart(apart.into_iter().collect());
-        let closed = matches!(state.phase, Phase::Aborted | Phase::Promoted) || state.canary.is_none();
+        let closed = state.canary_is_closed() || state.canary.is_none();
         let split = if closed { split.closed() } else { split };
         let [labels, on_canary] = sets(world, &split);
         let canary_truth = state.canary.as_ref().map_or(Truth::Good, |canary| world.truth(canary));

@@ -111,7 +111,7 @@ impl Plot<'_> {
             Reload::Pins { stable, canary } => {
                 let (old, revision) = (shell.pinned, shell.controller.state.revision);
                 shell.pinned = super::live::Pinned { stable: Some(stable), canary: Some(canary) };
-                shell.obey(Command::Reassign { rule: 0 }, None);
+                shell.obey(Command::Reassign { rule: 0, exposes: false }, None);
                 if shell.controller.state.revision == revision {
                     shell.pinned = old;
                 }

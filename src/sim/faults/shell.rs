@@ -322,7 +322,7 @@ impl Controller {
             | Decision::Advance { .. }
             | Decision::Retreat { .. }
             | Decision::Trip { .. }
-            | Decision::Reassign
+            | Decision::Reassign { .. }
                 if before.split_id != self.state.split_id =>
             {
                 self.opening.or(Some(Opening::Step))

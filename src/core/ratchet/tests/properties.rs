@@ -24,7 +24,7 @@ fn any_happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn any_plan() -> impl Strategy<Value = Plan> {
+pub(super) fn any_plan() -> impl Strategy<Value = Plan> {
     let policies = prop_oneof![Just(Policy::Automatic), Just(Policy::Guarded), Just(Policy::Manual)];
     let deadlines = prop_oneof![Just(AtDeadline::Proceed), Just(AtDeadline::Wait), Just(AtDeadline::Ask), Just(AtDeadline::ByTraffic)];
     let troubles = || prop_oneof![Just(OnTrouble::Usual), Just(OnTrouble::Retreat)];
@@ -42,6 +42,32 @@ fn wanted(bp: u16) -> Option<Release> {
         2 => Some(release("green", "v2")),
         3 => Some(release("green", "v8")),
         _ => Some(release("blue", "v9")),
+    }
+}
+
+/// Any command; `which` is below 26.
+pub(super) fn command(which: u8, bp: u16, plan: &Plan) -> Command {
+    let weight = Weight::from_bp(bp).unwrap();
+    match which {
+        0 => Command::Start { release: release("green", "v2"), plan: plan.clone(), retry: bp % 2 == 0 },
+        1 => Command::Start { release: release("blue", "v3"), plan: plan.clone(), retry: false },
+        2 => Command::SetWeight { weight, canary: release("green", "v2") },
+        3 => Command::Pause,
+        4 | 5 => Command::Resume,
+        6 => Command::Advance { force: bp % 2 == 0 },
+        7 => Command::Promote { force: bp % 2 == 0 },
+        8 => Command::Reassign { rule: 0, exposes: false },
+        9 => Command::Adopt { stable: release(if bp % 3 == 0 { "green" } else { "blue" }, "v7") },
+        10 => Command::Switch { release: release(if bp % 2 == 0 { "green" } else { "blue" }, "v2"), watch: secs(60) },
+        11 | 12 => Command::Undo { by: "ana".into() },
+        13 => Command::Withdraw,
+        14..=16 => Command::Desire { release: wanted(bp), warm: bp % 2 == 0 },
+        17 => Command::Follow { plan: plan.clone() },
+        18 => Command::Configure { weight, canary: release("green", "v2") },
+        19 => Command::Drill { weight, canary: release("green", "v2"), lasts: secs(5) },
+        20 => Command::Drilled { took: secs(1) },
+        21 => Command::Thaw,
+        _ => Command::Abort,
     }
 }
 
@@ -65,31 +91,10 @@ proptest! {
                     Input::Tick(Facts { split_id, crossed, trip, ..story.facts(e, requests, harm) })
                 }
                 Happening::Command(which, bp) => {
-                    let weight = Weight::from_bp(bp).unwrap();
-                    let command = match which {
-                        0 => Command::Start { release: release("green", "v2"), plan: plan.clone(), retry: bp % 2 == 0 },
-                        1 => Command::Start { release: release("blue", "v3"), plan: plan.clone(), retry: false },
-                        2 => Command::SetWeight { weight, canary: release("green", "v2") },
-                        3 => Command::Pause,
-                        4 | 5 => Command::Resume,
-                        6 => Command::Advance { force: bp % 2 == 0 },
-                        7 => Command::Promote { force: bp % 2 == 0 },
-                        8 => Command::Reassign { rule: 0 },
-                        9 => Command::Adopt { stable: release("blue", "v7") },
-                        10 => Command::Switch { release: release(if bp % 2 == 0 { "green" } else { "blue" }, "v2"), watch: secs(60) },
-                        11 | 12 => Command::Undo { by: "ana".into() },
-                        13 => Command::Withdraw,
-                        14..=16 => Command::Desire { release: wanted(bp), warm: bp % 2 == 0 },
-                        17 => Command::Follow { plan: plan.clone() },
-                        18 => Command::Configure { weight, canary: release("green", "v2") },
-                        19 => Command::Drill { weight, canary: release("green", "v2"), lasts: secs(5) },
-                        20 => Command::Drilled { took: secs(1) },
-                        21 => {
-                            story.guard.frozen = Some(Frozen::Asked("a test".into())).filter(|_| bp % 2 == 0);
-                            Command::Thaw
-                        }
-                        _ => Command::Abort,
-                    };
+                    if which == 21 {
+                        story.guard.frozen = Some(Frozen::Asked("a test".into())).filter(|_| bp % 2 == 0);
+                    }
+                    let command = command(which, bp, &plan);
                     Input::Command { command, based_on: None }
                 }
             };
@@ -97,7 +102,7 @@ proptest! {
             let (after, guard) = (&story.state, &story.guard);
             let changed = (before.weight, before.attempt, &before.stable, &before.canary) != (after.weight, after.attempt, &after.stable, &after.canary);
             prop_assert_eq!(after.revision, before.revision + u64::from(decision.commits()));
-            prop_assert_eq!(after.split_id, before.split_id + u64::from(changed || decision == Decision::Reassign));
+            prop_assert_eq!(after.split_id, before.split_id + u64::from(changed || matches!(decision, Decision::Reassign { .. })));
             prop_assert!(matches!(after.phase, Phase::Progressing | Phase::Held | Phase::Paused) == after.under_way().is_some());
             if let Decision::Refuse(_) | Decision::Nothing = decision {
                 prop_assert_eq!(&before, after);

@@ -28,7 +28,7 @@ impl History {
         let assignment = |state: &State| (state.weight, state.attempt, state.stable.clone(), state.canary.clone());
         let rose = after.revision.wrapping_sub(before.revision);
         must(rose == u64::from(decision.commits()), 6, || format!("revision {} → {} by {decision:?}", before.revision, after.revision))?;
-        let moved = assignment(before) != assignment(after) || *decision == Decision::Reassign;
+        let moved = assignment(before) != assignment(after) || matches!(decision, Decision::Reassign { .. });
         let rose = after.split_id.wrapping_sub(before.split_id);
         must(rose == u64::from(moved), 6, || format!("split {} → {} by {decision:?}", before.split_id, after.split_id))?;
         must(decision.commits() || !moved, 6, || format!("{decision:?} moves somebody"))

@@ -53,7 +53,8 @@ impl Replay {
                 self.weight = *weight;
                 match &mut self.rollout {
                     Some(way) => way.paused = true,
-                    None => self.canary = Some(canary.clone()),
+                    None if *weight > Weight::ZERO => self.canary = Some(canary.clone()),
+                    None => {}
                 }
             }
             (Decision::Trip { .. }, _) => {
@@ -137,7 +138,7 @@ impl Way {
             | Decision::Abort { .. }
             | Decision::Promote { .. }
             | Decision::Adopt
-            | Decision::Reassign
+            | Decision::Reassign { .. }
             | Decision::Switch
             | Decision::Undo { .. }
             | Decision::Withdraw { .. }

@@ -99,7 +99,7 @@ impl Shell<'_> {
     pub fn haunt(&mut self) {
         let Some(ghost) = self.ghost.take() else { return };
         let now = ghost.now(self.clock, self.settings.flaw);
-        let command = if ghost.state.under_way().is_some() { Command::Abort } else { Command::Reassign { rule: 0 } };
+        let command = if ghost.state.under_way().is_some() { Command::Abort } else { Command::Reassign { rule: 0, exposes: false } };
         let input = Input::Command { command, based_on: None };
         let (state, decision) = (self.settings.step)(ghost.state.clone(), &input, &self.guard, now);
         if !decision.commits() {
