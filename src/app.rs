@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::config::{self, Config};
-use crate::controller::Controller;
+use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::notify::Notifications;
 use crate::proxy::{Problem, Proxy, Resolver, Shared, TlsClients, memory};
@@ -85,14 +85,16 @@ pub struct App {
     ready: Arc<AtomicBool>,
     stop_admin: watch::Sender<bool>,
     admin_server: tokio::task::JoinHandle<()>,
-    /// The controller's loop.
-    ratchet: tokio::task::JoinHandle<()>,
+    /// The controller's task.
+    running: controller::Running,
     /// Listens for what people are to be told.
     telling: tokio::task::JoinHandle<()>,
 }
 
 /// What is being sent at a shutdown may take so long; what is not out is told after a restart.
-const TELLING: std::time::Duration = std::time::Duration::from_secs(2);
+const TELLING: Duration = Duration::from_secs(2);
+/// A change that has begun may take so long to end at a shutdown: a disk that hangs does not keep serin for ever.
+const FINISHING: Duration = Duration::from_secs(5);
 
 impl App {
     /// Binds both listeners, starts the workers, and is ready once all of them serve.
@@ -110,10 +112,11 @@ impl App {
             tls: Arc::new(TlsClients::default()),
         };
         shared.tls.check(&config)?;
-        let (store, found) = Store::open(history, config.history.keep)?;
+        let history = Store::open(history, config.history.keep)?;
         let sides = Arc::new(ProxySides { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
-        let (controller, live) = Controller::begin(config, shared.metrics.clone(), store, found, sides).await;
+        let (controller, running) = controller::begin(config, shared.metrics.clone(), history, sides).await;
         let controller = Arc::new(controller);
+        let live = controller.live().clone();
         let config = live.current().config.clone();
         let listener = listen_for_admin(&config.admin, open.admin).await?;
         let admin = listener.local_addr()?;
@@ -138,19 +141,14 @@ impl App {
         let telling = tokio::spawn(notifications.watch().run());
         let (stop_admin, stopped) = watch::channel(false);
         let admin_server = tokio::spawn(admin::serve(listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
-        let ratchet = tokio::spawn({
-            let controller = controller.clone();
-            async move { controller.run().await }
-        });
-        Ok(App { proxy, admin, controller, live, shared, keys, notifications, ready, stop_admin, admin_server, ratchet, telling })
+        Ok(App { proxy, admin, controller, live, shared, keys, notifications, ready, stop_admin, admin_server, running, telling })
     }
 
     /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
     /// drain can be watched.
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
-        // What a drain looks like to the evidence is nobody's fault.
-        self.ratchet.abort();
+        self.running.stops_deciding();
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
         self.proxy.drain(limits.lame_duck, limits.drain).await;
@@ -159,6 +157,7 @@ impl App {
         let _ = self.stop_admin.send(true);
         // A client that keeps its admin connection open must not keep serin from ending.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_server).await;
+        self.running.finish(FINISHING).await;
     }
 }
 

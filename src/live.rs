@@ -8,7 +8,7 @@ mod waits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -84,18 +84,17 @@ pub struct Live {
 }
 
 /// A worker that does not take up a snapshot for this long is stuck; whoever published is told so.
-const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+pub const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Debug, thiserror::Error)]
-#[error("{behind} of {workers} workers did not take up the change within {APPLY_TIMEOUT:?}")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not all of the {workers} workers took up the change within {APPLY_TIMEOUT:?}")]
 pub struct NotApplied {
-    behind: usize,
-    workers: usize,
+    pub workers: usize,
 }
 
 impl Live {
-    pub fn new(config: Arc<Config>, epochs: Vec<Arc<Epoch>>, workers: usize) -> Live {
-        let (sender, _) = watch::channel(Arc::new(Snapshot { sequence: 1, config, epochs }));
+    pub fn new(snapshot: Arc<Snapshot>, workers: usize) -> Live {
+        let (sender, _) = watch::channel(snapshot);
         Live { sender, applied: (0..workers).map(|_| AtomicU64::new(0)).collect(), progress: Notify::new() }
     }
 
@@ -107,35 +106,34 @@ impl Live {
         self.applied.len()
     }
 
-    /// Swaps the snapshot in and waits until it serves on every core. Only one caller at a time: the controller.
-    pub async fn publish(&self, config: Arc<Config>, epochs: Vec<Arc<Epoch>>) -> Result<Duration, NotApplied> {
-        let started = Instant::now();
-        let sequence = self.current().sequence + 1;
-        self.sender.send_replace(Arc::new(Snapshot { sequence, config, epochs }));
-        self.applied_everywhere(sequence).await?;
-        Ok(started.elapsed())
+    /// Swaps a snapshot in; the workers take it up by themselves. Only the controller calls it, with rising sequences.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.sender.send_replace(snapshot);
+    }
+
+    /// The newest sequence that every worker serves, or a later one.
+    pub fn served(&self) -> u64 {
+        self.applied.iter().map(|applied| applied.load(Ordering::Acquire)).min().unwrap_or(0)
+    }
+
+    /// Waits until every worker serves a later sequence than this one, and returns the newest such. Cancel safe.
+    pub async fn served_beyond(&self, sequence: u64) -> u64 {
+        loop {
+            // Registered before the look, so that no progress between the two is missed.
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            let served = self.served();
+            if served > sequence {
+                return served;
+            }
+            progress.await;
+        }
     }
 
     /// Waits until all workers serve this sequence or a later one.
     pub async fn applied_everywhere(&self, sequence: u64) -> Result<(), NotApplied> {
-        let all = async {
-            loop {
-                // Registered before the look, so that no progress between the two is missed.
-                let mut progress = std::pin::pin!(self.progress.notified());
-                progress.as_mut().enable();
-                if self.behind(sequence) == 0 {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        tokio::time::timeout(APPLY_TIMEOUT, all)
-            .await
-            .map_err(|_| NotApplied { behind: self.behind(sequence), workers: self.applied.len() })
-    }
-
-    fn behind(&self, sequence: u64) -> usize {
-        self.applied.iter().filter(|applied| applied.load(Ordering::Acquire) < sequence).count()
+        let served = tokio::time::timeout(APPLY_TIMEOUT, self.served_beyond(sequence.saturating_sub(1))).await;
+        served.map(drop).map_err(|_| NotApplied { workers: self.applied.len() })
     }
 
     /// For one worker's thread: what to serve, and the changes of it.

@@ -9,35 +9,35 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{self, ApiError};
-use super::{Actor, Context, bot_answer};
-use crate::controller::{self, Report, ReportKind, Wish};
+use super::{Caller, Context, bot_answer};
+use crate::controller::{Actor, ChangeRequest, Drill, Drilled, Report, ReportKind, Wish};
 use crate::core::{Release, Weight};
 
 /// One request for an action.
-pub struct Ask {
+pub struct Call {
     context: Context,
     bot: String,
     based_on: Option<u64>,
-    actor: Actor,
+    caller: Caller,
     body: Bytes,
 }
 
-impl FromRequest<Context> for Ask {
+impl FromRequest<Context> for Call {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, context: &Context) -> Result<Ask, ApiError> {
+    async fn from_request(request: Request, context: &Context) -> Result<Call, ApiError> {
         let (mut parts, body) = request.into_parts();
         let Path(bot) = Path::<String>::from_request_parts(&mut parts, context)
             .await
             .map_err(|error| ApiError::unprocessable("path", error.body_text()))?;
         let based_on = problem::if_match(&parts.headers)?;
-        let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(|| ApiError::unauthorized("nobody asks"))?;
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized("nobody asks"))?;
         let body = Bytes::from_request(Request::from_parts(parts, body), context).await?;
-        Ok(Ask { context: context.clone(), bot, based_on, actor, body })
+        Ok(Call { context: context.clone(), bot, based_on, caller, body })
     }
 }
 
-impl Ask {
+impl Call {
     /// The body as a JSON object; an empty body is an empty object. `example` shows it in the error.
     fn wanted<T: DeserializeOwned>(&self, example: &str) -> Result<T, ApiError> {
         problem::json(if self.body.is_empty() { b"{}" } else { &self.body }, example)
@@ -49,9 +49,9 @@ impl Ask {
             let told = format!("a reason is at most {REASON_MAX} characters in one line: it stands in the history");
             return Err(ApiError::unprocessable("reason", told));
         }
-        let actor = controller::Actor::Operator(&self.actor.0);
-        let ask = controller::Ask { wish, based_on: self.based_on, actor, force, reason };
-        let snapshot = self.context.controller.change(&self.bot, ask).await?;
+        let actor = Actor::Operator(self.caller.0.into());
+        let request = ChangeRequest { bot: self.bot.clone(), wish, based_on: self.based_on, actor, force, reason };
+        let snapshot = self.context.controller.change(request).await?;
         bot_answer(&snapshot, &self.bot)
     }
 
@@ -76,7 +76,7 @@ struct Manner {
 /// A sentence or two.
 const REASON_MAX: usize = 256;
 
-pub async fn put_weight(ask: Ask) -> Result<Response, ApiError> {
+pub async fn put_weight(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -85,9 +85,9 @@ pub async fn put_weight(ask: Ask) -> Result<Response, ApiError> {
         force: bool,
         reason: Option<String>,
     }
-    let Wanted { percent, force, reason } = problem::json(&ask.body, "{\"percent\": 5}")?;
+    let Wanted { percent, force, reason } = problem::json(&call.body, "{\"percent\": 5}")?;
     let weight = Weight::from_percent(percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
-    ask.wish(Wish::SetWeight(weight), Manner { force, reason }).await
+    call.wish(Wish::SetWeight(weight), Manner { force, reason }).await
 }
 
 fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
@@ -100,7 +100,7 @@ fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
     }
 }
 
-pub async fn start(ask: Ask) -> Result<Response, ApiError> {
+pub async fn start(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -116,9 +116,9 @@ pub async fn start(ask: Ask) -> Result<Response, ApiError> {
         force: bool,
         reason: Option<String>,
     }
-    let wanted: Wanted = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    let wanted: Wanted = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
     let Wanted { upstream, retry, replace, force, reason, .. } = wanted;
-    ask.wish(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Manner { force, reason }).await
+    call.wish(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Manner { force, reason }).await
 }
 
 /// A side, and what is on it.
@@ -132,53 +132,53 @@ struct Side {
     reason: Option<String>,
 }
 
-pub async fn switch(ask: Ask) -> Result<Response, ApiError> {
-    let Side { upstream, version: label, force, reason } = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    ask.wish(Wish::Switch { upstream, version: version(label)? }, Manner { force, reason }).await
+pub async fn switch(call: Call) -> Result<Response, ApiError> {
+    let Side { upstream, version: label, force, reason } = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    call.wish(Wish::Switch { upstream, version: version(label)? }, Manner { force, reason }).await
 }
 
-pub async fn adopt(ask: Ask) -> Result<Response, ApiError> {
-    let Side { upstream, version: label, force, reason } = ask.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    ask.wish(Wish::Adopt { upstream, version: version(label)? }, Manner { force, reason }).await
+pub async fn adopt(call: Call) -> Result<Response, ApiError> {
+    let Side { upstream, version: label, force, reason } = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    call.wish(Wish::Adopt { upstream, version: version(label)? }, Manner { force, reason }).await
 }
 
-pub async fn pause(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Pause).await
+pub async fn pause(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Pause).await
 }
 
-pub async fn resume(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Resume).await
+pub async fn resume(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Resume).await
 }
 
-pub async fn advance(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Advance).await
+pub async fn advance(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Advance).await
 }
 
-pub async fn promote(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Promote).await
+pub async fn promote(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Promote).await
 }
 
-pub async fn abort(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Abort).await
+pub async fn abort(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Abort).await
 }
 
-pub async fn undo(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Undo).await
+pub async fn undo(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Undo).await
 }
 
-pub async fn freeze(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Freeze).await
+pub async fn freeze(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Freeze).await
 }
 
-pub async fn thaw(ask: Ask) -> Result<Response, ApiError> {
-    ask.plain(Wish::Thaw).await
+pub async fn thaw(call: Call) -> Result<Response, ApiError> {
+    call.plain(Wish::Thaw).await
 }
 
 /// Longer is no rehearsal.
 const DRILL_SECONDS_MOST: u64 = 300;
 const DRILL_SECONDS: u64 = 5;
 
-pub async fn drill(ask: Ask) -> Result<Json<controller::Drilled>, ApiError> {
+pub async fn drill(call: Call) -> Result<Json<Drilled>, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -187,15 +187,15 @@ pub async fn drill(ask: Ask) -> Result<Json<controller::Drilled>, ApiError> {
         share_percent: Option<f64>,
         seconds: Option<u64>,
     }
-    let wanted: Wanted = ask.wanted("{} or {\"share_percent\": 1, \"seconds\": 5}")?;
+    let wanted: Wanted = call.wanted("{} or {\"share_percent\": 1, \"seconds\": 5}")?;
     let share = wanted.share_percent.map(Weight::from_percent).transpose();
     let share = share.map_err(|error| ApiError::unprocessable("share_percent", error.to_string()))?.filter(|share| *share > Weight::ZERO);
     let seconds = wanted.seconds.unwrap_or(DRILL_SECONDS);
     if !(1..=DRILL_SECONDS_MOST).contains(&seconds) {
         return Err(ApiError::unprocessable("seconds", format!("a drill with customers lasts 1 to {DRILL_SECONDS_MOST} s")));
     }
-    let drill = controller::Drill { share, lasts: std::time::Duration::from_secs(seconds), upstream: wanted.upstream };
-    Ok(Json(ask.context.controller.drill(&ask.bot, &drill, controller::Actor::Operator(&ask.actor.0)).await?))
+    let drill = Drill { share, lasts: std::time::Duration::from_secs(seconds), upstream: wanted.upstream };
+    Ok(Json(call.context.controller.drill(&call.bot, drill, Actor::Operator(call.caller.0.into())).await?))
 }
 
 /// More in one batch is refused; send several.
@@ -207,7 +207,7 @@ pub struct Counted {
     pinned: usize,
 }
 
-pub async fn outcomes(ask: Ask) -> Result<Json<Counted>, ApiError> {
+pub async fn outcomes(call: Call) -> Result<Json<Counted>, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -228,7 +228,7 @@ pub async fn outcomes(ask: Ask) -> Result<Json<Counted>, ApiError> {
         Outcome,
         Engagement,
     }
-    let wanted: Wanted = ask.wanted("{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}]}")?;
+    let wanted: Wanted = call.wanted("{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}]}")?;
     if wanted.outcomes.len() > REPORTS_MAX {
         return Err(ApiError::unprocessable("too_many", format!("{} reports in one batch; at most {REPORTS_MAX}", wanted.outcomes.len())));
     }
@@ -238,6 +238,6 @@ pub async fn outcomes(ask: Ask) -> Result<Json<Counted>, ApiError> {
     };
     let reports: Vec<Report> =
         wanted.outcomes.into_iter().map(|one| Report { workspace: one.workspace, ok: one.ok, kind: kind(one.kind) }).collect();
-    let reported = ask.context.controller.report(&ask.bot, &reports).await?;
+    let reported = call.context.controller.report(&call.bot, reports).await?;
     Ok(Json(Counted { counted: reported.counted, pinned: reported.pinned }))
 }

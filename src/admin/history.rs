@@ -44,7 +44,7 @@ pub async fn show(
     if !(1..=LIMIT_MOST).contains(&limit) {
         return Err(ApiError::unprocessable("limit", format!("a limit is 1 to {LIMIT_MOST}")));
     }
-    let changes = context.controller.store().history(&bot, before, limit).await.map_err(ApiError::not_durable)?;
+    let changes = context.controller.store().history(&bot, before, limit).await.map_err(ApiError::not_read)?;
     let next = changes.last().filter(|_| changes.len() == limit).map(|row| row.revision);
     Ok(Json(History { changes, before: next }))
 }

@@ -16,7 +16,7 @@ use super::attempts::Failure;
 use super::listen::Peer;
 use super::problem::ApiError;
 use super::{Context, denied_address};
-use crate::controller::{Actor, Ask, ChangeError, Wish};
+use crate::controller::{Actor, ChangeError, ChangeRequest, Wish};
 use crate::core::ratchet::Refusal;
 use crate::core::{Phase, State as BotState, Weight};
 use crate::live::{Snapshot, Status};
@@ -181,9 +181,9 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
         Act::Abort => Wish::Abort,
         Act::Undo => Wish::Undo,
     };
-    let name = actor(&ticket);
-    let ask = Ask { wish, based_on: Some(ticket.revision), actor: Actor::Operator(&name), force: false, reason: None };
-    match context.controller.change(&ticket.bot, ask).await {
+    let actor = Actor::Operator(actor(&ticket).into());
+    let request = ChangeRequest { bot: ticket.bot.clone(), wish, based_on: Some(ticket.revision), actor, force: false, reason: None };
+    match context.controller.change(request).await {
         Ok(snapshot) => {
             let after = status(&snapshot, &ticket.bot);
             let promoted = after.as_ref().is_some_and(|status| status.state.phase == Phase::Promoted);
@@ -219,6 +219,9 @@ fn failed(error: &ChangeError) -> &'static str {
         | ChangeError::Refused { .. }
         | ChangeError::Preflight { .. }
         | ChangeError::NoReason { .. }
+        | ChangeError::Overtaken { .. }
+        | ChangeError::Busy { .. }
+        | ChangeError::Ending
         | ChangeError::ReadOnly
         | ChangeError::NotDurable(_) => "This was not done",
     }
@@ -227,15 +230,12 @@ fn failed(error: &ChangeError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::Live;
+    use crate::live::NotApplied;
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
-    async fn what_is_decided_is_not_called_undone() {
-        let text = "[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = { a = \"http://a\" }\n";
-        let config = Arc::new(crate::config::parse(text, std::path::Path::new("serin.toml")).unwrap());
-        // One worker, which never takes anything up.
-        let late = Live::new(config.clone(), Vec::new(), 1).publish(config, Vec::new()).await.unwrap_err();
-        assert_eq!(failed(&ChangeError::NotApplied(late)), "It is decided, but does not serve on every core yet");
+    #[test]
+    fn what_is_decided_is_not_called_undone() {
+        let late = ChangeError::NotApplied(NotApplied { workers: 1 });
+        assert_eq!(failed(&late), "It is decided, but does not serve on every core yet");
         assert_eq!(failed(&ChangeError::ReadOnly), "This was not done");
     }
 

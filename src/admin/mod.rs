@@ -60,7 +60,7 @@ pub struct Context {
 
 /// Who asked, for the logs: a token's name, a certificate's, or `local` where there is neither.
 #[derive(Clone, Debug)]
-struct Actor(String);
+struct Caller(String);
 
 /// A request to the API is small; more is a mistake.
 const BODY_MAX: usize = 256 * 1024;
@@ -118,7 +118,7 @@ async fn guard(
     let actor =
         access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
     let mut request = whole(request).await?;
-    request.extensions_mut().insert(Actor(actor));
+    request.extensions_mut().insert(Caller(actor));
     Ok(next.run(request).await)
 }
 

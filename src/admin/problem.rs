@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::controller::ChangeError;
 use crate::core::ratchet::Refusal;
 use crate::live::Snapshot;
-use crate::store::NotDurable;
+use crate::store::{NotDurable, NotRead};
 
 #[derive(Debug)]
 pub struct ApiError {
@@ -67,6 +67,16 @@ impl ApiError {
 
     pub fn not_durable(error: NotDurable) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
+    }
+
+    /// The history was not read.
+    pub fn not_read(error: NotRead) -> ApiError {
+        let code = match error {
+            NotRead::Busy { .. } => "busy",
+            NotRead::TooSlow { .. } => "too_slow",
+            NotRead::Failed(_) => "not_readable",
+        };
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
     }
 
     pub fn status(&self) -> StatusCode {
@@ -145,6 +155,9 @@ impl From<ChangeError> for ApiError {
             },
             ChangeError::Preflight { .. } => ApiError::new(StatusCode::CONFLICT, "preflight", detail),
             ChangeError::NoReason { .. } => ApiError::unprocessable("reason", detail),
+            ChangeError::Overtaken { .. } => ApiError::new(StatusCode::CONFLICT, "overtaken", detail),
+            ChangeError::Busy { .. } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
+            ChangeError::Ending => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ending", detail),
             ChangeError::ReadOnly => ApiError::new(StatusCode::FORBIDDEN, "read_only", detail),
             ChangeError::NotDurable(error) => ApiError::not_durable(error),
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),

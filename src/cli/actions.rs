@@ -69,8 +69,8 @@ pub struct Start {
     /// The release's label
     #[arg(long)]
     version: Option<String>,
-    /// Even if it was taken back before
-    #[arg(long)]
+    /// Even if it was taken back before; say why with --reason
+    #[arg(long, requires = "reason")]
     retry: bool,
     /// Instead of the rollout under way, whose canary goes to 0% first
     #[arg(long)]

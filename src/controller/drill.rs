@@ -1,17 +1,18 @@
 //! A rehearsed rollback on the live system: the idle side is looked at, and the whole way from a word to all cores is gone
 //! and measured; with customers, if somebody asks for it.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::pilot::{Pilot, index};
-use super::wish::{the_other, unknown_bot};
-use super::{Actor, ChangeError, Controller, Seat, guard};
-use crate::core::ratchet::{Command, Decision, Input, Refusal};
+use super::change::{Answer, Change, Decided, Step};
+use super::looks::{How, Purpose};
+use super::owner::{Owner, Reply};
+use super::pilot::index;
+use super::wish::{Actor, ChangeError, named, the_other};
+use crate::config::BotName;
+use crate::core::ratchet::{Command, Input, Refusal};
 use crate::core::{Release, Weight};
-use crate::live::Snapshot;
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -32,95 +33,183 @@ pub struct Drilled {
     pub preflight_ms: f64,
     /// From the word to go back until all cores served it.
     pub back_ms: f64,
-    /// The same until it was kept, too.
-    pub durable_ms: f64,
+    /// The same until it was kept, too; none if the disk had not taken it half a second later.
+    pub durable_ms: Option<f64>,
     pub moved_percent: f64,
     pub revision: u64,
 }
 
-impl Controller {
-    pub async fn drill(&self, name: &str, drill: &Drill, actor: Actor<'_>) -> Result<Drilled, ChangeError> {
-        let snapshot = self.live.current();
-        let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
-        let bot = &snapshot.config.bots[number];
-        let state = snapshot.epochs[number].status().state.clone();
-        let idle = self.idle_side(&snapshot, number, drill.upstream.as_deref())?;
+/// A rehearsal on its way.
+#[derive(Debug)]
+pub(super) struct Rehearsal {
+    pub bot: BotName,
+    drill: Drill,
+    actor: Actor,
+    reply: Reply<Drilled, ChangeError>,
+    idle: Release,
+    /// When the idle side was asked, and how long that took.
+    asked: Duration,
+    preflight: Duration,
+    /// When the word to go back was given, and how long it took until all cores served it.
+    word: Duration,
+    back: Duration,
+}
+
+/// What of a rehearsal serves now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Customers are on the idle side.
+    There,
+    /// They are back.
+    Back,
+    /// It is written down.
+    Noted,
+}
+
+/// A little longer than it is to last: it ends by itself if this process does.
+const SPARE: Duration = Duration::from_secs(5);
+
+impl Rehearsal {
+    pub fn fails(self, error: ChangeError) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+impl Owner {
+    pub(super) fn asked_for_a_drill(&mut self, bot: &str, drill: Drill, actor: Actor, reply: Reply<Drilled, ChangeError>) {
+        match self.may_drill(bot, &drill) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok((number, idle, upstream)) => {
+                let (bot, asked, zero) = (self.pilots[number].name.clone(), self.now.running, Duration::ZERO);
+                let rehearsal = Rehearsal { bot, drill, actor, reply, idle, asked, preflight: zero, word: zero, back: zero };
+                self.begin_look(number, upstream, How::Preflight, Purpose::Drill(Box::new(rehearsal)));
+            }
+        }
+    }
+
+    /// The idle side, where a drill is possible now.
+    fn may_drill(&self, name: &str, drill: &Drill) -> Result<(usize, Release, usize), ChangeError> {
+        let number = self.known(name)?;
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        if drill.share.is_some() && self.config.admin.read_only {
+            return Err(ChangeError::ReadOnly);
+        }
+        // Who would be gone back to is who is to be rehearsed.
+        let idle = match (&drill.upstream, &state.previous) {
+            (None, Some(former)) if index(bot, &former.release).is_some() => former.release.clone(),
+            (None, _) => the_other(bot, state)?,
+            (Some(name), _) => named(bot, name)?,
+        };
         if state.is_live() {
             let refusal = match (state.under_way(), &state.canary) {
                 (Some(_), Some(canary)) => Refusal::UnderWay(canary.clone()),
                 _ => Refusal::LiveSplit { weight: state.weight },
             };
-            return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal });
+            return Err(ChangeError::Refused { bot: name.to_owned(), refusal });
         }
-        if drill.share.is_some() && snapshot.config.admin.read_only {
-            return Err(ChangeError::ReadOnly);
-        }
-        let started = Instant::now();
         let upstream = index(bot, &idle).unwrap_or(bot.stable);
-        let unfit = |why| ChangeError::Preflight { bot: bot.name.to_string(), side: idle.to_string(), why };
-        self.sides.preflight(bot, upstream).await.map_err(unfit)?;
-        let preflight = started.elapsed();
-        if let Some(weight) = drill.share {
-            // A little longer than it is to last: it ends by itself if this process does.
-            let lasts = drill.lasts + Duration::from_secs(5);
-            self.order(&snapshot, number, Command::Drill { weight, canary: idle.clone(), lasts }, actor).await?;
-            tokio::time::sleep(drill.lasts).await;
+        Ok((number, idle, upstream))
+    }
+
+    pub(super) fn looked_for_a_drill(&mut self, mut rehearsal: Box<Rehearsal>, answer: Result<(), String>) {
+        if let Err(why) = answer {
+            let (bot, side) = (rehearsal.bot.to_string(), rehearsal.idle.to_string());
+            return rehearsal.fails(ChangeError::Preflight { bot, side, why });
         }
-        let word = Instant::now();
-        let back = self.publish_again(&snapshot, number, drill.share.is_some(), actor).await?;
-        self.order(&snapshot, number, Command::Drilled { took: back }, actor).await?;
-        let durable = word.elapsed();
-        let mut pilots = self.pilots.lock().await;
-        if let Some(pilot) = pilots.get_mut(&bot.name) {
-            pilot.was_drilled(jiff::Timestamp::now().as_millisecond() as f64 / 1000.0);
+        rehearsal.preflight = self.now.running.saturating_sub(rehearsal.asked);
+        match rehearsal.drill.share {
+            None => self.ends_a_drill(rehearsal),
+            Some(weight) => {
+                let command = Command::Drill { weight, canary: rehearsal.idle.clone(), lasts: rehearsal.drill.lasts + SPARE };
+                self.rehearse(rehearsal, command, Stage::There);
+            }
         }
-        self.shows(pilots.get(&bot.name), bot, number);
+    }
+
+    /// The word to go back: whoever took part goes back; without anybody, the same is published again.
+    pub(super) fn ends_a_drill(&mut self, mut rehearsal: Box<Rehearsal>) {
+        rehearsal.word = self.now.running;
+        if rehearsal.drill.share.is_some() {
+            return self.rehearse(rehearsal, Command::Withdraw, Stage::Back);
+        }
+        match self.number(rehearsal.bot.as_str()) {
+            Some(number) => self.publish_again(number, Answer::Drill(rehearsal, Stage::Back)),
+            None => self.is_gone(*rehearsal),
+        }
+    }
+
+    /// Goes on with a rehearsal whose stage serves everywhere. Whether something else has to be done for it.
+    pub(super) fn goes_on_with(&mut self, mut rehearsal: Box<Rehearsal>, stage: Stage, durable: bool) -> bool {
+        match stage {
+            Stage::There => {
+                self.drills.push((self.now.running + rehearsal.drill.lasts, rehearsal));
+                false
+            }
+            Stage::Back => {
+                rehearsal.back = self.now.running.saturating_sub(rehearsal.word);
+                let command = Command::Drilled { took: rehearsal.back };
+                self.rehearse(rehearsal, command, Stage::Noted);
+                true
+            }
+            Stage::Noted => {
+                self.answer_a_drill(*rehearsal, durable);
+                false
+            }
+        }
+    }
+
+    fn answer_a_drill(&mut self, rehearsal: Rehearsal, durable: bool) {
+        let Rehearsal { bot, drill, reply, idle, preflight, word, back, .. } = rehearsal;
         let millis = |took: Duration| took.as_secs_f64() * 1000.0;
-        Ok(Drilled {
-            bot: bot.name.to_string(),
+        let since_word = millis(self.now.running.saturating_sub(word));
+        let number = self.number(bot.as_str());
+        if let Some(number) = number {
+            self.pilots[number].was_drilled(self.now.unix_secs());
+        }
+        self.show();
+        let _ = reply.send(Ok(Drilled {
+            bot: bot.to_string(),
             side: idle.to_string(),
             preflight_ms: millis(preflight),
             back_ms: millis(back),
-            durable_ms: millis(durable),
+            durable_ms: durable.then_some(since_word),
             moved_percent: drill.share.unwrap_or_default().percent(),
-            revision: pilots.get(&bot.name).map_or(0, |pilot| pilot.state.revision),
-        })
+            revision: number.map_or(0, |number| self.pilots[number].state.revision),
+        }));
     }
 
-    fn idle_side(&self, snapshot: &Snapshot, number: usize, upstream: Option<&str>) -> Result<Release, ChangeError> {
-        let (bot, state) = (&snapshot.config.bots[number], snapshot.epochs[number].status().state.clone());
-        // Who would be gone back to is who is to be rehearsed.
-        match (upstream, &state.previous) {
-            (None, Some(former)) if index(bot, &former.release).is_some() => Ok(former.release.clone()),
-            (None, _) => the_other(bot, &state),
-            (Some(name), _) => super::wish::named(bot, name),
+    /// One step of a rehearsal.
+    fn rehearse(&mut self, rehearsal: Box<Rehearsal>, command: Command, stage: Stage) {
+        let Some(number) = self.number(rehearsal.bot.as_str()) else { return self.is_gone(*rehearsal) };
+        if self.must_wait(number) {
+            if stage == Stage::There {
+                let bot = rehearsal.bot.to_string();
+                return rehearsal.fails(ChangeError::Busy { bot, waiting: 1 });
+            }
+            self.make_way(number, &rehearsal.actor);
+        }
+        match self.drill_step(number, command, &rehearsal.actor) {
+            Ok(steps) => self.carry_out(Change::of(steps, Answer::Drill(rehearsal, stage))),
+            Err(refusal) => {
+                let bot = rehearsal.bot.to_string();
+                rehearsal.fails(ChangeError::Refused { bot, refusal });
+            }
         }
     }
 
-    /// The way back, from the word to all cores: whoever took part goes back; without anybody, the same is published again.
-    async fn publish_again(&self, snapshot: &Arc<Snapshot>, number: usize, moved: bool, actor: Actor<'_>) -> Result<Duration, ChangeError> {
-        let word = Instant::now();
-        if moved {
-            self.order(snapshot, number, Command::Withdraw, actor).await?;
-            return Ok(word.elapsed());
+    fn drill_step(&self, number: usize, command: Command, actor: &Actor) -> Result<Vec<Step>, Refusal> {
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        let guard = self.guard(bot, state, false);
+        match self.decide(number, state, Input::Command { command, based_on: None }, &guard, actor, None) {
+            Decided::Refused(refusal) => Err(refusal),
+            Decided::Stays(_) => Ok(Vec::new()),
+            Decided::Change(step) => Ok(vec![*step]),
         }
-        let mut pilots = self.pilots.lock().await;
-        let current = self.live.current();
-        let bot = &snapshot.config.bots[number];
-        if let Some(pilot) = pilots.get_mut(&bot.name) {
-            self.serve(Seat { pilot, snapshot: current, number }, &Decision::Hold, None).await?;
-        }
-        Ok(word.elapsed())
     }
 
-    async fn order(&self, snapshot: &Arc<Snapshot>, number: usize, command: Command, actor: Actor<'_>) -> Result<Decision, ChangeError> {
-        let mut pilots = self.pilots.lock().await;
-        let bot = &snapshot.config.bots[number];
-        let current = self.live.current();
-        let pilot: &mut Pilot = pilots.get_mut(&bot.name).ok_or_else(|| unknown_bot(&current, bot.name.as_str()))?;
-        pilot.read(&current.epochs[number]);
-        let guard = guard(bot, &pilot.state, &self.store.health(), false);
-        let seat = Seat { pilot, snapshot: current, number };
-        self.done(bot, self.decide(seat, Input::Command { command, based_on: None }, &guard, actor, None).await)
+    fn is_gone(&self, rehearsal: Rehearsal) {
+        if let Err(error) = self.known(rehearsal.bot.as_str()) {
+            rehearsal.fails(error);
+        }
     }
 }

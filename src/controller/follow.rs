@@ -1,151 +1,154 @@
 //! The config as somebody who wants something: what it says anew is an operator's action, and a release that it names is
-//! started once its side is fit to serve. Also what must be looked at before a side is sent anybody.
+//! started once its side is fit to serve. What is refused is said once, and tried again.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::pilot::{Pilot, candidate, index, release};
-use super::sides::takes_connections;
-use super::wish::{Ask, command, unknown_bot};
-use super::{Actor, ChangeError, Controller, Seat, TICK, Wish, guard};
-use crate::config::Bot;
-use crate::core::ratchet::{Command, Decision, Input};
-use crate::core::{Release, State};
-use crate::live::Snapshot;
+use super::change::{Answer, Change, Decided};
+use super::looks::{How, Purpose, there};
+use super::owner::Owner;
+use super::pilot::{candidate, index, release};
+use super::wish::Actor;
+use crate::config::BotName;
+use crate::core::ratchet::{Command, Input};
+use crate::core::{HeldBy, Release};
 
-impl Controller {
-    /// Does what the config wants and what is not done yet, each second, for ever. Beside the watch: a preflight takes its
-    /// time and holds nobody up.
-    pub(super) async fn follow(&self) {
-        self.look_who_is_there().await;
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.hear_the_config().await;
-            self.start_what_is_wanted().await;
-        }
-    }
+/// A side that is there takes a connection in this time.
+const IS_THERE: Duration = Duration::from_secs(1);
 
-    /// Takes in what the config says anew, and takes at once whatever way back it is.
-    pub(super) async fn hear_the_config(&self) {
-        for number in 0..self.live.current().config.bots.len() {
-            let snapshot = self.live.current();
-            let (Some(bot), Some(epoch)) = (snapshot.config.bots.get(number), snapshot.epochs.get(number)) else { return };
-            let state = epoch.status().state.clone();
-            for command in self.new_in_config(bot, &state).await {
-                self.config_says(&snapshot, number, command).await;
-            }
-        }
-    }
-
-    async fn start_what_is_wanted(&self) {
-        for number in 0..self.live.current().config.bots.len() {
-            let snapshot = self.live.current();
-            let (Some(bot), Some(epoch)) = (snapshot.config.bots.get(number), snapshot.epochs.get(number)) else { return };
-            let state = epoch.status().state.clone();
-            let Some(wanted) = state.to_start().cloned() else { continue };
-            let may_try = self.pilots.lock().await.get(&bot.name).is_some_and(Pilot::may_try_again);
-            if !may_try || guard(bot, &state, &self.store.health(), false).frozen.is_some() {
+impl Owner {
+    /// Takes in what the config says that it did not say when it was last followed, and starts what it wants.
+    pub(super) fn follow_the_config(&mut self) {
+        for number in 0..self.pilots.len() {
+            if self.must_wait(number) || self.pilots[number].following.is_some() {
                 continue;
             }
-            let Some(upstream) = index(bot, &wanted) else { continue };
-            let fit = self.sides.preflight(bot, upstream).await;
-            self.waits(bot, &fit).await;
-            if fit.is_err() {
-                continue;
-            }
-            if state.under_way().is_some() && bot.rollout.steps[0].weight <= bot.max_weight {
-                self.config_says(&snapshot, number, Command::Withdraw).await;
-            }
-            self.config_says(&snapshot, number, Command::Follow { plan: bot.rollout.clone() }).await;
+            self.hear_of_the_release(number);
+            self.hear_of_the_weight(number);
+            self.start_what_is_wanted(number);
         }
-    }
-
-    /// What the config says that it did not say when it was last followed.
-    async fn new_in_config(&self, bot: &Bot, state: &State) -> Vec<Command> {
-        let mut commands = Vec::new();
-        if bot.release != state.seen.release {
-            commands.push(self.desire(bot, state).await);
-        }
-        let stable = index(bot, &state.stable).unwrap_or(bot.stable);
-        let canary = state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
-        if let Some(canary) = canary.filter(|_| bot.weight != state.seen.weight) {
-            commands.push(Command::Configure { weight: bot.weight, canary: release(&bot.upstreams[canary]) });
-        }
-        commands
     }
 
     /// The way back is taken only to a side that still answers.
-    pub(super) async fn desire(&self, bot: &Bot, state: &State) -> Command {
-        let former = state.previous.as_ref().map(|former| &former.release);
-        let warm = match former.filter(|former| bot.release.as_ref() == Some(*former)) {
-            Some(former) => takes_connections(&*self.sides, bot, former).await.is_ok(),
-            None => false,
-        };
-        Command::Desire { release: bot.release.clone(), warm }
-    }
-
-    /// One step of the config's; what is refused is said once and holds.
-    pub(super) async fn config_says(&self, snapshot: &Arc<Snapshot>, number: usize, command: Command) {
-        let mut pilots = self.pilots.lock().await;
-        let bot = &snapshot.config.bots[number];
-        let current = self.live.current();
-        // A reload came between.
-        if !Arc::ptr_eq(&current.config, &snapshot.config) {
+    fn hear_of_the_release(&mut self, number: usize) {
+        let config = self.config.clone();
+        let (bot, state) = (&config.bots[number], &self.pilots[number].state);
+        if bot.release == state.seen.release {
             return;
         }
-        let Some(pilot) = pilots.get_mut(&bot.name) else { return };
-        pilot.read(&current.epochs[number]);
-        let guard = guard(bot, &pilot.state, &self.store.health(), false);
-        let input = Input::Command { command, based_on: None };
-        let done = self.decide(Seat { pilot, snapshot: current, number }, input, &guard, Actor::Config, None).await;
-        let Some(pilot) = pilots.get_mut(&bot.name) else { return };
-        let refused = match done {
-            Ok(Decision::Refuse(refusal)) => Some(refusal.to_string()),
-            Ok(_) | Err(_) => None,
-        };
-        pilot.config_waits(bot, refused);
-        self.shows(pilots.get(&bot.name), bot, number);
-    }
-
-    /// Says what the config's release waits for.
-    async fn waits(&self, bot: &Bot, fit: &Result<(), String>) {
-        let mut pilots = self.pilots.lock().await;
-        if let Some(pilot) = pilots.get_mut(&bot.name) {
-            pilot.config_waits(bot, fit.as_ref().err().map(|why| format!("preflight: {why}")));
-        }
-    }
-
-    /// Nobody is sent to a side that is not fit, and nobody back to one that is gone, unless somebody insists.
-    pub(super) async fn look_at_the_side(&self, name: &str, ask: &Ask<'_>) -> Result<(), ChangeError> {
-        let snapshot = self.live.current();
-        let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
-        let bot = &snapshot.config.bots[number];
-        let state = snapshot.epochs[number].status().state.clone();
-        // What is refused anyway needs no look.
-        if ask.force || guard(bot, &state, &self.store.health(), false).frozen.is_some() && !ask.wish.takes_back() {
-            return Ok(());
-        }
-        let unfit = |side: &Release, why| ChangeError::Preflight { bot: bot.name.to_string(), side: side.to_string(), why };
-        match &ask.wish {
-            Wish::Start { .. } | Wish::Switch { .. } => {
-                let (Command::Start { release, .. } | Command::Switch { release, .. }) = command(bot, &state, ask)? else { return Ok(()) };
-                let Some(upstream) = index(bot, &release).filter(|_| release.upstream != state.stable.upstream) else { return Ok(()) };
-                self.sides.preflight(bot, upstream).await.map_err(|why| unfit(&release, why))
+        let former = state.previous.as_ref().map(|former| &former.release).filter(|former| bot.release.as_ref() == Some(*former));
+        match former.and_then(|former| index(bot, former)) {
+            Some(upstream) => {
+                let purpose = Purpose::WayBack { bot: bot.name.clone() };
+                let ticket = self.begin_look(number, upstream, there(bot, upstream), purpose);
+                self.pilots[number].following = Some(ticket);
             }
-            Wish::Undo => match state.previous.as_ref().filter(|_| !state.is_live() && state.undone.is_none()) {
-                Some(former) => takes_connections(&*self.sides, bot, &former.release).await.map_err(|why| unfit(&former.release, why)),
-                None => Ok(()),
-            },
-            Wish::SetWeight(_)
-            | Wish::Pause
-            | Wish::Resume
-            | Wish::Advance
-            | Wish::Promote
-            | Wish::Abort
-            | Wish::Adopt { .. }
-            | Wish::Freeze
-            | Wish::Thaw => Ok(()),
+            None => self.config_says(number, vec![Command::Desire { release: bot.release.clone(), warm: false }]),
         }
+    }
+
+    pub(super) fn looked_for_the_way_back(&mut self, name: &BotName, warm: bool) {
+        let Some(number) = self.number(name.as_str()) else { return };
+        let release = self.config.bots[number].release.clone();
+        if release != self.pilots[number].state.seen.release {
+            self.config_says(number, vec![Command::Desire { release, warm }]);
+        }
+    }
+
+    fn hear_of_the_weight(&mut self, number: usize) {
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        if bot.weight == state.seen.weight {
+            return;
+        }
+        let stable = index(bot, &state.stable).unwrap_or(bot.stable);
+        let canary = state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
+        if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
+            let weight = bot.weight;
+            self.config_says(number, vec![Command::Configure { weight, canary }]);
+        }
+    }
+
+    fn start_what_is_wanted(&mut self, number: usize) {
+        let config = self.config.clone();
+        let (bot, pilot) = (&config.bots[number], &self.pilots[number]);
+        let Some(wanted) = pilot.state.to_start().cloned() else { return };
+        if pilot.following.is_some() || !pilot.may_try_again(self.now) || self.guard(bot, &pilot.state, false).frozen.is_some() {
+            return;
+        }
+        if let Some(upstream) = index(bot, &wanted) {
+            let ticket = self.begin_look(number, upstream, How::Preflight, Purpose::Follow { bot: bot.name.clone(), wanted });
+            self.pilots[number].following = Some(ticket);
+        }
+    }
+
+    pub(super) fn looked_for_what_is_wanted(&mut self, name: &BotName, wanted: &Release, fit: Result<(), String>) {
+        let Some(number) = self.number(name.as_str()) else { return };
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        if state.to_start() != Some(wanted) || self.must_wait(number) {
+            // Something else came between; the next tick looks again.
+            return;
+        }
+        if let Err(why) = fit {
+            return self.pilots[number].config_waits(Some(format!("preflight: {why}")), self.now);
+        }
+        let makes_room = state.under_way().is_some() && bot.rollout.steps[0].weight <= bot.max_weight;
+        let follow = Command::Follow { plan: bot.rollout.clone() };
+        self.config_says(number, if makes_room { vec![Command::Withdraw, follow] } else { vec![follow] });
+    }
+
+    /// Steps of the config's, all or none.
+    pub(super) fn config_says(&mut self, number: usize, commands: Vec<Command>) {
+        let bot = &self.config.bots[number];
+        let mut state = self.pilots[number].state.clone();
+        let guard = self.guard(bot, &state, false);
+        let mut steps = Vec::new();
+        for command in commands {
+            match self.decide(number, &state, Input::Command { command, based_on: None }, &guard, &Actor::Config, None) {
+                Decided::Refused(refusal) => return self.pilots[number].config_waits(Some(refusal.to_string()), self.now),
+                Decided::Stays(_) => {}
+                Decided::Change(step) => {
+                    state = step.after().clone();
+                    steps.push(*step);
+                }
+            }
+        }
+        self.pilots[number].config_waits(None, self.now);
+        if !steps.is_empty() {
+            self.carry_out(Change::of(steps, Answer::Nobody));
+        }
+    }
+
+    /// A history that was lost may have been of a promotion: where stable takes no connections and the config's release is
+    /// fit, that is who serves.
+    pub(super) fn look_who_is_there(&mut self) {
+        for number in 0..self.pilots.len() {
+            let (pilot, bot) = (&self.pilots[number], &self.config.bots[number]);
+            if pilot.state.held_by == Some(HeldBy::NoHistory) {
+                let stable = pilot.roles(bot).stable;
+                let purpose = Purpose::IsStableThere { bot: pilot.name.clone() };
+                self.begin_look(number, stable, How::Connects { within: IS_THERE }, purpose);
+            }
+        }
+    }
+
+    pub(super) fn looked_for_stable(&mut self, name: &BotName, is_there: bool) {
+        let Some(number) = self.number(name.as_str()).filter(|_| !is_there) else { return };
+        if let Some((upstream, wanted)) = self.may_stand_in(number) {
+            self.begin_look(number, upstream, How::Preflight, Purpose::StandIn { bot: name.clone(), wanted });
+        }
+    }
+
+    pub(super) fn looked_for_a_stand_in(&mut self, name: &BotName, wanted: Release, is_fit: bool) {
+        let Some(number) = self.number(name.as_str()).filter(|_| is_fit) else { return };
+        if self.may_stand_in(number).is_some_and(|(_, still)| still == wanted) && !self.must_wait(number) {
+            let stable = &self.pilots[number].state.stable;
+            tracing::error!(bot = %name, %stable, serves = %wanted, "stable takes no connections and nothing is known of before: the config's release serves");
+            self.config_says(number, vec![Command::Adopt { stable: wanted }]);
+        }
+    }
+
+    fn may_stand_in(&self, number: usize) -> Option<(usize, Release)> {
+        let (state, bot) = (&self.pilots[number].state, &self.config.bots[number]);
+        let wanted = state.seen.release.clone().filter(|_| state.held_by == Some(HeldBy::NoHistory))?;
+        Some((index(bot, &wanted)?, wanted))
     }
 }

@@ -1,48 +1,60 @@
-//! What is kept of a change, and of what is known between two of them.
+//! A change as a row of the history: who made it, why, and what was known.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::pilot::Pilot;
-use super::{Actor, Controller};
+use super::wish::Actor;
 use crate::config::Bot;
 use crate::core::evidence::{Exposure, Finding};
 use crate::core::ratchet::{Decision, Input};
 use crate::core::{Guard, State};
-use crate::live::Durability;
-use crate::store::{Entry, Reasons, Row, Who};
+use crate::store::{Entry, Reasons, Who};
 
-/// What whoever did it said about it.
-pub(super) type Said = Option<String>;
-
-/// A restart forgets at most so much of what was counted since.
-pub(super) const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
-
+/// A change as a row. `said`: what whoever made it said about it.
 #[expect(clippy::too_many_arguments, reason = "they are what a change consists of")]
 pub(super) fn entry(
     bot: &Bot,
     pilot: &Pilot,
-    actor: Actor<'_>,
+    actor: &Actor,
     decision: &Decision,
-    (before, after): (&State, &State),
+    (before, after): (&State, State),
     input: Input,
     guard: &Guard,
-    now: Duration,
-    said: Said,
+    at: Duration,
+    said: Option<String>,
 ) -> Entry {
     Entry {
         bot: bot.name.to_string(),
-        who: Who { kind: actor.kind(), name: actor.name().to_owned() },
+        who: who(actor),
         reasons: Reasons { why: why(decision), said, evidence: evidence(pilot) },
         decision: decision.name(),
         before: Some(before.clone()),
         input: Some(input),
         guard: guard.clone(),
-        at: now,
-        state: after.clone(),
+        at,
+        state: after,
     }
+}
+
+/// The first row of a bot.
+pub(super) fn beginning(bot: &Bot, state: &State) -> Entry {
+    Entry {
+        bot: bot.name.to_string(),
+        who: who(&Actor::Config),
+        reasons: Reasons::default(),
+        decision: "begin",
+        before: None,
+        input: None,
+        guard: bot.guard.clone(),
+        at: Duration::ZERO,
+        state: state.clone(),
+    }
+}
+
+fn who(actor: &Actor) -> Who {
+    Who { kind: actor.kind(), name: actor.name().to_owned() }
 }
 
 /// What a decision rests on, in words.
@@ -90,32 +102,4 @@ fn evidence(pilot: &Pilot) -> Option<Value> {
         "canary": track(judgement.canary),
         "examined": { "open": examined(Finding::Open), "refuted": examined(Finding::Refuted), "went_away": examined(Finding::WentAway) },
     }))
-}
-
-impl Controller {
-    /// The one place where changes are told: logged, counted, and sent to whoever listens.
-    pub(super) fn tell(&self, bot: &Bot, decision: &Decision, actor: Actor<'_>, entry: &Entry, took: Option<Duration>) {
-        self.metrics.decision(bot.name.as_str(), decision.name(), actor.kind());
-        let row = Row::of(entry);
-        tracing::info!(
-            bot = %bot.name, actor = actor.name(), decision = decision.name(), revision = row.revision, phase = row.phase,
-            from = %entry.from(), to = %entry.state.weight, stable = row.stable, why = row.why, reason = row.reason,
-            e = row.evidence.as_ref().and_then(|known| known["e_value"].as_f64()).map(|e| format!("{e:.3}")),
-            took_micros = took.map(|took| took.as_micros() as u64), "rollout changed"
-        );
-        let _ = self.changes.send(Arc::new(row));
-    }
-
-    /// Writes down what is known of every bot.
-    pub(super) async fn keep_what_is_known(&self) {
-        let mut pilots = self.pilots.lock().await;
-        let snapshots = pilots.iter_mut().map(|(name, pilot)| pilot.snapshot(name.as_str())).collect();
-        self.store.snapshot(snapshots);
-    }
-
-    /// Whether what serves would outlive the process.
-    pub(super) fn kept(&self) -> Durability {
-        let health = self.store.health();
-        Durability { durable: self.store.path().is_some() && health.unwritten == 0, failing: health.failing }
-    }
 }

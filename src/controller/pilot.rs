@@ -1,20 +1,26 @@
 //! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod change;
+mod split;
 
-use xxhash_rust::xxh3::xxh3_64;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::past::Past;
 use super::recent::{Answers, Recent};
-use super::traffic::Reach;
+use super::time::Now;
 use super::trail::Trail;
-use crate::config::{Bot, Config, Upstream};
+use super::wish::Waiting;
+use crate::config::{Bot, BotName, Config};
 use crate::core::evidence::{Evidence, Examination};
-use crate::core::ratchet::{Decision, Facts};
-use crate::core::{Breaker, Bucket, Connections, Guard, Release, Salt, Split, State, Tally, Track, Trip, Weight};
-use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Roles, Status};
-use crate::store::{Kept, Snapshot};
+use crate::core::ratchet::Facts;
+use crate::core::{Breaker, Connections, Guard, Policy, Release, State, Tally, Track, Trip, Weight};
+use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status};
+use crate::store::{Kept, Snapshot, Ticket};
+
+pub(super) use change::Opening;
+pub(super) use split::{candidate, index, release, roles, rule, split};
 
 /// What is usual is written down this often.
 const KEEP_PAST_EVERY: Duration = Duration::from_secs(60);
@@ -25,23 +31,47 @@ const BROKEN_BEFORE: f64 = 0.1;
 
 #[derive(Debug)]
 pub(super) struct Pilot {
+    pub name: BotName,
+    /// What is decided and in force. What waits for the disk before it may serve is not in it.
     pub state: State,
+    /// The last change that is known to be on the disk.
+    pub kept: u64,
+    /// A change of this bot waits for the disk, under this number.
+    pub keeping: Option<Ticket>,
+    /// What was asked meanwhile, in order.
+    pub waiting: VecDeque<Waiting>,
+    /// The config wants something that a side must first be asked about.
+    pub following: Option<Ticket>,
+    /// It was asked whether the side before a switch still answers.
+    pub asks_former: bool,
+    /// What was published last, and in which snapshot.
+    pub epoch: Arc<Epoch>,
+    pub sequence: u64,
+    /// What serves must be published anew.
+    pub due: bool,
+    /// There is something new to show.
+    pub news: bool,
+    /// When the status was last made.
+    pub shown: Duration,
+    /// What serves everywhere: whose ledger is read.
+    observed: Arc<Epoch>,
+    opening: Option<Opening>,
     evidence: Option<Evidence>,
     judged: Option<Judged>,
     past: Past,
     breaker: Breaker,
     recent: Recent,
-    /// How far the ledger in force has been read.
+    /// How far the ledger has been read.
     reading: Reading,
     step_began: Option<Duration>,
     /// About the rollout under way.
     warning: Option<String>,
-    /// What its clock said when this process began with it.
-    began: (Duration, Instant),
+    /// What its own clock said at a moment of this process. Its clock stands still while no serin runs.
+    began: (Duration, Duration),
     /// What the config's release waits for, and since when.
-    config_waits: Option<(String, Instant)>,
+    config_waits: Option<(String, Duration)>,
     drilled: Option<f64>,
-    past_kept: Option<Instant>,
+    past_kept: Option<Duration>,
     /// What stable did in the last hour, for what comes after it by a switch.
     hour: Recent,
     /// To be shown.
@@ -49,10 +79,26 @@ pub(super) struct Pilot {
 }
 
 impl Pilot {
-    /// A bot that stands there, when its clock says so.
-    pub fn new(config: &Config, bot: &Bot, state: State, now: Duration) -> Pilot {
+    /// A bot that stands there, when its clock says `at`.
+    pub fn new(config: &Config, bot: &Bot, state: State, at: Duration, now: Now) -> Pilot {
+        let status = Status::of(state.clone(), bot.guard.clone());
+        let (split, roles) = (split(&state, &config.proxy.salt, bot), roles(&state, bot));
+        let epoch = Arc::new(Epoch::new(split, roles, Arc::new(Ledger::new(config.proxy.workers, Past::default().marks())), status));
         let mut pilot = Pilot {
+            name: bot.name.clone(),
             state,
+            kept: 0,
+            keeping: None,
+            waiting: VecDeque::new(),
+            following: None,
+            asks_former: false,
+            observed: epoch.clone(),
+            epoch,
+            sequence: 0,
+            due: true,
+            news: true,
+            shown: Duration::ZERO,
+            opening: None,
             evidence: None,
             judged: None,
             past: Past::default(),
@@ -61,23 +107,23 @@ impl Pilot {
             reading: Reading::default(),
             step_began: None,
             warning: None,
-            began: (now, Instant::now()),
+            began: (at, now.running),
             config_waits: None,
             drilled: None,
             past_kept: None,
             hour: Recent::hour(),
             trail: Trail::default(),
         };
-        pilot.begin_evidence(&pilot.split(&config.proxy.salt, bot), &bot.guard);
+        pilot.begin_evidence(&bot.guard, now);
         pilot
     }
 
     /// Takes up what was kept beside the state: what is usual, and the evidence, if it is still about what serves.
-    pub fn remember(&mut self, config: &Config, bot: &Bot, kept: Kept, changed: bool) {
+    pub fn remember(&mut self, bot: &Bot, kept: Kept, changed: bool, now: Now) {
         self.drilled = kept.drilled;
         if let Some(past) = kept.past.as_deref().and_then(Past::unpack) {
             self.past = past;
-            self.past.begins(self.now());
+            self.past.begins(self.now(now));
         }
         if changed || self.state.weight == Weight::ZERO {
             return;
@@ -89,31 +135,31 @@ impl Pilot {
             }
             Some(Err(error)) => {
                 tracing::warn!(bot = %bot.name, %error, "the evidence of before cannot be read: it begins anew");
-                self.begin_evidence(&self.split(&config.proxy.salt, bot), &bot.guard);
+                self.begin_evidence(&bot.guard, now);
             }
             // With the past that was just taken up.
-            None => self.begin_evidence(&self.split(&config.proxy.salt, bot), &bot.guard),
+            None => self.begin_evidence(&bot.guard, now),
         }
     }
 
     /// What is known now, to be kept. What is usual moves slowly.
-    pub fn snapshot(&mut self, bot: &str) -> Snapshot {
-        let due = self.past_kept.is_none_or(|kept| kept.elapsed() >= KEEP_PAST_EVERY);
+    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+        let due = self.past_kept.is_none_or(|kept| now.running >= kept + KEEP_PAST_EVERY);
         if due {
-            self.past_kept = Some(Instant::now());
+            self.past_kept = Some(now.running);
         }
         Snapshot {
-            bot: bot.to_owned(),
+            bot: self.name.to_string(),
             state: self.state.clone(),
-            at: self.now(),
+            at: self.now(now),
             evidence: self.packed_evidence(),
             past: if due { self.past.pack() } else { None },
         }
     }
 
     /// What is known when the config names the bot no more, for when it does again.
-    pub fn leave(self) -> Kept {
-        Kept { at: self.now(), evidence: self.packed_evidence(), past: self.past.pack(), drilled: self.drilled, state: self.state }
+    pub fn leave(self, now: Now) -> Kept {
+        Kept { at: self.now(now), evidence: self.packed_evidence(), past: self.past.pack(), drilled: self.drilled, state: self.state }
     }
 
     fn packed_evidence(&self) -> Option<Vec<u8>> {
@@ -121,18 +167,18 @@ impl Pilot {
     }
 
     /// Its clock. It stands still while no serin runs: nothing bakes then.
-    pub fn now(&self) -> Duration {
-        let (then, began) = self.began;
+    pub fn now(&self, now: Now) -> Duration {
+        let (at, began) = self.began;
         // Whole microseconds, as it is kept: a decision that is made again must come out the same.
-        then + Duration::from_micros(began.elapsed().as_micros() as u64)
+        at + Duration::from_micros(now.running.saturating_sub(began).as_micros() as u64)
     }
 
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
-    pub fn gather(&mut self, epoch: &Epoch, guard: &Guard) -> (Facts, bool) {
-        let now = self.now();
-        let trip = self.read(epoch);
+    pub fn gather(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
+        let trip = self.read(now);
+        let now = self.now(now);
         let mut facts = Facts {
-            split_id: epoch.split_id,
+            split_id: self.observed.split_id,
             judgement: None,
             crossed: None,
             trip,
@@ -142,8 +188,10 @@ impl Pilot {
         if self.state.watched_until.is_some() {
             self.watch_switch(guard, &mut facts);
         }
-        let Some(evidence) = &mut self.evidence else { return (facts, false) };
-        let released = evidence.examine(guard.examine);
+        // A policy that leaves every move to people tosses no coins either.
+        let policy = self.state.under_way().map_or(guard.by_hand, |rollout| rollout.plan.policy);
+        let Some(evidence) = self.evidence.as_mut().filter(|_| self.opening.is_none()) else { return (facts, false) };
+        let released = evidence.examine(guard.examine && policy != Policy::Manual);
         let (judgement, moved) = evidence.judge(now);
         facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
@@ -154,8 +202,9 @@ impl Pilot {
     }
 
     /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
-    pub fn read(&mut self, epoch: &Epoch) -> Option<Trip> {
-        let now = self.now();
+    pub fn read(&mut self, time: Now) -> Option<Trip> {
+        let now = self.now(time);
+        let epoch = self.observed.clone();
         let News { seen, examined, connections, rescued, latencies } = epoch.ledger.read(&mut self.reading);
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
@@ -173,7 +222,7 @@ impl Pilot {
         }
         let [of_stable, of_canary] = latencies;
         let answers = [Answers { tally: tallies[0], latencies: of_stable }, Answers { tally: tallies[1], latencies: of_canary }];
-        self.trail.add(SystemTime::now(), &answers, rescued, self.state.weight);
+        self.trail.add(time.wall, &answers, rescued, self.state.weight);
         // While a switch is watched, the hour is that of the side before it.
         if self.state.watched_until.is_none() {
             self.hour.add(now, answers.clone(), connections);
@@ -204,25 +253,19 @@ impl Pilot {
         self.state.previous.as_ref().filter(|_| troubled).map(|former| former.release.clone())
     }
 
-    /// It was looked at, although what was decided could not be kept.
-    pub fn was_looked_at(&mut self, now: Duration) {
-        if let Some(rollout) = &mut self.state.rollout {
-            rollout.looked = now;
-        }
-    }
-
     /// The config's release waits, for this; or it does not.
-    pub fn config_waits(&mut self, bot: &Bot, why: Option<String>) {
+    pub fn config_waits(&mut self, why: Option<String>, now: Now) {
         let before = self.config_waits.as_ref().map(|(why, _)| why);
+        self.news |= before != why.as_ref();
         if let Some(why) = why.as_ref().filter(|why| before != Some(*why)) {
-            tracing::warn!(bot = %bot.name, why, "the config's release waits");
+            tracing::warn!(bot = %self.name, why, "the config's release waits");
         }
-        self.config_waits = why.map(|why| (why, Instant::now()));
+        self.config_waits = why.map(|why| (why, now.running));
     }
 
     /// What the config's release waits for is looked at now and then.
-    pub fn may_try_again(&self) -> bool {
-        self.config_waits.as_ref().is_none_or(|(_, since)| since.elapsed() >= TRY_AGAIN)
+    pub fn may_try_again(&self, now: Now) -> bool {
+        self.config_waits.as_ref().is_none_or(|(_, since)| now.running >= *since + TRY_AGAIN)
     }
 
     /// Is there evidence of what serves? What was judged last is still shown after its end.
@@ -238,17 +281,6 @@ impl Pilot {
         self.evidence.iter().flat_map(Evidence::examinations)
     }
 
-    /// How much of what is usual for the bot is usual for the buckets below this weight; `None` while nothing is known.
-    pub fn reach(&self, config: &Config, bot: &Bot, weight: Weight) -> Option<Reach> {
-        let split = self.split(&config.proxy.salt, bot);
-        let history = &self.past.history;
-        let all = history.requests();
-        let below = || Bucket::all().filter(|bucket| u128::from(split.rank(*bucket)) < weight.threshold());
-        let share = below().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
-        let active = below().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
-        (all >= 1.0).then_some(Reach { weight, active_buckets: active, requests_share: share })
-    }
-
     /// Buckets that were active lately.
     pub fn active_buckets(&self) -> usize {
         self.past.history.active()
@@ -258,176 +290,23 @@ impl Pilot {
         self.drilled = Some(at);
     }
 
-    /// Before what a decision means is published: what was learnt of another canary is of no use for this one, nor are
-    /// the workspaces that it set aside.
-    pub fn is_about_to_change(&mut self, decision: &Decision) {
-        let another = match decision {
-            Decision::Start
-            | Decision::Abort { .. }
-            | Decision::Promote { .. }
-            | Decision::Adopt
-            | Decision::Switch
-            | Decision::Undo { .. }
-            | Decision::Withdraw { .. }
-            | Decision::Drill => true,
-            Decision::Drilled { .. } => self.state.weight == Weight::ZERO,
-            Decision::SetWeight { .. } => self.state.under_way().is_none(),
-            Decision::Resume
-            | Decision::Advance { .. }
-            | Decision::Retreat { .. }
-            | Decision::Trip { .. }
-            | Decision::Reassign { .. }
-            | Decision::Pause
-            | Decision::Desire
-            | Decision::Freeze
-            | Decision::Thaw
-            | Decision::Hold
-            | Decision::Nothing
-            | Decision::Refuse(_) => false,
-        };
-        // A rehearsal is over, and what was seen in it is of no use for what comes.
-        if matches!(decision, Decision::Withdraw { .. } | Decision::Drilled { .. }) {
-            self.judged = None;
-        }
-        if another {
-            self.end_evidence();
-            let plan = self.state.under_way().map(|rollout| &rollout.plan);
-            self.warning = plan.and_then(|plan| plan.thin_start(self.past.history.active()));
-            if let (Decision::Start, Some(warning)) = (decision, &self.warning) {
-                tracing::warn!("{warning}");
-            }
-        }
-    }
-
-    /// What the state means for what serves. The ledger stays if the split does.
-    pub fn epoch(&self, config: &Config, bot: &Bot, old: Option<&Epoch>) -> Arc<Epoch> {
-        let split = self.split(&config.proxy.salt, bot);
-        let ledger = match old.filter(|old| old.split_id == self.state.split_id) {
-            Some(old) => old.ledger.clone(),
-            None => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
-        };
-        Arc::new(Epoch::new(split, self.roles(bot), ledger, self.status(bot, &Durability::default())))
-    }
-
-    fn split(&self, salt: &Salt, bot: &Bot) -> Split {
-        let split = Split::new(salt.clone(), bot.name.as_str(), self.state.attempt, self.state.weight, bot.pins.clone());
-        let split = split.with_apart(self.evidence.iter().flat_map(Evidence::apart).collect());
-        if self.roles(bot).canary.is_none() { split.closed() } else { split }
-    }
-
-    /// After a change that serves: the evidence of the new split begins.
-    pub fn has_changed(&mut self, decision: &Decision, bot: &Bot, epoch: &Epoch, before: &State) {
-        let now = self.now();
-        if before.split_id != self.state.split_id {
-            self.reading = Reading::default();
-            self.recent = Recent::default();
-        }
-        // What it tripped on must not trip it again once it is resumed.
-        if before.canary != self.state.canary || matches!(decision, Decision::Trip { .. }) {
-            self.breaker.reset();
-        }
-        match decision {
-            Decision::Start | Decision::Drill => self.begin_evidence(&epoch.split, &bot.guard),
-            Decision::SetWeight { .. } if self.state.under_way().is_none() => self.begin_evidence(&epoch.split, &bot.guard),
-            Decision::SetWeight { .. }
-            | Decision::Resume
-            | Decision::Advance { .. }
-            | Decision::Retreat { .. }
-            | Decision::Trip { .. }
-            | Decision::Reassign { .. } => {
-                if before.split_id != self.state.split_id {
-                    self.step_began = Some(now);
-                    let (weight, split) = (self.state.weight.ratio(), &epoch.split);
-                    if let Some(evidence) = &mut self.evidence {
-                        evidence.begin_step(weight, |bucket| split.track(bucket) == Track::Canary, now);
-                    }
-                }
-            }
-            Decision::Abort { .. }
-            | Decision::Promote { .. }
-            | Decision::Adopt
-            | Decision::Switch
-            | Decision::Undo { .. }
-            | Decision::Withdraw { .. }
-            | Decision::Drilled { .. }
-            | Decision::Desire
-            | Decision::Freeze
-            | Decision::Thaw
-            | Decision::Pause
-            | Decision::Hold
-            | Decision::Nothing
-            | Decision::Refuse(_) => {}
-        }
-    }
-
-    /// Fresh evidence for what is being tried now, if anything is.
-    fn begin_evidence(&mut self, split: &Split, guard: &Guard) {
-        let now = self.now();
-        self.end_evidence();
-        self.judged = None;
-        if self.state.weight == Weight::ZERO {
-            return;
-        }
-        let mut evidence = Evidence::new(&self.past.history, split.coins(self.state.revision), guard.examine, now);
-        evidence.begin_step(self.state.weight.ratio(), |bucket| split.track(bucket) == Track::Canary, now);
-        self.evidence = Some(evidence);
-        self.step_began = Some(now);
-    }
-
-    /// What it has said last is still to be seen.
-    fn end_evidence(&mut self) {
-        self.evidence = None;
-        self.step_began = None;
-    }
-
-    pub fn status(&self, bot: &Bot, durability: &Durability) -> Status {
-        let now = self.now();
+    pub fn status(&self, bot: &Bot, durability: Durability, now: Now) -> Status {
+        let at = self.now(now);
         Status {
             state: self.state.clone(),
             guard: bot.guard.clone(),
             judged: self.judged,
             examinations: self.examined().map(Examined::from).collect(),
             warning: self.warning.clone(),
-            in_step: self.step_began.map(|began| now.saturating_sub(began)),
-            durability: durability.clone(),
-            frozen: super::frozen(bot, &self.state),
+            in_step: self.step_began.map(|began| at.saturating_sub(began)),
+            durability,
+            frozen: super::frozen(bot, &self.state, now),
             config_waits: self.config_waits.as_ref().map(|(why, _)| why.clone()),
             previous: self.state.previous.as_ref().map(|former| {
-                let ago = now.saturating_sub(former.until);
+                let ago = at.saturating_sub(former.until);
                 (ago, ago >= bot.undo_window)
             }),
             drilled: self.drilled,
         }
     }
-
-    pub fn roles(&self, bot: &Bot) -> Roles {
-        let stable = index(bot, &self.state.stable).unwrap_or(bot.stable);
-        // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
-        let open = !self.state.canary_is_closed();
-        let canary = self.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable)).filter(|_| open);
-        Roles { stable, canary }
-    }
-}
-
-/// Whom a weight means where no rollout runs: the config's `canary` if it is not stable now, else the only other one.
-pub(super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
-    let others: Vec<usize> = (0..bot.upstreams.len()).filter(|index| *index != stable).collect();
-    bot.canary.filter(|canary| *canary != stable).or(match others.as_slice() {
-        [only] => Some(*only),
-        _ => None,
-    })
-}
-
-/// The number of the rule by which workspaces are assigned: see [`Seen`](crate::core::Seen).
-pub(super) fn rule(config: &Config, bot: &Bot) -> u64 {
-    xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
-}
-
-pub(super) fn index(bot: &Bot, release: &Release) -> Option<usize> {
-    bot.upstreams.iter().position(|upstream| upstream.name == release.upstream)
-}
-
-/// An upstream with the version that the config says is on it.
-pub(super) fn release(upstream: &Upstream) -> Release {
-    Release { upstream: upstream.name.clone(), version: upstream.version.as_deref().map(Arc::from) }
 }

@@ -2,16 +2,17 @@
 //! overrides what was set since.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::begin::came;
-use super::pilot::{Pilot, candidate, index, release, rule};
-use super::{Actor, Controller, guard, keep};
-use crate::config::{Bot, Config, UpstreamUrl};
-use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
-use crate::core::{State, Weight};
+use super::change::{Answer, Change, Decided, Step};
+use super::owner::{Owner, Reply};
+use super::pilot::{Pilot, candidate, index, release, roles, rule};
+use super::wish::Actor;
+use crate::config::{Bot, BotName, Config, UpstreamUrl};
+use crate::core::ratchet::{Command, Input, Refusal};
+use crate::core::{State, Track, Weight};
 use crate::live::NotApplied;
-use crate::store::{Entry, Health, Kept, NotDurable, Unwritten};
+use crate::store::{Entry, NotDurable};
 
 /// Why a config is not taken while serin runs. The old one serves on, except after `NotApplied`: some workers serve
 /// the new one already.
@@ -29,100 +30,152 @@ pub enum ReloadRefused {
     NotDurable(#[from] NotDurable),
     #[error(transparent)]
     NotApplied(#[from] NotApplied),
+    #[error("serin is ending")]
+    Ending,
 }
 
-/// What a new config makes of a bot: its next state, and the steps that led there.
-struct Change {
+/// A config to be taken up, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Reload {
+    pub config: Arc<Config>,
+    pub reply: Reply<bool, ReloadRefused>,
+}
+
+/// A config whose steps are decided.
+#[derive(Debug)]
+pub(super) struct TakeUp {
+    config: Arc<Config>,
+    /// Pilots of bots that it names and the one before did not.
+    new: HashMap<BotName, Pilot>,
+    pub beginnings: Vec<Entry>,
+}
+
+impl Owner {
+    /// Takes up a config. What exposes somebody in it is durable before any of it serves, or else none of it is done.
+    pub(super) fn reload(&mut self, reload: Reload) {
+        let (steps, take_up) = match self.plan_reload(&reload.config) {
+            Ok(planned) => planned,
+            Err(error) => return drop(reload.reply.send(Err(error))),
+        };
+        let changed = self.config.hash != reload.config.hash;
+        self.carry_out(Change { steps, take_up: Some(Box::new(take_up)), answer: Answer::Reload { reload, changed } });
+    }
+
+    fn plan_reload(&self, config: &Arc<Config>) -> Result<(Vec<Step>, TakeUp), ReloadRefused> {
+        needs_restart(&self.config, config)?;
+        let (mut steps, mut new, mut beginnings) = (Vec::new(), HashMap::new(), Vec::new());
+        for bot in &config.bots {
+            match self.number(bot.name.as_str()) {
+                Some(number) => steps.extend(self.plan_bot(number, config, bot)?),
+                None => {
+                    let kept = self.absent.get(bot.name.as_str()).cloned();
+                    let (pilot, rows) = self.came(config, bot, kept);
+                    new.insert(bot.name.clone(), pilot);
+                    beginnings.extend(rows);
+                }
+            }
+        }
+        for (pilot, old) in
+            self.pilots.iter().zip(&self.config.bots).filter(|(pilot, _)| !config.bots.iter().any(|bot| bot.name == pilot.name))
+        {
+            refuse_if_live(old, &pilot.state, "the name", true)?;
+        }
+        Ok((steps, TakeUp { config: config.clone(), new, beginnings }))
+    }
+
+    /// From now on this config is in force.
+    pub(super) fn take_up(&mut self, take_up: TakeUp) {
+        let TakeUp { config, mut new, .. } = take_up;
+        let mut old: HashMap<BotName, Pilot> =
+            std::mem::take(&mut self.pilots).into_iter().map(|pilot| (pilot.name.clone(), pilot)).collect();
+        for bot in &config.bots {
+            self.absent.remove(bot.name.as_str());
+            if let Some(mut pilot) = old.remove(&bot.name).or_else(|| new.remove(&bot.name)) {
+                pilot.due = true;
+                self.pilots.push(pilot);
+            }
+        }
+        self.config = config;
+        for (name, mut pilot) in old {
+            tracing::warn!(bot = %name, "a bot is gone from the config; a renamed bot is a new bot");
+            for waiting in std::mem::take(&mut pilot.waiting) {
+                let error = self.known(name.as_str()).map(drop);
+                let _ = error.map_err(|error| waiting.reply.send(Err(error)));
+            }
+            self.absent.insert(name.to_string(), pilot.leave(self.now));
+        }
+        // A revert is a way back, and that is taken now.
+        self.hear_the_config = true;
+    }
+
+    /// What becomes of a bot under its new config.
+    fn plan_bot(&self, number: usize, config: &Config, bot: &Bot) -> Result<Vec<Step>, ReloadRefused> {
+        let (old, state) = (&self.config.bots[number], &self.pilots[number].state);
+        refuse_if_live(old, state, "the salt", self.config.proxy.salt != config.proxy.salt)?;
+        refuse_if_live(old, state, "the workspace's sources", !old.plan.same_sources(&bot.plan))?;
+        let mut plan = Plan { owner: self, number, bot, state: state.clone(), steps: Vec::new() };
+        let gone = index(bot, &state.stable).is_none();
+        let stable_named_anew = old.upstreams[old.stable].name != bot.upstreams[bot.stable].name;
+        let (was, is) = (roles(state, old), roles(state, bot));
+        let same_stable = url(old, Some(was.stable)) == url(bot, Some(is.stable));
+        let same_canary = url(old, was.canary) == url(bot, is.canary);
+        refuse_if_live(old, state, "the stable upstream", gone || stable_named_anew || !same_stable)?;
+        refuse_if_live(old, state, "the canary upstream", !same_canary)?;
+        if gone || stable_named_anew {
+            plan.step(Command::Adopt { stable: release(&bot.upstreams[bot.stable]) })?;
+        }
+        let stable = index(bot, &plan.state.stable).unwrap_or(bot.stable);
+        let canary = plan.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
+        if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
+            // A weight that the config does not change is the operators': it stays, within the new `max`.
+            let within = state.weight.min(bot.max_weight);
+            // What a freeze stops is followed once it is over: see `follow`.
+            let waits = bot.weight > plan.state.weight && self.guard(bot, &plan.state, false).frozen.is_some();
+            if bot.weight != plan.state.seen.weight && !waits {
+                plan.step(Command::Configure { weight: bot.weight, canary })?;
+            } else if within != plan.state.weight {
+                plan.step(Command::SetWeight { weight: within, canary })?;
+            }
+        }
+        // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
+        let rule = rule(config, bot);
+        let another = rule != plan.state.seen.rule;
+        if another || (!same_stable || !same_canary) && plan.state.split_id == state.split_id {
+            plan.step(Command::Reassign { rule, exposes: pins_more(old, bot) })?;
+        }
+        Ok(plan.steps)
+    }
+}
+
+/// The steps of one bot, each from the state that the one before leads to.
+struct Plan<'a> {
+    owner: &'a Owner,
+    number: usize,
+    bot: &'a Bot,
     state: State,
     steps: Vec<Step>,
 }
 
-struct Step {
-    before: State,
-    decision: Decision,
-    entry: Entry,
+impl Plan<'_> {
+    fn step(&mut self, command: Command) -> Result<(), ReloadRefused> {
+        let guard = self.owner.guard(self.bot, &self.state, false);
+        let input = Input::Command { command, based_on: None };
+        match self.owner.decide(self.number, &self.state, input, &guard, &Actor::Config, None) {
+            Decided::Refused(refusal) => return Err(ReloadRefused::Refused { bot: self.bot.name.to_string(), refusal }),
+            Decided::Stays(_) => {}
+            Decided::Change(step) => {
+                self.state = step.after().clone();
+                self.steps.push(*step);
+            }
+        }
+        Ok(())
+    }
 }
 
-impl Controller {
-    /// Takes up a config; `false` if it says what already serves.
-    pub async fn reload(&self, config: Config) -> Result<bool, ReloadRefused> {
-        let changed = self.take_up(config).await?;
-        // A revert is a way back, and that is taken now.
-        self.hear_the_config().await;
-        Ok(changed)
-    }
-
-    async fn take_up(&self, config: Config) -> Result<bool, ReloadRefused> {
-        let mut pilots = self.pilots.lock().await;
-        let (snapshot, health) = (self.live.current(), self.store.health());
-        needs_restart(&snapshot.config, &config)?;
-        let mut changes = Vec::new();
-        for bot in &config.bots {
-            let old = snapshot.config.bots.iter().find(|old| old.name == bot.name);
-            changes.push(match old.zip(pilots.get(&bot.name)) {
-                Some((old, pilot)) => Some(change(&snapshot.config, old, pilot, &config, bot, &health)?),
-                None => None,
-            });
-        }
-        for old in snapshot.config.bots.iter().filter(|old| !config.bots.iter().any(|bot| bot.name == old.name)) {
-            if let Some(pilot) = pilots.get(&old.name) {
-                refuse_if_live(old, pilot, "the name", true)?;
-            }
-            tracing::warn!(bot = %old.name, "a bot is gone from the config; a renamed bot is a new bot");
-        }
-        self.keep_all(&changes).await?;
-        for (name, pilot) in pilots.extract_if(|name, _| !config.bots.iter().any(|bot| bot.name == *name)) {
-            self.absent().insert(name.to_string(), pilot.leave());
-        }
-        let mut epochs = Vec::new();
-        for (bot, change) in config.bots.iter().zip(&changes) {
-            let old = snapshot.bot(bot.name.as_str()).map(|number| &*snapshot.epochs[number]);
-            if !pilots.contains_key(&bot.name) {
-                let kept = self.absent().remove(bot.name.as_str());
-                pilots.insert(bot.name.clone(), came(&self.store, &config, bot, kept, bot.stable).await);
-            }
-            let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
-            if let Some(old) = old {
-                pilot.read(old);
-            }
-            if let Some(change) = change {
-                pilot.state = change.state.clone();
-                change.steps.iter().for_each(|step| pilot.is_about_to_change(&step.decision));
-            }
-            epochs.push(pilot.epoch(&config, bot, old));
-        }
-        let changed = snapshot.config.hash != config.hash;
-        let config = Arc::new(config);
-        let served = self.live.publish(config.clone(), epochs.clone()).await;
-        for ((number, bot), (change, epoch)) in config.bots.iter().enumerate().zip(changes.iter().zip(&epochs)) {
-            let Some(pilot) = pilots.get_mut(&bot.name) else { continue };
-            for step in change.iter().flat_map(|change| &change.steps) {
-                pilot.has_changed(&step.decision, bot, epoch, &step.before);
-                self.tell(bot, &step.decision, Actor::Config, &step.entry, served.as_ref().ok().copied());
-            }
-            self.shows(pilots.get(&bot.name), bot, number);
-        }
-        served?;
-        Ok(changed)
-    }
-
-    fn absent(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
-        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A config is taken whole: what it changes is durable before any of it serves, or else nothing in it may send
-    /// anybody to a canary.
-    async fn keep_all(&self, changes: &[Option<Change>]) -> Result<(), NotDurable> {
-        let steps = || changes.iter().flatten().flat_map(|change| &change.steps);
-        if steps().next().is_none() {
-            return Ok(());
-        }
-        let exposes = steps().any(|step| ratchet::exposes(&step.before, &step.entry.state, &step.decision));
-        let entries = steps().map(|step| step.entry.clone()).collect();
-        let unwritten = if exposes { Unwritten::Drop } else { Unwritten::Keep };
-        let kept = self.store.append(entries, unwritten).await;
-        if exposes { kept } else { Ok(()) }
-    }
+/// Does the new config pin a workspace to the canary that the old one did not?
+fn pins_more(old: &Bot, bot: &Bot) -> bool {
+    let before = old.pins.names();
+    bot.pins.names().iter().any(|pin| pin.1 == Track::Canary.name() && !before.contains(pin))
 }
 
 fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
@@ -139,63 +192,9 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
     }
 }
 
-/// What becomes of a bot under its new config.
-fn change(old_config: &Config, old: &Bot, pilot: &Pilot, config: &Config, bot: &Bot, health: &Health) -> Result<Change, ReloadRefused> {
-    refuse_if_live(old, pilot, "the salt", old_config.proxy.salt != config.proxy.salt)?;
-    refuse_if_live(old, pilot, "the workspace's sources", !old.plan.same_sources(&bot.plan))?;
-    let mut change = Change { state: pilot.state.clone(), steps: Vec::new() };
-    let gone = index(bot, &pilot.state.stable).is_none();
-    let stable_named_anew = old.upstreams[old.stable].name != bot.upstreams[bot.stable].name;
-    let (was, is) = (pilot.roles(old), pilot.roles(bot));
-    let same_stable = url(old, Some(was.stable)) == url(bot, Some(is.stable));
-    let same_canary = url(old, was.canary) == url(bot, is.canary);
-    refuse_if_live(old, pilot, "the stable upstream", gone || stable_named_anew || !same_stable)?;
-    refuse_if_live(old, pilot, "the canary upstream", !same_canary)?;
-    if gone || stable_named_anew {
-        change.step(Command::Adopt { stable: release(&bot.upstreams[bot.stable]) }, bot, pilot, health)?;
-    }
-    let stable = index(bot, &change.state.stable).unwrap_or(bot.stable);
-    let canary = change.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
-    if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
-        // A weight that the config does not change is the operators': it stays, within the new `max`.
-        let within = pilot.state.weight.min(bot.max_weight);
-        // What a freeze stops is followed once it is over: see `follow`.
-        let waits = bot.weight > change.state.weight && guard(bot, &change.state, health, false).frozen.is_some();
-        if bot.weight != change.state.seen.weight && !waits {
-            change.step(Command::Configure { weight: bot.weight, canary }, bot, pilot, health)?;
-        } else if within != change.state.weight {
-            change.step(Command::SetWeight { weight: within, canary }, bot, pilot, health)?;
-        }
-    }
-    // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
-    let rule = rule(config, bot);
-    let another = rule != change.state.seen.rule;
-    if another || (!same_stable || !same_canary) && change.state.split_id == pilot.state.split_id {
-        change.step(Command::Reassign { rule, exposes: false }, bot, pilot, health)?;
-    }
-    Ok(change)
-}
-
-impl Change {
-    fn step(&mut self, command: Command, bot: &Bot, pilot: &Pilot, health: &Health) -> Result<(), ReloadRefused> {
-        let (before, now, guard) = (self.state.clone(), pilot.now(), guard(bot, &self.state, health, false));
-        let input = Input::Command { command, based_on: None };
-        let (after, decision) = ratchet::step(before.clone(), &input, &guard, now);
-        if let Decision::Refuse(refusal) = decision {
-            return Err(ReloadRefused::Refused { bot: bot.name.to_string(), refusal });
-        }
-        if decision.commits() {
-            let entry = keep::entry(bot, pilot, Actor::Config, &decision, (&before, &after), input, &guard, now, None);
-            self.steps.push(Step { before, decision, entry });
-        }
-        self.state = after;
-        Ok(())
-    }
-}
-
-fn refuse_if_live(bot: &Bot, pilot: &Pilot, what: &'static str, changed: bool) -> Result<(), ReloadRefused> {
-    if changed && pilot.state.is_live() {
-        return Err(ReloadRefused::LiveSplit { bot: bot.name.to_string(), what, weight: pilot.state.weight });
+fn refuse_if_live(bot: &Bot, state: &State, what: &'static str, changed: bool) -> Result<(), ReloadRefused> {
+    if changed && state.is_live() {
+        return Err(ReloadRefused::LiveSplit { bot: bot.name.to_string(), what, weight: state.weight });
     }
     Ok(())
 }

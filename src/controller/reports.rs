@@ -1,6 +1,7 @@
 //! What a bot reports later about its workspaces: what failed after the 200, and whether people still use it.
 
-use super::{ChangeError, Controller, unknown_bot};
+use super::owner::Owner;
+use super::wish::ChangeError;
 use crate::core::{Outcome, Sample, Workspace};
 use crate::live::Epoch;
 
@@ -29,14 +30,12 @@ pub struct Reported {
     pub pinned: usize,
 }
 
-impl Controller {
-    /// Counts each report as one more request of its workspace, on the track that it is on now.
-    pub async fn report(&self, name: &str, reports: &[Report]) -> Result<Reported, ChangeError> {
-        // The control thread's shard has one writer at a time: whoever holds the pilots.
-        let _pilots = self.pilots.lock().await;
-        let snapshot = self.live.current();
-        let number = snapshot.bot(name).ok_or_else(|| unknown_bot(&snapshot, name))?;
-        let (bot, epoch) = (&snapshot.config.bots[number], &snapshot.epochs[number]);
+impl Owner {
+    /// Counts each report as one more request of its workspace, on the track that it is on now. The owner alone writes to the
+    /// control thread's shard.
+    pub(super) fn report(&self, name: &str, reports: &[Report]) -> Result<Reported, ChangeError> {
+        let number = self.known(name)?;
+        let (bot, epoch) = (&self.config.bots[number], &self.pilots[number].epoch);
         let mut reported = Reported::default();
         for report in reports {
             let workspace = bot.plan.workspace(&report.workspace);

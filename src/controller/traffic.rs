@@ -1,7 +1,7 @@
 //! A bot's traffic, for whoever looks at it: the last hour in points, and whom a weight reaches. Five per cent of the workspaces
 //! may well be a third of the requests.
 
-use super::Controller;
+use super::owner::Owner;
 use super::trail::Point;
 use crate::core::Weight;
 
@@ -26,15 +26,13 @@ pub struct Reach {
     pub requests_share: f64,
 }
 
-impl Controller {
+impl Owner {
     /// `None` where there is no such bot.
-    pub async fn traffic(&self, name: &str) -> Option<Traffic> {
-        let pilots = self.pilots.lock().await;
-        let snapshot = self.live.current();
-        let bot = &snapshot.config.bots[snapshot.bot(name)?];
-        let pilot = pilots.get(&bot.name)?;
+    pub(super) fn traffic(&self, name: &str) -> Option<Traffic> {
+        let number = self.number(name)?;
+        let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);
         let next = pilot.state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight);
-        let reach = |weight| pilot.reach(&snapshot.config, bot, weight);
+        let reach = |weight| pilot.reach(&self.config, bot, weight);
         Some(Traffic {
             points: pilot.trail.points(),
             now: reach(pilot.state.weight),

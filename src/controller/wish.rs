@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::owner::Reply;
 use super::pilot::{candidate, index, release};
 use crate::config::Bot;
 use crate::core::ratchet::{Command, Refusal};
@@ -10,17 +11,17 @@ use crate::core::{Freeze, Release, State, Weight};
 use crate::live::{NotApplied, Snapshot};
 use crate::store::NotDurable;
 
-/// Who wants a change.
-#[derive(Clone, Copy, Debug)]
-pub enum Actor<'a> {
+/// Who makes a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
     /// By name.
-    Operator(&'a str),
+    Operator(Arc<str>),
     Config,
     /// serin itself.
     Ratchet,
 }
 
-impl Actor<'_> {
+impl Actor {
     pub fn kind(&self) -> &'static str {
         match self {
             Actor::Operator(_) => "operator",
@@ -39,14 +40,22 @@ impl Actor<'_> {
 
 /// A wish, and how it is meant.
 #[derive(Clone, Debug)]
-pub struct Ask<'a> {
+pub struct ChangeRequest {
+    pub bot: String,
     pub wish: Wish,
     /// The revision that they saw.
     pub based_on: Option<u64>,
-    pub actor: Actor<'a>,
+    pub actor: Actor,
     /// Against a freeze, a preflight, or evidence that says fail.
     pub force: bool,
     pub reason: Option<String>,
+}
+
+/// A request, and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub request: ChangeRequest,
+    pub reply: Reply<Arc<Snapshot>, ChangeError>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,8 +119,14 @@ pub enum ChangeError {
     Refused { bot: String, refusal: Refusal },
     #[error("bot {bot:?}: {side} is not fit to serve: {why}")]
     Preflight { bot: String, side: String, why: String },
-    #[error("bot {bot:?}: to force a change in a freeze takes a reason: it stands in the history")]
-    NoReason { bot: String },
+    #[error("bot {bot:?}: {what} takes a reason: it stands in the history")]
+    NoReason { bot: String, what: &'static str },
+    #[error("bot {bot:?}: {by} changed it while this waited for the disk, and this was not done: look again and repeat it")]
+    Overtaken { bot: String, by: String },
+    #[error("bot {bot:?}: {waiting} requests wait for a change of it that the disk has not taken yet: repeat this in a moment")]
+    Busy { bot: String, waiting: usize },
+    #[error("serin is ending: this was not done")]
+    Ending,
     #[error("[admin] read_only: only the config changes what serves; abort, undo, pause and freeze are possible here")]
     ReadOnly,
     #[error(transparent)]
@@ -121,9 +136,9 @@ pub enum ChangeError {
 }
 
 /// An operator's wish as the ratchet takes it.
-pub(super) fn command(bot: &Bot, state: &State, ask: &Ask<'_>) -> Result<Command, ChangeError> {
-    let by = || Arc::from(ask.actor.name());
-    Ok(match &ask.wish {
+pub(super) fn command(bot: &Bot, state: &State, request: &ChangeRequest) -> Result<Command, ChangeError> {
+    let by = || Arc::from(request.actor.name());
+    Ok(match &request.wish {
         Wish::SetWeight(weight) => {
             let canary = match (&state.canary, state.under_way()) {
                 (Some(canary), Some(_)) => canary.clone(),
@@ -146,11 +161,11 @@ pub(super) fn command(bot: &Bot, state: &State, ask: &Ask<'_>) -> Result<Command
         }
         Wish::Pause => Command::Pause,
         Wish::Resume => Command::Resume,
-        Wish::Advance => Command::Advance { force: ask.force },
-        Wish::Promote => Command::Promote { force: ask.force },
+        Wish::Advance => Command::Advance { force: request.force },
+        Wish::Promote => Command::Promote { force: request.force },
         Wish::Abort => Command::Abort,
         Wish::Undo => Command::Undo { by: by() },
-        Wish::Freeze => Command::Freeze(Freeze { by: by(), why: ask.reason.as_deref().map(Arc::from) }),
+        Wish::Freeze => Command::Freeze(Freeze { by: by(), why: request.reason.as_deref().map(Arc::from) }),
         Wish::Thaw => Command::Thaw,
     })
 }
@@ -185,11 +200,6 @@ pub(super) fn named(bot: &Bot, name: &str) -> Result<Release, ChangeError> {
         name: name.to_owned(),
         known: bot.upstreams.iter().map(|upstream| upstream.name.to_string()).collect(),
     })
-}
-
-pub(super) fn unknown_bot(snapshot: &Snapshot, name: &str) -> ChangeError {
-    let known = snapshot.config.bots.iter().map(|bot| bot.name.to_string()).collect();
-    ChangeError::UnknownBot { name: name.to_owned(), known }
 }
 
 fn list(names: &[String]) -> String {

@@ -55,11 +55,10 @@ pub struct Examined {
 
 impl Status {
     /// Of a bot about which nothing else is known.
-    #[cfg(test)]
-    pub fn of(state: State) -> Status {
+    pub fn of(state: State, guard: Guard) -> Status {
         Status {
             state,
-            guard: Guard::default(),
+            guard,
             judged: None,
             examinations: Vec::new(),
             warning: None,

@@ -109,7 +109,7 @@ mod tests {
         let rollout =
             Rollout { release: release("green"), plan, step: 0, step_began: at, looked: at, no_retreat_before: at, failing: false };
         (state.phase, state.hold, state.rollout, state.canary) = (phase, hold, Some(rollout), Some(release("green")));
-        Status { in_step: Some(at), ..Status::of(state) }
+        Status { in_step: Some(at), ..Status::of(state, crate::core::Guard::default()) }
     }
 
     fn asks(status: &Status) -> Option<&'static str> {

@@ -64,7 +64,7 @@ mod tests {
     fn status(phase: Phase) -> Status {
         let mut state = State::new(Release { upstream: "blue".into(), version: None });
         state.phase = phase;
-        Status::of(state)
+        Status::of(state, crate::core::Guard::default())
     }
 
     #[test]

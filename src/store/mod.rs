@@ -1,27 +1,31 @@
 //! What outlives a process: every change, who made it and on what it rests, and beside it what was known and what is
 //! usual. A thread of its own does the writing, so that a disk that hangs stops nobody who lowers.
 
+mod append;
 mod entry;
 mod key;
 mod open;
+mod reader;
 mod roles;
 mod schema;
 mod thread;
 mod told;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 use crate::core::{Release, State};
 
+pub use append::{Append, Claim, Ticket, Unwritten, Written};
 pub use entry::{Entry, Reasons, Row, Who};
 pub use key::InstallationKey;
 pub use open::{OpenError, place};
+use reader::{Question, Reader};
 pub use schema::replay;
 use thread::Job;
 pub use told::Mark;
@@ -30,6 +34,8 @@ pub use told::Mark;
 #[derive(Debug)]
 pub struct Store {
     jobs: mpsc::SyncSender<Job>,
+    /// None where the history is in memory: then the thread that writes reads, too.
+    reader: Option<Reader>,
     shared: Arc<Shared>,
     path: Option<PathBuf>,
     key: InstallationKey,
@@ -43,14 +49,34 @@ struct Shared {
     errors: [AtomicU64; Op::ALL.len()],
     /// A snapshot waits to be written; another one would only wait behind it.
     snapshot_waits: AtomicBool,
+    /// Marks and questions that wait for the thread.
+    waiting: AtomicUsize,
 }
 
+/// What cannot be written now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why nothing can be written.
+    /// Why nothing can be.
     pub failing: Option<String>,
-    /// What serves already and is not durable yet.
-    pub unwritten: usize,
+    /// The bots whose own rows cannot be, and why.
+    pub bots: BTreeMap<String, String>,
+}
+
+impl Health {
+    /// Why this bot's changes cannot be kept.
+    pub fn of(&self, bot: &str) -> Option<&str> {
+        self.failing.as_deref().or_else(|| self.bots.get(bot).map(String::as_str))
+    }
+}
+
+impl Shared {
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, op: Op) {
+        self.errors[op as usize].fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +116,12 @@ pub struct Found {
     pub stable: HashMap<String, Release>,
     /// What an operator should know.
     pub alarms: Vec<String>,
+    /// There was a history, and nothing of it could be read: what the config says of a beginning is not true any more.
+    pub lost: bool,
 }
 
 /// What is kept of a bot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     pub state: State,
     /// By the controller's clock.
@@ -115,38 +143,37 @@ pub struct Snapshot {
     pub past: Option<Vec<u8>>,
 }
 
-/// What becomes of an entry that cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unwritten {
-    /// It was not done.
-    Drop,
-    /// It serves: it is written when it can be.
-    Keep,
-}
-
 /// The change is not durable.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the history cannot be written: {0}")]
 pub struct NotDurable(pub String);
 
-/// What waits for a disk that hangs. One more is refused: who lowers is served all the same, and its row is lost.
-const QUEUE: usize = 1_024;
-/// A disk that takes longer than this for one row hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-fn not_taken<T>(error: &mpsc::TrySendError<T>) -> NotDurable {
-    NotDurable(match error {
-        mpsc::TrySendError::Full(_) => format!("{QUEUE} changes wait for the disk"),
-        mpsc::TrySendError::Disconnected(_) => "its thread has ended".to_owned(),
-    })
+/// The history was not read.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotRead {
+    #[error("{waiting} others wait for the history already: ask again in a moment")]
+    Busy { waiting: usize },
+    #[error("the history was not read within {patience:?}: the disk is slow; ask again")]
+    TooSlow { patience: Duration },
+    #[error("the history cannot be read: {0}")]
+    Failed(String),
 }
 
+/// Marks and questions that may wait for the thread that writes; one more is dropped.
+const WAITING_MOST: usize = 1_024;
+/// All that may wait for it. The controller orders no more than 1,000 changes from a disk that hangs, but for those that lower:
+/// room for some of these for each bot of a large installation. Of one more the row is lost, and a log line says so.
+const JOBS_MOST: usize = 16 * 1_024;
+/// Answers that the controller has not taken yet; the thread that writes waits for it then.
+const ANSWERS_MOST: usize = 1_024;
+
 impl Store {
-    /// Opens what is there, or begins; a file that cannot be read is kept aside.
-    pub fn open(place: Place, keep: Duration) -> Result<(Store, Found), OpenError> {
-        let (database, mut found) = open::open(&place)?;
+    /// Opens what is there, or begins; a file that cannot be read is kept aside. The receiver gets the answers to all orders.
+    pub fn open(place: Place, keep: Duration) -> Result<(Store, Found, tokio_mpsc::Receiver<Written>), OpenError> {
+        let (mut database, mut found) = open::open(&place)?;
         let shared = Arc::new(Shared::default());
-        let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let (jobs, queue) = mpsc::sync_channel(JOBS_MOST);
+        let (written, answers) = tokio_mpsc::channel(ANSWERS_MOST);
         let path = match place {
             Place::File(path) => Some(path),
             Place::Memory(_) => None,
@@ -154,8 +181,9 @@ impl Store {
         let (key, passing) = path.as_deref().map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
         found.alarms.extend(passing);
         let key = key.of_history(&database.id);
-        thread::start(database, queue, shared.clone(), keep);
-        Ok((Store { jobs, shared, path, key }, found))
+        let reader = database.reader.take().map(Reader::start);
+        thread::start(database, queue, written, shared.clone(), keep);
+        Ok((Store { jobs, reader, shared, path, key }, found, answers))
     }
 
     /// The file; none where nothing outlives the process.
@@ -163,23 +191,12 @@ impl Store {
         self.path.as_deref()
     }
 
-    /// Writes changes, all of them or none; answers once they are durable.
-    pub async fn append(&self, entries: Vec<Entry>, unwritten: Unwritten) -> Result<(), NotDurable> {
-        let (reply, written) = oneshot::channel();
-        if let Err(error) = self.jobs.try_send(Job::Append { entries, unwritten, reply }) {
-            let error = not_taken(&error);
-            self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).failing = Some(error.0.clone());
-            return Err(error);
-        }
-        match tokio::time::timeout(PATIENCE, written).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(NotDurable("its thread has ended".to_owned())),
-            Err(_) => {
-                // With the receiver gone, what was to be dropped is taken back, should it be written after all.
-                let why = format!("no answer from the disk within {PATIENCE:?}");
-                self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).failing = Some(why.clone());
-                Err(NotDurable(why))
-            }
+    /// Begins to write rows. Nothing waits for them here: the answer goes to the receiver that `open` returned.
+    pub fn append(&self, append: Append) {
+        // Without an answer whatever waits for one gives up after a while.
+        if let Err(error) = self.jobs.try_send(Job::Append(append)) {
+            self.shared.count(Op::Append);
+            tracing::error!(%error, "a change is lost to the history: too many wait for the disk, or its thread has ended");
         }
     }
 
@@ -196,29 +213,50 @@ impl Store {
     }
 
     /// A bot's changes, the newest first, below a revision.
-    pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotDurable> {
-        let (reply, rows) = oneshot::channel();
-        if let Err(error) = self.jobs.try_send(Job::Read { bot: bot.to_owned(), below, most, reply }) {
-            return Err(not_taken(&error));
-        }
-        rows.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
+    pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotRead> {
+        self.ask(|reply| Question::Rows { bot: bot.to_owned(), below, most, reply }).await
     }
 
     /// Who has been told what.
-    pub async fn marks(&self) -> Result<Vec<Mark>, NotDurable> {
-        let (reply, marks) = oneshot::channel();
-        if let Err(error) = self.jobs.try_send(Job::Marks { reply }) {
-            return Err(not_taken(&error));
-        }
-        marks.await.unwrap_or_else(|_| Err(NotDurable("its thread has ended".to_owned())))
+    pub async fn marks(&self) -> Result<Vec<Mark>, NotRead> {
+        self.ask(|reply| Question::Marks { reply }).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<rusqlite::Result<T>>) -> Question) -> Result<T, NotRead> {
+        let answer = match &self.reader {
+            Some(reader) => reader.ask(question).await,
+            None => {
+                let (reply, answer) = oneshot::channel();
+                if !self.wait_in_line(Job::Ask(question(reply))) {
+                    return Err(NotRead::Busy { waiting: WAITING_MOST });
+                }
+                let ended = || NotRead::Failed("its thread has ended".to_owned());
+                answer.await.map_err(|_| ended())?.map_err(|error| NotRead::Failed(error.to_string()))
+            }
+        };
+        answer.inspect_err(|_| self.shared.count(Op::Read))
     }
 
     /// Remembers that somebody was told, some time soon, without waiting for the disk. It may be lost.
     pub fn mark(&self, marks: Vec<Mark>) {
         if !marks.is_empty() {
-            // With the queue full the disk hangs; then a restart tells it once more.
-            let _ = self.jobs.try_send(Job::Mark(marks));
+            // With the line full the disk hangs; then a restart tells it once more.
+            self.wait_in_line(Job::Mark(marks));
         }
+    }
+
+    fn wait_in_line(&self, job: Job) -> bool {
+        if self.shared.waiting.fetch_add(1, Ordering::AcqRel) < WAITING_MOST && self.jobs.try_send(job).is_ok() {
+            return true;
+        }
+        self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+        false
+    }
+
+    /// Waits until what was ordered so far is written, or found not to be writable, for at most so long.
+    pub async fn finish(&self, within: Duration) -> bool {
+        let (reply, finished) = oneshot::channel();
+        self.jobs.try_send(Job::Finish { reply }).is_ok() && matches!(tokio::time::timeout(within, finished).await, Ok(Ok(true)))
     }
 
     /// What the links about this history are made with.
@@ -227,7 +265,7 @@ impl Store {
     }
 
     pub fn health(&self) -> Health {
-        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.health().clone()
     }
 
     pub fn errors(&self, op: Op) -> u64 {

@@ -18,6 +18,8 @@ pub(super) struct Database {
     pub durable: Connection,
     /// Does not: for what may be lost.
     pub quick: Option<Connection>,
+    /// Only reads.
+    pub reader: Option<Connection>,
     pub roles: Roles,
     /// Of this history and no other; see [`schema::id`].
     pub id: Vec<u8>,
@@ -69,7 +71,7 @@ fn in_memory(found: Found) -> Result<(Database, Found), OpenError> {
     let durable = Connection::open_in_memory().map_err(OpenError::Memory)?;
     schema::prepare(&durable).map_err(OpenError::Memory)?;
     let id = schema::id(&durable).map_err(OpenError::Memory)?;
-    Ok((Database { path: None, durable, quick: None, roles: Roles::default(), id, _lock: None }, found))
+    Ok((Database { path: None, durable, quick: None, reader: None, roles: Roles::default(), id, _lock: None }, found))
 }
 
 fn file(path: &Path) -> Result<(Database, Found), OpenError> {
@@ -84,11 +86,13 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         && let Some(stable) = Roles::read(path)
     {
         found.alarms.push(format!("the history {} is gone; who was stable stands beside it", path.display()));
+        found.lost = true;
         found.stable = stable;
     }
     let opened = match connect(path) {
         Err(Broken::Unreadable(why)) => {
             found.stable = Roles::read(path).unwrap_or_default();
+            found.lost = true;
             let aside = set_aside(path);
             let kept = aside.as_ref().map_or_else(ToString::to_string, |aside| aside.display().to_string());
             found.alarms.push(format!("the history {} cannot be read ({why}); it is kept as {kept}, and a new one begins", path.display()));
@@ -100,10 +104,10 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         other => other,
     };
     match opened {
-        Ok(Connected { durable, quick, kept, id }) => {
+        Ok(Connected { durable, quick, reader, kept, id }) => {
             let roles = Roles::new(kept.iter().map(|(bot, kept)| (bot.clone(), kept.state.stable.clone())));
             found.bots = kept.into_iter().collect();
-            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), roles, id, _lock: lock }, found))
+            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), reader: Some(reader), roles, id, _lock: lock }, found))
         }
         Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
         Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
@@ -144,6 +148,7 @@ enum Broken {
 struct Connected {
     durable: Connection,
     quick: Connection,
+    reader: Connection,
     kept: Vec<(String, super::Kept)>,
     id: Vec<u8>,
 }
@@ -178,14 +183,20 @@ fn connect(path: &Path) -> Result<Connected, Broken> {
     let kept = schema::kept(&durable).map_err(broken)?;
     let id = schema::id(&durable).map_err(broken)?;
     let quick = connection(path, "NORMAL").map_err(broken)?;
-    Ok(Connected { durable, quick, kept, id })
+    let reader = reader(path).map_err(broken)?;
+    Ok(Connected { durable, quick, reader, kept, id })
 }
 
 fn read_only(path: &Path) -> rusqlite::Result<Connected> {
-    let open = || Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-    let (durable, quick) = (open()?, open()?);
+    let (durable, quick, reader) = (reader(path)?, reader(path)?, reader(path)?);
     let (kept, id) = (schema::kept(&durable)?, schema::id(&durable)?);
-    Ok(Connected { durable, quick, kept, id })
+    Ok(Connected { durable, quick, reader, kept, id })
+}
+
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(1))?;
+    Ok(connection)
 }
 
 fn is_read_only(error: &rusqlite::Error) -> bool {

@@ -114,9 +114,33 @@ fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
 }
 
 /// Takes back what nobody was told of.
-pub(super) fn take_back(connection: &Connection, entry: &Entry) -> Result<()> {
-    connection.execute("DELETE FROM history WHERE bot = ?1 AND revision = ?2", params![entry.bot, entry.state.revision])?;
+pub(super) fn take_back(connection: &Connection, bot: &str, revision: u64) -> Result<()> {
+    connection.execute("DELETE FROM history WHERE bot = ?1 AND revision = ?2", params![bot, revision])?;
     Ok(())
+}
+
+/// Is it the row's own fault, and not the disk's?
+pub(super) fn is_of_a_row(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    matches!(error.sqlite_error_code(), Some(ConstraintViolation | TypeMismatch | TooBig))
+}
+
+/// Is there a row of that bot and revision already?
+pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY | rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE))
+}
+
+/// Moves rows that stand where these belong, and later ones of the same bots, to a table of their own, for people to look at.
+pub(super) fn set_aside(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch("CREATE TABLE IF NOT EXISTS set_aside AS SELECT 0 AS set_aside_at_unix_ms, * FROM history WHERE false")?;
+    for entry in entries {
+        let from = params![entry.bot, entry.state.revision, unix_millis()];
+        transaction.execute("INSERT INTO set_aside SELECT ?3, * FROM history WHERE bot = ?1 AND revision >= ?2", from)?;
+        transaction.execute("DELETE FROM history WHERE bot = ?1 AND revision >= ?2", params![entry.bot, entry.state.revision])?;
+    }
+    transaction.commit()
 }
 
 /// Does the disk take anything?

@@ -1,141 +1,231 @@
-//! The one thread that writes. What serves already and could not be written waits here, in order, and is tried again each
-//! second; until it is written nothing else is.
+//! The one thread that writes. Rows of what serves already wait here, each bot's in order, and are tried again each second. A row
+//! that cannot be written for its own sake holds up its own bot's rows and nobody else's; a disk that takes nothing holds up all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::open::Database;
-use super::{Entry, Mark, NotDurable, Op, Row, Shared, Snapshot, Unwritten, schema, told};
+use super::reader::Question;
+use super::{Append, Claim, Entry, Mark, NotDurable, Op, Shared, Snapshot, Ticket, Unwritten, Written, schema, told};
 
 #[derive(Debug)]
 pub(super) enum Job {
-    Append {
-        entries: Vec<Entry>,
-        unwritten: Unwritten,
-        reply: oneshot::Sender<Result<(), NotDurable>>,
-    },
+    Append(Append),
     Snapshot(Vec<Snapshot>),
-    /// Who has been told what.
-    Marks {
-        reply: oneshot::Sender<Result<Vec<Mark>, NotDurable>>,
-    },
-    /// Written without waiting for the disk: whoever raises waits for this thread.
+    /// Written without waiting for the disk.
     Mark(Vec<Mark>),
-    Read {
-        bot: String,
-        below: Option<u64>,
-        most: usize,
-        reply: oneshot::Sender<Result<Vec<Row>, NotDurable>>,
+    /// Only where the history is in memory.
+    Ask(Question),
+    /// Answered once all that came before was tried: is nothing left that waits?
+    Finish {
+        reply: oneshot::Sender<bool>,
     },
 }
 
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-pub(super) fn start(database: Database, jobs: Receiver<Job>, shared: Arc<Shared>, keep: Duration) {
-    let writer = Writer { database, shared, unwritten: VecDeque::new(), keep, pruned: None };
-    // Without a thread each append says that it has ended.
+pub(super) fn start(database: Database, jobs: mpsc::Receiver<Job>, answers: Sender<Written>, shared: Arc<Shared>, keep: Duration) {
+    let writer = Writer::new(database, answers, shared, keep);
+    // Without a thread no order is answered, and nothing is raised.
     let _ = std::thread::Builder::new().name("serin-history".to_owned()).spawn(move || writer.run(&jobs));
 }
 
 struct Writer {
     database: Database,
+    answers: Sender<Written>,
     shared: Arc<Shared>,
-    unwritten: VecDeque<Entry>,
+    /// Rows of what serves already, by bot.
+    unwritten: BTreeMap<String, VecDeque<(Ticket, Entry)>>,
+    /// How many rows of an order are among them.
+    rows_left: HashMap<Ticket, usize>,
+    /// Rows that were written although whoever ordered them had given up, and that could not be taken back yet.
+    strays: Vec<(String, u64)>,
+    tried: Instant,
     keep: Duration,
     pruned: Option<Instant>,
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn new(database: Database, answers: Sender<Written>, shared: Arc<Shared>, keep: Duration) -> Writer {
+        let (unwritten, rows_left, strays, tried) = (BTreeMap::new(), HashMap::new(), Vec::new(), Instant::now());
+        Writer { database, answers, shared, unwritten, rows_left, strays, tried, keep, pruned: None }
+    }
+
+    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         loop {
             match jobs.recv_timeout(TRY_AGAIN) {
-                Ok(Job::Append { entries, unwritten: Unwritten::Keep, reply }) => {
-                    let _ = reply.send(self.append(&entries).inspect_err(|_| self.keep(entries)));
-                }
-                Ok(Job::Append { entries, unwritten: Unwritten::Drop, reply }) => {
-                    // Whoever gave up waiting has told everybody that it was not done.
-                    if reply.send(self.append(&entries)) == Err(Ok(())) {
-                        self.take_back(&entries);
+                Ok(job) => {
+                    self.job(job);
+                    // Whatever has come while the disk was busy is written together.
+                    while let Ok(job) = jobs.try_recv() {
+                        self.job(job);
                     }
+                    self.write_what_waits();
                 }
-                Ok(Job::Snapshot(snapshots)) => self.snapshot(&snapshots),
-                Ok(Job::Read { bot, below, most, reply }) => {
-                    let rows = schema::rows(&self.database.durable, &bot, below, most);
-                    let _ = reply.send(rows.map_err(|error| self.failed(Op::Read, &error)));
-                }
-                Ok(Job::Marks { reply }) => {
-                    let marks = told::all(&self.database.durable);
-                    let _ = reply.send(marks.map_err(|error| self.failed(Op::Read, &error)));
-                }
-                Ok(Job::Mark(marks)) => self.mark(&marks),
-                Err(RecvTimeoutError::Timeout) => self.try_again(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.try_again();
+                    self.write_what_waits();
                     return;
                 }
             }
-        }
-    }
-
-    fn append(&mut self, entries: &[Entry]) -> Result<(), NotDurable> {
-        match self.flush().and_then(|()| schema::append(&mut self.database.durable, entries)) {
-            Ok(()) => {
-                entries.iter().for_each(|entry| self.keep_roles(entry));
-                self.well();
-                Ok(())
-            }
-            Err(error) => {
-                let failed = self.failed(Op::Append, &error);
-                self.fails(&failed.0);
-                Err(failed)
+            if self.tried.elapsed() >= TRY_AGAIN {
+                self.tried = Instant::now();
+                self.try_again();
             }
         }
     }
 
-    fn keep(&mut self, entries: Vec<Entry>) {
-        self.unwritten.extend(entries);
-        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).unwritten = self.unwritten.len();
-    }
-
-    fn take_back(&mut self, entries: &[Entry]) {
-        let taken = entries.iter().try_for_each(|entry| schema::take_back(&self.database.durable, entry));
-        if let Err(error) = taken {
-            let failed = self.failed(Op::Append, &error);
-            self.fails(&failed.0);
-        }
-    }
-
-    fn flush(&mut self) -> rusqlite::Result<()> {
-        while let Some(entry) = self.unwritten.front() {
-            schema::append(&mut self.database.durable, std::slice::from_ref(entry))?;
-            if let Some(entry) = self.unwritten.pop_front() {
-                self.keep_roles(&entry);
+    fn job(&mut self, job: Job) {
+        match job {
+            Job::Append(Append { ticket, entries, unwritten: Unwritten::Keep }) => {
+                self.rows_left.insert(ticket, entries.len());
+                for entry in entries {
+                    self.unwritten.entry(entry.bot.clone()).or_default().push_back((ticket, entry));
+                }
+            }
+            Job::Append(Append { ticket, entries, unwritten: Unwritten::Drop(claim) }) => {
+                let result = self.append_or_drop(&entries, &claim);
+                let _ = self.answers.blocking_send(Written { ticket, result });
+            }
+            Job::Snapshot(snapshots) => self.snapshot(&snapshots),
+            Job::Mark(marks) => {
+                self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+                self.mark(&marks);
+            }
+            Job::Ask(question) => {
+                self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+                question.answer(&self.database.durable);
+            }
+            Job::Finish { reply } => {
+                self.write_what_waits();
+                let _ = reply.send(self.unwritten.is_empty());
             }
         }
+    }
+
+    /// What whoever ordered it has given up is not written, or taken back again.
+    fn append_or_drop(&mut self, entries: &[Entry], claim: &Claim) -> Result<(), NotDurable> {
+        let given_up = || NotDurable("it was given up before it was written".to_owned());
+        if claim.is_given_up() {
+            return Err(given_up());
+        }
+        self.write_what_waits();
+        if let Some(behind) = entries.iter().find(|entry| self.unwritten.contains_key(&entry.bot)) {
+            let health = self.shared.health();
+            let why = health.of(&behind.bot).unwrap_or("earlier changes are not written yet").to_owned();
+            return Err(NotDurable(why));
+        }
+        if let Err(error) = self.insert(entries) {
+            self.shared.count(Op::Append);
+            match schema::is_of_a_row(&error) {
+                true => entries.iter().for_each(|entry| self.bot_fails(&entry.bot, &error)),
+                false => self.fails(&error.to_string()),
+            }
+            return Err(NotDurable(error.to_string()));
+        }
+        if !claim.written() {
+            self.strays.extend(entries.iter().map(|entry| (entry.bot.clone(), entry.state.revision)));
+            self.take_back_strays();
+            return Err(given_up());
+        }
+        entries.iter().for_each(|entry| self.keep_roles(entry));
+        self.well();
         Ok(())
+    }
+
+    /// All in one go; where that fails, each bot's by themselves.
+    fn write_what_waits(&mut self) {
+        self.take_back_strays();
+        let failing = self.shared.health().bots.clone();
+        let bots: Vec<String> = self.unwritten.keys().filter(|bot| !failing.contains_key(*bot)).cloned().collect();
+        match self.write(&bots) {
+            Ok(()) => {}
+            Err(error) if schema::is_of_a_row(&error) => self.write_each(&bots),
+            Err(error) => self.fails(&error.to_string()),
+        }
+    }
+
+    fn write_each(&mut self, bots: &[String]) {
+        for bot in bots {
+            match self.write(std::slice::from_ref(bot)) {
+                Ok(()) => {}
+                Err(error) if schema::is_of_a_row(&error) => self.bot_fails(bot, &error),
+                Err(error) => return self.fails(&error.to_string()),
+            }
+        }
+    }
+
+    /// All rows of these bots that wait, or none of them.
+    fn write(&mut self, bots: &[String]) -> rusqlite::Result<()> {
+        let entries: Vec<Entry> = bots.iter().filter_map(|bot| self.unwritten.get(bot)).flatten().map(|(_, entry)| entry.clone()).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.insert(&entries).inspect_err(|_| self.shared.count(Op::Append))?;
+        for (ticket, entry) in bots.iter().filter_map(|bot| self.unwritten.remove(bot)).flatten().collect::<Vec<_>>() {
+            self.keep_roles(&entry);
+            self.row_is_written(ticket);
+        }
+        bots.iter().for_each(|bot| drop(self.shared.health().bots.remove(bot)));
+        self.well();
+        Ok(())
+    }
+
+    /// A row that somebody else has put where ours belongs is set aside: this thread is the only writer.
+    fn insert(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
+        match schema::append(&mut self.database.durable, entries) {
+            Err(error) if schema::is_taken(&error) => {
+                tracing::error!(%error, "rows of another writer stand in the history: they go to the table set_aside");
+                schema::set_aside(&mut self.database.durable, entries)?;
+                schema::append(&mut self.database.durable, entries)
+            }
+            result => result,
+        }
+    }
+
+    fn row_is_written(&mut self, ticket: Ticket) {
+        let Some(left) = self.rows_left.get_mut(&ticket) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.rows_left.remove(&ticket);
+            let _ = self.answers.blocking_send(Written { ticket, result: Ok(()) });
+        }
+    }
+
+    fn take_back_strays(&mut self) {
+        let database = &self.database.durable;
+        let shared = &self.shared;
+        self.strays
+            .retain(|(bot, revision)| schema::take_back(database, bot, *revision).inspect_err(|_| shared.count(Op::Append)).is_err());
     }
 
     /// Only where something went wrong; and once a day what is old goes.
     fn try_again(&mut self) {
-        let fails = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).failing.is_some();
-        if fails {
-            match self.flush().and_then(|()| schema::probe(&self.database.durable)) {
+        let health = self.shared.health().clone();
+        if health.failing.is_some() {
+            match schema::probe(&self.database.durable) {
                 Ok(()) => self.well(),
-                Err(error) => self.fails(&error.to_string()),
+                Err(error) => return self.fails(&error.to_string()),
             }
         }
-        if !fails && self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
+        // A bot with nothing that waits may try again by itself.
+        self.shared.health().bots.retain(|bot, _| self.unwritten.contains_key(bot));
+        self.write_what_waits();
+        let stuck: Vec<String> = self.unwritten.keys().cloned().collect();
+        self.write_each(&stuck);
+        if health.failing.is_none() && self.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
             self.pruned = Some(Instant::now());
             match schema::prune(&self.database.durable, self.keep) {
                 Ok(0) => {}
                 Ok(forgotten) => tracing::info!(forgotten, "old history is forgotten"),
-                Err(error) => drop(self.failed(Op::Append, &error)),
+                Err(_) => self.shared.count(Op::Append),
             }
         }
     }
@@ -147,15 +237,15 @@ impl Writer {
             snapshots.iter().try_for_each(|snapshot| schema::snapshot(&transaction, snapshot))?;
             transaction.commit()
         });
-        if let Err(error) = all {
-            self.failed(Op::Snapshot, &error);
+        if all.is_err() {
+            self.shared.count(Op::Snapshot);
         }
     }
 
     fn mark(&mut self, marks: &[Mark]) {
         let connection = self.database.quick.as_mut().unwrap_or(&mut self.database.durable);
-        if let Err(error) = told::write(connection, marks) {
-            self.failed(Op::Told, &error);
+        if told::write(connection, marks).is_err() {
+            self.shared.count(Op::Told);
         }
     }
 
@@ -168,46 +258,67 @@ impl Writer {
         }
     }
 
-    fn failed(&self, op: Op, error: &rusqlite::Error) -> NotDurable {
-        self.shared.errors[op as usize].fetch_add(1, Ordering::Relaxed);
-        NotDurable(error.to_string())
+    fn bot_fails(&self, bot: &str, why: &rusqlite::Error) {
+        if self.shared.health().bots.insert(bot.to_owned(), why.to_string()).is_none() {
+            tracing::error!(bot, %why, "a change of this bot cannot be written: nothing of it is raised until it can be");
+        }
     }
 
     fn fails(&self, why: &str) {
-        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if health.failing.is_none() {
+        if self.shared.health().failing.replace(why.to_owned()).is_none() {
             tracing::error!(why, "the history cannot be written: nothing is raised until it can be");
         }
-        health.failing = Some(why.to_owned());
-        health.unwritten = self.unwritten.len();
     }
 
     fn well(&self) {
-        let mut health = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if health.failing.take().is_some() {
+        if self.shared.health().failing.take().is_some() {
             tracing::info!("the history can be written again");
         }
-        health.unwritten = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
+    use tokio::sync::mpsc::{Receiver, channel};
 
     use super::*;
+    use crate::core::{Guard, Release, State};
     use crate::store::roles::Roles;
+    use crate::store::{Reasons, Who};
+
+    fn connection() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::prepare(&connection).unwrap();
+        connection
+    }
+
+    fn writer() -> (Writer, Receiver<Written>) {
+        let (answers, written) = channel(16);
+        let (durable, quick) = (connection(), Some(connection()));
+        let database = Database { path: None, durable, quick, reader: None, roles: Roles::default(), id: Vec::new(), _lock: None };
+        (Writer::new(database, answers, Arc::default(), TRY_AGAIN), written)
+    }
+
+    fn entry(bot: &str, revision: u64) -> Entry {
+        let state = State { revision, ..State::new(Release { upstream: "blue".into(), version: None }) };
+        let who = Who { kind: "operator", name: "ana".to_owned() };
+        let (before, input, guard) = (None, None, Guard::default());
+        Entry { bot: bot.to_owned(), who, reasons: Reasons::default(), decision: "freeze", before, input, guard, at: TRY_AGAIN, state }
+    }
+
+    fn keep(writer: &mut Writer, ticket: u64, entries: Vec<Entry>) {
+        writer.job(Job::Append(Append { ticket: Ticket(ticket), entries, unwritten: Unwritten::Keep }));
+        writer.write_what_waits();
+    }
+
+    fn revisions(writer: &Writer, bot: &str) -> Vec<u64> {
+        schema::rows(&writer.database.durable, bot, None, 100).unwrap().iter().rev().map(|row| row.revision).collect()
+    }
 
     #[test]
     fn a_mark_does_not_go_the_way_that_waits_for_the_disk() {
-        let connection = || {
-            let connection = Connection::open_in_memory().unwrap();
-            schema::prepare(&connection).unwrap();
-            connection
-        };
-        let (durable, quick) = (connection(), Some(connection()));
-        let database = Database { path: None, durable, quick, roles: Roles::default(), id: Vec::new(), _lock: None };
-        let mut writer = Writer { database, shared: Arc::default(), unwritten: VecDeque::new(), keep: TRY_AGAIN, pruned: None };
+        let (mut writer, _answers) = writer();
         let mark = |bot: &str| Mark { notifier: "ops".to_owned(), bot: bot.to_owned(), topic: "change".to_owned(), at: 1 };
         writer.mark(&[mark("a"), mark("b")]);
         assert_eq!(told::all(&writer.database.durable).unwrap(), []);
@@ -216,5 +327,50 @@ mod tests {
         writer.database.quick = None;
         writer.mark(&[mark("c")]);
         assert_eq!(told::all(&writer.database.durable).unwrap(), [mark("c")]);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_written_holds_up_its_own_bot_alone_and_heals() {
+        let (mut writer, mut answers) = writer();
+        let bad = "CREATE TRIGGER bad BEFORE INSERT ON history WHEN NEW.bot = 'a' BEGIN SELECT RAISE(ABORT, 'a bad row'); END;";
+        writer.database.durable.execute_batch(bad).unwrap();
+        keep(&mut writer, 1, vec![entry("a", 1), entry("b", 1)]);
+        keep(&mut writer, 2, vec![entry("b", 2)]);
+        assert_eq!((revisions(&writer, "a"), revisions(&writer, "b")), (vec![], vec![1, 2]));
+        let health = writer.shared.health().clone();
+        assert_eq!((health.of("a"), health.of("b")), (Some("a bad row"), None));
+        assert_eq!(answers.try_recv().unwrap().ticket, Ticket(2), "half of the first order is not written");
+        // A raise of that bot is not kept either; one of another bot is.
+        assert!(writer.append_or_drop(&[entry("a", 2)], &Claim::default()).is_err());
+        assert!(writer.append_or_drop(&[entry("b", 3)], &Claim::default()).is_ok());
+        writer.database.durable.execute_batch("DROP TRIGGER bad").unwrap();
+        writer.try_again();
+        assert_eq!(revisions(&writer, "a"), [1]);
+        assert_eq!((writer.shared.health().of("a"), answers.try_recv().unwrap().ticket), (None, Ticket(1)));
+    }
+
+    #[test]
+    fn rows_of_another_writer_are_set_aside() {
+        let (mut writer, mut answers) = writer();
+        keep(&mut writer, 1, vec![entry("a", 1)]);
+        schema::append(&mut writer.database.durable, &[entry("a", 2), entry("a", 3)]).unwrap();
+        keep(&mut writer, 2, vec![entry("a", 2)]);
+        assert_eq!(revisions(&writer, "a"), [1, 2]);
+        assert_eq!([answers.try_recv().unwrap().ticket, answers.try_recv().unwrap().ticket], [Ticket(1), Ticket(2)]);
+        let aside: u32 = writer.database.durable.query_row("SELECT count(*) FROM set_aside", (), |row| row.get(0)).unwrap();
+        assert_eq!(aside, 2);
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_written_or_is_taken_back() {
+        let (mut writer, _answers) = writer();
+        let claim = Claim::default();
+        claim.give_up();
+        assert!(writer.append_or_drop(&[entry("a", 1)], &claim).is_err());
+        assert!(revisions(&writer, "a").is_empty());
+        writer.strays.push(("a".to_owned(), 1));
+        schema::append(&mut writer.database.durable, &[entry("a", 1)]).unwrap();
+        writer.write_what_waits();
+        assert_eq!((revisions(&writer, "a"), writer.strays.len()), (vec![], 0));
     }
 }

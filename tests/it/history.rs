@@ -101,8 +101,8 @@ fn dice(state: &mut u64, of: u64) -> u64 {
 
 fn some_action(state: &mut u64) -> (&'static str, &'static str) {
     [
-        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}"),
-        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v3\", \"retry\": true, \"replace\": true}"),
+        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true, \"reason\": \"a test\"}"),
+        ("rollouts", "{\"upstream\": \"green\", \"version\": \"v3\", \"retry\": true, \"reason\": \"a test\", \"replace\": true}"),
         ("advance", "{\"force\": true, \"reason\": \"a test\"}"),
         ("pause", "{}"),
         ("resume", "{}"),
@@ -336,16 +336,16 @@ fn pins_that_changed_while_serin_was_down_are_another_split() {
     let sides = sides();
     let mut process = Process::start(&config(&sides).weight("50%"));
     let revision = |process: &Process| process.bot()["revision"].as_u64().unwrap();
-    assert_eq!(revision(&process), 1);
+    assert_eq!(revision(&process), 2, "the bot, and its weight");
     process.signal(libc::SIGTERM);
     process.ended();
     let again = Process::start_with(&process.config);
-    assert_eq!(revision(&again), 1, "nothing has changed");
+    assert_eq!(revision(&again), 2, "nothing has changed");
     drop(again);
     std::fs::write(&process.config, config(&sides).weight("50%").table("pins", &["canary = [\"T1\"]"]).text()).unwrap();
     let again = Process::start_with(&process.config);
     again.logged("salt, sources or pins have changed");
-    assert_eq!((revision(&again), again.ask(&Ask::of("T1")).text()), (2, "green"));
+    assert_eq!((revision(&again), again.ask(&Ask::of("T1")).text()), (3, "green"));
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn who_is_new_is_told_of_what_comes_right_after() {
     has_got(&first, 1);
     // Another URL, and other news.
     takes_up(&process, &told(split(&sides, SLOWLY), &second, "on = [\"start\"]\nbots = [\"support\"]"));
-    does(&process, "rollouts", "{\"retry\": true}");
+    does(&process, "rollouts", "{\"retry\": true, \"reason\": \"a test\"}");
     does(&process, "abort", "");
     has_got(&second, 1);
     // And one more bot.

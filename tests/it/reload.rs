@@ -198,8 +198,10 @@ fn a_weight_that_the_file_does_not_change_is_the_operators() {
     eventually("the new config", || (process.config_hash() != hash).then_some(()));
     assert_eq!(process.bot()["weight_percent"], 40.0, "an unchanged value never overrides");
     let changed = Config::split(blue.address, green.address).weight("20%");
+    let hash = process.config_hash();
     process.replace_config(&changed.text());
     weight_becomes(&process, 20.0);
+    eventually("the new config", || (process.config_hash() != hash).then_some(()));
     let hash = process.config_hash();
     process.set_weight(60.0);
     process.replace_config(&changed.bot("max = \"30%\"").text());

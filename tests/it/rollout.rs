@@ -88,7 +88,9 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
     assert_eq!(standing(&serin.bot()).0, "progressing");
     does(&serin, "abort", "{}");
     refused(&serin.admin(ask("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")), 409, "quarantined", "taken back");
-    let again = does(&serin, "rollouts", "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}");
+    let retry = "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}";
+    refused(&serin.admin(ask("rollouts", retry)), 422, "reason", "takes a reason");
+    let again = does(&serin, "rollouts", &retry.replace("true", "true, \"reason\": \"it was the network\""));
     assert_eq!((&again["quarantine"], &again["rollout"]["attempt"]), (&Value::Array(Vec::new()), &2.into()));
 }
 

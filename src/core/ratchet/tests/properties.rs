@@ -49,19 +49,19 @@ fn wanted(bp: u16) -> Option<Release> {
 pub(super) fn command(which: u8, bp: u16, plan: &Plan) -> Command {
     let weight = Weight::from_bp(bp).unwrap();
     match which {
-        0 => Command::Start { release: release("green", "v2"), plan: plan.clone(), retry: bp % 2 == 0 },
+        0 => Command::Start { release: release("green", "v2"), plan: plan.clone(), retry: bp.is_multiple_of(2) },
         1 => Command::Start { release: release("blue", "v3"), plan: plan.clone(), retry: false },
         2 => Command::SetWeight { weight, canary: release("green", "v2") },
         3 => Command::Pause,
         4 | 5 => Command::Resume,
-        6 => Command::Advance { force: bp % 2 == 0 },
-        7 => Command::Promote { force: bp % 2 == 0 },
+        6 => Command::Advance { force: bp.is_multiple_of(2) },
+        7 => Command::Promote { force: bp.is_multiple_of(2) },
         8 => Command::Reassign { rule: 0, exposes: false },
-        9 => Command::Adopt { stable: release(if bp % 3 == 0 { "green" } else { "blue" }, "v7") },
-        10 => Command::Switch { release: release(if bp % 2 == 0 { "green" } else { "blue" }, "v2"), watch: secs(60) },
+        9 => Command::Adopt { stable: release(if bp.is_multiple_of(3) { "green" } else { "blue" }, "v7") },
+        10 => Command::Switch { release: release(if bp.is_multiple_of(2) { "green" } else { "blue" }, "v2"), watch: secs(60) },
         11 | 12 => Command::Undo { by: "ana".into() },
         13 => Command::Withdraw,
-        14..=16 => Command::Desire { release: wanted(bp), warm: bp % 2 == 0 },
+        14..=16 => Command::Desire { release: wanted(bp), warm: bp.is_multiple_of(2) },
         17 => Command::Follow { plan: plan.clone() },
         18 => Command::Configure { weight, canary: release("green", "v2") },
         19 => Command::Drill { weight, canary: release("green", "v2"), lasts: secs(5) },
@@ -92,7 +92,7 @@ proptest! {
                 }
                 Happening::Command(which, bp) => {
                     if which == 21 {
-                        story.guard.frozen = Some(Frozen::Asked("a test".into())).filter(|_| bp % 2 == 0);
+                        story.guard.frozen = Some(Frozen::Asked("a test".into())).filter(|_| bp.is_multiple_of(2));
                     }
                     let command = command(which, bp, &plan);
                     Input::Command { command, based_on: None }

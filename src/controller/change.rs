@@ -1,0 +1,359 @@
+//! The way of a change: decided, kept, served, told. What exposes somebody is kept first, and if the disk does not take it,
+//! nothing has happened. All else is in force at once, and is kept then, or when the disk takes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ReloadRefused;
+use super::drill::{Rehearsal, Stage};
+use super::keep;
+use super::owner::{DISK_PATIENCE, Effect, Owner, Reply, Told};
+use super::reload::{Reload, TakeUp};
+use super::wish::{Actor, ChangeError, Waiting};
+use crate::config::BotName;
+use crate::core::ratchet::{self, Decision, Input, Refusal};
+use crate::core::{Guard, State};
+use crate::live::{APPLY_TIMEOUT, NotApplied, Snapshot};
+use crate::store::{Append, Claim, Entry, Health, NotDurable, Ticket, Unwritten, Written};
+
+/// One step of the ratchet, decided and not yet done. The state that it leads to is the entry's.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub bot: BotName,
+    pub before: State,
+    pub decision: Decision,
+    pub entry: Entry,
+    pub actor: Actor,
+}
+
+/// Steps that are done together or not at all.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub steps: Vec<Step>,
+    /// The config that they belong to, if it is another one.
+    pub take_up: Option<Box<TakeUp>>,
+    pub answer: Answer,
+}
+
+/// Whom to answer once it is done.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Nobody,
+    Change { bot: BotName, reply: Reply<Arc<Snapshot>, ChangeError> },
+    Reload { reload: Reload, changed: bool },
+    Drill(Box<Rehearsal>, Stage),
+}
+
+/// A change that waits for the disk.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    change: Change,
+    claim: Claim,
+    since: Duration,
+}
+
+/// A change that is in force.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// The snapshot that has it; none before it is published.
+    pub sequence: Option<u64>,
+    steps: Vec<Step>,
+    since: Duration,
+    /// When it served on every core.
+    served: Option<Duration>,
+    /// Its rows are not on the disk yet.
+    unwritten: Option<Ticket>,
+    answer: Answer,
+}
+
+/// What was ordered from the history.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub since: Duration,
+    rows: Vec<(String, u64)>,
+}
+
+/// What the ratchet makes of an input.
+pub(super) enum Decided {
+    /// The weight stays; perhaps something else is said about it.
+    Stays(Box<State>),
+    Refused(Refusal),
+    Change(Box<Step>),
+}
+
+/// Whoever lowers waits at most this long for the disk; then the answer says that it is not durable.
+const GRACE: Duration = Duration::from_millis(500);
+
+impl Step {
+    pub fn after(&self) -> &State {
+        &self.entry.state
+    }
+
+    pub fn exposes(&self) -> bool {
+        ratchet::exposes(&self.before, self.after(), &self.decision)
+    }
+}
+
+impl Change {
+    pub fn of(steps: Vec<Step>, answer: Answer) -> Change {
+        Change { steps, take_up: None, answer }
+    }
+
+    pub fn exposes(&self) -> bool {
+        self.steps.iter().any(Step::exposes)
+    }
+
+    /// The first rows of bots that a config brings.
+    fn beginnings(&self) -> impl Iterator<Item = Entry> {
+        self.take_up.iter().flat_map(|take_up| take_up.beginnings.iter().cloned())
+    }
+}
+
+impl Keeping {
+    pub fn is_a_reload(&self) -> bool {
+        self.change.take_up.is_some()
+    }
+}
+
+impl Order {
+    /// Then it waits for that bot's row, and says nothing of the disk.
+    pub fn is_of_a_failing_bot(&self, health: &Health) -> bool {
+        self.rows.iter().any(|(bot, _)| health.bots.contains_key(bot))
+    }
+}
+
+impl Owner {
+    /// Asks the ratchet, from `state` on. Nothing is changed by it.
+    pub(super) fn decide(&self, number: usize, state: &State, input: Input, guard: &Guard, actor: &Actor, said: Option<String>) -> Decided {
+        let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);
+        let at = pilot.now(self.now);
+        let (after, decision) = ratchet::step(state.clone(), &input, guard, at);
+        match decision {
+            Decision::Refuse(refusal) => Decided::Refused(refusal),
+            decision if !decision.commits() => Decided::Stays(Box::new(after)),
+            decision => {
+                let entry = keep::entry(bot, pilot, actor, &decision, (state, after), input, guard, at, said);
+                Decided::Change(Box::new(Step { bot: bot.name.clone(), before: state.clone(), decision, entry, actor: actor.clone() }))
+            }
+        }
+    }
+
+    /// Does a change. Whoever has to wait for another one of the bot has done so already, or has made way for it.
+    pub(super) fn carry_out(&mut self, change: Change) {
+        let entries: Vec<Entry> = change.steps.iter().map(|step| step.entry.clone()).chain(change.beginnings()).collect();
+        if !change.exposes() {
+            let ticket = self.order(entries, Unwritten::Keep);
+            return self.take_effect(change, ticket);
+        }
+        let claim = Claim::default();
+        let Some(ticket) = self.order(entries, Unwritten::Drop(claim.clone())) else { return self.take_effect(change, None) };
+        for step in &change.steps {
+            if let Some(number) = self.number(step.bot.as_str()) {
+                self.pilots[number].keeping = Some(ticket);
+            }
+        }
+        self.keeping.insert(ticket, Keeping { change, claim, since: self.now.running });
+    }
+
+    pub(super) fn order(&mut self, entries: Vec<Entry>, unwritten: Unwritten) -> Option<Ticket> {
+        if entries.is_empty() {
+            return None;
+        }
+        let ticket = self.ticket();
+        let rows = entries.iter().map(|entry| (entry.bot.clone(), entry.state.revision)).collect();
+        self.orders.insert(ticket, Order { since: self.now.running, rows });
+        self.effects.push(Effect::Append(Append { ticket, entries, unwritten }));
+        Some(ticket)
+    }
+
+    /// It is in force from now on. `unwritten`: its rows still are.
+    fn take_effect(&mut self, change: Change, unwritten: Option<Ticket>) {
+        let Change { steps, take_up, answer } = change;
+        for step in &steps {
+            if let Some(number) = self.number(step.bot.as_str()) {
+                self.pilots[number].change(&step.decision, step.after().clone(), self.now);
+            }
+        }
+        if let Some(take_up) = take_up {
+            self.take_up(*take_up);
+        }
+        self.serving.push(Serving { sequence: None, steps, since: self.now.running, served: None, unwritten, answer });
+    }
+
+    /// The same is published again, and whoever waits for it is answered.
+    pub(super) fn publish_again(&mut self, number: usize, answer: Answer) {
+        self.pilots[number].due = true;
+        self.take_effect(Change::of(Vec::new(), answer), None);
+    }
+
+    /// The history has answered an order.
+    pub(super) fn written(&mut self, Written { ticket, result }: Written) {
+        let order = self.orders.remove(&ticket);
+        if result.is_ok() {
+            for (bot, revision) in order.into_iter().flat_map(|order| order.rows) {
+                if let Some(number) = self.number(&bot) {
+                    let pilot = &mut self.pilots[number];
+                    (pilot.kept, pilot.news) = (pilot.kept.max(revision), true);
+                }
+            }
+        }
+        self.serving.iter_mut().for_each(|serving| serving.unwritten = serving.unwritten.filter(|waits| *waits != ticket));
+        if let Some(keeping) = self.is_kept_no_more(ticket) {
+            match result {
+                Ok(()) => self.take_effect(keeping.change, None),
+                Err(error) => self.was_not_kept(keeping.change, error),
+            }
+        }
+    }
+
+    fn is_kept_no_more(&mut self, ticket: Ticket) -> Option<Keeping> {
+        let keeping = self.keeping.remove(&ticket)?;
+        self.pilots.iter_mut().filter(|pilot| pilot.keeping == Some(ticket)).for_each(|pilot| pilot.keeping = None);
+        Some(keeping)
+    }
+
+    fn was_not_kept(&mut self, change: Change, error: NotDurable) {
+        match change.answer {
+            Answer::Nobody => {}
+            Answer::Change { reply, .. } => drop(reply.send(Err(error.into()))),
+            Answer::Reload { reload, .. } => drop(reload.reply.send(Err(ReloadRefused::NotDurable(error)))),
+            Answer::Drill(rehearsal, _) => rehearsal.fails(error.into()),
+        }
+    }
+
+    /// Somebody lowers: what waits for the disk to raise this bot, and a config that does, are not done. If the disk has it already,
+    /// it is in force first, and the lowering starts from there.
+    pub(super) fn make_way(&mut self, number: usize, by: &Actor) {
+        let of_this_bot = self.pilots[number].keeping;
+        let in_the_way: Vec<Ticket> = self
+            .keeping
+            .iter()
+            .filter(|(ticket, keeping)| Some(**ticket) == of_this_bot || keeping.is_a_reload())
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in in_the_way {
+            let Some(keeping) = self.is_kept_no_more(ticket) else { continue };
+            match keeping.claim.give_up() {
+                true => self.is_overtaken(keeping.change, by),
+                false => self.take_effect(keeping.change, None),
+            }
+        }
+    }
+
+    fn is_overtaken(&mut self, change: Change, by: &Actor) {
+        let error = |bot: &BotName| ChangeError::Overtaken { bot: bot.to_string(), by: by.name().to_owned() };
+        match change.answer {
+            Answer::Nobody => {}
+            Answer::Change { bot, reply } => drop(reply.send(Err(error(&bot)))),
+            // It is taken up all the same, as things stand then.
+            Answer::Reload { reload, .. } => self.reloads.push_front(reload),
+            Answer::Drill(rehearsal, _) => {
+                let error = error(&rehearsal.bot);
+                rehearsal.fails(error);
+            }
+        }
+    }
+
+    /// Gives up what has waited for too long.
+    pub(super) fn keep_time_limits(&mut self) {
+        let now = self.now.running;
+        let late: Vec<Ticket> =
+            self.keeping.iter().filter(|(_, keeping)| now >= keeping.since + DISK_PATIENCE).map(|(ticket, _)| *ticket).collect();
+        for ticket in late {
+            // If the disk has it after all, its answer is on the way.
+            if !self.keeping[&ticket].claim.give_up() {
+                continue;
+            }
+            if let Some(keeping) = self.is_kept_no_more(ticket) {
+                self.was_not_kept(keeping.change, NotDurable(format!("no answer from the disk within {DISK_PATIENCE:?}")));
+            }
+        }
+        while let Some(at) = self.drills.iter().position(|(until, _)| now >= *until) {
+            let (_, rehearsal) = self.drills.remove(at);
+            self.ends_a_drill(rehearsal);
+        }
+    }
+
+    /// When the owner wants to be woken, if nothing happens before.
+    pub fn alarm(&self) -> Option<Duration> {
+        let keeping = self.keeping.values().map(|keeping| keeping.since + DISK_PATIENCE);
+        let serving = self.serving.iter().map(|serving| serving.served.map_or(serving.since + APPLY_TIMEOUT, |served| served + GRACE));
+        let drills = self.drills.iter().map(|(until, _)| *until);
+        keeping.chain(serving).chain(drills).min()
+    }
+
+    /// Tells and answers what is done. Whether something else has to be done for it.
+    pub(super) fn answer(&mut self) -> bool {
+        let (applied, now) = (self.applied, self.now.running);
+        let mut goes_on = false;
+        for mut serving in std::mem::take(&mut self.serving) {
+            if serving.served.is_none() && serving.sequence.is_some_and(|sequence| sequence <= applied) {
+                serving.served = Some(now);
+                self.tell(&mut serving.steps, Some(now.saturating_sub(serving.since)));
+            }
+            // A side that customers have come back from is measured from the word to the cores, not to the disk.
+            let measures = matches!(serving.answer, Answer::Drill(_, Stage::Back));
+            match serving.served {
+                Some(served) if serving.unwritten.is_none() || measures || now >= served + GRACE || self.cannot_be_written(&serving) => {
+                    goes_on |= self.is_done(serving.answer, serving.unwritten.is_none());
+                }
+                None if now >= serving.since + APPLY_TIMEOUT => {
+                    self.tell(&mut serving.steps, None);
+                    self.does_not_serve(serving.answer);
+                }
+                Some(_) | None => self.serving.push(serving),
+            }
+        }
+        goes_on
+    }
+
+    fn cannot_be_written(&self, serving: &Serving) -> bool {
+        serving.steps.iter().any(|step| self.failing(&step.bot).is_some())
+    }
+
+    fn tell(&mut self, steps: &mut [Step], took: Option<Duration>) {
+        if took.is_none() {
+            steps.iter().for_each(|step| tracing::error!(bot = %step.bot, "a change does not serve everywhere"));
+        }
+        let told = steps.iter().map(|step| Effect::Tell(Box::new(Told { entry: step.entry.clone(), actor: step.actor.clone(), took })));
+        self.effects.extend(told);
+    }
+
+    fn is_done(&mut self, answer: Answer, durable: bool) -> bool {
+        match answer {
+            Answer::Nobody => false,
+            Answer::Change { reply, .. } => {
+                self.show();
+                let _ = reply.send(Ok(self.snapshot.clone()));
+                false
+            }
+            Answer::Reload { reload, changed } => {
+                let _ = reload.reply.send(Ok(changed));
+                false
+            }
+            Answer::Drill(rehearsal, stage) => self.goes_on_with(rehearsal, stage, durable),
+        }
+    }
+
+    fn does_not_serve(&mut self, answer: Answer) {
+        let error = NotApplied { workers: self.config.proxy.workers };
+        match answer {
+            Answer::Nobody => {}
+            Answer::Change { reply, .. } => drop(reply.send(Err(error.into()))),
+            Answer::Reload { reload, .. } => drop(reload.reply.send(Err(error.into()))),
+            Answer::Drill(rehearsal, _) => rehearsal.fails(error.into()),
+        }
+    }
+
+    /// Lets a request wait until it can be decided.
+    pub(super) fn put_off(&mut self, number: usize, waiting: Waiting) {
+        let line = &mut self.pilots[number].waiting;
+        match line.len() < WAITING_MOST {
+            true => line.push_back(waiting),
+            false => drop(waiting.reply.send(Err(ChangeError::Busy { bot: waiting.request.bot, waiting: WAITING_MOST }))),
+        }
+    }
+}
+
+/// Requests of one bot that may wait for a change of it that waits for the disk.
+const WAITING_MOST: usize = 32;

@@ -1,0 +1,90 @@
+//! What a bot's state means for what serves: its split, who plays which role, and the epoch that holds both.
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::super::traffic::Reach;
+use super::Pilot;
+use crate::config::{Bot, Config, Upstream};
+use crate::core::evidence::Evidence;
+use crate::core::{Bucket, Release, Salt, Split, State, Weight};
+use crate::live::{Epoch, Ledger, Roles};
+
+impl Pilot {
+    /// What the state means for what serves. The ledger stays if the split does.
+    pub(super) fn make_epoch(&self, config: &Config, bot: &Bot) -> Arc<Epoch> {
+        let ledger = match self.epoch.split_id == self.state.split_id {
+            true => self.epoch.ledger.clone(),
+            false => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
+        };
+        let status = (*self.epoch.status()).clone();
+        Arc::new(Epoch::new(
+            self.split(&config.proxy.salt, bot),
+            self.roles(bot),
+            ledger,
+            crate::live::Status { state: self.state.clone(), ..status },
+        ))
+    }
+
+    pub(super) fn split(&self, salt: &Salt, bot: &Bot) -> Split {
+        let split = split(&self.state, salt, bot);
+        match self.state.weight == Weight::FULL {
+            // Everybody is everybody: nobody stays apart.
+            true => split,
+            false => split.with_apart(self.evidence.iter().flat_map(Evidence::apart).collect()),
+        }
+    }
+
+    pub fn roles(&self, bot: &Bot) -> Roles {
+        roles(&self.state, bot)
+    }
+
+    /// How much of what is usual for the bot is usual for the buckets below this weight; `None` while nothing is known.
+    pub fn reach(&self, config: &Config, bot: &Bot, weight: Weight) -> Option<Reach> {
+        let split = self.split(&config.proxy.salt, bot);
+        let history = &self.past.history;
+        let all = history.requests();
+        let below = || Bucket::all().filter(|bucket| u128::from(split.rank(*bucket)) < weight.threshold());
+        let share = below().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
+        let active = below().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
+        (all >= 1.0).then_some(Reach { weight, active_buckets: active, requests_share: share })
+    }
+}
+
+/// Who is assigned where by a state, without those whom the evidence has set aside.
+pub(in super::super) fn split(state: &State, salt: &Salt, bot: &Bot) -> Split {
+    let split = Split::new(salt.clone(), bot.name.as_str(), state.attempt, state.weight, bot.pins.clone());
+    if roles(state, bot).canary.is_none() { split.closed() } else { split }
+}
+
+pub(in super::super) fn roles(state: &State, bot: &Bot) -> Roles {
+    let stable = index(bot, &state.stable).unwrap_or(bot.stable);
+    // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
+    let open = !state.canary_is_closed();
+    let canary = state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable)).filter(|_| open);
+    Roles { stable, canary }
+}
+
+/// Whom a weight means where no rollout runs: the config's `canary` if it is not stable now, else the only other one.
+pub(in super::super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
+    let others: Vec<usize> = (0..bot.upstreams.len()).filter(|index| *index != stable).collect();
+    bot.canary.filter(|canary| *canary != stable).or(match others.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    })
+}
+
+/// The number of the rule by which workspaces are assigned: see [`Seen`](crate::core::Seen).
+pub(in super::super) fn rule(config: &Config, bot: &Bot) -> u64 {
+    xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
+}
+
+pub(in super::super) fn index(bot: &Bot, release: &Release) -> Option<usize> {
+    bot.upstreams.iter().position(|upstream| upstream.name == release.upstream)
+}
+
+/// An upstream with the version that the config says is on it.
+pub(in super::super) fn release(upstream: &Upstream) -> Release {
+    Release { upstream: upstream.name.clone(), version: upstream.version.as_deref().map(Arc::from) }
+}

@@ -1,0 +1,165 @@
+//! What operators ask for: looked at, decided, and carried out by the owner, whether or not whoever asked is still there.
+
+use std::sync::Arc;
+
+use super::change::{Answer, Change, Decided, Step};
+use super::frozen;
+use super::looks::{How, Purpose, there};
+use super::owner::{Owner, Reply};
+use super::pilot::index;
+use super::wish::{ChangeError, ChangeRequest, Waiting, Wish, command};
+use crate::config::Config;
+use crate::core::Release;
+use crate::core::ratchet::{Command, Input};
+use crate::live::Snapshot;
+
+/// Orders that may wait for a disk that hangs. Beyond these only what lowers is taken.
+const ORDERS_MOST: usize = 1_000;
+
+impl Owner {
+    /// Nobody is sent to a side that is not fit, and nobody back to one that is gone, unless somebody insists.
+    pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: Reply<Arc<Snapshot>, ChangeError>) {
+        match self.needs_a_look(&request) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(None) => self.consider(request, reply),
+            Ok(Some((number, upstream, how))) => {
+                let purpose = Purpose::Change { waiting: Waiting { request, reply }, config: self.config.clone() };
+                self.begin_look(number, upstream, how, purpose);
+            }
+        }
+    }
+
+    pub(super) fn looked_for_a_change(&mut self, waiting: Waiting, config: &Arc<Config>, answer: Result<(), String>) {
+        let Waiting { request, reply } = waiting;
+        if !Arc::ptr_eq(config, &self.config) {
+            // A reload came between: what was looked at may be something else now.
+            return self.asked_for_a_change(request, reply);
+        }
+        let Err(why) = answer else { return self.consider(request, reply) };
+        let side =
+            self.known(&request.bot).ok().and_then(|number| self.sends_to(number, &request)).map_or(String::new(), |side| side.to_string());
+        let _ = reply.send(Err(ChangeError::Preflight { bot: request.bot, side, why }));
+    }
+
+    fn needs_a_look(&self, request: &ChangeRequest) -> Result<Option<(usize, usize, How)>, ChangeError> {
+        let number = self.known(&request.bot)?;
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        let takes_back = request.wish.takes_back();
+        if self.config.admin.read_only && !takes_back {
+            return Err(ChangeError::ReadOnly);
+        }
+        if self.orders.len() >= ORDERS_MOST && !takes_back {
+            return Err(ChangeError::Busy { bot: request.bot.clone(), waiting: self.orders.len() });
+        }
+        // What is refused anyway needs no look.
+        if request.force || self.guard(bot, state, false).frozen.is_some() && !takes_back {
+            return Ok(None);
+        }
+        let side = match &request.wish {
+            Wish::Start { .. } | Wish::Switch { .. } => match command(bot, state, request)? {
+                Command::Start { release, .. } | Command::Switch { release, .. } if release.upstream != state.stable.upstream => release,
+                _ => return Ok(None),
+            },
+            Wish::Undo => match self.sends_to(number, request) {
+                Some(former) => former,
+                None => return Ok(None),
+            },
+            Wish::SetWeight(_)
+            | Wish::Pause
+            | Wish::Resume
+            | Wish::Advance
+            | Wish::Promote
+            | Wish::Abort
+            | Wish::Adopt { .. }
+            | Wish::Freeze
+            | Wish::Thaw => return Ok(None),
+        };
+        let Some(upstream) = index(bot, &side) else {
+            let why = "the config does not know it any more".to_owned();
+            return Err(ChangeError::Preflight { bot: request.bot.clone(), side: side.to_string(), why });
+        };
+        let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
+        Ok(Some((number, upstream, how)))
+    }
+
+    /// The side that the request is about, for what is said of it.
+    fn sends_to(&self, number: usize, request: &ChangeRequest) -> Option<Release> {
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        match &request.wish {
+            Wish::Undo => {
+                state.previous.as_ref().filter(|_| !state.is_live() && state.undone.is_none()).map(|former| former.release.clone())
+            }
+            _ => match command(bot, state, request).ok()? {
+                Command::Start { release, .. } | Command::Switch { release, .. } => Some(release),
+                _ => None,
+            },
+        }
+    }
+
+    /// Decides a request and carries it out; or lets it wait for a change of the bot that waits for the disk, unless it lowers.
+    pub(super) fn consider(&mut self, request: ChangeRequest, reply: Reply<Arc<Snapshot>, ChangeError>) {
+        let number = match self.known(&request.bot) {
+            Ok(number) => number,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        if self.must_wait(number) {
+            // What is refused now may be right then.
+            if !self.plan(number, &request).is_ok_and(|steps| self.lowers(number, &request, &steps)) {
+                return self.put_off(number, Waiting { request, reply });
+            }
+            self.make_way(number, &request.actor);
+        }
+        match self.plan(number, &request) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(steps) => {
+                let answer = Answer::Change { bot: self.pilots[number].name.clone(), reply };
+                self.carry_out(Change::of(steps, answer));
+            }
+        }
+    }
+
+    fn lowers(&self, number: usize, request: &ChangeRequest, steps: &[Step]) -> bool {
+        let below = |step: &Step| step.after().weight < self.pilots[number].state.weight;
+        !steps.is_empty() && !steps.iter().any(Step::exposes) && (request.wish.takes_back() || steps.iter().any(below))
+    }
+
+    /// The steps that a request means; none if it is so already.
+    fn plan(&self, number: usize, request: &ChangeRequest) -> Result<Vec<Step>, ChangeError> {
+        self.check_reason(number, request)?;
+        let (bot, mut state) = (&self.config.bots[number], self.pilots[number].state.clone());
+        let guard = self.guard(bot, &state, request.force);
+        let mut steps = Vec::new();
+        // The one under way makes room for the other, and only if that one may start.
+        let replaces = matches!(request.wish, Wish::Start { replace: true, .. }) && state.under_way().is_some();
+        let mut based_on = request.based_on;
+        for makes_room in [true, false].into_iter().filter(|makes_room| replaces || !makes_room) {
+            let command = if makes_room { Command::Withdraw } else { command(bot, &state, request)? };
+            let input = Input::Command { command, based_on: based_on.take() };
+            match self.decide(number, &state, input, &guard, &request.actor, request.reason.clone()) {
+                Decided::Refused(refusal) => return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal }),
+                Decided::Stays(_) => {}
+                Decided::Change(step) => {
+                    state = step.after().clone();
+                    steps.push(*step);
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    fn check_reason(&self, number: usize, request: &ChangeRequest) -> Result<(), ChangeError> {
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        let without = |what| ChangeError::NoReason { bot: bot.name.to_string(), what };
+        if request.reason.is_some() {
+            return Ok(());
+        }
+        if matches!(request.wish, Wish::Start { retry: true, .. }) {
+            return Err(without("to start again what was taken back"));
+        }
+        let forces = request.force && frozen(bot, state, self.now).is_some() && self.failing(&bot.name).is_none();
+        if forces && !request.wish.takes_back() {
+            return Err(without("to force a change in a freeze"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! A tick of one bot: what is known is gathered, the ratchet is asked, and what it decides is carried out.
+
+use super::change::{Answer, Change, Decided};
+use super::looks::{Purpose, there};
+use super::owner::Owner;
+use super::pilot::index;
+use super::wish::Actor;
+use crate::config::BotName;
+use crate::core::ratchet::{Facts, Input};
+
+impl Owner {
+    pub(super) fn look_at(&mut self, number: usize) {
+        let config = self.config.clone();
+        let bot = &config.bots[number];
+        let guard = self.guard(bot, &self.pilots[number].state, false);
+        let now = self.now;
+        let pilot = &mut self.pilots[number];
+        let (facts, moved) = pilot.gather(&guard, now);
+        pilot.due |= moved;
+        pilot.news |= moved;
+        if let Some(former) = pilot.wants_to_know_of_the_former_side(&facts)
+            && let Some(upstream) = index(bot, &former)
+        {
+            if !std::mem::replace(&mut pilot.asks_former, true) {
+                let purpose = Purpose::Undo { bot: bot.name.clone(), facts };
+                self.begin_look(number, upstream, there(bot, upstream), purpose);
+            }
+            return;
+        }
+        self.decide_by(number, facts);
+    }
+
+    pub(super) fn looked_for_an_undo(&mut self, name: &BotName, facts: Facts, answers: bool) {
+        let Some(number) = self.number(name.as_str()) else { return };
+        self.pilots[number].asks_former = false;
+        self.decide_by(number, Facts { previous_answers: answers, ..facts });
+    }
+
+    /// What the facts mean. Bad news goes before whatever waits for the disk; good news waits for it.
+    fn decide_by(&mut self, number: usize, facts: Facts) {
+        let pilot = &self.pilots[number];
+        let guard = self.guard(&self.config.bots[number], &pilot.state, false);
+        match self.decide(number, &pilot.state, Input::Tick(facts), &guard, &Actor::Ratchet, None) {
+            Decided::Refused(_) => {}
+            Decided::Stays(after) => {
+                let pilot = &mut self.pilots[number];
+                pilot.news |= pilot.state != *after;
+                pilot.state = *after;
+            }
+            Decided::Change(step) if !self.must_wait(number) => self.carry_out(Change::of(vec![*step], Answer::Nobody)),
+            Decided::Change(step) if step.exposes() => {}
+            Decided::Change(_) => {
+                self.make_way(number, &Actor::Ratchet);
+                // What the disk had already is in force now: the facts are judged again, as things stand.
+                let pilot = &self.pilots[number];
+                if let Decided::Change(step) = self.decide(number, &pilot.state, Input::Tick(facts), &guard, &Actor::Ratchet, None) {
+                    self.carry_out(Change::of(vec![*step], Answer::Nobody));
+                }
+            }
+        }
+    }
+}
