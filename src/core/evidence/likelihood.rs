@@ -8,7 +8,11 @@ pub(super) const RATIO_MOST: f64 = 25.0;
 
 /// θ: by what factor δ more events multiply the rate, at most up to a probability of 1.
 pub(super) fn raised(added: f64, expected: f64) -> f64 {
-    (1.0 + added / expected).min((1.0 / (expected + 1e-9)).max(1.0001))
+    (1.0 + added / expected).min(raised_most(expected))
+}
+
+pub(super) fn raised_most(expected: f64) -> f64 {
+    (1.0 / (expected + 1e-9)).max(1.0001)
 }
 
 /// ln of the likelihood ratio of x events in n requests: a rate raised by `added` against the usual one, with the rate

@@ -12,6 +12,7 @@
 
 mod baseline;
 mod bets;
+mod columns;
 mod examination;
 #[cfg(test)]
 mod golden;
@@ -22,6 +23,8 @@ mod metric;
 mod question;
 mod shock;
 mod suspects;
+#[cfg(test)]
+mod transcript;
 mod urn;
 mod urns;
 mod window;
@@ -31,6 +34,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::Bucket;
+use super::sparse::ByBucket;
 use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
 use bets::{Odds, Row, bet, rate_shock};
@@ -61,8 +65,8 @@ const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 /// The evidence against one rollout's canary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    #[serde(with = "crate::core::sparse")]
-    baselines: Vec<Baseline>,
+    #[serde(deserialize_with = "ByBucket::as_kept")]
+    baselines: ByBucket<Baseline>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,
     /// Is it known how many errors are usual?
@@ -80,6 +84,19 @@ pub struct Evidence {
     shock: f64,
     leading: Metric,
     looked: Option<Duration>,
+    #[serde(skip)]
+    done: Done,
+}
+
+/// What was made of the window as it is: by the number of its changes. As long as nothing comes in it need not be made again.
+#[derive(Clone, Debug, Default)]
+struct Done {
+    /// The tracks' exposures in the step.
+    exposures: Option<(u64, [Exposure; 2])>,
+    /// What is newly broken was drawn.
+    drawn: Option<u64>,
+    /// A look at it, and whether the recent past was another one than the step's.
+    looked: Option<(u64, bool)>,
 }
 
 /// The bettors' wealths, as logarithms.
@@ -150,7 +167,7 @@ impl Evidence {
     pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
         let baselines = history.baselines();
         Evidence {
-            labels: Labels::new(baselines.len()),
+            labels: Labels::new(),
             marked: history.marks().is_some(),
             learnt: history.requests() >= LEARNT,
             baselines,
@@ -164,6 +181,7 @@ impl Evidence {
             shock: 1.0,
             leading: Metric::Errors,
             looked: None,
+            done: Done::default(),
         }
     }
 
@@ -179,6 +197,7 @@ impl Evidence {
         self.wealth.all = 0.0;
         self.harm = HarmBound(f64::INFINITY);
         self.looked = None;
+        self.done = Done::default();
     }
 
     /// Takes in what happened since the last time. What is `examined` is `seen`, too.
@@ -207,12 +226,15 @@ impl Evidence {
             for bucket in self.suspects.newly_refuted() {
                 self.labels.refute(bucket);
                 self.urns.take_back(bucket);
+                self.done.looked = None;
             }
         }
         self.wealth.examinations = self.suspects.log_wealth();
         // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
-        if self.labels.is_a_split() && self.labels.odds().fresh > 0.0 {
+        let is_new = self.done.drawn != Some(self.window.changes());
+        if is_new && self.labels.is_a_split() && self.labels.odds().fresh > 0.0 {
             self.urns.look_for_newly_broken(&rows(&self.baselines, self.marked, &self.labels, self.window.step()));
+            self.done.drawn = Some(self.window.changes());
         }
         self.wealth.newly_broken = self.urns.log_newly_broken();
         if look {
@@ -221,8 +243,12 @@ impl Evidence {
         (self.judgement(now), changed || moved)
     }
 
-    fn judgement(&self, now: Duration) -> Judgement {
-        let [stable, canary] = self.exposures(self.window.step());
+    fn judgement(&mut self, now: Duration) -> Judgement {
+        let changes = self.window.changes();
+        let known = self.done.exposures.filter(|(at, _)| *at == changes).map(|(_, exposures)| exposures);
+        let exposures = known.unwrap_or_else(|| self.exposures(self.window.step()));
+        self.done.exposures = Some((changes, exposures));
+        let [stable, canary] = exposures;
         Judgement {
             wealth: self.wealth,
             harm: self.harm,
@@ -236,6 +262,16 @@ impl Evidence {
 
     /// A, C and U, and the harm bound.
     fn look(&mut self, now: Duration) {
+        let state = Some((self.window.changes(), self.window.has_a_past(now)));
+        if self.done.looked != state {
+            self.place_bets(now);
+            self.done.looked = state;
+        }
+        self.wealth.urn = self.urns.log_wealth();
+        self.looked = Some(now);
+    }
+
+    fn place_bets(&mut self, now: Duration) {
         let odds = self.labels.odds();
         let in_step = rows(&self.baselines, self.marked, &self.labels, self.window.step());
         let since_step =
@@ -259,9 +295,7 @@ impl Evidence {
         let cohorts: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| self.cohorts[i] + self.cohort[i]);
         self.wealth.all = log_sum([mix(&all), mix(&recent)].into_iter()) - 2.0_f64.ln();
         self.wealth.cohorts = mix(&cohorts);
-        self.wealth.urn = self.urns.log_wealth();
         self.leading = leading([&all, &recent, &cohorts]);
-        self.looked = Some(now);
     }
 
     /// Every 5 s in a step's first minute, then every 15 s.
@@ -276,9 +310,9 @@ impl Evidence {
         self.exposures(self.window.recent())
     }
 
-    fn exposures(&self, tallies: &[Tally]) -> [Exposure; 2] {
+    fn exposures(&self, tallies: &ByBucket<Tally>) -> [Exposure; 2] {
         let mut exposures = [Exposure::default(); 2];
-        for (index, tally) in tallies.iter().enumerate().filter(|(_, tally)| tally.requests > 0) {
+        for (index, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
             let exposure = &mut exposures[usize::from(self.labels.canary(index))];
             exposure.tally += *tally;
             exposure.buckets += 1;
@@ -297,19 +331,19 @@ impl Evidence {
 }
 
 /// What the active buckets show.
-fn rows<'a>(baselines: &'a [Baseline], marked: bool, labels: &Labels, tallies: &[Tally]) -> Vec<Row<'a>> {
-    let active = Bucket::all().zip(tallies).filter(|(_, tally)| tally.requests > 0);
-    let row = |(bucket, tally): (Bucket, &Tally)| Row {
-        bucket: bucket.index(),
-        canary: labels.canary(bucket.index()),
-        pool: labels.pool(bucket.index()),
-        refuted: labels.refuted(bucket.index()),
+fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<Row<'a>> {
+    let active = tallies.iter().filter(|(_, tally)| tally.requests > 0);
+    let row = |(bucket, tally): (usize, &Tally)| Row {
+        bucket,
+        canary: labels.canary(bucket),
+        pool: labels.pool(bucket),
+        refuted: labels.refuted(bucket),
         requests: f64::from(tally.requests),
         timed: f64::from(tally.timed),
         marked: if marked { f64::from(tally.timed) } else { 0.0 },
         counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
         log_latency: tally.log_latency as f64 / LOG_UNIT,
-        baseline: &baselines[bucket.index()],
+        baseline: baselines.get(bucket),
     };
     active.map(row).collect()
 }
