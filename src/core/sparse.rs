@@ -129,7 +129,7 @@ impl<T: Clone> ByBucket<T> {
         })
     }
 
-    pub fn values(&self) -> impl Iterator<Item = &T> + Clone {
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> + Clone {
         self.values.iter()
     }
 

@@ -78,15 +78,19 @@ pub(super) const SEEN_FROM: f64 = 1.5;
 
 /// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's, if it
 /// is above [`SEEN_FROM`].
-pub(super) fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], mut seen: impl FnMut(usize, usize, f64)) -> Wealth {
-    let shocks = Shocks::of(rows);
+pub(super) fn bet(
+    Rows { rows, shocks }: &Rows<'_>,
+    odds: Odds,
+    alternatives: &[Alternative],
+    mut seen: impl FnMut(usize, usize, f64),
+) -> Wealth {
     let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
     for (number, chunk) in rows.chunks(LENGTH).enumerate() {
         let labels = LabelColumns::of(chunk);
         let (mut of, mut likely) = (None, Vec::new());
         for (i, (alternative, (all, fresh))) in alternatives.iter().zip(&mut products).enumerate() {
             if of.as_ref().is_none_or(|of: &Outcomes| of.metric != alternative.metric) {
-                of = Some(Outcomes::of(chunk, alternative.metric, &shocks));
+                of = Some(Outcomes::of(chunk, alternative.metric, shocks));
                 likely.clear();
             }
             let Some(of) = &of else { continue };
@@ -114,10 +118,25 @@ pub(super) fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], mu
     Wealth { all, fresh }
 }
 
+/// All rows of a window, and what hit all of them.
+#[derive(Default)]
+pub(super) struct Rows<'a> {
+    pub rows: Vec<Row<'a>>,
+    pub shocks: Shocks,
+}
+
+impl<'a> Rows<'a> {
+    pub fn of(rows: Vec<Row<'a>>) -> Rows<'a> {
+        Rows { shocks: Shocks::of(&rows), rows }
+    }
+}
+
 /// What hit everybody, by metric.
-struct Shocks {
-    rates: [f64; COUNTED],
-    latency: f64,
+#[derive(Default)]
+pub(super) struct Shocks {
+    /// In the order of [`Metric::COUNTS`].
+    pub rates: [f64; COUNTED],
+    pub latency: f64,
 }
 
 impl Shocks {
@@ -131,6 +150,9 @@ impl Shocks {
         Shocks { rates: rates.map(|shock| shock.found()), latency: latency_shock(rows) }
     }
 }
+
+/// Columns are computed in whole groups of so many rows.
+const LANES: usize = 8;
 
 /// The outcomes of some rows in one metric, as far as they do not depend on what a canary may add.
 struct Outcomes {
@@ -146,6 +168,7 @@ enum Kind {
 /// Counts, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand. With θ the raised
 /// rate's factor, `L = x ln θ − (a + x) ln(1 + (θ − 1)·w/(1 + w))` and `w = s·n/c`.
 struct Counted {
+    rows: usize,
     x: Column,
     /// a + x.
     weight: Column,
@@ -162,6 +185,7 @@ struct Counted {
 
 /// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 where a row has none.
 struct Shift {
+    rows: usize,
     /// d/v.
     deviation: Column,
     /// 1/v.
@@ -183,7 +207,8 @@ impl Outcomes {
 impl Counted {
     fn of(rows: &[Row<'_>], metric: Metric, shock: f64) -> Counted {
         let empty = [0.0; LENGTH];
-        let mut of = Counted { x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
+        let mut of =
+            Counted { rows: rows.len(), x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
         for (i, row) in rows.iter().enumerate() {
             let (x, rate) = (row.count(metric), row.rate(metric));
             let (expected, weight) = (shock * rate.mean(), shock * row.exposed(metric) / rate.c);
@@ -202,15 +227,16 @@ impl Counted {
 
     fn log_ratios(&self, added: f64) -> Column {
         let (mut raise, mut ratios, mut won) = ([0.0; LENGTH], [0.0; LENGTH], [1.0; LENGTH]);
-        for i in 0..LENGTH {
-            raise[i] = least(added * self.per_expected[i], self.most[i]);
+        let rows = self.rows.next_multiple_of(LANES);
+        for (raise, (per_expected, most)) in raise.iter_mut().zip(self.per_expected.iter().zip(&self.most)).take(rows) {
+            *raise = least(added * per_expected, *most);
         }
-        for i in 0..LENGTH {
-            ratios[i] = -(self.weight[i] * ln(1.0 + raise[i] * self.part[i]));
+        for (ratio, (weight, (raise, part))) in ratios.iter_mut().zip(self.weight.iter().zip(raise.iter().zip(&self.part))).take(rows) {
+            *ratio = -(weight * ln(1.0 + raise * part));
         }
         let hit = &self.hit[..self.hits];
         hit.iter().zip(&mut won).for_each(|(row, won)| *won = 1.0 + raise[*row]);
-        won[..self.hits.next_multiple_of(8)].iter_mut().for_each(|won| *won = ln(*won));
+        won[..self.hits.next_multiple_of(LANES)].iter_mut().for_each(|won| *won = ln(*won));
         hit.iter().zip(&won).for_each(|(row, won)| ratios[*row] += self.x[*row] * won);
         ratios
     }
@@ -218,7 +244,7 @@ impl Counted {
 
 impl Shift {
     fn of(rows: &[Row<'_>], shock: f64) -> Shift {
-        let mut of = Shift { deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
+        let mut of = Shift { rows: rows.len(), deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
         for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.timed > 0.0) {
             let deviation = row.log_latency / row.timed - row.baseline.log_mean - shock;
             of.precision[i] = 1.0 / log_latency_variance(row.timed, row.baseline.log_variance);
@@ -241,13 +267,13 @@ struct Likely {
 
 impl Likely {
     fn of(outcomes: &Outcomes, added: f64) -> Likely {
-        let mut log_ratios = match &outcomes.kind {
-            Kind::Counted(counted) => counted.log_ratios(added),
-            Kind::Latency(shift) => shift.log_ratios(added),
+        let (mut log_ratios, rows) = match &outcomes.kind {
+            Kind::Counted(counted) => (counted.log_ratios(added), counted.rows.next_multiple_of(LANES)),
+            Kind::Latency(shift) => (shift.log_ratios(added), shift.rows.next_multiple_of(LANES)),
         };
-        log_ratios.iter_mut().for_each(|ratio| *ratio = least(*ratio, RATIO_MOST));
+        log_ratios[..rows].iter_mut().for_each(|ratio| *ratio = least(*ratio, RATIO_MOST));
         let mut ratios = [0.0; LENGTH];
-        exp_all(&log_ratios, &mut ratios);
+        exp_all(&log_ratios[..rows], &mut ratios[..rows]);
         Likely { added, log_ratios, ratios }
     }
 }
@@ -259,6 +285,7 @@ fn least(one: f64, other: f64) -> f64 {
 
 /// The labels of some rows, as numbers to compute with.
 struct LabelColumns {
+    rows: usize,
     /// 1 for who bets as canary: a refuted one, too.
     canary: Column,
     /// What it may win at most: nothing if it was refuted.
@@ -268,7 +295,7 @@ struct LabelColumns {
 
 impl LabelColumns {
     fn of(rows: &[Row<'_>]) -> LabelColumns {
-        let mut labels = LabelColumns { canary: [0.0; LENGTH], most: [f64::INFINITY; LENGTH], pool: [0.0; LENGTH] };
+        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], most: [f64::INFINITY; LENGTH], pool: [0.0; LENGTH] };
         for (i, row) in rows.iter().enumerate() {
             labels.canary[i] = f64::from(u8::from(row.canary || row.refuted));
             labels.most[i] = if row.refuted { 1.0 } else { f64::INFINITY };
@@ -281,18 +308,19 @@ impl LabelColumns {
     fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64) -> Column {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
         let mut paid = [0.0; LENGTH];
-        for i in 0..LENGTH {
-            let plain = 1.0 - share + share * ratios[i];
+        let labels = self.canary.iter().zip(&self.most);
+        for (paid, (ratio, (canary, most))) in paid.iter_mut().zip(ratios.iter().zip(labels)).take(self.rows.next_multiple_of(LANES)) {
+            let plain = 1.0 - share + share * ratio;
             let (won, kept) = (plain * (1.0 + per_cap), 1.0 + plain * per_cap);
-            let own = if self.canary[i] != 0.0 { won } else { kept };
-            paid[i] = least(own / ((1.0 - f) * kept + f * won), self.most[i]);
+            let own = if *canary != 0.0 { won } else { kept };
+            *paid = least(own / ((1.0 - f) * kept + f * won), *most);
         }
         paid
     }
 
     fn only_pool(&self, paid: &mut Column) {
-        for i in 0..LENGTH {
-            paid[i] = if self.pool[i] != 0.0 { paid[i] } else { 1.0 };
+        for (paid, pool) in paid.iter_mut().zip(&self.pool) {
+            *paid = if *pool != 0.0 { *paid } else { 1.0 };
         }
     }
 }
@@ -413,6 +441,10 @@ mod tests {
             }
         }
         wealth
+    }
+
+    fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+        super::bet(&Rows::of(rows.to_vec()), odds, alternatives, seen)
     }
 
     /// Where the metrics of the vectors are in their arrays: errors, slow, late, rejected, very slow.

@@ -63,7 +63,7 @@ const C: [f64; 11] = {
 };
 
 /// e^x of each.
-pub(super) fn exp_all(xs: &Column, out: &mut Column) {
+pub(super) fn exp_all(xs: &[f64], out: &mut [f64]) {
     for (out, x) in out.iter_mut().zip(xs) {
         *out = exp(*x);
     }

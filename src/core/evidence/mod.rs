@@ -29,15 +29,16 @@ mod urn;
 mod urns;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bucket::Bucket;
 use super::sparse::ByBucket;
 use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
-use bets::{Odds, Row, bet, rate_shock};
+use bets::{Odds, Row, Rows, bet};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
 use suspects::Suspects;
@@ -65,8 +66,8 @@ const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 /// The evidence against one rollout's canary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    #[serde(deserialize_with = "ByBucket::as_kept")]
-    baselines: ByBucket<Baseline>,
+    #[serde(deserialize_with = "baselines_as_kept")]
+    baselines: Arc<ByBucket<Baseline>>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,
     /// Is it known how many errors are usual?
@@ -165,12 +166,11 @@ impl Evidence {
     /// The evidence of a rollout that begins now, against a past that is taken once. `seed` makes its coins; it must be
     /// new for each rollout.
     pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
-        let baselines = history.baselines();
         Evidence {
             labels: Labels::new(),
             marked: history.marks().is_some(),
             learnt: history.requests() >= LEARNT,
-            baselines,
+            baselines: Arc::new(history.baselines()),
             window: Window::new(now),
             cohorts: [0.0; COUNT_OF_ALTERNATIVES],
             cohort: [0.0; COUNT_OF_ALTERNATIVES],
@@ -219,28 +219,54 @@ impl Evidence {
     /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);
-        let look = self.labels.is_a_split() && self.is_due(now);
-        let mut moved = false;
-        if look || (self.labels.is_a_split() && self.suspects.is_due(now)) {
-            moved = self.suspects.examine(now, &rows(&self.baselines, self.marked, &self.labels, self.window.recent()), &self.labels);
-            for bucket in self.suspects.newly_refuted() {
-                self.labels.refute(bucket);
-                self.urns.take_back(bucket);
-                self.done.looked = None;
+        let moved = self.labels.is_a_split() && self.look(now);
+        self.wealth.examinations = self.suspects.log_wealth();
+        self.wealth.newly_broken = self.urns.log_newly_broken();
+        (self.judgement(now), changed || moved)
+    }
+
+    /// Whatever is due of the suspects, the urns and the bets; answers whether somebody must move.
+    fn look(&mut self, now: Duration) -> bool {
+        let baselines = self.baselines.clone();
+        let (changes, has_a_past) = (self.window.changes(), self.window.has_a_past(now));
+        let (look, mut lately, mut moved) = (self.is_due(now), Rows::default(), false);
+        if look || self.suspects.is_due(now) {
+            lately = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.recent()));
+            moved = self.examine_suspects(now, &mut lately);
+        }
+        let bet = look && self.done.looked != Some((changes, has_a_past));
+        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
+        let draw = self.done.drawn != Some(changes) && self.labels.odds().fresh > 0.0;
+        if bet || draw {
+            let in_step = rows(&baselines, self.marked, &self.labels, self.window.step());
+            if draw {
+                self.urns.look_for_newly_broken(&in_step);
+                self.done.drawn = Some(changes);
+            }
+            if bet {
+                self.place_bets(&Rows::of(in_step), Some(&lately).filter(|_| has_a_past));
+                if self.learnt {
+                    self.shock = lately.shocks.rates[Metric::Errors as usize];
+                }
+                self.done.looked = Some((changes, has_a_past));
             }
         }
-        self.wealth.examinations = self.suspects.log_wealth();
-        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
-        let is_new = self.done.drawn != Some(self.window.changes());
-        if is_new && self.labels.is_a_split() && self.labels.odds().fresh > 0.0 {
-            self.urns.look_for_newly_broken(&rows(&self.baselines, self.marked, &self.labels, self.window.step()));
-            self.done.drawn = Some(self.window.changes());
-        }
-        self.wealth.newly_broken = self.urns.log_newly_broken();
         if look {
-            self.look(now);
+            self.wealth.urn = self.urns.log_wealth();
+            self.looked = Some(now);
         }
-        (self.judgement(now), changed || moved)
+        moved
+    }
+
+    fn examine_suspects(&mut self, now: Duration, lately: &mut Rows<'_>) -> bool {
+        let moved = self.suspects.examine(now, lately, &self.labels);
+        for bucket in self.suspects.newly_refuted() {
+            self.labels.refute(bucket);
+            self.urns.take_back(bucket);
+            lately.rows.iter_mut().filter(|row| row.bucket == bucket).for_each(|row| row.refuted = true);
+            self.done.looked = None;
+        }
+        moved
     }
 
     fn judgement(&mut self, now: Duration) -> Judgement {
@@ -260,38 +286,21 @@ impl Evidence {
         }
     }
 
-    /// A, C and U, and the harm bound.
-    fn look(&mut self, now: Duration) {
-        let state = Some((self.window.changes(), self.window.has_a_past(now)));
-        if self.done.looked != state {
-            self.place_bets(now);
-            self.done.looked = state;
-        }
-        self.wealth.urn = self.urns.log_wealth();
-        self.looked = Some(now);
-    }
-
-    fn place_bets(&mut self, now: Duration) {
+    /// A, C and U, and the harm bound. `lately` is the recent past, where it is another one than the step.
+    fn place_bets(&mut self, in_step: &Rows<'_>, lately: Option<&Rows<'_>>) {
         let odds = self.labels.odds();
-        let in_step = rows(&self.baselines, self.marked, &self.labels, self.window.step());
+        let urns = &mut self.urns;
         let since_step =
-            bet(&in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| self.urns.look(alternative, &in_step[row], log_ratio));
+            bet(in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| urns.look(alternative, &in_step.rows[row], log_ratio));
         if odds.fresh > 0.0 {
             self.cohort.copy_from_slice(&since_step.fresh);
         }
-        self.harm = harm::bound(&in_step);
-        if self.learnt {
-            self.shock = rate_shock(&rows(&self.baselines, self.marked, &self.labels, self.window.recent()), Metric::Errors);
-        }
+        self.harm = harm::bound(&in_step.rows);
         let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
-        let recent = match self.window.has_a_past(now) {
-            true => {
-                let lately = rows(&self.baselines, self.marked, &self.labels, self.window.recent());
-                let recent = bet(&lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
-                std::array::from_fn(|i| recent.all[i])
-            }
-            false => all,
-        };
+        let recent = lately.map_or(all, |lately| {
+            let recent = bet(lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
+            std::array::from_fn(|i| recent.all[i])
+        });
         let cohorts: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| self.cohorts[i] + self.cohort[i]);
         self.wealth.all = log_sum([mix(&all), mix(&recent)].into_iter()) - 2.0_f64.ln();
         self.wealth.cohorts = mix(&cohorts);
@@ -322,7 +331,7 @@ impl Evidence {
 
     /// The canary's buckets that do not go by rank now: a coin says where, or they were refuted.
     pub fn apart(&self) -> impl Iterator<Item = (Bucket, Apart)> + '_ {
-        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::all().nth(index)?, apart)))
+        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::try_from(index as u16).ok()?, apart)))
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -332,20 +341,26 @@ impl Evidence {
 
 /// What the active buckets show.
 fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<Row<'a>> {
-    let active = tallies.iter().filter(|(_, tally)| tally.requests > 0);
-    let row = |(bucket, tally): (usize, &Tally)| Row {
-        bucket,
-        canary: labels.canary(bucket),
-        pool: labels.pool(bucket),
-        refuted: labels.refuted(bucket),
-        requests: f64::from(tally.requests),
-        timed: f64::from(tally.timed),
-        marked: if marked { f64::from(tally.timed) } else { 0.0 },
-        counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
-        log_latency: tally.log_latency as f64 / LOG_UNIT,
-        baseline: baselines.get(bucket),
-    };
-    active.map(row).collect()
+    let mut rows = Vec::with_capacity(tallies.values().len());
+    for (bucket, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
+        rows.push(Row {
+            bucket,
+            canary: labels.canary(bucket),
+            pool: labels.pool(bucket),
+            refuted: labels.refuted(bucket),
+            requests: f64::from(tally.requests),
+            timed: f64::from(tally.timed),
+            marked: if marked { f64::from(tally.timed) } else { 0.0 },
+            counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
+            log_latency: tally.log_latency as f64 / LOG_UNIT,
+            baseline: baselines.get(bucket),
+        });
+    }
+    rows
+}
+
+fn baselines_as_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<ByBucket<Baseline>>, D::Error> {
+    ByBucket::as_kept(deserializer).map(Arc::new)
 }
 
 /// The metric of the alternative that won most.

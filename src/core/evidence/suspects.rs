@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::bets::{Row, latency_shock, rate_shock};
+use super::bets::{Row, Rows};
 use super::examination::{COIN, Examination, Finding, Suspicion};
 use super::labels::Labels;
 use super::likelihood::{added_rate, log_latency_variance, shifted_latency};
@@ -147,13 +147,13 @@ impl Suspects {
     }
 
     /// Opens and closes examinations by what the last minutes show; answers whether the split has changed for it.
-    pub fn examine(&mut self, now: Duration, rows: &[Row<'_>], labels: &Labels) -> bool {
+    pub fn examine(&mut self, now: Duration, Rows { rows, shocks }: &Rows<'_>, labels: &Labels) -> bool {
         if !self.enabled {
             return false;
         }
         self.looked = Some(now);
         for metric in EXAMINED {
-            let shock = rate_shock(rows, metric);
+            let shock = shocks.rates[metric as usize];
             for row in rows.iter().filter(|row| row.count(metric) >= BAD_LEAST) {
                 if added_rate(row.count(metric), row.exposed(metric), row.rate(metric), shock, BROKEN_BY) > SUSPECT_AT {
                     let rate = FADED * row.count(metric) / row.exposed(metric);
@@ -161,7 +161,7 @@ impl Suspects {
                 }
             }
         }
-        let shock = latency_shock(rows);
+        let shock = shocks.latency;
         for row in rows.iter().filter(|row| row.timed >= TIMED_LEAST) {
             let (usual, base_variance) = (row.baseline.log_mean + shock, row.baseline.log_variance);
             let deviation = row.log_latency / row.timed - usual;
