@@ -1,33 +1,83 @@
-//! What one look at the evidence costs, when each of the 10,000 buckets had requests: both windows, all alternatives, the
-//! urns, the harm bound.
+//! What the evidence costs by how many of the 10,000 buckets are active: to begin it, to take in a second's requests, and a
+//! look, with all that a look computes: both windows, all alternatives, the urns, the harm bound, the suspects.
 //!
 //! `cargo bench --bench evidence`
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use serin::core::evidence::{Evidence, History, Seen};
-use serin::core::{Bucket, LatencyMarks, Pins, Salt, Split, Tally, Weight};
+use serin::core::{Bucket, LatencyMarks, Pins, Salt, Split, Tally, Track, Weight};
 
+const ACTIVE: [usize; 5] = [10, 50, 100, 1_000, 10_000];
+const NOW: Duration = Duration::from_secs(600);
+
+fn begin(c: &mut Criterion) {
+    let mut group = c.benchmark_group("evidence begins");
+    for count in ACTIVE {
+        let history = history(count);
+        group.bench_function(BenchmarkId::from_parameter(count), |b| b.iter(|| black_box(begun(&history))));
+    }
+}
+
+/// The same evidence each time, for a look that nothing came in since costs nothing.
 fn look(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a look");
+    for count in ACTIVE {
+        let mut evidence = begun(&history(count));
+        evidence.observe(NOW, seen(count, 60), []);
+        group.bench_function(BenchmarkId::from_parameter(count), |b| {
+            b.iter_batched(|| evidence.clone(), |mut evidence| (evidence.judge(NOW), evidence), BatchSize::LargeInput);
+        });
+    }
+}
+
+fn second(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a second without a look");
+    for count in ACTIVE {
+        let mut evidence = begun(&history(count));
+        evidence.observe(NOW, seen(count, 60), []);
+        evidence.judge(NOW);
+        let news = seen(count, 1);
+        group.bench_function(BenchmarkId::from_parameter(count), |b| {
+            let one = |mut evidence: Evidence| {
+                evidence.observe(NOW + Duration::from_secs(1), news.iter().copied(), []);
+                (evidence.judge(NOW + Duration::from_secs(1)), evidence)
+            };
+            b.iter_batched(|| evidence.clone(), one, BatchSize::LargeInput);
+        });
+        group.bench_function(BenchmarkId::new("nothing came in", count), |b| {
+            let mut evidence = evidence.clone();
+            b.iter(|| {
+                evidence.observe(NOW + Duration::from_secs(1), [], []);
+                black_box(evidence.judge(NOW + Duration::from_secs(1)))
+            });
+        });
+    }
+}
+
+fn active(count: usize) -> impl Iterator<Item = Bucket> {
+    Bucket::all().step_by(Bucket::all().count() / count)
+}
+
+fn history(count: usize) -> History {
     let mut history = History::default();
     history.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
-    for bucket in Bucket::all() {
-        history.learn(bucket, &tally(bucket, 500));
-    }
+    active(count).for_each(|bucket| history.learn(bucket, &tally(bucket, 500)));
+    history
+}
+
+fn begun(history: &History) -> Evidence {
     let weight = Weight::from_percent(10.0).expect("a weight");
     let split = Split::new(Salt::new("serin"), "support", 1, weight, Pins::default());
-    let mut evidence = Evidence::new(&history, 7, true, Duration::ZERO);
-    evidence.begin_step(weight.ratio(), |bucket| split.track(bucket) == serin::core::Track::Canary, Duration::ZERO);
-    let mut now = Duration::from_secs(600);
-    evidence.observe(now, Bucket::all().map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, 60) }), []);
-    c.bench_function("a look at 10,000 active buckets", |b| {
-        b.iter(|| {
-            now += Duration::from_secs(30);
-            black_box(evidence.judge(now))
-        });
-    });
+    let mut evidence = Evidence::new(history, 7, true, Duration::ZERO);
+    evidence.begin_step(weight.ratio(), |bucket| split.track(bucket) == Track::Canary, Duration::ZERO);
+    evidence
+}
+
+fn seen(count: usize, requests: u32) -> Vec<Seen> {
+    active(count).map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, requests) }).collect()
 }
 
 /// Some errors here and there, latencies around 30 ms.
@@ -46,5 +96,9 @@ fn tally(bucket: Bucket, requests: u32) -> Tally {
     }
 }
 
-criterion_group!(benches, look);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
+    targets = begin, look, second
+}
 criterion_main!(benches);

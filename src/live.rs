@@ -3,6 +3,7 @@
 //! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
 
 mod ledger;
+mod shard;
 mod status;
 mod waits;
 
@@ -15,7 +16,8 @@ use tokio::sync::{Notify, watch};
 use crate::config::Config;
 use crate::core::Split;
 
-pub use ledger::{Ledger, News, Reading, Shard, TrackTotals};
+pub use ledger::{Ledger, News, Reading, TrackTotals};
+pub use shard::Shard;
 pub use status::{Durability, Examined, Judged, Status};
 pub use waits::Waits;
 

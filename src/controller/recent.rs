@@ -2,6 +2,7 @@
 //! states. And the connections of the last two minutes, for whether the canary takes any.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::core::{Connections, Latencies, Observed, Quantile, Tally, Track};
@@ -11,6 +12,8 @@ pub(super) struct Recent {
     slots: VecDeque<Slot>,
     lately: [Answers; 2],
     step: [Answers; 2],
+    /// What the limits look at, until something comes in or goes.
+    observed: OnceLock<[[Observed; 2]; 2]>,
     span: Duration,
     slot: Duration,
 }
@@ -24,7 +27,7 @@ struct Slot {
 }
 
 /// What a track answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Answers {
     pub tally: Tally,
     pub latencies: Latencies,
@@ -41,7 +44,7 @@ impl Default for Recent {
 
 impl Recent {
     fn of((span, slot): (Duration, Duration)) -> Recent {
-        Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), span, slot }
+        Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), observed: OnceLock::new(), span, slot }
     }
 
     /// The last hour instead of the last two minutes.
@@ -52,7 +55,12 @@ impl Recent {
     pub fn add(&mut self, now: Duration, answers: [Answers; 2], connections: [Connections; 2]) {
         while let Some(old) = self.slots.pop_front_if(|slot| slot.began + self.span <= now) {
             self.lately.iter_mut().zip(&old.answers).for_each(|(sum, old)| sum.take_out(old));
+            self.observed.take();
         }
+        if answers.iter().all(Answers::is_empty) && connections == [Connections::default(); 2] {
+            return;
+        }
+        self.observed.take();
         for sums in [&mut self.lately, &mut self.step] {
             sums.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
         }
@@ -76,11 +84,15 @@ impl Recent {
 
     /// What the limits look at, by track: lately, and in the step so far.
     pub fn observed(&self) -> [[Observed; 2]; 2] {
-        [&self.lately, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()])
+        *self.observed.get_or_init(|| [&self.lately, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()]))
     }
 }
 
 impl Answers {
+    pub fn is_empty(&self) -> bool {
+        self.tally == Tally::default() && self.latencies.is_empty()
+    }
+
     pub fn merge(&mut self, other: &Answers) {
         self.tally += other.tally;
         self.latencies.merge(&other.latencies);
@@ -98,5 +110,34 @@ impl Answers {
             _ => None,
         };
         Observed { requests: self.tally.requests, errors: self.tally.errors, late: self.tally.late, quantiles }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::latency_bin;
+
+    fn answers(requests: u32) -> [Answers; 2] {
+        let mut latencies = Latencies::default();
+        latencies.add(latency_bin(40_000), requests);
+        [Answers { tally: Tally { requests, ..Tally::default() }, latencies }, Answers::default()]
+    }
+
+    #[test]
+    fn what_is_observed_follows_what_comes_and_goes_and_rest_holds_nothing() {
+        let (mut recent, quiet) = (Recent::default(), <[Connections; 2]>::default());
+        let requests = |recent: &Recent| recent.observed().map(|of| of[0].requests);
+        let mut add = |secs, count| {
+            recent.add(Duration::from_secs(secs), answers(count), quiet);
+            (requests(&recent), recent.slots.len())
+        };
+        assert_eq!(add(0, 10), ([10, 10], 1));
+        assert_eq!(add(3, 5), ([15, 15], 1));
+        assert_eq!(add(7, 0), ([15, 15], 1));
+        assert_eq!(add(60, 1), ([16, 16], 2));
+        assert_eq!(add(121, 0), ([1, 16], 1));
+        assert_eq!(add(200, 0), ([0, 16], 0));
+        assert_eq!((recent.observed()[0][0].quantiles, recent.lately.iter().all(Answers::is_empty)), (None, true));
     }
 }

@@ -19,9 +19,16 @@ pub struct Point {
     pub weight: Weight,
     /// ln of the evidence against the canary at its worst; `None` where nothing was judged.
     pub log_e: Option<f64>,
-    /// By track, by who answered.
-    tracks: [Answers; 2],
-    rescued: [u32; 2],
+    measured: Measured,
+}
+
+/// By track, by who answered. A slot in which nothing happened takes no memory, and one that is over no histogram.
+#[derive(Clone, Debug, Default)]
+enum Measured {
+    #[default]
+    Nothing,
+    Open(Box<([Answers; 2], [u32; 2])>),
+    Over(Box<[Counted; 2]>),
 }
 
 /// What a track had in one slot.
@@ -47,14 +54,16 @@ impl Trail {
         let slot = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / SLOT_SECS);
         // A clock that was set back begins a slot too.
         if self.0.back().is_none_or(|last| slot(last.at) != slot(at)) {
-            self.0.push_back(Point { at, lasted: TICK, weight, log_e: None, tracks: Default::default(), rescued: [0; 2] });
+            self.0.back_mut().into_iter().for_each(|last| last.measured.close());
+            self.0.push_back(Point { at, lasted: TICK, weight, log_e: None, measured: Measured::Nothing });
             if self.0.len() > SLOTS {
                 self.0.pop_front();
             }
         }
         let Some(point) = self.0.back_mut() else { return };
-        point.tracks.iter_mut().zip(answers).for_each(|(sum, new)| sum.merge(new));
-        point.rescued.iter_mut().zip(rescued).for_each(|(sum, new)| *sum = sum.saturating_add(new));
+        if rescued != [0; 2] || !answers.iter().all(Answers::is_empty) {
+            point.measured.add(answers, rescued);
+        }
         point.weight = weight;
         point.lasted = at.duration_since(point.at).unwrap_or_default() + TICK;
     }
@@ -72,10 +81,38 @@ impl Trail {
 }
 
 impl Point {
-    /// By track: stable, canary. Whom the canary refused counts as its error, although stable answered.
+    /// By track: stable, canary.
     pub fn counted(&self) -> [Counted; 2] {
+        self.measured.counted()
+    }
+}
+
+impl Measured {
+    fn add(&mut self, answers: &[Answers; 2], rescued: [u32; 2]) {
+        if !matches!(self, Measured::Open(_)) {
+            *self = Measured::Open(Box::default());
+        }
+        let Measured::Open(sums) = self else { return };
+        let (tracks, rescues) = &mut **sums;
+        tracks.iter_mut().zip(answers).for_each(|(sum, new)| sum.merge(new));
+        rescues.iter_mut().zip(rescued).for_each(|(sum, new)| *sum = sum.saturating_add(new));
+    }
+
+    fn close(&mut self) {
+        if matches!(self, Measured::Open(_)) {
+            *self = Measured::Over(Box::new(self.counted()));
+        }
+    }
+
+    /// Whom the canary refused counts as its error, although stable answered.
+    fn counted(&self) -> [Counted; 2] {
+        let (tracks, rescued) = match self {
+            Measured::Nothing => return Default::default(),
+            Measured::Over(counted) => return **counted,
+            Measured::Open(sums) => &**sums,
+        };
         std::array::from_fn(|track| {
-            let (Answers { tally, latencies }, rescued) = (&self.tracks[track], u64::from(self.rescued[track]));
+            let (Answers { tally, latencies }, rescued) = (&tracks[track], u64::from(rescued[track]));
             Counted {
                 requests: u64::from(tally.requests) + rescued,
                 errors: u64::from(tally.errors) + rescued,

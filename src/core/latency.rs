@@ -14,14 +14,14 @@ const OCTAVES: usize = 21;
 /// How many bins there are.
 pub const LATENCY_BINS: usize = FINENESS * OCTAVES + 1;
 
-/// How many requests fell into each bin. Adds up over cores and over time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How many requests fell into each bin. Adds up over cores and over time. Without a request there are no bins.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(into = "Vec<u32>", try_from = "Vec<u32>")]
-pub struct Latencies(Box<[u32; LATENCY_BINS]>);
+pub struct Latencies(Option<Box<[u32; LATENCY_BINS]>>);
 
 impl From<Latencies> for Vec<u32> {
     fn from(latencies: Latencies) -> Vec<u32> {
-        latencies.0.to_vec()
+        latencies.0.map_or_else(|| vec![0; LATENCY_BINS], |bins| bins.to_vec())
     }
 }
 
@@ -29,15 +29,22 @@ impl TryFrom<Vec<u32>> for Latencies {
     type Error = &'static str;
 
     fn try_from(bins: Vec<u32>) -> Result<Latencies, &'static str> {
-        bins.try_into().map(Latencies).map_err(|_| "another number of bins")
+        let bins: Box<[u32; LATENCY_BINS]> = bins.try_into().map_err(|_| "another number of bins")?;
+        Ok(Latencies(Some(bins).filter(|bins| bins.iter().any(|count| *count > 0))))
     }
 }
 
-impl Default for Latencies {
-    fn default() -> Latencies {
-        Latencies(Box::new([0; LATENCY_BINS]))
+/// Bins without a request are as good as none.
+impl PartialEq for Latencies {
+    fn eq(&self, other: &Latencies) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => self.is_empty() && other.is_empty(),
+        }
     }
 }
+
+impl Eq for Latencies {}
 
 /// The bin of a latency: within an octave the bins are equally wide, which is one shift and one mask.
 pub fn latency_bin(micros: u64) -> usize {
@@ -55,35 +62,49 @@ fn begins(bin: usize) -> u64 {
 
 impl Latencies {
     pub fn add(&mut self, bin: usize, count: u32) {
-        self.0[bin] = self.0[bin].saturating_add(count);
+        if count > 0 {
+            let bins = self.0.get_or_insert_with(|| Box::new([0; LATENCY_BINS]));
+            bins[bin] = bins[bin].saturating_add(count);
+        }
     }
 
     pub fn merge(&mut self, other: &Latencies) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(_)) => self.0 = other.0.clone(),
+            (Some(bins), Some(others)) => bins.iter_mut().zip(others.iter()).for_each(|(sum, count)| *sum = sum.saturating_add(*count)),
+        }
     }
 
     /// Takes out what was merged before.
     pub fn take_out(&mut self, other: &Latencies) {
-        self.0.iter_mut().zip(other.0.iter()).for_each(|(sum, count)| *sum = sum.saturating_sub(*count));
+        if let (Some(bins), Some(others)) = (&mut self.0, &other.0) {
+            bins.iter_mut().zip(others.iter()).for_each(|(sum, count)| *sum = sum.saturating_sub(*count));
+            self.0.take_if(|bins| bins.iter().all(|count| *count == 0));
+        }
     }
 
     pub fn halve(&mut self) {
-        self.0.iter_mut().for_each(|count| *count /= 2);
+        self.0.iter_mut().flat_map(|bins| bins.iter_mut()).for_each(|count| *count /= 2);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
     }
 
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|count| u64::from(*count)).sum()
+        self.0.iter().flat_map(|bins| bins.iter()).map(|count| u64::from(*count)).sum()
     }
 
     /// The latency that a `share` of the requests do not exceed, in microseconds, evenly spread within its bin.
     pub fn quantile_micros(&self, share: f64) -> Option<u64> {
-        let total = self.count();
+        let (bins, total) = (self.0.as_ref()?, self.count());
         if total == 0 {
             return None;
         }
         let rank = share * total as f64;
         let mut below = 0.0;
-        for (bin, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for (bin, count) in bins.iter().enumerate().filter(|(_, count)| **count > 0) {
             let count = f64::from(*count);
             if below + count >= rank {
                 let width = (begins(bin + 1) - begins(bin)) as f64;
@@ -144,7 +165,11 @@ mod tests {
             let mut both = of(&a);
             both.merge(&of(&b));
             both.take_out(&of(&b));
-            prop_assert_eq!(both, of(&a));
+            prop_assert_eq!(&both, &of(&a));
+            let kept: Latencies = rmp_serde::from_slice(&rmp_serde::to_vec(&both).unwrap()).unwrap();
+            prop_assert!(kept == both && Vec::from(kept).len() == LATENCY_BINS);
+            both.take_out(&of(&a));
+            prop_assert!(both == Latencies::default() && both.quantile(0.5).is_none());
         }
     }
 }

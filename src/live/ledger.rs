@@ -1,68 +1,15 @@
-//! What was counted in an epoch, one shard for each worker and one for the control thread. A shard has a single writer,
-//! so counting is a plain load and store, no locked instruction; whoever asks sums the shards and may see the last
-//! requests a moment late.
+//! What was counted in an epoch, one shard for each worker and one for the control thread. Whoever asks sums the shards; who
+//! asks again and again, each second and for each bot, looks only at what has changed since.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::shard::{COUNTERS, Cell, Kind, PAGE, PAGES, Page, Shard};
 use crate::core::evidence::{Examined, Seen};
-use crate::core::{
-    BUCKETS, Bucket, Connections, LATENCY_BINS, LOG_UNIT, Latencies, LatencyMarks, Sample, Split, Tally, Track, Turn, UNNOTICED_MICROS,
-    latency_bin,
-};
-
-/// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and
-/// bot must not cost memory unused.
-const PAGE: usize = 100;
-const PAGES: usize = BUCKETS as usize / PAGE;
-const _: () = assert!(PAGES * PAGE == BUCKETS as usize);
+use crate::core::{Bucket, Connections, LOG_UNIT, Latencies, LatencyMarks, Split, Tally, Track, Turn, UNNOTICED_MICROS};
 
 #[derive(Debug)]
 pub struct Ledger {
     shards: Box<[Shard]>,
-}
-
-/// One writer's counts.
-#[derive(Debug)]
-pub struct Shard {
-    /// From which latency on an answer is slow, and very slow.
-    marks: [AtomicU64; 2],
-    /// By the track of the bucket's rank.
-    ranked: Pages,
-    /// Of canary buckets that stable answered for.
-    set_aside: Pages,
-    /// Of what was routed under examination, by the turn of its block. The same requests once more.
-    examined: [Pages; 2],
-    tracks: [Lane; 2],
-}
-
-#[derive(Debug)]
-struct Pages(Box<[OnceLock<Box<[Cell; PAGE]>>]>);
-
-#[derive(Debug, Default)]
-struct Cell {
-    requests: AtomicU32,
-    errors: AtomicU32,
-    late: AtomicU32,
-    rejected: AtomicU32,
-    timed: AtomicU32,
-    slow: AtomicU32,
-    very_slow: AtomicU32,
-    /// Only of what is examined: requests that have not ended.
-    under_way: AtomicU32,
-    log_latency: AtomicI64,
-}
-
-/// What is counted by track, not by bucket.
-#[derive(Debug)]
-struct Lane {
-    wanted: AtomicU32,
-    broken: AtomicU32,
-    /// The track's failures that the other one answered for: shown with its errors, but no evidence.
-    rescued: AtomicU32,
-    /// Only of requests that count as evidence. Made when the first one comes.
-    latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
 }
 
 /// A track's sums over its buckets, in integers that a split of years does not fill.
@@ -79,14 +26,28 @@ pub struct TrackTotals {
 }
 
 /// How far a ledger has been read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reading {
-    ranked: Box<[Tally]>,
-    set_aside: Box<[Tally]>,
+    /// Summed over the shards.
+    changes: [u32; COUNTERS],
+    ranked: PagesRead,
+    set_aside: PagesRead,
     examined: HashMap<Bucket, [Tally; 2]>,
+    /// By turn: what was under way of it.
+    under_way: [Vec<(Bucket, u32)>; 2],
     connections: [Connections; 2],
     rescued: [u32; 2],
     latencies: [Latencies; 2],
+}
+
+/// What the buckets of each page had, summed over the shards; empty before the first of them has anything.
+#[derive(Debug, Default)]
+struct PagesRead(Vec<PageRead>);
+
+#[derive(Clone, Debug, Default)]
+struct PageRead {
+    changes: u32,
+    tallies: Option<Box<[Tally; PAGE]>>,
 }
 
 /// What came in since the last reading.
@@ -117,10 +78,20 @@ impl Ledger {
 
     /// From now on slow means this.
     pub fn set_marks(&self, marks: LatencyMarks) {
+        self.shards.iter().for_each(|shard| shard.set_marks(marks));
+    }
+
+    /// A number that is another one after anything was counted.
+    pub fn changes(&self) -> u32 {
+        self.changes_by_counter().into_iter().fold(0, u32::wrapping_add)
+    }
+
+    fn changes_by_counter(&self) -> [u32; COUNTERS] {
+        let mut sums = [0_u32; COUNTERS];
         for shard in &self.shards {
-            shard.marks[0].store(marks.slow_micros, Relaxed);
-            shard.marks[1].store(marks.very_slow_micros, Relaxed);
+            sums.iter_mut().zip(shard.changes()).for_each(|(sum, changes)| *sum = sum.wrapping_add(changes));
         }
+        sums
     }
 
     /// A track's sums, of the buckets whose rank puts them there; what was rescued counts as its errors.
@@ -140,18 +111,69 @@ impl Ledger {
     /// What is new since `reading`, which is brought up to date.
     pub fn read(&self, reading: &mut Reading) -> News {
         let mut news = News::default();
-        for (of, set_aside) in [(&mut reading.ranked, false), (&mut reading.set_aside, true)] {
-            for (bucket, sum) in self.sum(|shard| if set_aside { &shard.set_aside } else { &shard.ranked }) {
+        let changes = self.changes_by_counter();
+        let before = std::mem::replace(&mut reading.changes, changes);
+        let has_changed = |kind: Kind| changes[kind as usize] != before[kind as usize];
+        if has_changed(Kind::Ranked) {
+            self.read_pages(Kind::Ranked, &mut reading.ranked, &mut news.seen);
+        }
+        if has_changed(Kind::SetAside) {
+            self.read_pages(Kind::SetAside, &mut reading.set_aside, &mut news.seen);
+        }
+        for turn in Turn::ALL {
+            self.read_examined(turn, has_changed(Kind::of(turn)), reading, &mut news.examined);
+        }
+        if changes != before {
+            self.read_lanes(reading, &mut news);
+        }
+        news
+    }
+
+    /// Looks at the pages that have changed.
+    fn read_pages(&self, kind: Kind, read: &mut PagesRead, news: &mut Vec<Seen>) {
+        let shards: Vec<&[Page; PAGES]> = self.shards.iter().filter_map(|shard| shard.pages(kind)).collect();
+        read.0.resize_with(PAGES, PageRead::default);
+        for (number, read) in read.0.iter_mut().enumerate() {
+            let changes = shards.iter().map(|pages| pages[number].changes()).fold(0, u32::wrapping_add);
+            if std::mem::replace(&mut read.changes, changes) == changes {
+                continue;
+            }
+            let tallies = read.tallies.get_or_insert_with(|| Box::new([Tally::default(); PAGE]));
+            for (bucket, sum, _) in page(number, cells(&shards, number)) {
                 let mut tally = sum;
-                tally -= std::mem::replace(&mut of[bucket.index()], sum);
+                tally -= std::mem::replace(&mut tallies[bucket.index() % PAGE], sum);
                 if tally != Tally::default() {
-                    news.seen.push(Seen { bucket, set_aside, tally });
+                    news.push(Seen { bucket, set_aside: kind == Kind::SetAside, tally });
                 }
             }
         }
-        for turn in Turn::ALL {
-            self.read_examined(turn, reading, &mut news.examined);
+    }
+
+    /// What is under way is said each time.
+    fn read_examined(&self, turn: Turn, has_changed: bool, reading: &mut Reading, news: &mut Vec<Examined>) {
+        let still = &mut reading.under_way[turn as usize];
+        if !has_changed {
+            let waits =
+                |(bucket, under_way): &(Bucket, u32)| Examined { bucket: *bucket, turn, tally: Tally::default(), under_way: *under_way };
+            news.extend(still.iter().map(waits));
+            return;
         }
+        still.clear();
+        for (bucket, sum, under_way) in self.cells(Kind::of(turn)) {
+            let mut tally = sum;
+            if sum != Tally::default() {
+                tally -= std::mem::replace(&mut reading.examined.entry(bucket).or_default()[turn as usize], sum);
+            }
+            if under_way > 0 {
+                still.push((bucket, under_way));
+            }
+            if tally != Tally::default() || under_way > 0 {
+                news.push(Examined { bucket, turn, tally, under_way });
+            }
+        }
+    }
+
+    fn read_lanes(&self, reading: &mut Reading, news: &mut News) {
         for track in Track::ALL.map(|track| track as usize) {
             let sum = self.connections(track);
             let before = std::mem::replace(&mut reading.connections[track], sum);
@@ -160,68 +182,62 @@ impl Ledger {
             let sum = self.rescued(track);
             news.rescued[track] = sum.wrapping_sub(std::mem::replace(&mut reading.rescued[track], sum));
             let sum = self.latencies(track);
-            news.latencies[track].merge(&sum);
-            news.latencies[track].take_out(&std::mem::replace(&mut reading.latencies[track], sum));
-        }
-        news
-    }
-
-    fn read_examined(&self, turn: Turn, reading: &mut Reading, news: &mut Vec<Examined>) {
-        for (bucket, sum, under_way) in self.cells(move |shard| &shard.examined[turn as usize]) {
-            let mut tally = sum;
-            if sum != Tally::default() {
-                tally -= std::mem::replace(&mut reading.examined.entry(bucket).or_default()[turn as usize], sum);
-            }
-            if tally != Tally::default() || under_way > 0 {
-                news.push(Examined { bucket, turn, tally, under_way });
+            if sum != reading.latencies[track] {
+                news.latencies[track].merge(&sum);
+                news.latencies[track].take_out(&std::mem::replace(&mut reading.latencies[track], sum));
             }
         }
-    }
-
-    /// Each bucket that has requests, with its sum over the shards.
-    fn sum<'a>(&'a self, pages: impl Fn(&'a Shard) -> &'a Pages + Copy + 'a) -> impl Iterator<Item = (Bucket, Tally)> + 'a {
-        self.cells(pages).map(|(bucket, tally, _)| (bucket, tally)).filter(|(_, tally)| *tally != Tally::default())
     }
 
     /// Each bucket that has a page: its tally, and what is under way, over the shards.
-    fn cells<'a>(&'a self, pages: impl Fn(&'a Shard) -> &'a Pages + Copy + 'a) -> impl Iterator<Item = (Bucket, Tally, u32)> + 'a {
-        let used = move |bucket: &Bucket| self.shards.iter().any(|shard| pages(shard).0[bucket.index() / PAGE].get().is_some());
-        let sum = move |bucket: Bucket| {
-            let (mut sum, mut under_way) = (Tally::default(), 0_u32);
-            for pages in self.shards.iter().map(pages) {
-                sum += pages.tally(bucket);
-                under_way = under_way.wrapping_add(pages.under_way(bucket));
-            }
-            (bucket, sum, under_way)
-        };
-        Bucket::all().filter(used).map(sum)
+    fn cells(&self, kind: Kind) -> impl Iterator<Item = (Bucket, Tally, u32)> + '_ {
+        let shards: Vec<&[Page; PAGES]> = self.shards.iter().filter_map(|shard| shard.pages(kind)).collect();
+        (0..PAGES).flat_map(move |number| page(number, cells(&shards, number)))
     }
 
     /// What each bucket had, and on which track its rank puts it.
     pub fn by_bucket<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = (Bucket, Track, Tally)> + 'a {
-        self.sum(|shard| &shard.ranked).map(|(bucket, tally)| (bucket, split.track(bucket), tally))
+        let used = self.cells(Kind::Ranked).filter(|(_, tally, _)| *tally != Tally::default());
+        used.map(|(bucket, tally, _)| (bucket, split.track(bucket), tally))
     }
 
     fn rescued(&self, track: usize) -> u32 {
-        self.shards.iter().map(|shard| shard.tracks[track].rescued.load(Relaxed)).fold(0, u32::wrapping_add)
+        self.shards.iter().map(|shard| shard.rescues(track)).fold(0, u32::wrapping_add)
     }
 
     fn connections(&self, track: usize) -> Connections {
         let mut sum = Connections::default();
-        for lane in self.shards.iter().map(|shard| &shard.tracks[track]) {
-            sum.wanted = sum.wanted.wrapping_add(lane.wanted.load(Relaxed));
-            sum.broken = sum.broken.wrapping_add(lane.broken.load(Relaxed));
+        for lane in self.shards.iter().map(|shard| shard.connections(track)) {
+            sum.wanted = sum.wanted.wrapping_add(lane.wanted);
+            sum.broken = sum.broken.wrapping_add(lane.broken);
         }
         sum
     }
 
     fn latencies(&self, track: usize) -> Latencies {
         let mut sum = Latencies::default();
-        for bins in self.shards.iter().filter_map(|shard| shard.tracks[track].latencies.get()) {
-            bins.iter().enumerate().for_each(|(bin, count)| sum.add(bin, count.load(Relaxed)));
-        }
+        self.shards.iter().for_each(|shard| shard.add_latencies(track, &mut sum));
         sum
     }
+}
+
+/// The cells of one page, of each shard that has it.
+fn cells<'a>(shards: &[&'a [Page; PAGES]], number: usize) -> Vec<&'a [Cell; PAGE]> {
+    shards.iter().filter_map(|pages| pages[number].cells()).collect()
+}
+
+/// The buckets of one page, summed over the shards; none where no shard has the page.
+fn page(number: usize, shards: Vec<&[Cell; PAGE]>) -> impl Iterator<Item = (Bucket, Tally, u32)> + '_ {
+    let places = if shards.is_empty() { 0..0 } else { 0..PAGE };
+    places.filter_map(move |place| {
+        let (mut sum, mut under_way) = (Tally::default(), 0_u32);
+        for cell in shards.iter().map(|cells| &cells[place]) {
+            sum += cell.tally();
+            under_way = under_way.wrapping_add(cell.under_way());
+        }
+        let bucket = Bucket::try_from((number * PAGE + place) as u16).ok()?;
+        Some((bucket, sum, under_way))
+    })
 }
 
 impl TrackTotals {
@@ -241,124 +257,11 @@ impl TrackTotals {
     }
 }
 
-impl Default for Reading {
-    fn default() -> Reading {
-        let empty = || vec![Tally::default(); usize::from(BUCKETS)].into_boxed_slice();
-        Reading {
-            ranked: empty(),
-            set_aside: empty(),
-            examined: HashMap::new(),
-            connections: Default::default(),
-            rescued: Default::default(),
-            latencies: Default::default(),
-        }
-    }
-}
-
-/// Only for the one thread whose shard this is.
-impl Shard {
-    fn new(marks: LatencyMarks) -> Shard {
-        let lane = || Lane { wanted: AtomicU32::new(0), broken: AtomicU32::new(0), rescued: AtomicU32::new(0), latencies: OnceLock::new() };
-        let marks = [AtomicU64::new(marks.slow_micros), AtomicU64::new(marks.very_slow_micros)];
-        Shard { marks, ranked: Pages::new(), set_aside: Pages::new(), examined: [Pages::new(), Pages::new()], tracks: [lane(), lane()] }
-    }
-
-    /// A request of a bucket under examination is on its way.
-    pub fn set_out(&self, bucket: Bucket, turn: Turn) {
-        let under_way = &self.examined[turn as usize].cell(bucket).under_way;
-        under_way.store(under_way.load(Relaxed).wrapping_add(1), Relaxed);
-    }
-
-    /// It has ended, whatever came of it.
-    pub fn came_back(&self, bucket: Bucket, turn: Turn) {
-        let under_way = &self.examined[turn as usize].cell(bucket).under_way;
-        under_way.store(under_way.load(Relaxed).wrapping_sub(1), Relaxed);
-    }
-
-    /// What came of a request that was routed in this block.
-    pub fn examined(&self, bucket: Bucket, turn: Turn, sample: Sample) {
-        self.examined[turn as usize].cell(bucket).add(Tally::of(sample, LatencyMarks::NONE));
-    }
-
-    /// A finished request of the bucket. `track` is who answered for it.
-    pub fn record(&self, bucket: Bucket, set_aside: bool, track: Track, sample: Sample) {
-        let pages = if set_aside { &self.set_aside } else { &self.ranked };
-        let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
-        pages.cell(bucket).add(Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros }));
-        if let Some(micros) = sample.latency_micros {
-            let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
-            bump(&bins[latency_bin(micros)], 1);
-        }
-    }
-
-    /// A request of the track that was rescued.
-    pub fn rescued(&self, track: Track) {
-        bump(&self.tracks[track as usize].rescued, 1);
-    }
-
-    /// A request wanted a connection of the track.
-    pub fn connection(&self, track: Track, broken: bool) {
-        let lane = &self.tracks[track as usize];
-        bump(&lane.wanted, 1);
-        bump(&lane.broken, u32::from(broken));
-    }
-}
-
-impl Pages {
-    fn new() -> Pages {
-        Pages((0..PAGES).map(|_| OnceLock::new()).collect())
-    }
-
-    fn cell(&self, bucket: Bucket) -> &Cell {
-        let page = self.0[bucket.index() / PAGE].get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())));
-        &page[bucket.index() % PAGE]
-    }
-
-    fn under_way(&self, bucket: Bucket) -> u32 {
-        self.0[bucket.index() / PAGE].get().map_or(0, |page| page[bucket.index() % PAGE].under_way.load(Relaxed))
-    }
-
-    fn tally(&self, bucket: Bucket) -> Tally {
-        self.0[bucket.index() / PAGE].get().map(|page| page[bucket.index() % PAGE].tally()).unwrap_or_default()
-    }
-}
-
-fn bump(count: &AtomicU32, by: u32) {
-    if by != 0 {
-        count.store(count.load(Relaxed).wrapping_add(by), Relaxed);
-    }
-}
-
-impl Cell {
-    fn add(&self, tally: Tally) {
-        bump(&self.requests, tally.requests);
-        bump(&self.errors, tally.errors);
-        bump(&self.late, tally.late);
-        bump(&self.rejected, tally.rejected);
-        bump(&self.timed, tally.timed);
-        bump(&self.slow, tally.slow);
-        bump(&self.very_slow, tally.very_slow);
-        self.log_latency.store(self.log_latency.load(Relaxed).wrapping_add(tally.log_latency), Relaxed);
-    }
-
-    fn tally(&self) -> Tally {
-        Tally {
-            requests: self.requests.load(Relaxed),
-            errors: self.errors.load(Relaxed),
-            late: self.late.load(Relaxed),
-            rejected: self.rejected.load(Relaxed),
-            timed: self.timed.load(Relaxed),
-            slow: self.slow.load(Relaxed),
-            very_slow: self.very_slow.load(Relaxed),
-            log_latency: self.log_latency.load(Relaxed),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Outcome, Pins, Salt, Weight};
+    use crate::core::{Outcome, Pins, Salt, Sample, Weight, latency_bin};
+    use proptest::prelude::*;
 
     const OK: Sample = Sample { outcome: Outcome::Ok, latency_micros: Some(1_000) };
     const ERROR: Sample = Sample { outcome: Outcome::Error, latency_micros: None };
@@ -426,8 +329,65 @@ mod tests {
     fn an_unused_ledger_holds_no_pages() {
         let ledger = Ledger::new(2, LatencyMarks::NONE);
         ledger.shard(0).record(Bucket::all().next().unwrap(), false, Track::Stable, OK);
-        let pages = |pages: &Pages| pages.0.iter().filter(|p| p.get().is_some()).count();
-        let sum: usize = ledger.shards.iter().map(|shard| pages(&shard.ranked) + pages(&shard.set_aside)).sum();
-        assert_eq!(sum, 1);
+        let kinds = [Kind::Ranked, Kind::SetAside, Kind::Even, Kind::Odd];
+        let made =
+            |shard: &Shard| kinds.iter().filter_map(|kind| shard.pages(*kind)).flatten().filter(|page| page.cells().is_some()).count();
+        assert_eq!(ledger.shards.iter().map(made).collect::<Vec<_>>(), [1, 0, 0]);
+    }
+
+    /// What all readings of a ledger told, added up.
+    #[derive(Debug, Default, PartialEq)]
+    struct Told {
+        seen: HashMap<(Bucket, bool), Tally>,
+        connections: [Connections; 2],
+        rescued: [u32; 2],
+        latencies: [Latencies; 2],
+    }
+
+    impl Told {
+        fn hear(&mut self, news: News) {
+            news.seen.iter().for_each(|one| *self.seen.entry((one.bucket, one.set_aside)).or_default() += one.tally);
+            for track in 0..2 {
+                self.connections[track] += news.connections[track];
+                self.rescued[track] += news.rescued[track];
+                self.latencies[track].merge(&news.latencies[track]);
+            }
+        }
+    }
+
+    proptest! {
+        /// Whenever it is read, each request is told once.
+        #[test]
+        fn readings_add_up_to_what_was_counted(
+            events in proptest::collection::vec((0usize..3, 0u16..10_000, any::<bool>(), 0usize..2, 60u64..5_000, 0u8..5), 0..120),
+        ) {
+            let ledger = Ledger::new(2, LatencyMarks::NONE);
+            let (mut told, mut want, mut reading) = (Told::default(), Told::default(), Reading::default());
+            for (shard, bucket, set_aside, track, micros, what) in events {
+                let (bucket, shard) = (Bucket::try_from(bucket).unwrap(), &ledger.shards[shard]);
+                match what {
+                    0 => told.hear(ledger.read(&mut reading)),
+                    1 => {
+                        shard.connection(Track::ALL[track], set_aside);
+                        want.connections[track] += Connections { wanted: 1, broken: u32::from(set_aside) };
+                    }
+                    2 => {
+                        shard.rescued(Track::ALL[track]);
+                        want.rescued[track] += 1;
+                    }
+                    _ => {
+                        let sample = Sample { outcome: Outcome::Ok, latency_micros: Some(micros) };
+                        shard.record(bucket, set_aside, Track::ALL[track], sample);
+                        *want.seen.entry((bucket, set_aside)).or_default() += Tally::of(sample, LatencyMarks::NONE);
+                        want.latencies[track].add(latency_bin(micros), 1);
+                    }
+                }
+            }
+            let before = ledger.changes();
+            told.hear(ledger.read(&mut reading));
+            prop_assert_eq!(told, want);
+            let nothing = ledger.read(&mut reading);
+            prop_assert!(nothing.seen.is_empty() && nothing.latencies.iter().all(Latencies::is_empty) && ledger.changes() == before);
+        }
     }
 }

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{BUCKETS, Bucket, LOG_UNIT, LatencyMarks, Tally};
+use crate::core::sparse::ByBucket;
+use crate::core::{Bucket, LOG_UNIT, LatencyMarks, Tally};
 
 use super::metric::{COUNTED, Metric};
 
@@ -79,11 +80,10 @@ struct Past {
     counts: [f64; COUNTED],
 }
 
-/// The past of all buckets of a bot.
+/// The past of all buckets of a bot; of those that never had a request there is none to hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
-    #[serde(with = "crate::core::sparse")]
-    buckets: Vec<Past>,
+    buckets: ByBucket<Past>,
     marks: Option<LatencyMarks>,
 }
 
@@ -92,14 +92,14 @@ const HALF_LIFE_SECS: f64 = 24.0 * 3600.0;
 
 impl Default for History {
     fn default() -> History {
-        History { buckets: vec![Past::default(); usize::from(BUCKETS)], marks: None }
+        History { buckets: ByBucket::new(Past::default()), marks: None }
     }
 }
 
 impl History {
     /// Adds what a bucket had on stable.
     pub fn learn(&mut self, bucket: Bucket, tally: &Tally) {
-        let past = &mut self.buckets[bucket.index()];
+        let past = self.buckets.at(bucket.index());
         past.requests += f64::from(tally.requests);
         past.timed += f64::from(tally.timed);
         past.log_latency += tally.log_latency as f64 / LOG_UNIT;
@@ -114,7 +114,7 @@ impl History {
     /// Lets time pass over it.
     pub fn fade(&mut self, secs: f64) {
         let keep = 0.5_f64.powf(secs / HALF_LIFE_SECS);
-        for past in &mut self.buckets {
+        for past in self.buckets.values_mut() {
             past.requests *= keep;
             past.timed *= keep;
             past.log_latency *= keep;
@@ -125,16 +125,16 @@ impl History {
 
     /// How many a bucket had on stable, of which what is long ago counts less.
     pub fn requests_of(&self, bucket: Bucket) -> f64 {
-        self.buckets[bucket.index()].requests
+        self.buckets.get(bucket.index()).requests
     }
 
     pub fn requests(&self) -> f64 {
-        self.buckets.iter().map(|past| past.requests).sum()
+        self.buckets.values().map(|past| past.requests).sum()
     }
 
     /// Buckets that were active lately.
     pub fn active(&self) -> usize {
-        self.buckets.iter().filter(|past| past.requests >= 1.0).count()
+        self.buckets.values().filter(|past| past.requests >= 1.0).count()
     }
 
     pub fn marks(&self) -> Option<LatencyMarks> {
@@ -144,7 +144,7 @@ impl History {
     /// From now on slow means something else: what was counted as slow so far is forgotten.
     pub fn set_marks(&mut self, marks: LatencyMarks) {
         self.marks = Some(marks);
-        for past in &mut self.buckets {
+        for past in self.buckets.values_mut() {
             past.marked = 0.0;
             past.counts[Metric::Slow as usize] = 0.0;
             past.counts[Metric::VerySlow as usize] = 0.0;
@@ -152,35 +152,19 @@ impl History {
     }
 
     /// What to expect of each bucket. A rollout takes this once, at its start.
-    pub fn baselines(&self) -> Vec<Baseline> {
-        let mut baselines = vec![
-            Baseline {
-                rates: [Rate { a: 0.0, c: 1.0 }; COUNTED],
-                log_mean: self.pooled_log_mean(),
-                log_variance: LOG_SPREAD * LOG_SPREAD
-            };
-            self.buckets.len()
-        ];
-        for (index, (metric, shape)) in Metric::COUNTS.iter().zip(&SHAPES).enumerate() {
-            let pooled = self.pooled_rate(*metric, shape);
-            for (baseline, past) in baselines.iter_mut().zip(&self.buckets) {
-                let (a, c) = (shape.prior + past.counts[index], shape.prior / pooled + past.exposed(*metric));
-                let weight = (shape.most / a).min(1.0);
-                baseline.rates[index] = Rate { a: a * weight, c: c * weight };
-            }
-        }
-        for (baseline, past) in baselines.iter_mut().zip(&self.buckets) {
-            if past.timed >= 1.0 {
-                baseline.log_mean = past.log_latency / past.timed;
-                baseline.log_variance = LOG_VARIANCE / past.timed + LOG_WANDER * LOG_WANDER;
-            }
+    pub(super) fn baselines(&self) -> ByBucket<Baseline> {
+        let pooled: [f64; COUNTED] = std::array::from_fn(|index| self.pooled_rate(Metric::COUNTS[index], &SHAPES[index]));
+        let log_mean = self.pooled_log_mean();
+        let mut baselines = ByBucket::new(Past::default().baseline(&pooled, log_mean));
+        for (bucket, past) in self.buckets.iter() {
+            *baselines.at(bucket) = past.baseline(&pooled, log_mean);
         }
         baselines
     }
 
     fn pooled_rate(&self, metric: Metric, shape: &Shape) -> f64 {
         let (mut x, mut n) = (COLD_REQUESTS * shape.cold, COLD_REQUESTS);
-        for past in &self.buckets {
+        for past in self.buckets.values() {
             let exposed = past.exposed(metric);
             x += past.counts[metric as usize].min(shape.fair * exposed + 5.0);
             n += exposed;
@@ -189,13 +173,28 @@ impl History {
     }
 
     fn pooled_log_mean(&self) -> f64 {
-        let timed: f64 = self.buckets.iter().map(|past| past.timed).sum();
-        let sum: f64 = self.buckets.iter().map(|past| past.log_latency).sum();
+        let timed: f64 = self.buckets.values().map(|past| past.timed).sum();
+        let sum: f64 = self.buckets.values().map(|past| past.log_latency).sum();
         if timed > 0.0 { sum / timed } else { 0.0 }
     }
 }
 
 impl Past {
+    /// With the bot's rates and its mean log-latency.
+    fn baseline(&self, pooled: &[f64; COUNTED], log_mean: f64) -> Baseline {
+        let rates = std::array::from_fn(|index| {
+            let shape = &SHAPES[index];
+            let (a, c) = (shape.prior + self.counts[index], shape.prior / pooled[index] + self.exposed(Metric::COUNTS[index]));
+            let weight = (shape.most / a).min(1.0);
+            Rate { a: a * weight, c: c * weight }
+        });
+        if self.timed < 1.0 {
+            return Baseline { rates, log_mean, log_variance: LOG_SPREAD * LOG_SPREAD };
+        }
+        let log_variance = LOG_VARIANCE / self.timed + LOG_WANDER * LOG_WANDER;
+        Baseline { rates, log_mean: self.log_latency / self.timed, log_variance }
+    }
+
     fn exposed(&self, metric: Metric) -> f64 {
         match metric {
             Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
@@ -209,8 +208,8 @@ impl Past {
 mod tests {
     use super::*;
 
-    fn of(bucket: usize, baselines: &[Baseline], metric: Metric) -> f64 {
-        baselines[bucket].rates[metric as usize].mean()
+    fn of(bucket: usize, baselines: &ByBucket<Baseline>, metric: Metric) -> f64 {
+        baselines.get(bucket).rates[metric as usize].mean()
     }
 
     fn bucket(index: usize) -> Bucket {
@@ -240,7 +239,7 @@ mod tests {
         let pooled = (1.0 + 1_000.0 + 505.0) / (200.0 + 1_010_000.0);
         assert!((of(5_000, &baselines, Metric::Errors) - pooled).abs() < 1e-12);
         // A past weighs no more than six errors.
-        assert!(baselines[100].rates[Metric::Errors as usize].a <= 6.0 + 1e-12);
+        assert!(baselines.get(100).rates[Metric::Errors as usize].a <= 6.0 + 1e-12);
     }
 
     #[test]
@@ -249,7 +248,7 @@ mod tests {
         history.learn(bucket(0), &Tally { requests: 1_000, errors: 100, timed: 1_000, log_latency: 5_000 << 20, ..Tally::default() });
         history.fade(86_400.0);
         assert!((history.requests() - 500.0).abs() < 1e-9);
-        assert!((history.baselines()[0].log_mean - 5.0).abs() < 1e-12);
+        assert!((history.baselines().get(0).log_mean - 5.0).abs() < 1e-12);
     }
 
     #[test]

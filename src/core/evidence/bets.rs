@@ -2,9 +2,10 @@
 //! could have put on the canary for the first time. The heart of the matter, and its hot loop.
 
 use super::baseline::{Baseline, Rate};
-use super::likelihood::{RATIO_MOST, bounded, label_bet, log_latency_variance, plain_bet, raised, refuted_bet, shifted_latency};
+use super::columns::{Column, LENGTH, exp_all, ln};
+use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
 use super::metric::{Alternative, COUNTED, Metric};
-use super::shock;
+use super::shock::{self, RateShock};
 
 /// What one active bucket shows in a window.
 #[derive(Clone, Debug)]
@@ -72,137 +73,260 @@ pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
     }))
 }
 
-/// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's.
-pub(super) fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], mut seen: impl FnMut(usize, usize, f64)) -> Wealth {
-    let mut wealth = Wealth { all: Vec::new(), fresh: Vec::new() };
-    let mut ready = Ready::Nothing;
-    for (number, alternative) in alternatives.iter().enumerate() {
-        if !ready.is_for(alternative.metric) {
-            ready = Ready::of(rows, alternative.metric);
-        }
-        let (all, fresh) = match &ready {
-            Ready::Nothing => continue,
-            Ready::Counted(_, rates) => {
-                place(rows, odds, alternative, |row| rates[row].log_ratio(alternative.added), |row, l| seen(number, row, l))
+/// No urn draws a bucket that looks better than this: see [`bet`].
+pub(super) const SEEN_FROM: f64 = 1.5;
+
+/// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's, if it
+/// is above [`SEEN_FROM`].
+pub(super) fn bet(
+    Rows { rows, shocks }: &Rows<'_>,
+    odds: Odds,
+    alternatives: &[Alternative],
+    mut seen: impl FnMut(usize, usize, f64),
+) -> Wealth {
+    let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
+    for (number, chunk) in rows.chunks(LENGTH).enumerate() {
+        let labels = LabelColumns::of(chunk);
+        let (mut of, mut likely) = (None, Vec::new());
+        for (i, (alternative, (all, fresh))) in alternatives.iter().zip(&mut products).enumerate() {
+            if of.as_ref().is_none_or(|of: &Outcomes| of.metric != alternative.metric) {
+                of = Some(Outcomes::of(chunk, alternative.metric, shocks));
+                likely.clear();
             }
-            Ready::Latency(shifts) => {
-                place(rows, odds, alternative, |row| shifts[row].log_ratio(alternative.added), |row, l| seen(number, row, l))
+            let Some(of) = &of else { continue };
+            // Alternatives that differ in their share and cap alone have the same ratios.
+            let known = likely.iter().position(|known: &Likely| known.added == alternative.added);
+            let at = known.unwrap_or(likely.len());
+            if known.is_none() {
+                likely.push(Likely::of(of, alternative.added));
+            }
+            let Likely { log_ratios, ratios, .. } = &likely[at];
+            all.times_all(&labels.pay(ratios, alternative, odds.all)[..chunk.len()]);
+            if odds.fresh > 0.0 {
+                let mut paid = labels.pay(ratios, alternative, odds.fresh);
+                labels.only_pool(&mut paid);
+                fresh.times_all(&paid[..chunk.len()]);
+                for (row, log_ratio) in log_ratios[..chunk.len()].iter().enumerate() {
+                    if *log_ratio > SEEN_FROM && chunk[row].pool {
+                        seen(i, number * LENGTH + row, *log_ratio);
+                    }
+                }
+            }
+        }
+    }
+    let (all, fresh) = products.iter().map(|(all, fresh)| (all.log(), fresh.log())).unzip();
+    Wealth { all, fresh }
+}
+
+/// All rows of a window, and what hit all of them.
+#[derive(Default)]
+pub(super) struct Rows<'a> {
+    pub rows: Vec<Row<'a>>,
+    pub shocks: Shocks,
+}
+
+impl<'a> Rows<'a> {
+    pub fn of(rows: Vec<Row<'a>>) -> Rows<'a> {
+        Rows { shocks: Shocks::of(&rows), rows }
+    }
+}
+
+/// What hit everybody, by metric.
+#[derive(Default)]
+pub(super) struct Shocks {
+    /// In the order of [`Metric::COUNTS`].
+    pub rates: [f64; COUNTED],
+    pub latency: f64,
+}
+
+impl Shocks {
+    fn of(rows: &[Row<'_>]) -> Shocks {
+        let mut rates: [RateShock; COUNTED] = Default::default();
+        for row in rows {
+            for (shock, metric) in rates.iter_mut().zip(Metric::COUNTS) {
+                shock.add(row.count(metric), row.exposed(metric), row.rate(metric));
+            }
+        }
+        Shocks { rates: rates.map(|shock| shock.found()), latency: latency_shock(rows) }
+    }
+}
+
+/// Columns are computed in whole groups of so many rows.
+const LANES: usize = 8;
+
+/// The outcomes of some rows in one metric, as far as they do not depend on what a canary may add.
+struct Outcomes {
+    metric: Metric,
+    kind: Kind,
+}
+
+enum Kind {
+    Counted(Box<Counted>),
+    Latency(Box<Shift>),
+}
+
+/// Counts, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand. With θ the raised
+/// rate's factor, `L = x ln θ − (a + x) ln(1 + (θ − 1)·w/(1 + w))` and `w = s·n/c`.
+struct Counted {
+    rows: usize,
+    x: Column,
+    /// a + x.
+    weight: Column,
+    /// 1/(s·p̂).
+    per_expected: Column,
+    /// θ − 1 at most.
+    most: Column,
+    /// w/(1 + w).
+    part: Column,
+    /// The rows with x > 0; as many as `hits`.
+    hit: [usize; LENGTH],
+    hits: usize,
+}
+
+/// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 where a row has none.
+struct Shift {
+    rows: usize,
+    /// d/v.
+    deviation: Column,
+    /// 1/v.
+    precision: Column,
+}
+
+impl Outcomes {
+    fn of(rows: &[Row<'_>], metric: Metric, shocks: &Shocks) -> Outcomes {
+        let kind = match metric {
+            Metric::LogLatency => Kind::Latency(Box::new(Shift::of(rows, shocks.latency))),
+            Metric::Errors | Metric::Slow | Metric::Late | Metric::Rejected | Metric::VerySlow => {
+                Kind::Counted(Box::new(Counted::of(rows, metric, shocks.rates[metric as usize])))
             }
         };
-        wealth.all.push(all);
-        wealth.fresh.push(fresh);
+        Outcomes { metric, kind }
     }
-    wealth
-}
-
-/// What all alternatives of one metric share.
-enum Ready {
-    Nothing,
-    Counted(Metric, Vec<Counted>),
-    Latency(Vec<Shift>),
-}
-
-/// A bucket's count, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand.
-struct Counted {
-    x: f64,
-    a: f64,
-    /// s·p̂.
-    expected: f64,
-    /// s·n/c.
-    weight: f64,
-    /// ln(1 + s·n/c).
-    log_weight: f64,
-}
-
-/// A bucket's mean log-latency; `variance` 0 where it has none.
-struct Shift {
-    deviation: f64,
-    variance: f64,
-}
-
-impl Ready {
-    fn is_for(&self, metric: Metric) -> bool {
-        match self {
-            Ready::Nothing => false,
-            Ready::Counted(of, _) => *of == metric,
-            Ready::Latency(_) => metric == Metric::LogLatency,
-        }
-    }
-
-    fn of(rows: &[Row<'_>], metric: Metric) -> Ready {
-        if metric == Metric::LogLatency {
-            return Ready::Latency(shifts(rows));
-        }
-        let shock = rate_shock(rows, metric);
-        let counted = rows.iter().map(|row| {
-            let rate = row.rate(metric);
-            let weight = shock * row.exposed(metric) / rate.c;
-            Counted { x: row.count(metric), a: rate.a, expected: shock * rate.mean(), weight, log_weight: weight.ln_1p() }
-        });
-        Ready::Counted(metric, counted.collect())
-    }
-}
-
-fn shifts(rows: &[Row<'_>]) -> Vec<Shift> {
-    let mut shifts: Vec<Shift> = rows
-        .iter()
-        .map(|row| match row.timed > 0.0 {
-            true => Shift {
-                deviation: row.log_latency / row.timed - row.baseline.log_mean,
-                variance: log_latency_variance(row.timed, row.baseline.log_variance),
-            },
-            false => Shift { deviation: 0.0, variance: 0.0 },
-        })
-        .collect();
-    let timed = shifts.iter().filter(|shift| shift.variance > 0.0).map(|shift| (shift.deviation, shift.variance));
-    let shock = shock::of_latency(timed);
-    shifts.iter_mut().for_each(|shift| shift.deviation -= shock);
-    shifts
 }
 
 impl Counted {
-    fn log_ratio(&self, added: f64) -> f64 {
-        let theta = raised(added, self.expected);
-        let won = if self.x > 0.0 { self.x * theta.ln() } else { 0.0 };
-        let cost = (self.a + self.x) * ((theta * self.weight).ln_1p() - self.log_weight);
-        (won - cost).min(RATIO_MOST)
+    fn of(rows: &[Row<'_>], metric: Metric, shock: f64) -> Counted {
+        let empty = [0.0; LENGTH];
+        let mut of =
+            Counted { rows: rows.len(), x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
+        for (i, row) in rows.iter().enumerate() {
+            let (x, rate) = (row.count(metric), row.rate(metric));
+            let (expected, weight) = (shock * rate.mean(), shock * row.exposed(metric) / rate.c);
+            of.x[i] = x;
+            of.weight[i] = rate.a + x;
+            of.per_expected[i] = 1.0 / expected;
+            of.most[i] = raised_most(expected) - 1.0;
+            of.part[i] = weight / (1.0 + weight);
+            if x > 0.0 {
+                of.hit[of.hits] = i;
+                of.hits += 1;
+            }
+        }
+        of
+    }
+
+    fn log_ratios(&self, added: f64) -> Column {
+        let (mut raise, mut ratios, mut won) = ([0.0; LENGTH], [0.0; LENGTH], [1.0; LENGTH]);
+        let rows = self.rows.next_multiple_of(LANES);
+        for (raise, (per_expected, most)) in raise.iter_mut().zip(self.per_expected.iter().zip(&self.most)).take(rows) {
+            *raise = least(added * per_expected, *most);
+        }
+        for (ratio, (weight, (raise, part))) in ratios.iter_mut().zip(self.weight.iter().zip(raise.iter().zip(&self.part))).take(rows) {
+            *ratio = -(weight * ln(1.0 + raise * part));
+        }
+        let hit = &self.hit[..self.hits];
+        hit.iter().zip(&mut won).for_each(|(row, won)| *won = 1.0 + raise[*row]);
+        won[..self.hits.next_multiple_of(LANES)].iter_mut().for_each(|won| *won = ln(*won));
+        hit.iter().zip(&won).for_each(|(row, won)| ratios[*row] += self.x[*row] * won);
+        ratios
     }
 }
 
 impl Shift {
-    fn log_ratio(&self, added: f64) -> f64 {
-        if self.variance > 0.0 { shifted_latency(self.deviation, self.variance, added) } else { 0.0 }
+    fn of(rows: &[Row<'_>], shock: f64) -> Shift {
+        let mut of = Shift { rows: rows.len(), deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
+        for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.timed > 0.0) {
+            let deviation = row.log_latency / row.timed - row.baseline.log_mean - shock;
+            of.precision[i] = 1.0 / log_latency_variance(row.timed, row.baseline.log_variance);
+            of.deviation[i] = deviation * of.precision[i];
+        }
+        of
+    }
+
+    fn log_ratios(&self, added: f64) -> Column {
+        std::array::from_fn(|i| added * self.deviation[i] - 0.5 * added * added * self.precision[i])
     }
 }
 
-/// One alternative's bets: the logarithms of what they paid among all, and among the pool.
-fn place(
-    rows: &[Row<'_>],
-    odds: Odds,
-    alternative: &Alternative,
-    log_ratio: impl Fn(usize) -> f64,
-    mut seen: impl FnMut(usize, f64),
-) -> (f64, f64) {
-    let cap = |f: f64| alternative.cap.min(2.0 / f);
-    let (cap_all, cap_fresh) = (cap(odds.all), cap(odds.fresh));
-    let (mut all, mut fresh) = (Product::default(), Product::default());
-    for (number, row) in rows.iter().enumerate() {
-        let log_ratio = log_ratio(number);
-        let plain = plain_bet(log_ratio, alternative.share);
-        all.times(pay(bounded(plain, cap_all), odds.all, row));
-        if row.pool && odds.fresh > 0.0 {
-            fresh.times(pay(bounded(plain, cap_fresh), odds.fresh, row));
-            seen(number, log_ratio);
+/// How much likelier some rows are if this is added.
+struct Likely {
+    added: f64,
+    log_ratios: Column,
+    ratios: Column,
+}
+
+impl Likely {
+    fn of(outcomes: &Outcomes, added: f64) -> Likely {
+        let (mut log_ratios, rows) = match &outcomes.kind {
+            Kind::Counted(counted) => (counted.log_ratios(added), counted.rows.next_multiple_of(LANES)),
+            Kind::Latency(shift) => (shift.log_ratios(added), shift.rows.next_multiple_of(LANES)),
+        };
+        log_ratios[..rows].iter_mut().for_each(|ratio| *ratio = least(*ratio, RATIO_MOST));
+        let mut ratios = [0.0; LENGTH];
+        exp_all(&log_ratios[..rows], &mut ratios[..rows]);
+        Likely { added, log_ratios, ratios }
+    }
+}
+
+/// As `f64::min`, but for what is no number: one instruction.
+fn least(one: f64, other: f64) -> f64 {
+    if one < other { one } else { other }
+}
+
+/// The labels of some rows, as numbers to compute with.
+struct LabelColumns {
+    rows: usize,
+    /// 1 for who bets as canary: a refuted one, too.
+    canary: Column,
+    /// What it may win at most: nothing if it was refuted.
+    most: Column,
+    pool: Column,
+}
+
+impl LabelColumns {
+    fn of(rows: &[Row<'_>]) -> LabelColumns {
+        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], most: [f64::INFINITY; LENGTH], pool: [0.0; LENGTH] };
+        for (i, row) in rows.iter().enumerate() {
+            labels.canary[i] = f64::from(u8::from(row.canary || row.refuted));
+            labels.most[i] = if row.refuted { 1.0 } else { f64::INFINITY };
+            labels.pool[i] = f64::from(u8::from(row.pool));
+        }
+        labels
+    }
+
+    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, with one division instead of two.
+    fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64) -> Column {
+        let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
+        let mut paid = [0.0; LENGTH];
+        let labels = self.canary.iter().zip(&self.most);
+        for (paid, (ratio, (canary, most))) in paid.iter_mut().zip(ratios.iter().zip(labels)).take(self.rows.next_multiple_of(LANES)) {
+            let plain = 1.0 - share + share * ratio;
+            let (won, kept) = (plain * (1.0 + per_cap), 1.0 + plain * per_cap);
+            let own = if *canary != 0.0 { won } else { kept };
+            *paid = least(own / ((1.0 - f) * kept + f * won), *most);
+        }
+        paid
+    }
+
+    fn only_pool(&self, paid: &mut Column) {
+        for (paid, pool) in paid.iter_mut().zip(&self.pool) {
+            *paid = if *pool != 0.0 { *paid } else { 1.0 };
         }
     }
-    (all.log(), fresh.log())
-}
-
-fn pay(g: f64, f: f64, row: &Row<'_>) -> f64 {
-    if row.refuted { refuted_bet(g, f) } else { label_bet(g, f, row.canary) }
 }
 
 /// A product of many factors: its logarithm is taken only when it nears the ends of a double.
+#[derive(Clone, Copy)]
 struct Product {
     product: f64,
     log: f64,
@@ -223,6 +347,21 @@ impl Product {
         }
     }
 
+    /// By eights: their product seldom leaves the range that the product may have.
+    fn times_all(&mut self, factors: &[f64]) {
+        let (eights, rest) = factors.as_chunks::<8>();
+        for eight in eights {
+            let [a, b, c, d, e, f, g, h] = *eight;
+            let product = ((a * b) * (c * d)) * ((e * f) * (g * h));
+            if (1e-140..=1e140).contains(&product) {
+                self.times(product);
+            } else {
+                eight.iter().for_each(|factor| self.times(*factor));
+            }
+        }
+        rest.iter().for_each(|factor| self.times(*factor));
+    }
+
     fn log(&self) -> f64 {
         self.log + self.product.ln()
     }
@@ -232,7 +371,7 @@ impl Product {
 mod tests {
     use super::*;
     use crate::core::evidence::golden::{self, close};
-    use crate::core::evidence::likelihood::added_rate;
+    use crate::core::evidence::likelihood::{added_rate, bounded, label_bet, plain_bet};
     use crate::core::evidence::metric::{ALTERNATIVES, log_sum, mix};
     use crate::core::evidence::urn::Urn;
     use proptest::prelude::*;
@@ -302,6 +441,10 @@ mod tests {
             }
         }
         wealth
+    }
+
+    fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+        super::bet(&Rows::of(rows.to_vec()), odds, alternatives, seen)
     }
 
     /// Where the metrics of the vectors are in their arrays: errors, slow, late, rejected, very slow.

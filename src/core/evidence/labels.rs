@@ -4,59 +4,53 @@ use serde::{Deserialize, Serialize};
 
 use super::bets::Odds;
 use crate::core::bucket::Bucket;
+use crate::core::sparse::BucketSet;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Labels {
-    #[serde(with = "crate::core::sparse")]
-    canary: Vec<bool>,
+    canary: BucketSet,
     /// Was never canary before this step.
-    #[serde(with = "crate::core::sparse")]
-    pool: Vec<bool>,
+    pool: BucketSet,
     /// Was examined, and its trouble was its own.
-    #[serde(with = "crate::core::sparse")]
-    refuted: Vec<bool>,
+    refuted: BucketSet,
     /// Had a request in this rollout.
-    #[serde(with = "crate::core::sparse")]
-    active: Vec<bool>,
+    active: BucketSet,
     weight: f64,
     /// The highest weight before this step.
     highest: f64,
 }
 
 impl Labels {
-    pub fn new(buckets: usize) -> Labels {
-        let none = vec![false; buckets];
-        Labels { canary: none.clone(), pool: vec![true; buckets], refuted: none.clone(), active: none, weight: 0.0, highest: 0.0 }
+    pub fn new() -> Labels {
+        let none = BucketSet::none();
+        Labels { canary: none.clone(), pool: BucketSet::all(), refuted: none.clone(), active: none, weight: 0.0, highest: 0.0 }
     }
 
     pub fn begin_step(&mut self, weight: f64, canary: impl Fn(Bucket) -> bool) {
         self.highest = self.highest.max(self.weight);
-        for bucket in Bucket::all() {
-            let index = bucket.index();
-            self.pool[index] &= !self.canary[index];
-            self.canary[index] = canary(bucket);
-        }
+        self.pool.remove_all(&self.canary);
+        self.canary = Bucket::all().filter(|bucket| canary(*bucket)).map(Bucket::index).collect();
         self.weight = weight;
     }
 
     pub fn refute(&mut self, index: usize) {
-        self.refuted[index] = true;
+        self.refuted.insert(index);
     }
 
     pub fn refuted(&self, index: usize) -> bool {
-        self.refuted[index]
+        self.refuted.contains(index)
     }
 
     pub fn active(&mut self, bucket: Bucket) {
-        self.active[bucket.index()] = true;
+        self.active.insert(bucket.index());
     }
 
     pub fn canary(&self, index: usize) -> bool {
-        self.canary[index]
+        self.canary.contains(index)
     }
 
     pub fn pool(&self, index: usize) -> bool {
-        self.pool[index]
+        self.pool.contains(index)
     }
 
     /// Are there both tracks to compare?
@@ -72,13 +66,12 @@ impl Labels {
 
     /// The pool's canary buckets, and the whole pool.
     pub fn pool_sizes(&self) -> (usize, usize) {
-        let canary = self.canary.iter().zip(&self.pool).filter(|(canary, pool)| **canary && **pool).count();
-        (canary, self.pool.iter().filter(|pool| **pool).count())
+        (self.canary.common(&self.pool), self.pool.len())
     }
 
     /// The active buckets of stable and of the canary.
     pub fn active_sizes(&self) -> (usize, usize) {
-        let active = self.active.iter().zip(&self.canary).filter(|(active, _)| **active);
-        active.fold((0, 0), |(stable, canary), (_, is_canary)| if *is_canary { (stable, canary + 1) } else { (stable + 1, canary) })
+        let canary = self.active.common(&self.canary);
+        (self.active.len() - canary, canary)
     }
 }

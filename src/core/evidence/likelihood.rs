@@ -8,7 +8,11 @@ pub(super) const RATIO_MOST: f64 = 25.0;
 
 /// θ: by what factor δ more events multiply the rate, at most up to a probability of 1.
 pub(super) fn raised(added: f64, expected: f64) -> f64 {
-    (1.0 + added / expected).min((1.0 / (expected + 1e-9)).max(1.0001))
+    (1.0 + added / expected).min(raised_most(expected))
+}
+
+pub(super) fn raised_most(expected: f64) -> f64 {
+    (1.0 / (expected + 1e-9)).max(1.0001)
 }
 
 /// ln of the likelihood ratio of x events in n requests: a rate raised by `added` against the usual one, with the rate
@@ -31,22 +35,26 @@ pub(super) fn shifted_latency(deviation: f64, variance: f64, added: f64) -> f64 
     (added * deviation / variance - 0.5 * added * added / variance).min(RATIO_MOST)
 }
 
-/// What is bet on a bucket before it is bounded: `share` of the belief on its ratio, the rest on 'not this one'.
+/// What is bet on a bucket before it is bounded (as plainly as here for the tests only; `bets` computes it for many at once): `share` of the belief on its ratio, the rest on 'not this one'.
+#[cfg(test)]
 pub(super) fn plain_bet(log_ratio: f64, share: f64) -> f64 {
     1.0 - share + share * log_ratio.exp()
 }
 
 /// Never a factor above `cap + 1`, and evened out so that a bet of 1 stays 1.
+#[cfg(test)]
 pub(super) fn bounded(plain: f64, cap: f64) -> f64 {
     plain * (1.0 + 1.0 / cap) / (1.0 + plain / cap)
 }
 
 /// What the bet g pays once the bucket's label is seen, when a label is canary with probability f. Its mean is 1.
+#[cfg(test)]
 pub(super) fn label_bet(g: f64, f: f64, canary: bool) -> f64 {
     (if canary { g } else { 1.0 }) / (1.0 - f + f * g)
 }
 
 /// As [`label_bet`]; a refuted bucket can no longer win.
+#[cfg(test)]
 pub(super) fn refuted_bet(g: f64, f: f64) -> f64 {
     label_bet(g, f, true).min(1.0)
 }

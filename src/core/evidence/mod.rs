@@ -12,6 +12,7 @@
 
 mod baseline;
 mod bets;
+mod columns;
 mod examination;
 #[cfg(test)]
 mod golden;
@@ -22,18 +23,22 @@ mod metric;
 mod question;
 mod shock;
 mod suspects;
+#[cfg(test)]
+mod transcript;
 mod urn;
 mod urns;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bucket::Bucket;
+use super::sparse::ByBucket;
 use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
-use bets::{Odds, Row, bet, rate_shock};
+use bets::{Odds, Row, Rows, bet};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
 use suspects::Suspects;
@@ -61,8 +66,8 @@ const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 /// The evidence against one rollout's canary.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    #[serde(with = "crate::core::sparse")]
-    baselines: Vec<Baseline>,
+    #[serde(deserialize_with = "baselines_as_kept")]
+    baselines: Arc<ByBucket<Baseline>>,
     /// Is it known from which latency on an answer is slow?
     marked: bool,
     /// Is it known how many errors are usual?
@@ -80,6 +85,19 @@ pub struct Evidence {
     shock: f64,
     leading: Metric,
     looked: Option<Duration>,
+    #[serde(skip)]
+    done: Done,
+}
+
+/// What was made of the window as it is: by the number of its changes. As long as nothing comes in it need not be made again.
+#[derive(Clone, Debug, Default)]
+struct Done {
+    /// The tracks' exposures in the step.
+    exposures: Option<(u64, [Exposure; 2])>,
+    /// What is newly broken was drawn.
+    drawn: Option<u64>,
+    /// A look at it, and whether the recent past was another one than the step's.
+    looked: Option<(u64, bool)>,
 }
 
 /// The bettors' wealths, as logarithms.
@@ -148,12 +166,11 @@ impl Evidence {
     /// The evidence of a rollout that begins now, against a past that is taken once. `seed` makes its coins; it must be
     /// new for each rollout.
     pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
-        let baselines = history.baselines();
         Evidence {
-            labels: Labels::new(baselines.len()),
+            labels: Labels::new(),
             marked: history.marks().is_some(),
             learnt: history.requests() >= LEARNT,
-            baselines,
+            baselines: Arc::new(history.baselines()),
             window: Window::new(now),
             cohorts: [0.0; COUNT_OF_ALTERNATIVES],
             cohort: [0.0; COUNT_OF_ALTERNATIVES],
@@ -164,6 +181,7 @@ impl Evidence {
             shock: 1.0,
             leading: Metric::Errors,
             looked: None,
+            done: Done::default(),
         }
     }
 
@@ -179,6 +197,7 @@ impl Evidence {
         self.wealth.all = 0.0;
         self.harm = HarmBound(f64::INFINITY);
         self.looked = None;
+        self.done = Done::default();
     }
 
     /// Takes in what happened since the last time. What is `examined` is `seen`, too.
@@ -200,29 +219,62 @@ impl Evidence {
     /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);
-        let look = self.labels.is_a_split() && self.is_due(now);
-        let mut moved = false;
-        if look || (self.labels.is_a_split() && self.suspects.is_due(now)) {
-            moved = self.suspects.examine(now, &rows(&self.baselines, self.marked, &self.labels, self.window.recent()), &self.labels);
-            for bucket in self.suspects.newly_refuted() {
-                self.labels.refute(bucket);
-                self.urns.take_back(bucket);
-            }
-        }
+        let moved = self.labels.is_a_split() && self.look(now);
         self.wealth.examinations = self.suspects.log_wealth();
-        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
-        if self.labels.is_a_split() && self.labels.odds().fresh > 0.0 {
-            self.urns.look_for_newly_broken(&rows(&self.baselines, self.marked, &self.labels, self.window.step()));
-        }
         self.wealth.newly_broken = self.urns.log_newly_broken();
-        if look {
-            self.look(now);
-        }
         (self.judgement(now), changed || moved)
     }
 
-    fn judgement(&self, now: Duration) -> Judgement {
-        let [stable, canary] = self.exposures(self.window.step());
+    /// Whatever is due of the suspects, the urns and the bets; answers whether somebody must move.
+    fn look(&mut self, now: Duration) -> bool {
+        let baselines = self.baselines.clone();
+        let (changes, has_a_past) = (self.window.changes(), self.window.has_a_past(now));
+        let (look, mut lately, mut moved) = (self.is_due(now), Rows::default(), false);
+        if look || self.suspects.is_due(now) {
+            lately = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.recent()));
+            moved = self.examine_suspects(now, &mut lately);
+        }
+        let bet = look && self.done.looked != Some((changes, has_a_past));
+        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
+        let draw = self.done.drawn != Some(changes) && self.labels.odds().fresh > 0.0;
+        if bet || draw {
+            let in_step = rows(&baselines, self.marked, &self.labels, self.window.step());
+            if draw {
+                self.urns.look_for_newly_broken(&in_step);
+                self.done.drawn = Some(changes);
+            }
+            if bet {
+                self.place_bets(&Rows::of(in_step), Some(&lately).filter(|_| has_a_past));
+                if self.learnt {
+                    self.shock = lately.shocks.rates[Metric::Errors as usize];
+                }
+                self.done.looked = Some((changes, has_a_past));
+            }
+        }
+        if look {
+            self.wealth.urn = self.urns.log_wealth();
+            self.looked = Some(now);
+        }
+        moved
+    }
+
+    fn examine_suspects(&mut self, now: Duration, lately: &mut Rows<'_>) -> bool {
+        let moved = self.suspects.examine(now, lately, &self.labels);
+        for bucket in self.suspects.newly_refuted() {
+            self.labels.refute(bucket);
+            self.urns.take_back(bucket);
+            lately.rows.iter_mut().filter(|row| row.bucket == bucket).for_each(|row| row.refuted = true);
+            self.done.looked = None;
+        }
+        moved
+    }
+
+    fn judgement(&mut self, now: Duration) -> Judgement {
+        let changes = self.window.changes();
+        let known = self.done.exposures.filter(|(at, _)| *at == changes).map(|(_, exposures)| exposures);
+        let exposures = known.unwrap_or_else(|| self.exposures(self.window.step()));
+        self.done.exposures = Some((changes, exposures));
+        let [stable, canary] = exposures;
         Judgement {
             wealth: self.wealth,
             harm: self.harm,
@@ -234,34 +286,25 @@ impl Evidence {
         }
     }
 
-    /// A, C and U, and the harm bound.
-    fn look(&mut self, now: Duration) {
+    /// A, C and U, and the harm bound. `lately` is the recent past, where it is another one than the step.
+    fn place_bets(&mut self, in_step: &Rows<'_>, lately: Option<&Rows<'_>>) {
         let odds = self.labels.odds();
-        let in_step = rows(&self.baselines, self.marked, &self.labels, self.window.step());
+        let urns = &mut self.urns;
         let since_step =
-            bet(&in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| self.urns.look(alternative, &in_step[row], log_ratio));
+            bet(in_step, odds, &ALTERNATIVES, |alternative, row, log_ratio| urns.look(alternative, &in_step.rows[row], log_ratio));
         if odds.fresh > 0.0 {
             self.cohort.copy_from_slice(&since_step.fresh);
         }
-        self.harm = harm::bound(&in_step);
-        if self.learnt {
-            self.shock = rate_shock(&rows(&self.baselines, self.marked, &self.labels, self.window.recent()), Metric::Errors);
-        }
+        self.harm = harm::bound(&in_step.rows);
         let all: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| since_step.all[i]);
-        let recent = match self.window.has_a_past(now) {
-            true => {
-                let lately = rows(&self.baselines, self.marked, &self.labels, self.window.recent());
-                let recent = bet(&lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
-                std::array::from_fn(|i| recent.all[i])
-            }
-            false => all,
-        };
+        let recent = lately.map_or(all, |lately| {
+            let recent = bet(lately, Odds { fresh: 0.0, ..odds }, &ALTERNATIVES, |_, _, _| {});
+            std::array::from_fn(|i| recent.all[i])
+        });
         let cohorts: [f64; COUNT_OF_ALTERNATIVES] = std::array::from_fn(|i| self.cohorts[i] + self.cohort[i]);
         self.wealth.all = log_sum([mix(&all), mix(&recent)].into_iter()) - 2.0_f64.ln();
         self.wealth.cohorts = mix(&cohorts);
-        self.wealth.urn = self.urns.log_wealth();
         self.leading = leading([&all, &recent, &cohorts]);
-        self.looked = Some(now);
     }
 
     /// Every 5 s in a step's first minute, then every 15 s.
@@ -276,9 +319,9 @@ impl Evidence {
         self.exposures(self.window.recent())
     }
 
-    fn exposures(&self, tallies: &[Tally]) -> [Exposure; 2] {
+    fn exposures(&self, tallies: &ByBucket<Tally>) -> [Exposure; 2] {
         let mut exposures = [Exposure::default(); 2];
-        for (index, tally) in tallies.iter().enumerate().filter(|(_, tally)| tally.requests > 0) {
+        for (index, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
             let exposure = &mut exposures[usize::from(self.labels.canary(index))];
             exposure.tally += *tally;
             exposure.buckets += 1;
@@ -288,7 +331,7 @@ impl Evidence {
 
     /// The canary's buckets that do not go by rank now: a coin says where, or they were refuted.
     pub fn apart(&self) -> impl Iterator<Item = (Bucket, Apart)> + '_ {
-        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::all().nth(index)?, apart)))
+        self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::try_from(index as u16).ok()?, apart)))
     }
 
     pub fn examinations(&self) -> &[Examination] {
@@ -297,21 +340,27 @@ impl Evidence {
 }
 
 /// What the active buckets show.
-fn rows<'a>(baselines: &'a [Baseline], marked: bool, labels: &Labels, tallies: &[Tally]) -> Vec<Row<'a>> {
-    let active = Bucket::all().zip(tallies).filter(|(_, tally)| tally.requests > 0);
-    let row = |(bucket, tally): (Bucket, &Tally)| Row {
-        bucket: bucket.index(),
-        canary: labels.canary(bucket.index()),
-        pool: labels.pool(bucket.index()),
-        refuted: labels.refuted(bucket.index()),
-        requests: f64::from(tally.requests),
-        timed: f64::from(tally.timed),
-        marked: if marked { f64::from(tally.timed) } else { 0.0 },
-        counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
-        log_latency: tally.log_latency as f64 / LOG_UNIT,
-        baseline: &baselines[bucket.index()],
-    };
-    active.map(row).collect()
+fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<Row<'a>> {
+    let mut rows = Vec::with_capacity(tallies.values().len());
+    for (bucket, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
+        rows.push(Row {
+            bucket,
+            canary: labels.canary(bucket),
+            pool: labels.pool(bucket),
+            refuted: labels.refuted(bucket),
+            requests: f64::from(tally.requests),
+            timed: f64::from(tally.timed),
+            marked: if marked { f64::from(tally.timed) } else { 0.0 },
+            counts: Metric::COUNTS.map(|metric| metric.of(tally).0),
+            log_latency: tally.log_latency as f64 / LOG_UNIT,
+            baseline: baselines.get(bucket),
+        });
+    }
+    rows
+}
+
+fn baselines_as_kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<ByBucket<Baseline>>, D::Error> {
+    ByBucket::as_kept(deserializer).map(Arc::new)
 }
 
 /// The metric of the alternative that won most.

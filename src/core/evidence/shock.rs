@@ -6,49 +6,87 @@ use super::baseline::Rate;
 /// Rounds of finding the shock and bounding by it what one bucket may add to it.
 const ROUNDS: usize = 6;
 
-/// By what factor the counts of all buckets lie above what was to be expected. `buckets` gives x, n and the usual rate.
+/// No bound on what a bucket may add to the shock is below this.
+const BOUND_LEAST: f64 = 2.0;
+
+/// By what factor the counts of all buckets lie above what was to be expected.
 ///
 /// `s = (Σx + 2)/(Σn·p̂ + 2)`, then six times with x bounded by `3s·n·p̂ + 2`.
-pub(super) fn of_rate(buckets: impl Iterator<Item = (f64, f64, Rate)> + Clone) -> f64 {
-    let (mut sum, mut expected) = (2.0, 2.0);
-    for (x, n, rate) in buckets.clone() {
-        sum += x;
-        expected += n * rate.mean();
+pub(super) struct RateShock {
+    expected: f64,
+    /// Of the counts that no bound touches.
+    small: f64,
+    /// The others: x and n·p̂.
+    large: Vec<(f64, f64)>,
+}
+
+impl Default for RateShock {
+    fn default() -> RateShock {
+        RateShock { expected: 2.0, small: 2.0, large: Vec::new() }
     }
-    if expected <= 2.0 {
-        return 1.0;
-    }
-    let mut shock = sum / expected;
-    for _ in 0..ROUNDS {
-        sum = 2.0;
-        for (x, n, rate) in buckets.clone() {
-            sum += x.min(3.0 * shock * (n * rate.mean()) + 2.0);
+}
+
+impl RateShock {
+    /// A bucket with x in n requests, and its usual rate.
+    pub fn add(&mut self, x: f64, n: f64, rate: Rate) {
+        let expected = n * rate.mean();
+        self.expected += expected;
+        if x <= BOUND_LEAST {
+            self.small += x;
+        } else {
+            self.large.push((x, expected));
         }
-        shock = sum / expected;
     }
-    shock
+
+    pub fn found(&self) -> f64 {
+        if self.expected <= 2.0 {
+            return 1.0;
+        }
+        let mut shock = (self.small + sum(&self.large, |(x, _)| x)) / self.expected;
+        for _ in 0..ROUNDS {
+            let before = shock;
+            shock = (self.small + sum(&self.large, |(x, expected)| x.min(3.0 * before * expected + BOUND_LEAST))) / self.expected;
+            if shock == before {
+                break;
+            }
+        }
+        shock
+    }
+}
+
+/// In four sums at once: an addition need not wait for the one before.
+fn sum<T: Copy>(list: &[T], value: impl Fn(T) -> f64) -> f64 {
+    let mut sums = [0.0; 4];
+    let (fours, rest) = list.as_chunks::<4>();
+    for four in fours {
+        for (sum, one) in sums.iter_mut().zip(four) {
+            *sum += value(*one);
+        }
+    }
+    rest.iter().zip(&mut sums).for_each(|(one, sum)| *sum += value(*one));
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+/// The same of buckets that are given by x, n and the usual rate.
+pub(super) fn of_rate(buckets: impl Iterator<Item = (f64, f64, Rate)>) -> f64 {
+    let mut shock = RateShock::default();
+    buckets.for_each(|(x, n, rate)| shock.add(x, n, rate));
+    shock.found()
 }
 
 /// By how much the log-latencies of all buckets lie above their bases. `buckets` gives the deviation of each bucket's
 /// mean from its base and that deviation's variance v.
 ///
 /// The 1/v-weighted mean, found again twice with deviations bounded by 3√v.
-pub(super) fn of_latency(buckets: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
-    let mean = |bound: Option<f64>| {
-        let (mut weight, mut sum) = (1e-12, 0.0);
-        for (deviation, variance) in buckets.clone() {
-            let bounded = match bound {
-                None => deviation,
-                Some(shock) => shock + (deviation - shock).clamp(-3.0 * variance.sqrt(), 3.0 * variance.sqrt()),
-            };
-            weight += 1.0 / variance;
-            sum += bounded / variance;
-        }
-        sum / weight
-    };
-    let shock = mean(None);
-    let shock = mean(Some(shock));
-    mean(Some(shock))
+pub(super) fn of_latency(buckets: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let buckets: Vec<_> = buckets.map(|(deviation, variance)| (deviation, 1.0 / variance, 3.0 * variance.sqrt())).collect();
+    let weight = 1e-12 + sum(&buckets, |(_, weight, _)| weight);
+    let mut shock = sum(&buckets, |(deviation, weight, _)| deviation * weight) / weight;
+    for _ in 0..2 {
+        let bounded = |deviation: f64, most: f64| shock + (deviation - shock).max(-most).min(most);
+        shock = sum(&buckets, |(deviation, weight, most)| bounded(deviation, most) * weight) / weight;
+    }
+    shock
 }
 
 #[cfg(test)]

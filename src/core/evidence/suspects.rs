@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::bets::{Row, latency_shock, rate_shock};
+use super::bets::{Row, Rows};
 use super::examination::{COIN, Examination, Finding, Suspicion};
 use super::labels::Labels;
 use super::likelihood::{added_rate, log_latency_variance, shifted_latency};
@@ -14,7 +14,7 @@ use super::metric::Metric;
 use super::question::Question;
 use super::urns::BROKEN_BY;
 use super::{EXAMINE_EVERY, Examined};
-use crate::core::bucket::BUCKETS;
+use crate::core::sparse::ByBucket;
 use crate::core::split::Apart;
 
 /// What opens an examination: half of its requests more are bad, by this log-ratio, with at least so many bad ones.
@@ -37,8 +37,7 @@ pub(super) struct Suspects {
     enabled: bool,
     examinations: Vec<Examination>,
     /// By bucket: which of the examinations is its own.
-    #[serde(with = "crate::core::sparse")]
-    of_bucket: Vec<Option<u32>>,
+    of_bucket: ByBucket<Option<u32>>,
     /// For bad requests, and for latency.
     on_stable: [OnStable; 2],
     stable_bucket_secs: f64,
@@ -53,19 +52,18 @@ pub(super) struct Suspects {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct OnStable {
     /// By bucket: when it was so last.
-    #[serde(with = "crate::core::sparse")]
-    last: Vec<Option<Duration>>,
+    last: ByBucket<Option<Duration>>,
     suspects: f64,
 }
 
 impl OnStable {
     fn was_lately(&self, bucket: usize, now: Duration) -> bool {
-        self.last[bucket].is_some_and(|then| now <= then + BROUGHT_ALONG)
+        self.last.get(bucket).is_some_and(|then| now <= then + BROUGHT_ALONG)
     }
 
     fn note(&mut self, bucket: usize, now: Duration) {
         if !self.was_lately(bucket, now) {
-            self.last[bucket] = Some(now);
+            *self.last.at(bucket) = Some(now);
             self.suspects += 1.0;
         }
     }
@@ -73,13 +71,12 @@ impl OnStable {
 
 impl Suspects {
     pub fn new(seed: u64, enabled: bool) -> Suspects {
-        let buckets = usize::from(BUCKETS);
         Suspects {
             seed,
             enabled,
             examinations: Vec::new(),
-            of_bucket: vec![None; buckets],
-            on_stable: [0, 1].map(|_| OnStable { last: vec![None; buckets], suspects: 0.0 }),
+            of_bucket: ByBucket::new(None),
+            on_stable: [0, 1].map(|_| OnStable { last: ByBucket::new(None), suspects: 0.0 }),
             stable_bucket_secs: 0.0,
             canary_bucket_secs: 0.0,
             passed: None,
@@ -118,7 +115,7 @@ impl Suspects {
     pub fn count(&mut self, examined: impl IntoIterator<Item = Examined>) {
         self.examinations.iter_mut().for_each(Examination::forget_under_way);
         for Examined { bucket, turn, tally, under_way } in examined {
-            if let Some(Some(number)) = self.of_bucket.get(bucket.index()) {
+            if let Some(number) = self.of_bucket.get(bucket.index()) {
                 let exam = &mut self.examinations[*number as usize];
                 exam.count(turn, tally, under_way);
             }
@@ -150,13 +147,13 @@ impl Suspects {
     }
 
     /// Opens and closes examinations by what the last minutes show; answers whether the split has changed for it.
-    pub fn examine(&mut self, now: Duration, rows: &[Row<'_>], labels: &Labels) -> bool {
+    pub fn examine(&mut self, now: Duration, Rows { rows, shocks }: &Rows<'_>, labels: &Labels) -> bool {
         if !self.enabled {
             return false;
         }
         self.looked = Some(now);
         for metric in EXAMINED {
-            let shock = rate_shock(rows, metric);
+            let shock = shocks.rates[metric as usize];
             for row in rows.iter().filter(|row| row.count(metric) >= BAD_LEAST) {
                 if added_rate(row.count(metric), row.exposed(metric), row.rate(metric), shock, BROKEN_BY) > SUSPECT_AT {
                     let rate = FADED * row.count(metric) / row.exposed(metric);
@@ -164,7 +161,7 @@ impl Suspects {
                 }
             }
         }
-        let shock = latency_shock(rows);
+        let shock = shocks.latency;
         for row in rows.iter().filter(|row| row.timed >= TIMED_LEAST) {
             let (usual, base_variance) = (row.baseline.log_mean + shock, row.baseline.log_variance);
             let deviation = row.log_latency / row.timed - usual;
@@ -187,7 +184,7 @@ impl Suspects {
     /// Each bucket once; but whoever is examined for latency and begins to fail is examined for that.
     fn maybe_open(&mut self, now: Duration, bucket: usize, question: Question, labels: &Labels) {
         let kind_of_this = kind(question.metric());
-        let before = self.of_bucket[bucket];
+        let before = *self.of_bucket.get(bucket);
         if before.is_some_and(|number| kind(self.examinations[number as usize].metric()) <= kind_of_this) {
             return;
         }
@@ -203,7 +200,7 @@ impl Suspects {
         if let Some(number) = before {
             self.examinations[number as usize].give_way();
         }
-        self.of_bucket[bucket] = Some(self.examinations.len() as u32);
+        *self.of_bucket.at(bucket) = Some(self.examinations.len() as u32);
         self.newly_open = true;
         let suspicion = Suspicion { bucket, question, expected_suspects };
         self.examinations.push(Examination::open(&suspicion, coin(self.seed, bucket, kind_of_this, 0), now));
@@ -258,7 +255,7 @@ mod tests {
         let question = Question::bad(Metric::Errors, 0.9, 0.01);
         let open = |bucket| Examination::open(&Suspicion { bucket, question, expected_suspects: 0.1 }, false, Duration::ZERO);
         for (number, bucket) in [3, 4].into_iter().enumerate() {
-            suspects.of_bucket[bucket] = Some(number as u32);
+            *suspects.of_bucket.at(bucket) = Some(number as u32);
             suspects.examinations.push(open(bucket));
         }
         suspects.examinations[1].finding = Finding::Refuted;

@@ -4,14 +4,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bets::{Row, rate_shock};
+use super::bets::{Row, SEEN_FROM, rate_shock};
 use super::labels::Labels;
 use super::likelihood::added_rate;
 use super::metric::{ALTERNATIVES, COUNT_OF_ALTERNATIVES, Metric, log_sum, mix};
 use super::urn::{Drawn, Urn};
-use crate::core::bucket::BUCKETS;
+use crate::core::sparse::ByBucket;
 
-const LOOKS_BAD: [f64; 2] = [1.5, 4.0];
+const LOOKS_BAD: [f64; 2] = [SEEN_FROM, 4.0];
 const STAKES: [f64; 2] = [3.0, 20.0];
 
 /// (L, bad requests).
@@ -22,15 +22,14 @@ pub(super) const BROKEN_BY: f64 = 0.5;
 /// What can break, and what part of N it is.
 const BREAKS: [(Metric, f64); 2] = [(Metric::Errors, 0.7), (Metric::Rejected, 0.3)];
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Urns {
     /// By alternative, then by threshold.
     urns: Vec<Urn<2>>,
     /// By metric, then by threshold.
     broken: Vec<Urn<3>>,
     /// For each bucket one bit for each urn that it was drawn from in this step.
-    #[serde(with = "crate::core::sparse")]
-    drawn: Vec<u64>,
+    drawn: ByBucket<u64>,
     /// What may have to be taken back: the draws of canary buckets.
     canary_draws: Vec<(usize, Which, Drawn)>,
 }
@@ -57,7 +56,7 @@ impl Urns {
         Urns {
             urns: vec![Urn::new(0, 0); COUNT_OF_ALTERNATIVES * LOOKS_BAD.len()],
             broken: vec![Urn::new(0, 0); BREAKS.len() * BROKEN.len()],
-            drawn: vec![0; usize::from(BUCKETS)],
+            drawn: ByBucket::new(0),
             canary_draws: Vec::new(),
         }
     }
@@ -67,7 +66,7 @@ impl Urns {
         let (canary, pool) = labels.pool_sizes();
         self.urns.iter_mut().for_each(|urn| urn.refill(canary, pool));
         self.broken.iter_mut().for_each(|urn| urn.refill(canary, pool));
-        self.drawn.fill(0);
+        self.drawn.clear();
     }
 
     /// Draws a pool bucket from the urns of an alternative under which it now looks bad.
@@ -94,10 +93,10 @@ impl Urns {
     }
 
     fn draw(&mut self, which: Which, row: &Row<'_>) {
-        if self.drawn[row.bucket] & which.bit() != 0 {
+        if self.drawn.get(row.bucket) & which.bit() != 0 {
             return;
         }
-        self.drawn[row.bucket] |= which.bit();
+        *self.drawn.at(row.bucket) |= which.bit();
         let drawn = match which {
             Which::Bad(number) => self.urns[number].draw(row.canary, &STAKES),
             Which::Broken(number) => self.broken[number].draw(row.canary, &BROKEN_STAKES),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{BUCKETS, Bucket, Tally};
+use crate::core::sparse::ByBucket;
+use crate::core::{Bucket, Tally};
 
 /// The recent past: long enough to see a trouble that comes and goes, short enough not to drown it.
 const RECENT: Duration = Duration::from_secs(120);
@@ -15,12 +16,13 @@ const SLOTS: u128 = RECENT.as_millis() / SLOT.as_millis();
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Window {
     began: Duration,
-    #[serde(with = "crate::core::sparse")]
-    step: Vec<Tally>,
-    #[serde(with = "crate::core::sparse")]
-    recent: Vec<Tally>,
+    step: ByBucket<Tally>,
+    recent: ByBucket<Tally>,
     /// What must be taken out of `recent` again, oldest first. Sparse: only buckets that had requests.
     slots: VecDeque<Slot>,
+    /// Rises whenever a tally of either changes.
+    #[serde(skip)]
+    changes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,8 +33,8 @@ struct Slot {
 
 impl Window {
     pub fn new(began: Duration) -> Window {
-        let empty = vec![Tally::default(); usize::from(BUCKETS)];
-        Window { began, step: empty.clone(), recent: empty, slots: VecDeque::new() }
+        let empty = ByBucket::new(Tally::default());
+        Window { began, step: empty.clone(), recent: empty, slots: VecDeque::new(), changes: 0 }
     }
 
     pub fn began(&self) -> Duration {
@@ -44,11 +46,12 @@ impl Window {
         now.saturating_sub(self.began) > RECENT
     }
 
-    pub fn step(&self) -> &[Tally] {
+    pub fn step(&self) -> &ByBucket<Tally> {
         &self.step
     }
 
-    pub fn recent(&self) -> &[Tally] {
+    /// Of buckets that had requests in the recent past, and no others.
+    pub fn recent(&self) -> &ByBucket<Tally> {
         &self.recent
     }
 
@@ -61,17 +64,27 @@ impl Window {
         if let Some(slot) = self.slots.back_mut() {
             slot.tallies.push((bucket, tally));
         }
-        self.step[bucket.index()] += tally;
-        self.recent[bucket.index()] += tally;
+        *self.step.at(bucket.index()) += tally;
+        *self.recent.at(bucket.index()) += tally;
+        self.changes += 1;
+    }
+
+    /// The same number as before: nothing has changed since then.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Lets go of what is older than the recent past.
     pub fn forget(&mut self, now: Duration) {
-        let number = self.slot(now);
+        let (number, slots) = (self.slot(now), self.slots.len());
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.number + SLOTS <= number) {
             for (bucket, tally) in slot.tallies {
-                self.recent[bucket.index()] -= tally;
+                *self.recent.at(bucket.index()) -= tally;
             }
+        }
+        if self.slots.len() < slots {
+            self.recent.forget_usual();
+            self.changes += 1;
         }
     }
 
@@ -109,12 +122,12 @@ mod tests {
             let now = Duration::from_secs(1_000 + second);
             window.forget(now);
             window.add(now, bucket, one);
-            assert_eq!(u64::from(window.step()[4].requests), second);
-            let recent = u64::from(window.recent()[4].requests);
+            assert_eq!(u64::from(window.step().get(4).requests), second);
+            let recent = u64::from(window.recent().get(4).requests);
             assert!(recent <= 120 && recent >= second.min(116), "{second}: {recent}");
         }
-        assert_eq!(window.recent()[4].log_latency, -7 * i64::from(window.recent()[4].requests));
+        assert_eq!(window.recent().get(4).log_latency, -7 * i64::from(window.recent().get(4).requests));
         window.forget(Duration::from_secs(1_000 + 1_000));
-        assert_eq!(window.recent()[4], Tally::default());
+        assert_eq!((window.recent().get(4), window.recent().iter().count()), (&Tally::default(), 0));
     }
 }

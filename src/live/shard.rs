@@ -1,0 +1,227 @@
+//! One writer's counts. Only its own thread writes to a shard, so counting is a plain load and store, no locked
+//! instruction; whoever sums the shards may see the last requests a moment late. What changed is counted, too, so that a
+//! reader need not look at what did not.
+
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+
+use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Tally, Track, Turn, latency_bin};
+
+/// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and bot
+/// must not cost memory unused. Workspaces are spread evenly, so a page is small: fifty of them need as many pages.
+pub(super) const PAGE: usize = 25;
+pub(super) const PAGES: usize = BUCKETS as usize / PAGE;
+const _: () = assert!(PAGES * PAGE == BUCKETS as usize);
+
+/// What is counted by bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By the track of the bucket's rank.
+    Ranked,
+    /// Of canary buckets that stable answered for.
+    SetAside,
+    /// Of what was routed under examination, by the turn of its block. The same requests once more.
+    Even,
+    Odd,
+}
+
+/// The place, behind the kinds', of the changes that are of no bucket.
+const OF_LANES: usize = 4;
+pub(super) const COUNTERS: usize = 5;
+
+#[derive(Debug)]
+pub struct Shard {
+    /// From which latency on an answer is slow, and very slow.
+    marks: [AtomicU64; 2],
+    /// How often what is counted has changed: by kind, and in the lanes. Each is stored after the change that it counts, so
+    /// whoever reads it first sees that change in what is read then.
+    changes: [AtomicU32; COUNTERS],
+    pages: [Pages; 4],
+    tracks: [Lane; 2],
+}
+
+/// Made when the first bucket is counted.
+#[derive(Debug, Default)]
+struct Pages(OnceLock<Box<[Page; PAGES]>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    changes: AtomicU32,
+    cells: OnceLock<Box<[Cell; PAGE]>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cell {
+    requests: AtomicU32,
+    errors: AtomicU32,
+    late: AtomicU32,
+    rejected: AtomicU32,
+    timed: AtomicU32,
+    slow: AtomicU32,
+    very_slow: AtomicU32,
+    /// Only of what is examined: requests that have not ended.
+    under_way: AtomicU32,
+    log_latency: AtomicI64,
+}
+
+/// What is counted by track, not by bucket.
+#[derive(Debug, Default)]
+struct Lane {
+    wanted: AtomicU32,
+    broken: AtomicU32,
+    /// The track's failures that the other one answered for: shown with its errors, but no evidence.
+    rescued: AtomicU32,
+    /// Only of requests that count as evidence. Made when the first one comes.
+    latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
+}
+
+/// Only for the one thread whose shard this is.
+impl Shard {
+    /// A request of a bucket under examination is on its way.
+    pub fn set_out(&self, bucket: Bucket, turn: Turn) {
+        self.change(Kind::of(turn), bucket, |cell| bump(&cell.under_way, 1));
+    }
+
+    /// It has ended, whatever came of it.
+    pub fn came_back(&self, bucket: Bucket, turn: Turn) {
+        self.change(Kind::of(turn), bucket, |cell| bump(&cell.under_way, 1_u32.wrapping_neg()));
+    }
+
+    /// What came of a request that was routed in this block.
+    pub fn examined(&self, bucket: Bucket, turn: Turn, sample: Sample) {
+        self.change(Kind::of(turn), bucket, |cell| cell.add(Tally::of(sample, LatencyMarks::NONE)));
+    }
+
+    /// A finished request of the bucket. `track` is who answered for it.
+    pub fn record(&self, bucket: Bucket, set_aside: bool, track: Track, sample: Sample) {
+        // Before the bucket's change is counted: by that the reader knows of this one, too.
+        if let Some(micros) = sample.latency_micros {
+            let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
+            bump(&bins[latency_bin(micros)], 1);
+        }
+        let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
+        let tally = Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros });
+        self.change(if set_aside { Kind::SetAside } else { Kind::Ranked }, bucket, |cell| cell.add(tally));
+    }
+
+    /// A request of the track that was rescued.
+    pub fn rescued(&self, track: Track) {
+        bump(&self.tracks[track as usize].rescued, 1);
+        count_change(&self.changes[OF_LANES]);
+    }
+
+    /// A request wanted a connection of the track.
+    pub fn connection(&self, track: Track, broken: bool) {
+        let lane = &self.tracks[track as usize];
+        bump(&lane.wanted, 1);
+        bump(&lane.broken, u32::from(broken));
+        count_change(&self.changes[OF_LANES]);
+    }
+
+    fn change(&self, kind: Kind, bucket: Bucket, change: impl FnOnce(&Cell)) {
+        let pages = self.pages[kind as usize].0.get_or_init(|| Box::new(std::array::from_fn(|_| Page::default())));
+        let page = &pages[bucket.index() / PAGE];
+        change(&page.cells.get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())))[bucket.index() % PAGE]);
+        count_change(&page.changes);
+        count_change(&self.changes[kind as usize]);
+    }
+}
+
+/// For the ledger, which sums.
+impl Shard {
+    pub(super) fn new(marks: LatencyMarks) -> Shard {
+        let shard = Shard { marks: Default::default(), changes: Default::default(), pages: Default::default(), tracks: Default::default() };
+        shard.set_marks(marks);
+        shard
+    }
+
+    pub(super) fn set_marks(&self, marks: LatencyMarks) {
+        self.marks[0].store(marks.slow_micros, Relaxed);
+        self.marks[1].store(marks.very_slow_micros, Relaxed);
+    }
+
+    pub(super) fn changes(&self) -> [u32; COUNTERS] {
+        std::array::from_fn(|place| self.changes[place].load(Acquire))
+    }
+
+    pub(super) fn pages(&self, kind: Kind) -> Option<&[Page; PAGES]> {
+        self.pages[kind as usize].0.get().map(|pages| &**pages)
+    }
+
+    pub(super) fn connections(&self, track: usize) -> Connections {
+        let lane = &self.tracks[track];
+        Connections { wanted: lane.wanted.load(Relaxed), broken: lane.broken.load(Relaxed) }
+    }
+
+    pub(super) fn rescues(&self, track: usize) -> u32 {
+        self.tracks[track].rescued.load(Relaxed)
+    }
+
+    pub(super) fn add_latencies(&self, track: usize, sum: &mut Latencies) {
+        for (bin, count) in self.tracks[track].latencies.get().into_iter().flat_map(|bins| bins.iter().enumerate()) {
+            sum.add(bin, count.load(Relaxed));
+        }
+    }
+}
+
+impl Kind {
+    pub(super) fn of(turn: Turn) -> Kind {
+        match turn {
+            Turn::Even => Kind::Even,
+            Turn::Odd => Kind::Odd,
+        }
+    }
+}
+
+impl Page {
+    /// To be read before the cells are.
+    pub(super) fn changes(&self) -> u32 {
+        self.changes.load(Acquire)
+    }
+
+    pub(super) fn cells(&self) -> Option<&[Cell; PAGE]> {
+        self.cells.get().map(|cells| &**cells)
+    }
+}
+
+fn bump(count: &AtomicU32, by: u32) {
+    if by != 0 {
+        count.store(count.load(Relaxed).wrapping_add(by), Relaxed);
+    }
+}
+
+/// After the change itself.
+fn count_change(changes: &AtomicU32) {
+    changes.store(changes.load(Relaxed).wrapping_add(1), Release);
+}
+
+impl Cell {
+    fn add(&self, tally: Tally) {
+        bump(&self.requests, tally.requests);
+        bump(&self.errors, tally.errors);
+        bump(&self.late, tally.late);
+        bump(&self.rejected, tally.rejected);
+        bump(&self.timed, tally.timed);
+        bump(&self.slow, tally.slow);
+        bump(&self.very_slow, tally.very_slow);
+        self.log_latency.store(self.log_latency.load(Relaxed).wrapping_add(tally.log_latency), Relaxed);
+    }
+
+    pub(super) fn under_way(&self) -> u32 {
+        self.under_way.load(Relaxed)
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            requests: self.requests.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            late: self.late.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            timed: self.timed.load(Relaxed),
+            slow: self.slow.load(Relaxed),
+            very_slow: self.very_slow.load(Relaxed),
+            log_latency: self.log_latency.load(Relaxed),
+        }
+    }
+}
