@@ -11,7 +11,7 @@ use super::owner::{DISK_PATIENCE, Effect, Owner, Reply, Told};
 use super::reload::{Reload, TakeUp};
 use super::wish::{Actor, ChangeError, Waiting};
 use crate::config::BotName;
-use crate::core::ratchet::{self, Decision, Input, Refusal};
+use crate::core::ratchet::{Decision, Input, Refusal};
 use crate::core::{Guard, State};
 use crate::live::{APPLY_TIMEOUT, NotApplied, Snapshot};
 use crate::store::{Append, Claim, Entry, Health, NotDurable, Ticket, Unwritten, Written};
@@ -20,10 +20,11 @@ use crate::store::{Append, Claim, Entry, Health, NotDurable, Ticket, Unwritten, 
 #[derive(Debug)]
 pub(super) struct Step {
     pub bot: BotName,
-    pub before: State,
     pub decision: Decision,
     pub entry: Entry,
     pub actor: Actor,
+    /// Somebody may reach a release by it that they could not reach before.
+    pub exposes: bool,
 }
 
 /// Steps that are done together or not at all.
@@ -56,7 +57,7 @@ pub(super) struct Keeping {
 #[derive(Debug)]
 pub(super) struct Serving {
     /// The snapshot that has it; none before it is published.
-    pub sequence: Option<u64>,
+    pub snapshot: Option<Arc<Snapshot>>,
     steps: Vec<Step>,
     since: Duration,
     /// When it served on every core.
@@ -88,10 +89,6 @@ impl Step {
     pub fn after(&self) -> &State {
         &self.entry.state
     }
-
-    pub fn exposes(&self) -> bool {
-        ratchet::exposes(&self.before, self.after(), &self.decision)
-    }
 }
 
 impl Change {
@@ -100,7 +97,7 @@ impl Change {
     }
 
     pub fn exposes(&self) -> bool {
-        self.steps.iter().any(Step::exposes)
+        self.steps.iter().any(|step| step.exposes) || self.take_up.as_ref().is_some_and(|take_up| take_up.exposes)
     }
 
     /// The first rows of bots that a config brings.
@@ -127,13 +124,15 @@ impl Owner {
     pub(super) fn decide(&self, number: usize, state: &State, input: Input, guard: &Guard, actor: &Actor, said: Option<String>) -> Decided {
         let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);
         let at = pilot.now(self.now);
-        let (after, decision) = ratchet::step(state.clone(), &input, guard, at);
+        let (after, decision) = (self.rules.step)(state.clone(), &input, guard, at);
         match decision {
             Decision::Refuse(refusal) => Decided::Refused(refusal),
             decision if !decision.commits() => Decided::Stays(Box::new(after)),
             decision => {
+                let exposes = (self.rules.exposes)(state, &after, &decision);
                 let entry = keep::entry(bot, pilot, actor, &decision, (state, after), input, guard, at, said);
-                Decided::Change(Box::new(Step { bot: bot.name.clone(), before: state.clone(), decision, entry, actor: actor.clone() }))
+                let (bot, actor) = (bot.name.clone(), actor.clone());
+                Decided::Change(Box::new(Step { bot, decision, entry, actor, exposes }))
             }
         }
     }
@@ -177,7 +176,7 @@ impl Owner {
         if let Some(take_up) = take_up {
             self.take_up(*take_up);
         }
-        self.serving.push(Serving { sequence: None, steps, since: self.now.running, served: None, unwritten, answer });
+        self.serving.push(Serving { snapshot: None, steps, since: self.now.running, served: None, unwritten, answer });
     }
 
     /// The same is published again, and whoever waits for it is answered.
@@ -287,7 +286,7 @@ impl Owner {
         let (applied, now) = (self.applied, self.now.running);
         let mut goes_on = false;
         for mut serving in std::mem::take(&mut self.serving) {
-            if serving.served.is_none() && serving.sequence.is_some_and(|sequence| sequence <= applied) {
+            if serving.served.is_none() && serving.snapshot.as_ref().is_some_and(|snapshot| snapshot.sequence <= applied) {
                 serving.served = Some(now);
                 self.tell(&mut serving.steps, Some(now.saturating_sub(serving.since)));
             }
@@ -295,7 +294,7 @@ impl Owner {
             let measures = matches!(serving.answer, Answer::Drill(_, Stage::Back));
             match serving.served {
                 Some(served) if serving.unwritten.is_none() || measures || now >= served + GRACE || self.cannot_be_written(&serving) => {
-                    goes_on |= self.is_done(serving.answer, serving.unwritten.is_none());
+                    goes_on |= self.is_done(serving.answer, serving.snapshot, serving.unwritten.is_none());
                 }
                 None if now >= serving.since + APPLY_TIMEOUT => {
                     self.tell(&mut serving.steps, None);
@@ -319,12 +318,15 @@ impl Owner {
         self.effects.extend(told);
     }
 
-    fn is_done(&mut self, answer: Answer, durable: bool) -> bool {
+    fn is_done(&mut self, answer: Answer, snapshot: Option<Arc<Snapshot>>, durable: bool) -> bool {
         match answer {
             Answer::Nobody => false,
-            Answer::Change { reply, .. } => {
+            Answer::Change { bot, reply } => {
                 self.show();
-                let _ = reply.send(Ok(self.snapshot.clone()));
+                // What was decided since is in the answer only once it serves, too.
+                let newest = self.snapshot.clone();
+                let own = snapshot.filter(|_| newest.sequence > self.applied).inspect(|own| self.show_in(own, &bot));
+                let _ = reply.send(Ok(own.unwrap_or(newest)));
                 false
             }
             Answer::Reload { reload, changed } => {

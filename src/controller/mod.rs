@@ -8,6 +8,8 @@
 mod begin;
 mod change;
 mod drill;
+#[cfg(test)]
+mod faults;
 mod follow;
 mod keep;
 mod looks;

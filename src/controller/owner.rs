@@ -22,8 +22,9 @@ use super::traffic::Traffic;
 use super::wish::{Actor, ChangeError, ChangeRequest};
 use super::{ReloadRefused, frozen};
 use crate::config::{Bot, BotName, Config};
+use crate::core::ratchet::{self, Decision, Input};
 use crate::core::{Frozen, Guard, Release, State};
-use crate::live::{Durability, Snapshot};
+use crate::live::{Durability, Snapshot, Status};
 use crate::store::{self, Append, Entry, Health, Kept, Ticket, Written};
 
 /// What happens to the owner.
@@ -104,6 +105,19 @@ pub struct Told {
     pub took: Option<Duration>,
 }
 
+/// How the owner decides: by the ratchet. The fault simulator puts faulty rules in their place, to see whether they are noticed.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    pub step: fn(State, &Input, &Guard, Duration) -> (State, Decision),
+    pub exposes: fn(&State, &State, &Decision) -> bool,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { step: ratchet::step, exposes: ratchet::exposes }
+    }
+}
+
 /// What is known of all bots is written down this often: a restart forgets at most so much of what was counted since.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
 /// A disk that takes longer than this hangs: a raise is given up, and no other one begins.
@@ -127,6 +141,7 @@ pub struct Owner {
     pub(super) outlives: bool,
     pub(super) health: Health,
     pub(super) now: Now,
+    pub(super) rules: Rules,
     tickets: u64,
     /// What was ordered from the history, and is not answered yet.
     pub(super) orders: BTreeMap<Ticket, Order>,
@@ -168,6 +183,7 @@ impl Owner {
             outlives,
             health: Health::default(),
             now,
+            rules: Rules::default(),
             tickets: 0,
             orders: BTreeMap::new(),
             keeping: BTreeMap::new(),
@@ -270,8 +286,7 @@ impl Owner {
 
     fn publish(&mut self) {
         if !self.pilots.iter().any(|pilot| pilot.due) && Arc::ptr_eq(&self.config, &self.snapshot.config) && self.snapshot.sequence > 0 {
-            let (sequence, serving) = (self.snapshot.sequence, &mut self.serving);
-            serving.iter_mut().filter(|serving| serving.sequence.is_none()).for_each(|serving| serving.sequence = Some(sequence));
+            self.is_published();
             return;
         }
         let (config, sequence) = (self.config.clone(), self.snapshot.sequence + 1);
@@ -283,7 +298,14 @@ impl Owner {
         self.snapshot = Arc::new(Snapshot { sequence, config, epochs });
         // Before what is to be written about it.
         self.effects.insert(0, Effect::Publish(self.snapshot.clone()));
-        self.serving.iter_mut().filter(|serving| serving.sequence.is_none()).for_each(|serving| serving.sequence = Some(sequence));
+        self.is_published();
+    }
+
+    /// What was decided since the last time is in the snapshot of now.
+    fn is_published(&mut self) {
+        for serving in self.serving.iter_mut().filter(|serving| serving.snapshot.is_none()) {
+            serving.snapshot = Some(self.snapshot.clone());
+        }
     }
 
     fn serves(&mut self, sequence: u64) {
@@ -357,11 +379,23 @@ impl Owner {
             if !pilot.news && now.running < pilot.shown + SHOWN_FOR {
                 continue;
             }
-            let kept = pilot.kept >= pilot.state.revision;
-            let durability = Durability { durable: self.outlives && kept, failing: self.failing(&pilot.name) };
+            let durability = self.durability(pilot, pilot.state.revision);
             let pilot = &mut self.pilots[number];
             pilot.epoch.report(pilot.status(bot, durability, now));
             (pilot.news, pilot.shown) = (false, now.running);
         }
+    }
+
+    /// Says in a snapshot that is not the newest whether what it has of a bot is durable.
+    pub(super) fn show_in(&self, snapshot: &Snapshot, name: &BotName) {
+        let epoch = snapshot.bot(name.as_str()).and_then(|number| snapshot.epochs.get(number));
+        if let (Some(epoch), Some(number)) = (epoch, self.number(name.as_str())) {
+            let durability = self.durability(&self.pilots[number], epoch.revision);
+            epoch.report(Status { durability, ..(*epoch.status()).clone() });
+        }
+    }
+
+    fn durability(&self, pilot: &Pilot, revision: u64) -> Durability {
+        Durability { durable: self.outlives && pilot.kept >= revision, failing: self.failing(&pilot.name) }
     }
 }

@@ -125,7 +125,8 @@ impl Pilot {
             self.past = past;
             self.past.begins(self.now(now));
         }
-        if changed || self.state.weight == Weight::ZERO {
+        // A rollout that is paused at 0 % goes on with what it knew.
+        if changed || (self.state.weight == Weight::ZERO && self.state.under_way().is_none()) {
             return;
         }
         match kept.evidence.as_deref().map(rmp_serde::from_slice::<Evidence>) {

@@ -48,6 +48,8 @@ pub(super) struct TakeUp {
     /// Pilots of bots that it names and the one before did not.
     new: HashMap<BotName, Pilot>,
     pub beginnings: Vec<Entry>,
+    /// A workspace may be pinned to the canary of a bot that comes back, and was not when the bot left.
+    pub exposes: bool,
 }
 
 impl Owner {
@@ -63,13 +65,14 @@ impl Owner {
 
     fn plan_reload(&self, config: &Arc<Config>) -> Result<(Vec<Step>, TakeUp), ReloadRefused> {
         needs_restart(&self.config, config)?;
-        let (mut steps, mut new, mut beginnings) = (Vec::new(), HashMap::new(), Vec::new());
+        let (mut steps, mut new, mut beginnings, mut exposes) = (Vec::new(), HashMap::new(), Vec::new(), false);
         for bot in &config.bots {
             match self.number(bot.name.as_str()) {
                 Some(number) => steps.extend(self.plan_bot(number, config, bot)?),
                 None => {
                     let kept = self.absent.get(bot.name.as_str()).cloned();
                     let (pilot, rows) = self.came(config, bot, kept);
+                    exposes |= !rows.is_empty() && !pilot.state.canary_is_closed() && pins_to_canary(bot).next().is_some();
                     new.insert(bot.name.clone(), pilot);
                     beginnings.extend(rows);
                 }
@@ -80,7 +83,7 @@ impl Owner {
         {
             refuse_if_live(old, &pilot.state, "the name", true)?;
         }
-        Ok((steps, TakeUp { config: config.clone(), new, beginnings }))
+        Ok((steps, TakeUp { config: config.clone(), new, beginnings, exposes }))
     }
 
     /// From now on this config is in force.
@@ -174,8 +177,12 @@ impl Plan<'_> {
 
 /// Does the new config pin a workspace to the canary that the old one did not?
 fn pins_more(old: &Bot, bot: &Bot) -> bool {
-    let before = old.pins.names();
-    bot.pins.names().iter().any(|pin| pin.1 == Track::Canary.name() && !before.contains(pin))
+    let before: Vec<&str> = pins_to_canary(old).collect();
+    pins_to_canary(bot).any(|name| !before.contains(&name))
+}
+
+fn pins_to_canary(bot: &Bot) -> impl Iterator<Item = &str> {
+    bot.pins.names().into_iter().filter(|(_, track)| *track == Track::Canary.name()).map(|(name, _)| name)
 }
 
 fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {

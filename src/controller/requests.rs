@@ -120,7 +120,7 @@ impl Owner {
 
     fn lowers(&self, number: usize, request: &ChangeRequest, steps: &[Step]) -> bool {
         let below = |step: &Step| step.after().weight < self.pilots[number].state.weight;
-        !steps.is_empty() && !steps.iter().any(Step::exposes) && (request.wish.takes_back() || steps.iter().any(below))
+        !steps.is_empty() && !steps.iter().any(|step| step.exposes) && (request.wish.takes_back() || steps.iter().any(below))
     }
 
     /// The steps that a request means; none if it is so already.

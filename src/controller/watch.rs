@@ -48,7 +48,7 @@ impl Owner {
                 pilot.state = *after;
             }
             Decided::Change(step) if !self.must_wait(number) => self.carry_out(Change::of(vec![*step], Answer::Nobody)),
-            Decided::Change(step) if step.exposes() => {}
+            Decided::Change(step) if step.exposes => {}
             Decided::Change(_) => {
                 self.make_way(number, &Actor::Ratchet);
                 // What the disk had already is in force now: the facts are judged again, as things stand.

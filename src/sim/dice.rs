@@ -7,6 +7,23 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub struct Dice(Xoshiro256PlusPlus);
 
+/// For the fault simulator.
+#[cfg(test)]
+impl Dice {
+    /// A whole number below `n`, which is not 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+}
+
 impl Dice {
     /// Different texts give streams that have nothing to do with each other.
     pub fn new(seed: u64, of: &str) -> Dice {
@@ -24,19 +41,6 @@ impl Dice {
 
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
-    }
-
-    /// A whole number below `n`, which is not 0.
-    pub fn below(&mut self, n: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
-    }
-
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
     }
 
     pub fn chance(&mut self, probability: f64) -> bool {

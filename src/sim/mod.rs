@@ -16,12 +16,11 @@ mod moods;
 mod requests;
 mod latency;
 mod counts;
-mod dice;
+pub(crate) mod dice;
 pub mod rule;
 mod ours;
 mod incumbents;
 mod kayenta;
-pub mod faults;
 
 pub use counts::Counts;
 pub use latency::Latency;

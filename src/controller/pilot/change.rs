@@ -83,8 +83,12 @@ impl Pilot {
 
     /// A snapshot was made for it, with this number.
     pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64) {
-        self.epoch = self.make_epoch(config, bot);
-        self.sequence = sequence;
+        let epoch = self.make_epoch(config, bot);
+        // A split that waits to serve everywhere does so as soon as its first snapshot does.
+        if self.sequence == 0 || !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
+            self.sequence = sequence;
+        }
+        self.epoch = epoch;
         self.due = false;
     }
 
@@ -98,6 +102,8 @@ impl Pilot {
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),
+            // At 0 % there may have been none, after a restart.
+            Some(Opening::Step) if self.evidence.is_none() => self.begin_evidence(guard, now),
             Some(Opening::Step) => self.begin_step(now),
             None => {}
         }
