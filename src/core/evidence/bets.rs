@@ -2,8 +2,9 @@
 //! could have put on the canary for the first time. The heart of the matter, and its hot loop.
 
 use super::baseline::{Baseline, Rate};
-use super::columns::{Column, LENGTH, exp_all, ln};
-use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
+use super::columns::{Column, LANES, LENGTH, least};
+use super::likelihood::log_latency_variance;
+use super::likely::{Likely, Outcomes};
 use super::metric::{Alternative, COUNTED, Metric};
 use super::shock::{self, RateShock};
 
@@ -84,6 +85,8 @@ pub(super) fn bet(
     alternatives: &[Alternative],
     mut seen: impl FnMut(usize, usize, f64),
 ) -> Wealth {
+    // In a rollout's first step both bets are the same.
+    let all_are_new = odds.fresh == odds.all && rows.iter().all(|row| row.pool);
     let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
     for (number, chunk) in rows.chunks(LENGTH).enumerate() {
         let labels = LabelColumns::of(chunk);
@@ -101,11 +104,11 @@ pub(super) fn bet(
                 likely.push(Likely::of(of, alternative.added));
             }
             let Likely { log_ratios, ratios, .. } = &likely[at];
-            all.times_all(&labels.pay(ratios, alternative, odds.all)[..chunk.len()]);
+            labels.pay(ratios, alternative, odds.all, Who::All, all);
             if odds.fresh > 0.0 {
-                let mut paid = labels.pay(ratios, alternative, odds.fresh);
-                labels.only_pool(&mut paid);
-                fresh.times_all(&paid[..chunk.len()]);
+                if !all_are_new {
+                    labels.pay(ratios, alternative, odds.fresh, Who::Pool, fresh);
+                }
                 for (row, log_ratio) in log_ratios[..chunk.len()].iter().enumerate() {
                     if *log_ratio > SEEN_FROM && chunk[row].pool {
                         seen(i, number * LENGTH + row, *log_ratio);
@@ -114,7 +117,8 @@ pub(super) fn bet(
             }
         }
     }
-    let (all, fresh) = products.iter().map(|(all, fresh)| (all.log(), fresh.log())).unzip();
+    let fresh = |(all, fresh): &(Product, Product)| if all_are_new { all.log() } else { fresh.log() };
+    let (all, fresh) = products.iter().map(|both| (both.0.log(), fresh(both))).unzip();
     Wealth { all, fresh }
 }
 
@@ -151,177 +155,57 @@ impl Shocks {
     }
 }
 
-/// Columns are computed in whole groups of so many rows.
-const LANES: usize = 8;
-
-/// The outcomes of some rows in one metric, as far as they do not depend on what a canary may add.
-struct Outcomes {
-    metric: Metric,
-    kind: Kind,
-}
-
-enum Kind {
-    Counted(Box<Counted>),
-    Latency(Box<Shift>),
-}
-
-/// Counts, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand. With θ the raised
-/// rate's factor, `L = x ln θ − (a + x) ln(1 + (θ − 1)·w/(1 + w))` and `w = s·n/c`.
-struct Counted {
-    rows: usize,
-    x: Column,
-    /// a + x.
-    weight: Column,
-    /// 1/(s·p̂).
-    per_expected: Column,
-    /// θ − 1 at most.
-    most: Column,
-    /// w/(1 + w).
-    part: Column,
-    /// The rows with x > 0; as many as `hits`.
-    hit: [usize; LENGTH],
-    hits: usize,
-}
-
-/// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 where a row has none.
-struct Shift {
-    rows: usize,
-    /// d/v.
-    deviation: Column,
-    /// 1/v.
-    precision: Column,
-}
-
-impl Outcomes {
-    fn of(rows: &[Row<'_>], metric: Metric, shocks: &Shocks) -> Outcomes {
-        let kind = match metric {
-            Metric::LogLatency => Kind::Latency(Box::new(Shift::of(rows, shocks.latency))),
-            Metric::Errors | Metric::Slow | Metric::Late | Metric::Rejected | Metric::VerySlow => {
-                Kind::Counted(Box::new(Counted::of(rows, metric, shocks.rates[metric as usize])))
-            }
-        };
-        Outcomes { metric, kind }
-    }
-}
-
-impl Counted {
-    fn of(rows: &[Row<'_>], metric: Metric, shock: f64) -> Counted {
-        let empty = [0.0; LENGTH];
-        let mut of =
-            Counted { rows: rows.len(), x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
-        for (i, row) in rows.iter().enumerate() {
-            let (x, rate) = (row.count(metric), row.rate(metric));
-            let (expected, weight) = (shock * rate.mean(), shock * row.exposed(metric) / rate.c);
-            of.x[i] = x;
-            of.weight[i] = rate.a + x;
-            of.per_expected[i] = 1.0 / expected;
-            of.most[i] = raised_most(expected) - 1.0;
-            of.part[i] = weight / (1.0 + weight);
-            if x > 0.0 {
-                of.hit[of.hits] = i;
-                of.hits += 1;
-            }
-        }
-        of
-    }
-
-    fn log_ratios(&self, added: f64) -> Column {
-        let (mut raise, mut ratios, mut won) = ([0.0; LENGTH], [0.0; LENGTH], [1.0; LENGTH]);
-        let rows = self.rows.next_multiple_of(LANES);
-        for (raise, (per_expected, most)) in raise.iter_mut().zip(self.per_expected.iter().zip(&self.most)).take(rows) {
-            *raise = least(added * per_expected, *most);
-        }
-        for (ratio, (weight, (raise, part))) in ratios.iter_mut().zip(self.weight.iter().zip(raise.iter().zip(&self.part))).take(rows) {
-            *ratio = -(weight * ln(1.0 + raise * part));
-        }
-        let hit = &self.hit[..self.hits];
-        hit.iter().zip(&mut won).for_each(|(row, won)| *won = 1.0 + raise[*row]);
-        won[..self.hits.next_multiple_of(LANES)].iter_mut().for_each(|won| *won = ln(*won));
-        hit.iter().zip(&won).for_each(|(row, won)| ratios[*row] += self.x[*row] * won);
-        ratios
-    }
-}
-
-impl Shift {
-    fn of(rows: &[Row<'_>], shock: f64) -> Shift {
-        let mut of = Shift { rows: rows.len(), deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
-        for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.timed > 0.0) {
-            let deviation = row.log_latency / row.timed - row.baseline.log_mean - shock;
-            of.precision[i] = 1.0 / log_latency_variance(row.timed, row.baseline.log_variance);
-            of.deviation[i] = deviation * of.precision[i];
-        }
-        of
-    }
-
-    fn log_ratios(&self, added: f64) -> Column {
-        std::array::from_fn(|i| added * self.deviation[i] - 0.5 * added * added * self.precision[i])
-    }
-}
-
-/// How much likelier some rows are if this is added.
-struct Likely {
-    added: f64,
-    log_ratios: Column,
-    ratios: Column,
-}
-
-impl Likely {
-    fn of(outcomes: &Outcomes, added: f64) -> Likely {
-        let (mut log_ratios, rows) = match &outcomes.kind {
-            Kind::Counted(counted) => (counted.log_ratios(added), counted.rows.next_multiple_of(LANES)),
-            Kind::Latency(shift) => (shift.log_ratios(added), shift.rows.next_multiple_of(LANES)),
-        };
-        log_ratios[..rows].iter_mut().for_each(|ratio| *ratio = least(*ratio, RATIO_MOST));
-        let mut ratios = [0.0; LENGTH];
-        exp_all(&log_ratios[..rows], &mut ratios[..rows]);
-        Likely { added, log_ratios, ratios }
-    }
-}
-
-/// As `f64::min`, but for what is no number: one instruction.
-fn least(one: f64, other: f64) -> f64 {
-    if one < other { one } else { other }
-}
-
 /// The labels of some rows, as numbers to compute with.
 struct LabelColumns {
     rows: usize,
     /// 1 for who bets as canary: a refuted one, too.
     canary: Column,
-    /// What it may win at most: nothing if it was refuted.
-    most: Column,
     pool: Column,
+    /// Those that were refuted: what they win counts for nothing.
+    refuted: Vec<usize>,
+}
+
+/// Among whom a bet is placed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    All,
+    Pool,
 }
 
 impl LabelColumns {
     fn of(rows: &[Row<'_>]) -> LabelColumns {
-        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], most: [f64::INFINITY; LENGTH], pool: [0.0; LENGTH] };
+        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], pool: [0.0; LENGTH], refuted: Vec::new() };
         for (i, row) in rows.iter().enumerate() {
             labels.canary[i] = f64::from(u8::from(row.canary || row.refuted));
-            labels.most[i] = if row.refuted { 1.0 } else { f64::INFINITY };
             labels.pool[i] = f64::from(u8::from(row.pool));
+            if row.refuted {
+                labels.refuted.push(i);
+            }
         }
         labels
     }
 
-    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, with one division instead of two.
-    fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64) -> Column {
+    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, as a fraction: what is divided is the product.
+    fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
-        let mut paid = [0.0; LENGTH];
-        let labels = self.canary.iter().zip(&self.most);
-        for (paid, (ratio, (canary, most))) in paid.iter_mut().zip(ratios.iter().zip(labels)).take(self.rows.next_multiple_of(LANES)) {
+        let (mut owns, mut means) = ([1.0; LENGTH], [1.0; LENGTH]);
+        let out = owns.iter_mut().zip(&mut means);
+        for ((own, mean), (ratio, canary)) in out.zip(ratios.iter().zip(&self.canary)).take(self.rows.next_multiple_of(LANES)) {
             let plain = 1.0 - share + share * ratio;
             let (won, kept) = (plain * (1.0 + per_cap), 1.0 + plain * per_cap);
-            let own = if *canary != 0.0 { won } else { kept };
-            *paid = least(own / ((1.0 - f) * kept + f * won), *most);
+            *own = if *canary != 0.0 { won } else { kept };
+            *mean = (1.0 - f) * kept + f * won;
         }
-        paid
-    }
-
-    fn only_pool(&self, paid: &mut Column) {
-        for (paid, pool) in paid.iter_mut().zip(&self.pool) {
-            *paid = if *pool != 0.0 { *paid } else { 1.0 };
+        for row in &self.refuted {
+            owns[*row] = least(owns[*row], means[*row]);
         }
+        if who == Who::Pool {
+            for ((own, mean), pool) in owns.iter_mut().zip(&mut means).zip(&self.pool) {
+                *own = if *pool != 0.0 { *own } else { 1.0 };
+                *mean = if *pool != 0.0 { *mean } else { 1.0 };
+            }
+        }
+        product.times_all(&owns[..self.rows], &means[..self.rows]);
     }
 }
 
@@ -347,24 +231,28 @@ impl Product {
         }
     }
 
-    /// By eights: their product seldom leaves the range that the product may have.
-    fn times_all(&mut self, factors: &[f64]) {
-        let (eights, rest) = factors.as_chunks::<8>();
-        for eight in eights {
-            let [a, b, c, d, e, f, g, h] = *eight;
-            let product = ((a * b) * (c * d)) * ((e * f) * (g * h));
-            if (1e-140..=1e140).contains(&product) {
-                self.times(product);
+    /// By eights, each over its mean: they seldom leave the range of a double.
+    fn times_all(&mut self, owns: &[f64], means: &[f64]) {
+        let ((owns, own), (means, mean)) = (owns.as_chunks::<8>(), means.as_chunks::<8>());
+        for (owns, means) in owns.iter().zip(means) {
+            let (over, under) = (multiplied(owns), multiplied(means));
+            let fit = (1e-140..=1e140).contains(&over) && (1e-140..=1e140).contains(&under);
+            if fit && (1e-140..=1e140).contains(&(over / under)) {
+                self.times(over / under);
             } else {
-                eight.iter().for_each(|factor| self.times(*factor));
+                owns.iter().zip(means).for_each(|(own, mean)| self.times(own / mean));
             }
         }
-        rest.iter().for_each(|factor| self.times(*factor));
+        own.iter().zip(mean).for_each(|(own, mean)| self.times(own / mean));
     }
 
     fn log(&self) -> f64 {
         self.log + self.product.ln()
     }
+}
+
+fn multiplied([a, b, c, d, e, f, g, h]: &[f64; 8]) -> f64 {
+    ((a * b) * (c * d)) * ((e * f) * (g * h))
 }
 
 #[cfg(test)]

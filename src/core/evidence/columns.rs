@@ -7,6 +7,14 @@ pub(super) const LENGTH: usize = 128;
 /// One number for each of these rows.
 pub(super) type Column = [f64; LENGTH];
 
+/// Columns are computed in whole groups of so many rows.
+pub(super) const LANES: usize = 8;
+
+/// As `f64::min`, but for what is no number: one instruction.
+pub(super) fn least(one: f64, other: f64) -> f64 {
+    if one < other { one } else { other }
+}
+
 const LN_2: (f64, f64) = (6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10);
 /// The bits of √½ and of 1.
 const HALF_ROOT: u64 = 0x3fe6_a09e_0000_0000;

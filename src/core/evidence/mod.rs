@@ -19,6 +19,7 @@ mod golden;
 mod harm;
 mod labels;
 mod likelihood;
+mod likely;
 mod metric;
 mod question;
 mod shock;
