@@ -11,6 +11,7 @@ pub(super) type Column = [f64; LENGTH];
 pub(super) const LANES: usize = 8;
 
 /// As `f64::min`, but for what is no number: one instruction.
+#[inline(always)]
 pub(super) fn least(one: f64, other: f64) -> f64 {
     if one < other { one } else { other }
 }
@@ -71,6 +72,7 @@ const C: [f64; 11] = {
 };
 
 /// e^x of each.
+#[inline(always)]
 pub(super) fn exp_all(xs: &[f64], out: &mut [f64]) {
     for (out, x) in out.iter_mut().zip(xs) {
         *out = exp(*x);

@@ -45,6 +45,7 @@ struct Shift {
 }
 
 impl Outcomes {
+    #[inline(always)]
     pub fn of(rows: &[Row<'_>], metric: Metric, shocks: &Shocks) -> Outcomes {
         let kind = match metric {
             Metric::LogLatency => Kind::Latency(Box::new(Shift::of(rows, shocks.latency))),
@@ -57,26 +58,34 @@ impl Outcomes {
 }
 
 impl Counted {
+    #[inline(always)]
     fn of(rows: &[Row<'_>], metric: Metric, shock: f64) -> Counted {
         let empty = [0.0; LENGTH];
         let mut of =
             Counted { rows: rows.len(), x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
+        let (mut mean, mut weight) = ([1.0; LENGTH], [0.0; LENGTH]);
         for (i, row) in rows.iter().enumerate() {
             let (x, rate) = (row.count(metric), row.rate(metric));
-            let (expected, weight) = (shock * rate.mean(), shock * row.exposed(metric) / rate.c);
             of.x[i] = x;
             of.weight[i] = rate.a + x;
-            of.per_expected[i] = 1.0 / expected;
-            of.most[i] = raised_most(expected) - 1.0;
-            of.part[i] = weight / (1.0 + weight);
+            mean[i] = rate.mean();
+            weight[i] = row.exposed(metric) / rate.c;
             if x > 0.0 {
                 of.hit[of.hits] = i;
                 of.hits += 1;
             }
         }
+        let ours = of.per_expected.iter_mut().zip(&mut of.most).zip(&mut of.part);
+        for (((per_expected, most), part), (mean, weight)) in ours.zip(mean.iter().zip(&weight)) {
+            let (expected, weight) = (shock * mean, shock * weight);
+            *per_expected = 1.0 / expected;
+            *most = raised_most(expected) - 1.0;
+            *part = weight / (1.0 + weight);
+        }
         of
     }
 
+    #[inline(always)]
     fn log_ratios(&self, added: f64) -> Column {
         let (mut raise, mut ratios, mut won) = ([0.0; LENGTH], [0.0; LENGTH], [1.0; LENGTH]);
         let rows = self.rows.next_multiple_of(LANES);
@@ -95,6 +104,7 @@ impl Counted {
 }
 
 impl Shift {
+    #[inline(always)]
     fn of(rows: &[Row<'_>], shock: f64) -> Shift {
         let mut of = Shift { rows: rows.len(), deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
         for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.timed > 0.0) {
@@ -105,6 +115,7 @@ impl Shift {
         of
     }
 
+    #[inline(always)]
     fn log_ratios(&self, added: f64) -> Column {
         std::array::from_fn(|i| added * self.deviation[i] - 0.5 * added * added * self.precision[i])
     }
@@ -118,6 +129,7 @@ pub(super) struct Likely {
 }
 
 impl Likely {
+    #[inline(always)]
     pub fn of(outcomes: &Outcomes, added: f64) -> Likely {
         let (mut log_ratios, rows) = match &outcomes.kind {
             Kind::Counted(counted) => (counted.log_ratios(added), counted.rows.next_multiple_of(LANES)),
