@@ -106,22 +106,12 @@ fn bet_anywhere(
     // In a rollout's first step both bets are the same.
     let all_are_new = odds.fresh == odds.all && rows.iter().all(|row| row.pool);
     let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
+    let (mut labels, mut outcomes) = (LabelColumns::none(), Outcomes::none());
     for (number, chunk) in rows.chunks(LENGTH).enumerate() {
-        let labels = LabelColumns::of(chunk);
-        let (mut of, mut likely) = (None, Vec::new());
+        labels.fill(chunk);
+        outcomes.forget();
         for (i, (alternative, (all, fresh))) in alternatives.iter().zip(&mut products).enumerate() {
-            if of.as_ref().is_none_or(|of: &Outcomes| of.metric != alternative.metric) {
-                of = Some(Outcomes::of(chunk, alternative.metric, shocks));
-                likely.clear();
-            }
-            let Some(of) = &of else { continue };
-            // Alternatives that differ in their share and cap alone have the same ratios.
-            let known = likely.iter().position(|known: &Likely| known.added == alternative.added);
-            let at = known.unwrap_or(likely.len());
-            if known.is_none() {
-                likely.push(Likely::of(of, alternative.added));
-            }
-            let Likely { log_ratios, ratios, .. } = &likely[at];
+            let Likely { log_ratios, ratios, .. } = outcomes.likely(chunk, alternative, shocks);
             labels.pay(ratios, alternative, odds.all, Who::All, all);
             if odds.fresh > 0.0 {
                 if !all_are_new {
@@ -181,6 +171,9 @@ struct LabelColumns {
     pool: Column,
     /// Those that were refuted: what they win counts for nothing.
     refuted: Vec<usize>,
+    /// What was bet on each row's label, and what that is on average, in the bet at hand.
+    owns: Column,
+    means: Column,
 }
 
 /// Among whom a bet is placed.
@@ -191,24 +184,29 @@ enum Who {
 }
 
 impl LabelColumns {
-    fn of(rows: &[Row<'_>]) -> LabelColumns {
-        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], pool: [0.0; LENGTH], refuted: Vec::new() };
+    fn none() -> LabelColumns {
+        let ones = [1.0; LENGTH];
+        LabelColumns { rows: 0, canary: ones, pool: ones, refuted: Vec::new(), owns: ones, means: ones }
+    }
+
+    fn fill(&mut self, rows: &[Row<'_>]) {
+        self.rows = rows.len();
+        self.refuted.clear();
         for (i, row) in rows.iter().enumerate() {
-            labels.canary[i] = f64::from(u8::from(row.canary || row.refuted));
-            labels.pool[i] = f64::from(u8::from(row.pool));
+            self.canary[i] = f64::from(u8::from(row.canary || row.refuted));
+            self.pool[i] = f64::from(u8::from(row.pool));
             if row.refuted {
-                labels.refuted.push(i);
+                self.refuted.push(i);
             }
         }
-        labels
     }
 
     /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, as a fraction: what is divided is the product.
     #[inline(always)]
-    fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
+    fn pay(&mut self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
-        let (mut owns, mut means) = ([1.0; LENGTH], [1.0; LENGTH]);
-        let out = owns.iter_mut().zip(&mut means);
+        let LabelColumns { owns, means, .. } = self;
+        let out = owns.iter_mut().zip(&mut *means);
         for ((own, mean), (ratio, canary)) in out.zip(ratios.iter().zip(&self.canary)).take(self.rows.next_multiple_of(LANES)) {
             let plain = 1.0 - share + share * ratio;
             let (won, kept) = (plain * (1.0 + per_cap), 1.0 + plain * per_cap);
@@ -219,7 +217,7 @@ impl LabelColumns {
             owns[*row] = least(owns[*row], means[*row]);
         }
         if who == Who::Pool {
-            for ((own, mean), pool) in owns.iter_mut().zip(&mut means).zip(&self.pool) {
+            for ((own, mean), pool) in owns.iter_mut().zip(&mut *means).zip(&self.pool) {
                 *own = if *pool != 0.0 { *own } else { 1.0 };
                 *mean = if *pool != 0.0 { *mean } else { 1.0 };
             }
