@@ -86,7 +86,7 @@ impl Statuses {
             made.tick = Some(tick);
             made.make(&self.live.current());
         }
-        let before = std::mem::replace(&mut heard.0, Some(made.version));
+        let before = heard.0.replace(made.version);
         made.since(before, only)
     }
 }
