@@ -117,6 +117,10 @@ fn bet_anywhere(
                 if !all_are_new {
                     labels.pay(ratios, alternative, odds.fresh, Who::Pool, fresh);
                 }
+                // Counted first, several at once: mostly there is none.
+                if log_ratios[..chunk.len()].iter().filter(|log_ratio| **log_ratio > SEEN_FROM).count() == 0 {
+                    continue;
+                }
                 for (row, log_ratio) in log_ratios[..chunk.len()].iter().enumerate() {
                     if *log_ratio > SEEN_FROM && chunk[row].pool {
                         seen(i, number * LENGTH + row, *log_ratio);
