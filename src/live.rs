@@ -8,7 +8,7 @@ mod status;
 mod waits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -34,6 +34,8 @@ pub struct Epoch {
     /// Shared by successive epochs of the same split.
     pub ledger: Arc<Ledger>,
     status: Mutex<Arc<Status>>,
+    /// Counted when somebody asks.
+    canary_buckets: OnceLock<usize>,
 }
 
 /// Which upstream plays which track: indices into the bot's upstreams.
@@ -47,12 +49,25 @@ pub struct Roles {
 impl Epoch {
     pub fn new(split: Split, roles: Roles, ledger: Arc<Ledger>, status: Status) -> Epoch {
         let state = &status.state;
-        Epoch { revision: state.revision, split_id: state.split_id, split, roles, ledger, status: Mutex::new(Arc::new(status)) }
+        Epoch {
+            revision: state.revision,
+            split_id: state.split_id,
+            split,
+            roles,
+            ledger,
+            status: Mutex::new(Arc::new(status)),
+            canary_buckets: OnceLock::new(),
+        }
     }
 
     /// What the controller last said about it.
     pub fn status(&self) -> Arc<Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many buckets the split puts on the canary.
+    pub fn canary_buckets(&self) -> usize {
+        *self.canary_buckets.get_or_init(|| self.split.canary_buckets())
     }
 
     /// For the controller: what it now makes of what serves. Nothing that serves changes by it.

@@ -195,7 +195,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         revision: epoch.revision,
         phase: state.phase.name(),
         weight_percent: split.weight().percent(),
-        actual_percent: split.canary_buckets() as f64 / 100.0,
+        actual_percent: epoch.canary_buckets() as f64 / 100.0,
         max_percent: bot.max_weight.percent(),
         stable: upstream(&bot.upstreams[epoch.roles.stable], Some(&state.stable)),
         canary: epoch.roles.canary.map(|canary| upstream(&bot.upstreams[canary], state.canary.as_ref())),

@@ -2,26 +2,28 @@
 //! second if anything about it is new, and who has left the config. Who was away asks the history. A stream lasts as long as
 //! the tokens are the same.
 
-use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{Stream, unfold};
-use serde::{Deserialize, Serialize};
+use axum::http::header;
+use axum::response::IntoResponse;
+use futures_util::stream::unfold;
+use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Context;
 use super::problem::ApiError;
-use super::{Context, document};
+use super::statuses::{Heard, Statuses, event};
 use crate::config::{Admin, Token};
-use crate::live::Live;
 use crate::store::Row;
 
 #[derive(Deserialize)]
@@ -33,26 +35,30 @@ pub struct Asked {
     status: bool,
 }
 
-/// The controller looks at everything as often.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// A stream says at least so often that it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment: no event.
+const ALIVE: &str = ":\n\n";
 
 pub async fn stream(
     State(context): State<Context>,
+    Extension(statuses): Extension<Arc<Statuses>>,
     asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let Query(Asked { bot, status }) = asked?;
     if let Some(bot) = &bot {
         let snapshot = context.live.current();
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
-    let watch = status.then(|| Watch::new(context.live.clone()));
+    let watch = status.then(|| Watch { statuses, heard: Heard::default(), due: Instant::now() });
     let keys = context.keys.follow();
     let tokens = keys.borrow().tokens.clone();
     let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, tokens }, |mut listener| async move {
-        let event = listener.next().await?;
-        Some((Ok(event), listener))
+        let events = listener.next().await?;
+        Some((Ok::<_, Infallible>(events), listener))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    let fields = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((fields, Body::from_stream(events)))
 }
 
 struct Listener {
@@ -65,18 +71,20 @@ struct Listener {
 }
 
 impl Listener {
-    async fn next(&mut self) -> Option<Event> {
+    /// One event or some.
+    async fn next(&mut self) -> Option<Bytes> {
         let bot = self.bot.as_deref();
         tokio::select! {
             event = change(&mut self.changes, bot) => event,
-            event = status(self.watch.as_mut(), bot) => event,
+            events = status(self.watch.as_mut(), bot) => Some(events),
             // Who may still look connects again, and says who it is.
             () = differ(&mut self.keys, &self.tokens) => None,
+            () = sleep(KEEP_ALIVE) => Some(Bytes::from_static(ALIVE.as_bytes())),
         }
     }
 }
 
-async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Option<Event> {
+async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Bytes {
     match watch {
         Some(watch) => watch.next(bot).await,
         None => pending().await,
@@ -89,64 +97,36 @@ async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, tokens: &[Token]) {
 }
 
 /// The next change; who reads too slowly is told how many it has missed.
-async fn change(changes: &mut Receiver<Arc<Row>>, bot: Option<&str>) -> Option<Event> {
+async fn change(changes: &mut Receiver<Arc<Row>>, bot: Option<&str>) -> Option<Bytes> {
     loop {
         match changes.recv().await {
             Ok(row) if bot.is_none_or(|bot| bot == row.bot) => {
                 let id = format!("{}:{}", row.bot, row.revision);
-                return Event::default().event("change").id(id).json_data(&*row).ok();
+                return Some(event("change", Some(&id), &serde_json::to_string(&*row).ok()?));
             }
             Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => return Some(Event::default().event("missed").data(missed.to_string())),
+            Err(RecvError::Lagged(missed)) => return Some(event("missed", None, &missed.to_string())),
             Err(RecvError::Closed) => return None,
         }
     }
 }
 
-/// A bot that the config had, and has no more.
-#[derive(Serialize)]
-struct Gone {
-    bot: String,
-}
-
-/// The bots as they are, of which one has seen what was last told.
+/// The bots as they are, for one who has heard some of it.
 struct Watch {
-    live: Arc<Live>,
-    ticks: Interval,
-    /// What is new, to be told one by one.
-    news: Vec<Event>,
-    told: HashMap<String, String>,
+    statuses: Arc<Statuses>,
+    heard: Heard,
+    /// When to ask again. Kept here, since whatever else happens ends the waiting.
+    due: Instant,
 }
 
 impl Watch {
-    fn new(live: Arc<Live>) -> Watch {
-        let mut ticks = interval(STATUS_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Watch { live, ticks, news: Vec::new(), told: HashMap::new() }
-    }
-
-    async fn next(&mut self, only: Option<&str>) -> Option<Event> {
+    async fn next(&mut self, only: Option<&str>) -> Bytes {
         loop {
-            if let Some(event) = self.news.pop() {
-                return Some(event);
-            }
-            self.ticks.tick().await;
-            self.look(only);
-        }
-    }
-
-    fn look(&mut self, only: Option<&str>) {
-        let snapshot = self.live.current();
-        let known: HashSet<&str> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
-        for (name, _) in self.told.extract_if(|name, _| !known.contains(name.as_str())) {
-            self.news.extend(Event::default().event("gone").json_data(Gone { bot: name }));
-        }
-        let names = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).enumerate();
-        for (index, name) in names.filter(|(_, name)| only.is_none_or(|only| only == *name)) {
-            let Ok(document) = serde_json::to_string(&document::bot(&snapshot, index)) else { continue };
-            if self.told.get(name) != Some(&document) {
-                self.news.push(Event::default().event("status").data(&document));
-                self.told.insert(name.to_owned(), document);
+            sleep_until(self.due).await;
+            self.due = self.statuses.next();
+            let news = self.statuses.news(&mut self.heard, only);
+            if !news.is_empty() {
+                return news;
             }
         }
     }

@@ -13,6 +13,7 @@ mod notifications;
 mod openapi;
 mod page;
 mod problem;
+mod statuses;
 mod traffic;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use access::{Access, Denial};
 use attempts::{Attempts, Failure};
 use listen::Peer;
 use problem::ApiError;
+use statuses::Statuses;
 
 pub use keys::Keys;
 pub use listen::serve;
@@ -88,7 +90,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/outcomes", post(actions::outcomes))
         .route("/v1/bots/{bot}/explain", get(explain))
         .route("/v1/bots/{bot}/traffic", get(traffic::show))
-        .route("/v1/events", get(events::stream))
+        .route("/v1/events", get(events::stream).layer(Extension(Arc::new(Statuses::new(context.live.clone())))))
         .route("/v1/notifications/test", post(notifications::test))
         .route("/act/{token}", get(links::show).post(links::act))
         .route("/openapi.json", get(openapi::show))

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Tally, Track, Turn, latency_bin};
 
 /// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and bot
-/// must not cost memory unused. Workspaces are spread evenly, so a page is small: fifty of them need as many pages.
-pub(super) const PAGE: usize = 25;
+/// must not cost memory unused. Workspaces are spread evenly, so a page is small: fifty of them need nearly as many pages.
+pub(super) const PAGE: usize = 50;
 pub(super) const PAGES: usize = BUCKETS as usize / PAGE;
 const _: () = assert!(PAGES * PAGE == BUCKETS as usize);
 
@@ -37,7 +37,10 @@ pub struct Shard {
     /// How often what is counted has changed: by kind, and in the lanes. Each is stored after the change that it counts, so
     /// whoever reads it first sees that change in what is read then.
     changes: [AtomicU32; COUNTERS],
-    pages: [Pages; 4],
+    /// Of [`Kind::Ranked`]. Always there: each request comes here.
+    ranked: Box<[Page; PAGES]>,
+    /// Of the other kinds, in their order.
+    others: [Pages; 3],
     tracks: [Lane; 2],
 }
 
@@ -95,14 +98,16 @@ impl Shard {
 
     /// A finished request of the bucket. `track` is who answered for it.
     pub fn record(&self, bucket: Bucket, set_aside: bool, track: Track, sample: Sample) {
-        // Before the bucket's change is counted: by that the reader knows of this one, too.
-        if let Some(micros) = sample.latency_micros {
-            let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
-            bump(&bins[latency_bin(micros)], 1);
-        }
-        let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
-        let tally = Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros });
-        self.change(if set_aside { Kind::SetAside } else { Kind::Ranked }, bucket, |cell| cell.add(tally));
+        let kind = if set_aside { Kind::SetAside } else { Kind::Ranked };
+        self.change(kind, bucket, |cell| {
+            let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
+            cell.add(Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros }));
+            // Before the change is counted: by the bucket's the reader knows of this one, too.
+            if let Some(micros) = sample.latency_micros {
+                let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
+                bump(&bins[latency_bin(micros)], 1);
+            }
+        });
     }
 
     /// A request of the track that was rescued.
@@ -119,9 +124,12 @@ impl Shard {
         count_change(&self.changes[OF_LANES]);
     }
 
+    #[inline]
     fn change(&self, kind: Kind, bucket: Bucket, change: impl FnOnce(&Cell)) {
-        let pages = self.pages[kind as usize].0.get_or_init(|| Box::new(std::array::from_fn(|_| Page::default())));
-        let page = &pages[bucket.index() / PAGE];
+        let page = match kind {
+            Kind::Ranked => &self.ranked[bucket.index() / PAGE],
+            Kind::SetAside | Kind::Even | Kind::Odd => &self.others[kind as usize - 1].0.get_or_init(no_pages)[bucket.index() / PAGE],
+        };
         change(&page.cells.get_or_init(|| Box::new(std::array::from_fn(|_| Cell::default())))[bucket.index() % PAGE]);
         count_change(&page.changes);
         count_change(&self.changes[kind as usize]);
@@ -131,7 +139,13 @@ impl Shard {
 /// For the ledger, which sums.
 impl Shard {
     pub(super) fn new(marks: LatencyMarks) -> Shard {
-        let shard = Shard { marks: Default::default(), changes: Default::default(), pages: Default::default(), tracks: Default::default() };
+        let shard = Shard {
+            marks: Default::default(),
+            changes: Default::default(),
+            ranked: no_pages(),
+            others: Default::default(),
+            tracks: Default::default(),
+        };
         shard.set_marks(marks);
         shard
     }
@@ -146,7 +160,10 @@ impl Shard {
     }
 
     pub(super) fn pages(&self, kind: Kind) -> Option<&[Page; PAGES]> {
-        self.pages[kind as usize].0.get().map(|pages| &**pages)
+        match kind {
+            Kind::Ranked => Some(&self.ranked),
+            Kind::SetAside | Kind::Even | Kind::Odd => self.others[kind as usize - 1].0.get().map(|pages| &**pages),
+        }
     }
 
     pub(super) fn connections(&self, track: usize) -> Connections {
@@ -163,6 +180,10 @@ impl Shard {
             sum.add(bin, count.load(Relaxed));
         }
     }
+}
+
+fn no_pages() -> Box<[Page; PAGES]> {
+    Box::new(std::array::from_fn(|_| Page::default()))
 }
 
 impl Kind {

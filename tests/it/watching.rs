@@ -96,6 +96,24 @@ fn a_bot_is_told_at_once_and_again_when_something_about_it_is_new() {
 }
 
 #[test]
+fn all_who_listen_are_told_the_same_and_who_comes_later_is_told_how_things_are() {
+    let (_blue, _green, serin) = two();
+    let until = |events: &mut Events, percent: f64| while events.next().1["weight_percent"] != percent {};
+    let mut first = Events::of(serin.admin, "?status=true");
+    until(&mut first, 0.0);
+    serin.set_weight(7.5);
+    until(&mut first, 7.5);
+    let mut others = [Events::of(serin.admin, "?status=true"), Events::of(serin.admin, "?status=true&bot=support")];
+    for events in &mut others {
+        let (kind, bot) = events.next();
+        assert_eq!((kind.as_str(), &bot["weight_percent"]), ("status", &7.5.into()));
+    }
+    serin.set_weight(8.0);
+    until(&mut first, 8.0);
+    others.iter_mut().for_each(|events| until(events, 8.0));
+}
+
+#[test]
 fn a_bot_that_leaves_the_config_is_told_and_again_when_it_comes_back() {
     let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
     let alone = Config::split(blue.address, green.address);

@@ -2,8 +2,9 @@
 //! could have put on the canary for the first time. The heart of the matter, and its hot loop.
 
 use super::baseline::{Baseline, Rate};
-use super::columns::{Column, LENGTH, exp_all, ln};
-use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
+use super::columns::{Column, LANES, LENGTH, least};
+use super::likelihood::log_latency_variance;
+use super::likely::{Likely, Outcomes};
 use super::metric::{Alternative, COUNTED, Metric};
 use super::shock::{self, RateShock};
 
@@ -78,34 +79,48 @@ pub(super) const SEEN_FROM: f64 = 1.5;
 
 /// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's, if it
 /// is above [`SEEN_FROM`].
-pub(super) fn bet(
+pub(super) fn bet(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has these instructions.
+        return unsafe { bet_by_fours(rows, odds, alternatives, seen) };
+    }
+    bet_anywhere(rows, odds, alternatives, seen)
+}
+
+/// The same, compiled for machines that take four numbers at once instead of two: the same operations, so the same result.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn bet_by_fours(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+    bet_anywhere(rows, odds, alternatives, seen)
+}
+
+/// Always inline, with all that computes columns: compiled for whoever calls it.
+#[inline(always)]
+fn bet_anywhere(
     Rows { rows, shocks }: &Rows<'_>,
     odds: Odds,
     alternatives: &[Alternative],
     mut seen: impl FnMut(usize, usize, f64),
 ) -> Wealth {
+    // In a rollout's first step both bets are the same.
+    let all_are_new = odds.fresh == odds.all && rows.iter().all(|row| row.pool);
     let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
+    let (mut labels, mut outcomes) = (LabelColumns::none(), Outcomes::none());
     for (number, chunk) in rows.chunks(LENGTH).enumerate() {
-        let labels = LabelColumns::of(chunk);
-        let (mut of, mut likely) = (None, Vec::new());
+        labels.fill(chunk);
+        outcomes.forget();
         for (i, (alternative, (all, fresh))) in alternatives.iter().zip(&mut products).enumerate() {
-            if of.as_ref().is_none_or(|of: &Outcomes| of.metric != alternative.metric) {
-                of = Some(Outcomes::of(chunk, alternative.metric, shocks));
-                likely.clear();
-            }
-            let Some(of) = &of else { continue };
-            // Alternatives that differ in their share and cap alone have the same ratios.
-            let known = likely.iter().position(|known: &Likely| known.added == alternative.added);
-            let at = known.unwrap_or(likely.len());
-            if known.is_none() {
-                likely.push(Likely::of(of, alternative.added));
-            }
-            let Likely { log_ratios, ratios, .. } = &likely[at];
-            all.times_all(&labels.pay(ratios, alternative, odds.all)[..chunk.len()]);
+            let Likely { log_ratios, ratios, .. } = outcomes.likely(chunk, alternative, shocks);
+            labels.pay(ratios, alternative, odds.all, Who::All, all);
             if odds.fresh > 0.0 {
-                let mut paid = labels.pay(ratios, alternative, odds.fresh);
-                labels.only_pool(&mut paid);
-                fresh.times_all(&paid[..chunk.len()]);
+                if !all_are_new {
+                    labels.pay(ratios, alternative, odds.fresh, Who::Pool, fresh);
+                }
+                // Counted first, several at once: mostly there is none.
+                if log_ratios[..chunk.len()].iter().filter(|log_ratio| **log_ratio > SEEN_FROM).count() == 0 {
+                    continue;
+                }
                 for (row, log_ratio) in log_ratios[..chunk.len()].iter().enumerate() {
                     if *log_ratio > SEEN_FROM && chunk[row].pool {
                         seen(i, number * LENGTH + row, *log_ratio);
@@ -114,7 +129,8 @@ pub(super) fn bet(
             }
         }
     }
-    let (all, fresh) = products.iter().map(|(all, fresh)| (all.log(), fresh.log())).unzip();
+    let fresh = |(all, fresh): &(Product, Product)| if all_are_new { all.log() } else { fresh.log() };
+    let (all, fresh) = products.iter().map(|both| (both.0.log(), fresh(both))).unzip();
     Wealth { all, fresh }
 }
 
@@ -151,177 +167,66 @@ impl Shocks {
     }
 }
 
-/// Columns are computed in whole groups of so many rows.
-const LANES: usize = 8;
-
-/// The outcomes of some rows in one metric, as far as they do not depend on what a canary may add.
-struct Outcomes {
-    metric: Metric,
-    kind: Kind,
-}
-
-enum Kind {
-    Counted(Box<Counted>),
-    Latency(Box<Shift>),
-}
-
-/// Counts, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand. With θ the raised
-/// rate's factor, `L = x ln θ − (a + x) ln(1 + (θ − 1)·w/(1 + w))` and `w = s·n/c`.
-struct Counted {
-    rows: usize,
-    x: Column,
-    /// a + x.
-    weight: Column,
-    /// 1/(s·p̂).
-    per_expected: Column,
-    /// θ − 1 at most.
-    most: Column,
-    /// w/(1 + w).
-    part: Column,
-    /// The rows with x > 0; as many as `hits`.
-    hit: [usize; LENGTH],
-    hits: usize,
-}
-
-/// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 where a row has none.
-struct Shift {
-    rows: usize,
-    /// d/v.
-    deviation: Column,
-    /// 1/v.
-    precision: Column,
-}
-
-impl Outcomes {
-    fn of(rows: &[Row<'_>], metric: Metric, shocks: &Shocks) -> Outcomes {
-        let kind = match metric {
-            Metric::LogLatency => Kind::Latency(Box::new(Shift::of(rows, shocks.latency))),
-            Metric::Errors | Metric::Slow | Metric::Late | Metric::Rejected | Metric::VerySlow => {
-                Kind::Counted(Box::new(Counted::of(rows, metric, shocks.rates[metric as usize])))
-            }
-        };
-        Outcomes { metric, kind }
-    }
-}
-
-impl Counted {
-    fn of(rows: &[Row<'_>], metric: Metric, shock: f64) -> Counted {
-        let empty = [0.0; LENGTH];
-        let mut of =
-            Counted { rows: rows.len(), x: empty, weight: empty, per_expected: empty, most: empty, part: empty, hit: [0; LENGTH], hits: 0 };
-        for (i, row) in rows.iter().enumerate() {
-            let (x, rate) = (row.count(metric), row.rate(metric));
-            let (expected, weight) = (shock * rate.mean(), shock * row.exposed(metric) / rate.c);
-            of.x[i] = x;
-            of.weight[i] = rate.a + x;
-            of.per_expected[i] = 1.0 / expected;
-            of.most[i] = raised_most(expected) - 1.0;
-            of.part[i] = weight / (1.0 + weight);
-            if x > 0.0 {
-                of.hit[of.hits] = i;
-                of.hits += 1;
-            }
-        }
-        of
-    }
-
-    fn log_ratios(&self, added: f64) -> Column {
-        let (mut raise, mut ratios, mut won) = ([0.0; LENGTH], [0.0; LENGTH], [1.0; LENGTH]);
-        let rows = self.rows.next_multiple_of(LANES);
-        for (raise, (per_expected, most)) in raise.iter_mut().zip(self.per_expected.iter().zip(&self.most)).take(rows) {
-            *raise = least(added * per_expected, *most);
-        }
-        for (ratio, (weight, (raise, part))) in ratios.iter_mut().zip(self.weight.iter().zip(raise.iter().zip(&self.part))).take(rows) {
-            *ratio = -(weight * ln(1.0 + raise * part));
-        }
-        let hit = &self.hit[..self.hits];
-        hit.iter().zip(&mut won).for_each(|(row, won)| *won = 1.0 + raise[*row]);
-        won[..self.hits.next_multiple_of(LANES)].iter_mut().for_each(|won| *won = ln(*won));
-        hit.iter().zip(&won).for_each(|(row, won)| ratios[*row] += self.x[*row] * won);
-        ratios
-    }
-}
-
-impl Shift {
-    fn of(rows: &[Row<'_>], shock: f64) -> Shift {
-        let mut of = Shift { rows: rows.len(), deviation: [0.0; LENGTH], precision: [0.0; LENGTH] };
-        for (i, row) in rows.iter().enumerate().filter(|(_, row)| row.timed > 0.0) {
-            let deviation = row.log_latency / row.timed - row.baseline.log_mean - shock;
-            of.precision[i] = 1.0 / log_latency_variance(row.timed, row.baseline.log_variance);
-            of.deviation[i] = deviation * of.precision[i];
-        }
-        of
-    }
-
-    fn log_ratios(&self, added: f64) -> Column {
-        std::array::from_fn(|i| added * self.deviation[i] - 0.5 * added * added * self.precision[i])
-    }
-}
-
-/// How much likelier some rows are if this is added.
-struct Likely {
-    added: f64,
-    log_ratios: Column,
-    ratios: Column,
-}
-
-impl Likely {
-    fn of(outcomes: &Outcomes, added: f64) -> Likely {
-        let (mut log_ratios, rows) = match &outcomes.kind {
-            Kind::Counted(counted) => (counted.log_ratios(added), counted.rows.next_multiple_of(LANES)),
-            Kind::Latency(shift) => (shift.log_ratios(added), shift.rows.next_multiple_of(LANES)),
-        };
-        log_ratios[..rows].iter_mut().for_each(|ratio| *ratio = least(*ratio, RATIO_MOST));
-        let mut ratios = [0.0; LENGTH];
-        exp_all(&log_ratios[..rows], &mut ratios[..rows]);
-        Likely { added, log_ratios, ratios }
-    }
-}
-
-/// As `f64::min`, but for what is no number: one instruction.
-fn least(one: f64, other: f64) -> f64 {
-    if one < other { one } else { other }
-}
-
 /// The labels of some rows, as numbers to compute with.
 struct LabelColumns {
     rows: usize,
     /// 1 for who bets as canary: a refuted one, too.
     canary: Column,
-    /// What it may win at most: nothing if it was refuted.
-    most: Column,
     pool: Column,
+    /// Those that were refuted: what they win counts for nothing.
+    refuted: Vec<usize>,
+    /// What was bet on each row's label, and what that is on average, in the bet at hand.
+    owns: Column,
+    means: Column,
+}
+
+/// Among whom a bet is placed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    All,
+    Pool,
 }
 
 impl LabelColumns {
-    fn of(rows: &[Row<'_>]) -> LabelColumns {
-        let mut labels = LabelColumns { rows: rows.len(), canary: [0.0; LENGTH], most: [f64::INFINITY; LENGTH], pool: [0.0; LENGTH] };
-        for (i, row) in rows.iter().enumerate() {
-            labels.canary[i] = f64::from(u8::from(row.canary || row.refuted));
-            labels.most[i] = if row.refuted { 1.0 } else { f64::INFINITY };
-            labels.pool[i] = f64::from(u8::from(row.pool));
-        }
-        labels
+    fn none() -> LabelColumns {
+        let ones = [1.0; LENGTH];
+        LabelColumns { rows: 0, canary: ones, pool: ones, refuted: Vec::new(), owns: ones, means: ones }
     }
 
-    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, with one division instead of two.
-    fn pay(&self, ratios: &Column, alternative: &Alternative, f: f64) -> Column {
+    fn fill(&mut self, rows: &[Row<'_>]) {
+        self.rows = rows.len();
+        self.refuted.clear();
+        for (i, row) in rows.iter().enumerate() {
+            self.canary[i] = f64::from(u8::from(row.canary || row.refuted));
+            self.pool[i] = f64::from(u8::from(row.pool));
+            if row.refuted {
+                self.refuted.push(i);
+            }
+        }
+    }
+
+    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, as a fraction: what is divided is the product.
+    #[inline(always)]
+    fn pay(&mut self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
-        let mut paid = [0.0; LENGTH];
-        let labels = self.canary.iter().zip(&self.most);
-        for (paid, (ratio, (canary, most))) in paid.iter_mut().zip(ratios.iter().zip(labels)).take(self.rows.next_multiple_of(LANES)) {
+        let LabelColumns { owns, means, .. } = self;
+        let out = owns.iter_mut().zip(&mut *means);
+        for ((own, mean), (ratio, canary)) in out.zip(ratios.iter().zip(&self.canary)).take(self.rows.next_multiple_of(LANES)) {
             let plain = 1.0 - share + share * ratio;
             let (won, kept) = (plain * (1.0 + per_cap), 1.0 + plain * per_cap);
-            let own = if *canary != 0.0 { won } else { kept };
-            *paid = least(own / ((1.0 - f) * kept + f * won), *most);
+            *own = if *canary != 0.0 { won } else { kept };
+            *mean = (1.0 - f) * kept + f * won;
         }
-        paid
-    }
-
-    fn only_pool(&self, paid: &mut Column) {
-        for (paid, pool) in paid.iter_mut().zip(&self.pool) {
-            *paid = if *pool != 0.0 { *paid } else { 1.0 };
+        for row in &self.refuted {
+            owns[*row] = least(owns[*row], means[*row]);
         }
+        if who == Who::Pool {
+            for ((own, mean), pool) in owns.iter_mut().zip(&mut *means).zip(&self.pool) {
+                *own = if *pool != 0.0 { *own } else { 1.0 };
+                *mean = if *pool != 0.0 { *mean } else { 1.0 };
+            }
+        }
+        product.times_all(&owns[..self.rows], &means[..self.rows]);
     }
 }
 
@@ -347,24 +252,30 @@ impl Product {
         }
     }
 
-    /// By eights: their product seldom leaves the range that the product may have.
-    fn times_all(&mut self, factors: &[f64]) {
-        let (eights, rest) = factors.as_chunks::<8>();
-        for eight in eights {
-            let [a, b, c, d, e, f, g, h] = *eight;
-            let product = ((a * b) * (c * d)) * ((e * f) * (g * h));
-            if (1e-140..=1e140).contains(&product) {
-                self.times(product);
+    /// By eights, each over its mean: they seldom leave the range of a double.
+    #[inline(always)]
+    fn times_all(&mut self, owns: &[f64], means: &[f64]) {
+        let ((owns, own), (means, mean)) = (owns.as_chunks::<8>(), means.as_chunks::<8>());
+        for (owns, means) in owns.iter().zip(means) {
+            let (over, under) = (multiplied(owns), multiplied(means));
+            let fit = (1e-140..=1e140).contains(&over) && (1e-140..=1e140).contains(&under);
+            if fit && (1e-140..=1e140).contains(&(over / under)) {
+                self.times(over / under);
             } else {
-                eight.iter().for_each(|factor| self.times(*factor));
+                owns.iter().zip(means).for_each(|(own, mean)| self.times(own / mean));
             }
         }
-        rest.iter().for_each(|factor| self.times(*factor));
+        own.iter().zip(mean).for_each(|(own, mean)| self.times(own / mean));
     }
 
     fn log(&self) -> f64 {
         self.log + self.product.ln()
     }
+}
+
+#[inline(always)]
+fn multiplied([a, b, c, d, e, f, g, h]: &[f64; 8]) -> f64 {
+    ((a * b) * (c * d)) * ((e * f) * (g * h))
 }
 
 #[cfg(test)]
@@ -526,7 +437,9 @@ mod tests {
                 bucket, canary: *canary, pool: *pool, refuted: *refuted, requests: *n, timed: *n, marked: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
             }).collect();
             let odds = Odds { all: f, fresh: f / 2.0 };
+            let anywhere = bet_anywhere(&Rows::of(rows.clone()), odds, &ALTERNATIVES, |_, _, _| {});
             let wealth = bet(&rows, odds, &ALTERNATIVES, |_, _, _| {});
+            prop_assert_eq!(&wealth, &anywhere, "the machine's instructions make no difference");
             for (number, alternative) in ALTERNATIVES.iter().enumerate().filter(|(_, a)| a.metric != Metric::LogLatency) {
                 let shock = rate_shock(&rows, alternative.metric);
                 let of = |f: f64, rows: &mut dyn Iterator<Item = &Row<'_>>| rows.map(|row| {

@@ -7,7 +7,16 @@ pub(super) const LENGTH: usize = 128;
 /// One number for each of these rows.
 pub(super) type Column = [f64; LENGTH];
 
-const LN_2: (f64, f64) = (6.931_471_803_691_238_164_90e-1, 1.908_214_929_270_587_700_02e-10);
+/// Columns are computed in whole groups of so many rows.
+pub(super) const LANES: usize = 8;
+
+/// As `f64::min`, but for what is no number: one instruction.
+#[inline(always)]
+pub(super) fn least(one: f64, other: f64) -> f64 {
+    if one < other { one } else { other }
+}
+
+const LN_2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 /// The bits of √½ and of 1.
 const HALF_ROOT: u64 = 0x3fe6_a09e_0000_0000;
 const ONE: u64 = 0x3ff0_0000_0000_0000;
@@ -26,10 +35,8 @@ pub(super) fn ln(x: f64) -> f64 {
     let s = f / (2.0 + f);
     let z = s * s;
     let w = z * z;
-    let even = w * (3.999_999_999_940_941_908e-1 + w * (2.222_219_843_214_978_396e-1 + w * 1.531_383_769_920_937_332e-1));
-    let odd = z
-        * (6.666_666_666_666_735_130e-1
-            + w * (2.857_142_874_366_239_149e-1 + w * (1.818_357_216_161_805_012e-1 + w * 1.479_819_860_511_658_591e-1)));
+    let even = w * (0.399_999_999_994_094_2 + w * (0.222_221_984_321_497_84 + w * 0.153_138_376_992_093_73));
+    let odd = z * (0.666_666_666_666_673_5 + w * (0.285_714_287_436_623_9 + w * (0.181_835_721_616_180_5 + w * 0.147_981_986_051_165_86)));
     let half = 0.5 * f * f;
     s * (half + (even + odd)) + k * LN_2.1 - half + f + k * LN_2.0
 }
@@ -63,6 +70,7 @@ const C: [f64; 11] = {
 };
 
 /// e^x of each.
+#[inline(always)]
 pub(super) fn exp_all(xs: &[f64], out: &mut [f64]) {
     for (out, x) in out.iter_mut().zip(xs) {
         *out = exp(*x);

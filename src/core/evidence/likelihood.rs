@@ -11,6 +11,7 @@ pub(super) fn raised(added: f64, expected: f64) -> f64 {
     (1.0 + added / expected).min(raised_most(expected))
 }
 
+#[inline(always)]
 pub(super) fn raised_most(expected: f64) -> f64 {
     (1.0 / (expected + 1e-9)).max(1.0001)
 }

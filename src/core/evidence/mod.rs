@@ -19,6 +19,7 @@ mod golden;
 mod harm;
 mod labels;
 mod likelihood;
+mod likely;
 mod metric;
 mod question;
 mod shock;
@@ -38,7 +39,7 @@ use super::bucket::Bucket;
 use super::sparse::ByBucket;
 use super::split::{Apart, Turn};
 use super::tally::{LOG_UNIT, Tally};
-use bets::{Odds, Row, Rows, bet};
+use bets::{Odds, Row, Rows, bet, rate_shock};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
 use suspects::Suspects;
@@ -237,19 +238,22 @@ impl Evidence {
         let bet = look && self.done.looked != Some((changes, has_a_past));
         // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
         let draw = self.done.drawn != Some(changes) && self.labels.odds().fresh > 0.0;
-        if bet || draw {
-            let in_step = rows(&baselines, self.marked, &self.labels, self.window.step());
+        if bet {
+            let in_step = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.step()));
             if draw {
-                self.urns.look_for_newly_broken(&in_step);
-                self.done.drawn = Some(changes);
+                self.urns.look_for_newly_broken(&in_step.rows, |metric| in_step.shocks.rates[metric as usize]);
             }
-            if bet {
-                self.place_bets(&Rows::of(in_step), Some(&lately).filter(|_| has_a_past));
-                if self.learnt {
-                    self.shock = lately.shocks.rates[Metric::Errors as usize];
-                }
-                self.done.looked = Some((changes, has_a_past));
+            self.place_bets(&in_step, Some(&lately).filter(|_| has_a_past));
+            if self.learnt {
+                self.shock = lately.shocks.rates[Metric::Errors as usize];
             }
+            self.done.looked = Some((changes, has_a_past));
+        } else if draw {
+            let in_step = rows(&baselines, self.marked, &self.labels, self.window.step());
+            self.urns.look_for_newly_broken(&in_step, |metric| rate_shock(&in_step, metric));
+        }
+        if draw {
+            self.done.drawn = Some(changes);
         }
         if look {
             self.wealth.urn = self.urns.log_wealth();

@@ -64,7 +64,7 @@ fn tally(noise: &mut Noise, requests: u64, broken: bool) -> Tally {
 fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, weight: usize) -> (Vec<Seen>, Vec<Examined>) {
     let apart: HashMap<Bucket, Apart> = evidence.apart().collect();
     let (mut seen, mut examined) = (Vec::new(), Vec::new());
-    for bucket in active(every).filter(|bucket| (bucket.index() as u64 + tick) % 3 != 0) {
+    for bucket in active(every).filter(|bucket| !(bucket.index() as u64 + tick).is_multiple_of(3)) {
         let place = shuffled(bucket.index());
         let by_rank = place < weight;
         let set_aside = match apart.get(&bucket) {
@@ -73,11 +73,11 @@ fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, wei
             None => false,
         };
         let on_canary = by_rank && !set_aside;
-        let broken = (on_canary && tick > 90 && place % 5 == 0) || (place % 90 == 7 && tick > 20);
+        let broken = (on_canary && tick > 90 && place.is_multiple_of(5)) || (place % 90 == 7 && tick > 20);
         let tally = tally(noise, 1 + bucket.index() as u64 % 4, broken);
         seen.push(Seen { bucket, set_aside, tally });
         if let Some(Apart::Examined { turn, .. }) = apart.get(&bucket) {
-            examined.push(Examined { bucket, turn: *turn, tally, under_way: u32::from(tick % 7 == 0) });
+            examined.push(Examined { bucket, turn: *turn, tally, under_way: u32::from(tick.is_multiple_of(7)) });
         }
     }
     (seen, examined)

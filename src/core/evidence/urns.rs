@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bets::{Row, SEEN_FROM, rate_shock};
+use super::bets::{Row, SEEN_FROM};
 use super::labels::Labels;
 use super::likelihood::added_rate;
 use super::metric::{ALTERNATIVES, COUNT_OF_ALTERNATIVES, Metric, log_sum, mix};
@@ -78,9 +78,10 @@ impl Urns {
         }
     }
 
-    pub fn look_for_newly_broken(&mut self, rows: &[Row<'_>]) {
+    /// `shock` says by what factor a metric of all rows lies above the usual.
+    pub fn look_for_newly_broken(&mut self, rows: &[Row<'_>], shock: impl Fn(Metric) -> f64) {
         for (i, (metric, _)) in BREAKS.iter().enumerate() {
-            let shock = rate_shock(rows, *metric);
+            let shock = shock(*metric);
             for row in rows.iter().filter(|row| row.pool && row.count(*metric) >= BROKEN[0].1) {
                 let log_ratio = added_rate(row.count(*metric), row.exposed(*metric), row.rate(*metric), shock, BROKEN_BY);
                 for (j, (threshold, least)) in BROKEN.iter().enumerate() {
