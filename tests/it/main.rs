@@ -6,6 +6,7 @@ mod tidy;
 mod harness;
 
 mod access;
+mod access_files;
 mod access_tls;
 mod answers;
 mod api;
