@@ -49,7 +49,7 @@ impl Access<'_> {
         match (&self.admin.tls, &self.peer.certificate) {
             (Some(tls), Some(name)) if !(tokens && headers.contains_key(header::AUTHORIZATION)) => {
                 self.check_origin(headers, |host| headers.get(header::HOST).is_some_and(|own| own.as_bytes() == host.as_bytes()))?;
-                allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate of {name:?}"), needed))?;
+                allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate {name:?}"), needed))?;
                 check_json(changes, headers)?;
                 Ok(name.clone())
             }

@@ -49,7 +49,7 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 pub struct Peer {
     pub address: IpAddr,
     pub tls: bool,
-    /// The name in the client's certificate, which was made by one of the authorities that the config names.
+    /// As the history names the client's certificate, which was made by one of the authorities that the config names.
     pub certificate: Option<String>,
 }
 
@@ -177,11 +177,14 @@ impl Connection {
     }
 }
 
-/// Who an action is put down to; where the certificate has no name of its own, its hash.
+/// As the history names a client by its certificate; one without a name has its hash, which no name can look like.
 fn name(certificate: &CertificateDer<'_>) -> String {
-    Certificate::read(certificate).and_then(|certificate| certificate.name).unwrap_or_else(|| {
-        let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
-        let hex: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("certificate {hex}")
-    })
+    match Certificate::read(certificate).and_then(|certificate| certificate.name) {
+        Some(name) => format!("cert:{name}"),
+        None => {
+            let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
+            let hex: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("cert-sha256:{hex}")
+        }
+    }
 }

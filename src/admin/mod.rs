@@ -58,7 +58,8 @@ pub struct Context {
     pub address: SocketAddr,
 }
 
-/// Who asked, for the logs: a token's name, a certificate's, or `local` where there is neither.
+/// Who asked, for the history: a token's name, `cert:` and a certificate's, or `local` where there is neither. No token's name
+/// has a colon or is one of those.
 #[derive(Clone, Debug)]
 struct Actor(String);
 

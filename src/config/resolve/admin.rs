@@ -12,10 +12,13 @@ use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, Scope, SecretHash, Tls, Token};
+use crate::config::{Admin, BotName, Scope, SecretHash, Tls, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
+
+/// What the history says of who is no token.
+const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
 
 /// Also where `listen` is written.
 pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>), Reported> {
@@ -117,7 +120,7 @@ fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let at = table.at();
     table.close();
     let name = match name? {
-        Some(name) => Spanned::new(name.span(), super::name(&name, problems)?),
+        Some(name) => Spanned::new(name.span(), token_name(&name, problems)?),
         None => return Err(problems.error(at, "a token has no name", "add `name = \"ci\"`: it stands in the history")),
     };
     let Some(scope) = scope? else {
@@ -128,4 +131,16 @@ fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let secret = SecretHash::of(secret.get_ref());
     let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret, file };
     Ok(Placed { token, name_at, secret_at })
+}
+
+/// The history tells a token from all others who change something by its name alone.
+fn token_name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
+    let name = super::name(written, problems)?;
+    match NAMES_TAKEN.contains(&name.as_str()) {
+        true => {
+            let title = format!("a token cannot be named \"{name}\": the history calls somebody else so");
+            Err(problems.error(written.span(), title, format!("write another name, such as \"{name}-ops\"")))
+        }
+        false => Ok(name),
+    }
 }
