@@ -169,8 +169,7 @@ async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListe
         return TcpListener::bind(admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", admin.listen));
     };
     let address = open.local_addr()?;
-    let certificates = admin.tls.as_ref().is_some_and(|tls| tls.files.client_authorities.is_some());
-    if !address.ip().to_canonical().is_loopback() && admin.tokens.is_empty() && !certificates {
+    if admin.is_open_to_others_on(address.ip()) {
         anyhow::bail!(
             "the admin socket that systemd hands over is open to others: it listens on {address}, and there is no [[admin.token]]"
         );

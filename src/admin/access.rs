@@ -1,11 +1,12 @@
 //! Who may do what. With a bearer token: what its scope allows. With a client's certificate: what `client_scope` allows,
 //! but not from a web page, for a browser shows its certificate to every page's requests (Origin is checked, and a change
-//! must be JSON, which a form is not). With neither configured: only from this machine, and not from a web page that
-//! happens to be open on it (Host as well, against names that were turned to point here).
+//! must be JSON, which a form is not). With neither configured: only from this machine, by both addresses of the connection,
+//! not through a proxy on it, whose connections are local whoever is behind it, and not from a web page that happens to be
+//! open on it (Host as well, against names that were turned to point here).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 
 use super::links;
 use super::listen::Peer;
@@ -25,7 +26,14 @@ pub struct Access<'a> {
 pub enum Denial {
     NoToken,
     BadToken,
-    Scope { who: String, needed: &'static str },
+    Scope {
+        who: String,
+        needed: &'static str,
+    },
+    /// The connection's address that is not this machine's own.
+    Remote(IpAddr),
+    /// The header of a proxy.
+    Forwarded(String),
     Host(String),
     Origin,
     ContentType,
@@ -33,6 +41,9 @@ pub enum Denial {
 
 /// What a bot itself may do, and no more.
 const OUTCOMES: &str = "/outcomes";
+/// What proxies say of the client for whom they ask, beside `X-Forwarded-*`.
+const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const PROXIES_BEGIN: &str = "x-forwarded-";
 
 impl Access<'_> {
     /// The actor's name, if this is allowed.
@@ -83,6 +94,17 @@ impl Access<'_> {
     }
 
     fn check_local(&self, headers: &HeaderMap) -> Result<(), Denial> {
+        if self.admin.asks_who() {
+            return Err(Denial::NoToken);
+        }
+        // The accepted address too: a listener on all addresses takes local clients and others.
+        if let Some(remote) = [self.peer.address, self.peer.local].into_iter().find(|address| !address.is_loopback()) {
+            return Err(Denial::Remote(remote));
+        }
+        let of_proxy = |name: &str| PROXIES.contains(&name) || name.starts_with(PROXIES_BEGIN);
+        if let Some(name) = headers.keys().map(HeaderName::as_str).find(|name| of_proxy(name)) {
+            return Err(Denial::Forwarded(name.to_owned()));
+        }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         if !self.is_own(host) {
             return Err(Denial::Host(host.to_owned()));
@@ -142,6 +164,8 @@ impl Denial {
             Denial::NoToken => "no_token",
             Denial::BadToken => "bad_token",
             Denial::Scope { .. } => "scope",
+            Denial::Remote(_) => "remote",
+            Denial::Forwarded(_) => "forwarded",
             Denial::Host(_) => "host",
             Denial::Origin => "origin",
             Denial::ContentType => "content_type",
@@ -155,10 +179,18 @@ impl From<Denial> for ApiError {
             Denial::NoToken => ApiError::unauthorized("send Authorization: Bearer <token>"),
             Denial::BadToken => ApiError::unauthorized("this token is not known here"),
             Denial::Scope { who, needed } => ApiError::forbidden(format!("{who} may not do this: it needs the scope {needed}")),
-            Denial::Host(host) => {
-                ApiError::forbidden(format!("the Host {host:?} is not this listener: without tokens only local names are answered"))
-            }
-            Denial::Origin => ApiError::forbidden("a web page of another origin may not use this listener"),
+            Denial::Remote(address) => ApiError::forbidden(format!(
+                "this serin has no tokens, so it answers only connections from its own machine to itself, and {address} is not a loopback address: add an [[admin.token]] to the config and send it"
+            )),
+            Denial::Forwarded(name) => ApiError::forbidden(format!(
+                "this serin has no tokens, so it answers only clients on its own machine, and the header {name:?} says that a proxy asks for somebody: add an [[admin.token]] to the config and send it, or ask without the proxy"
+            )),
+            Denial::Host(host) => ApiError::forbidden(format!(
+                "the Host {host:?} is not this listener: without tokens only localhost and loopback addresses are answered; use http://127.0.0.1 with its port, or add an [[admin.token]] to the config"
+            )),
+            Denial::Origin => ApiError::forbidden(
+                "a web page of another origin may not use this listener: open the page that the listener itself has at /",
+            ),
             Denial::ContentType => ApiError::unsupported("send Content-Type: application/json"),
         }
     }
@@ -193,13 +225,41 @@ mod tests {
     }
 
     fn plain() -> Peer {
-        Peer { address: [127, 0, 0, 1].into(), tls: false, certificate: None }
+        Peer { address: [127, 0, 0, 1].into(), local: [127, 0, 0, 1].into(), tls: false, certificate: None }
     }
 
     fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
         let headers: HeaderMap = lines.iter().map(|(n, v)| (n.clone(), HeaderValue::from_str(v).unwrap())).collect();
         let access = Access { admin, address: "127.0.0.1:9400".parse().unwrap(), peer };
         access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())
+    }
+
+    #[test]
+    fn without_tokens_only_loopback_addresses_are_answered_and_no_proxy() {
+        let (admin, host) = (admin(&[]), (header::HOST, "localhost:9400"));
+        for (from, to, status) in [
+            ("127.0.0.1", "127.0.0.1", Ok("local".to_owned())),
+            ("127.0.0.2", "127.0.0.1", Ok("local".to_owned())),
+            ("::1", "::1", Ok("local".to_owned())),
+            ("192.0.2.1", "192.0.2.2", Err(403)),
+            ("192.0.2.1", "127.0.0.1", Err(403)),
+            ("127.0.0.1", "192.0.2.2", Err(403)),
+        ] {
+            let peer = Peer { address: from.parse().unwrap(), local: to.parse().unwrap(), ..plain() };
+            assert_eq!(check_from(&peer, &admin, Method::GET, "/v1/bots", std::slice::from_ref(&host)), status, "{from} {to}");
+            assert!(check_from(&peer, &admin, Method::GET, "/readyz", &[]).is_ok());
+        }
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip", "via"] {
+            let lines = [host.clone(), (HeaderName::from_static(name), "192.0.2.1")];
+            assert_eq!(check(&admin, Method::GET, "/v1/bots", &lines), Err(403), "{name}");
+        }
+    }
+
+    /// Such a connection was opened before the authorities were asked for.
+    #[test]
+    fn where_clients_need_a_certificate_nobody_is_local_without() {
+        let (admin, _, _folder) = with_certificates(Scope::Read, &[]);
+        assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400")]), Err(401));
     }
 
     #[test]

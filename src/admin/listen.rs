@@ -4,7 +4,7 @@
 //! renewed certificate of serin's own closes none.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Peer {
     pub address: IpAddr,
+    /// The address that it has connected to.
+    pub local: IpAddr,
     pub tls: bool,
     /// As the history names the client's certificate, which was made by one of the authorities that the config names.
     pub certificate: Option<String>,
@@ -129,8 +131,10 @@ impl Connection {
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
         let admin = self.keys.borrow_and_update().clone();
         let (trust, address) = (Trust::of(&admin), from.ip().to_canonical());
+        // Whose own address cannot be known is no local client.
+        let local = stream.local_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |local| local.ip().to_canonical());
         let Some(tls) = &admin.tls else {
-            return self.drive(stream, Peer { address, tls: false, certificate: None }, trust).await;
+            return self.drive(stream, Peer { address, local, tls: false, certificate: None }, trust).await;
         };
         let acceptor = TlsAcceptor::from(tls.loaded.server.clone());
         let handshake = tokio::select! {
@@ -141,7 +145,7 @@ impl Connection {
             None => return,
             Some(Ok(Ok(stream))) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(name);
-                return self.drive(stream, Peer { address, tls: true, certificate }, trust).await;
+                return self.drive(stream, Peer { address, local, tls: true, certificate }, trust).await;
             }
             Some(Ok(Err(error))) => {
                 // Who connects and leaves, as probes of a port do, asked for nothing.

@@ -127,7 +127,13 @@ async fn guard(
 fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
     let failure = match denial {
         Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
-        Denial::NoToken | Denial::Scope { .. } | Denial::Host(_) | Denial::Origin | Denial::ContentType => Failure::Told,
+        Denial::NoToken
+        | Denial::Scope { .. }
+        | Denial::Remote(_)
+        | Denial::Forwarded(_)
+        | Denial::Host(_)
+        | Denial::Origin
+        | Denial::ContentType => Failure::Told,
     };
     context.metrics.denied(if failure == Failure::Told { denial.reason() } else { "too_many_attempts" });
     match failure {

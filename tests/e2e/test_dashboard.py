@@ -380,6 +380,14 @@ def test_a_bot_that_leaves_is_gone_and_comes_back(guarded, open_page):
     expect(orders.get_by_role("heading", name="orders", level=1)).to_be_visible()
 
 
+def test_behind_a_proxy_the_page_says_that_a_token_is_needed(pair, browser):
+    context = browser.new_context(extra_http_headers={"X-Forwarded-For": "192.0.2.1"})
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{pair.serin.admin_port}/")
+    expect(page.get_by_role("alert")).to_contain_text("[[admin.token]]")
+    context.close()
+
+
 def test_a_token_that_was_taken_back_shows_no_more(guarded, open_page):
     page = open_page(guarded, "#/bots/support")
     page.get_by_label("Token", exact=True).fill(READ_TOKEN)

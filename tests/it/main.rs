@@ -7,6 +7,7 @@ mod harness;
 
 mod access;
 mod access_files;
+mod access_rules;
 mod access_tls;
 mod answers;
 mod api;

@@ -12,7 +12,7 @@ use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, BotName, Scope, SecretHash, Tls, Token};
+use crate::config::{Admin, BotName, Scope, SecretHash, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
@@ -30,12 +30,20 @@ pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>
     let read_only = table.read_or("read_only", false);
     let public_url = table.read::<String>("public_url");
     table.close();
-    let public_url = public_url?.map(|url| public(&url, problems)).transpose()?;
+    let public_url = public_url?.map(|url| Ok(Spanned::new(url.span(), public(&url, problems)?))).transpose()?;
     let (listen, tokens, tls) = (listen?, tokens?, tls?);
-    guarded(listen.as_ref(), &tokens, tls.as_ref(), problems)?;
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only?, public_url };
-    Ok((admin, listen.map(|listen| listen.span())))
+    let (listen_at, public_at) = (listen.map(|listen| listen.span()), public_url.as_ref().map(Spanned::span));
+    let admin = Admin {
+        listen: address,
+        tokens,
+        tls,
+        metrics_open: metrics_open?,
+        read_only: read_only?,
+        public_url: public_url.map(Spanned::into_inner),
+    };
+    guarded(&admin, listen_at.as_ref(), public_at, problems)?;
+    Ok((admin, listen_at))
 }
 
 /// Where the admin listener is and whether it speaks TLS, as far as a broken file says it: a serin that has refused the file
@@ -65,16 +73,25 @@ fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Repo
 }
 
 /// Whoever reaches the admin API moves customers between versions.
-fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], tls: Option<&Tls>, problems: &Problems<'_>) -> Result<(), Reported> {
-    let Some(listen) = listen else { return Ok(()) };
-    let address = listen.get_ref();
-    let certificates = tls.is_some_and(|tls| tls.files.client_authorities.is_some());
-    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || certificates {
-        return Ok(());
+fn guarded(
+    admin: &Admin,
+    listen_at: Option<&Range<usize>>,
+    public_at: Option<Range<usize>>,
+    problems: &Problems<'_>,
+) -> Result<(), Reported> {
+    let address = admin.listen;
+    let mut guarded = Ok(());
+    if let Some(at) = listen_at.filter(|_| admin.is_open_to_others_on(address.ip())) {
+        let title = format!("[admin] is open to others: it listens on {address}, without a token");
+        let label = format!("add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:{}\"", address.port());
+        guarded = Err(problems.error(at.clone(), title, label));
     }
-    let title = format!("[admin] is open to others: it listens on {address}, without a token");
-    let label = format!("add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:{}\"", address.port());
-    Err(problems.error(listen.span(), title, label))
+    if let Some(at) = public_at.filter(|_| !admin.asks_who()) {
+        let title = "[admin] is open to others: `public_url` leads to it from outside, and it has no token";
+        let label = "add an [[admin.token]] or a `client_ca_file` in [admin.tls], or take this out";
+        guarded = Err(problems.error(at, title, label));
+    }
+    guarded
 }
 
 /// A token, and the places that concern others too.

@@ -63,6 +63,12 @@ impl Process {
         Process { handle, child, log, directory: None, config: config.to_owned() }
     }
 
+    /// The harness itself asks with this token.
+    pub fn asking_with(mut self, token: &str) -> Process {
+        self.handle.token = Some(token.to_owned());
+        self
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
