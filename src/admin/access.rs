@@ -199,6 +199,7 @@ impl From<Denial> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::rules::Rules;
     use crate::config::Tls;
     use crate::config::tls::TlsFiles;
     use axum::http::HeaderValue;
@@ -225,7 +226,7 @@ mod tests {
     }
 
     fn plain() -> Peer {
-        Peer { address: [127, 0, 0, 1].into(), local: [127, 0, 0, 1].into(), tls: false, certificate: None }
+        Peer { address: [127, 0, 0, 1].into(), local: [127, 0, 0, 1].into(), tls: false, certificate: None, rules: Rules::default() }
     }
 
     fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {

@@ -1,6 +1,6 @@
 //! `GET /v1/events`: each change as it is made, as server-sent events; with `status=true` also each bot as it is, once a
 //! second if anything about it is new, and who has left the config. Who was away asks the history. A stream lasts as long as
-//! the tokens are the same.
+//! the rules that its connection was opened under.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -8,6 +8,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -18,9 +19,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::listen::Peer;
 use super::problem::ApiError;
+use super::rules::Rules;
 use super::{Context, document};
-use crate::config::{Admin, Token};
+use crate::config::Admin;
 use crate::live::Live;
 use crate::store::Row;
 
@@ -38,6 +41,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 pub async fn stream(
     State(context): State<Context>,
+    Extension(peer): Extension<Arc<Peer>>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Query(Asked { bot, status }) = asked?;
@@ -46,9 +50,8 @@ pub async fn stream(
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
     let watch = status.then(|| Watch::new(context.live.clone()));
-    let keys = context.keys.follow();
-    let tokens = keys.borrow().tokens.clone();
-    let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, tokens }, |mut listener| async move {
+    let (keys, rules) = (context.keys.follow(), peer.rules.clone());
+    let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, rules }, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok(event), listener))
     });
@@ -60,8 +63,8 @@ struct Listener {
     bot: Option<String>,
     watch: Option<Watch>,
     keys: watch::Receiver<Arc<Admin>>,
-    /// As they were when the stream was allowed.
-    tokens: Vec<Token>,
+    /// Those of the connection.
+    rules: Rules,
 }
 
 impl Listener {
@@ -71,7 +74,7 @@ impl Listener {
             event = change(&mut self.changes, bot) => event,
             event = status(self.watch.as_mut(), bot) => event,
             // Who may still look connects again, and says who it is.
-            () = differ(&mut self.keys, &self.tokens) => None,
+            () = differ(&mut self.keys, &self.rules) => None,
         }
     }
 }
@@ -83,9 +86,9 @@ async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Option<Event> {
     }
 }
 
-async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, tokens: &[Token]) {
+async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
     // Without a sender serin ends, and the stream with it.
-    let _ = keys.wait_for(|admin| admin.tokens != tokens).await;
+    let _ = keys.wait_for(|admin| Rules::of(admin) != *rules).await;
 }
 
 /// The next change; who reads too slowly is told how many it has missed.

@@ -1,7 +1,7 @@
 //! The admin listener. Few use it, but it is the last one to close and the first to be asked when something is wrong: so
-//! whoever holds a connection without using it is bounded in time and in number. A connection without TLS, or one whose
-//! client showed a certificate, is closed after the request in flight once the config asks for something else; a
-//! renewed certificate of serin's own closes none.
+//! whoever holds a connection without using it is bounded in time and in number. A connection is served by the rules that it
+//! was opened under: once the config has others it is closed after the request in flight; a renewed certificate of serin's own
+//! closes none.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::keys::Keys;
-use crate::config::tls::Hash;
+use super::rules::Rules;
 use crate::config::{Admin, Certificate};
 use crate::telemetry::Metrics;
 
@@ -53,6 +53,8 @@ pub struct Peer {
     pub tls: bool,
     /// As the history names the client's certificate, which was made by one of the authorities that the config names.
     pub certificate: Option<String>,
+    /// Those that the connection was opened under.
+    pub rules: Rules,
 }
 
 /// Serves until `stop` changes, and then until the requests in flight are answered.
@@ -112,29 +114,16 @@ struct Connection {
     stop: watch::Receiver<bool>,
 }
 
-/// What a connection was made under; under anything else it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Plain,
-    Tls { client_authorities: Option<Hash> },
-}
-
-impl Trust {
-    fn of(admin: &Admin) -> Trust {
-        admin.tls.as_ref().map_or(Trust::Plain, |tls| Trust::Tls { client_authorities: tls.loaded.client_authorities })
-    }
-}
-
 impl Connection {
     async fn run(mut self, stream: TcpStream, from: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
         let admin = self.keys.borrow_and_update().clone();
-        let (trust, address) = (Trust::of(&admin), from.ip().to_canonical());
+        let (rules, address) = (Rules::of(&admin), from.ip().to_canonical());
         // Whose own address cannot be known is no local client.
         let local = stream.local_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |local| local.ip().to_canonical());
         let Some(tls) = &admin.tls else {
-            return self.drive(stream, Peer { address, local, tls: false, certificate: None }, trust).await;
+            return self.drive(stream, Peer { address, local, tls: false, certificate: None, rules }).await;
         };
         let acceptor = TlsAcceptor::from(tls.loaded.server.clone());
         let handshake = tokio::select! {
@@ -145,7 +134,7 @@ impl Connection {
             None => return,
             Some(Ok(Ok(stream))) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(name);
-                return self.drive(stream, Peer { address, local, tls: true, certificate }, trust).await;
+                return self.drive(stream, Peer { address, local, tls: true, certificate, rules }).await;
             }
             Some(Ok(Err(error))) => {
                 // Who connects and leaves, as probes of a port do, asked for nothing.
@@ -160,8 +149,8 @@ impl Connection {
     }
 
     /// Answers one request after the other.
-    async fn drive(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, trust: Trust) {
-        let (peer, router) = (Arc::new(peer), TowerToHyperService::new(self.router));
+    async fn drive(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+        let (rules, peer, router) = (peer.rules.clone(), Arc::new(peer), TowerToHyperService::new(self.router));
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());
             router.call(request)
@@ -173,7 +162,7 @@ impl Connection {
             // What went wrong here, the client knows.
             _ = &mut connection => return,
             _ = self.stop.wait_for(|stop| *stop) => {}
-            _ = self.keys.wait_for(|admin| Trust::of(admin) != trust) => {}
+            _ = self.keys.wait_for(|admin| Rules::of(admin) != rules) => {}
             () = tokio::time::sleep(LIFETIME) => {}
         }
         connection.as_mut().graceful_shutdown();

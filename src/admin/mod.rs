@@ -13,6 +13,7 @@ mod notifications;
 mod openapi;
 mod page;
 mod problem;
+mod rules;
 mod traffic;
 
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ use access::{Access, Denial};
 use attempts::{Attempts, Failure};
 use listen::Peer;
 use problem::ApiError;
+use rules::Rules;
 
 pub use keys::Keys;
 pub use listen::serve;
@@ -115,6 +117,9 @@ async fn guard(
         return Err(ApiError::method_not_allowed());
     }
     let admin = context.keys.current();
+    if peer.rules != Rules::of(&admin) {
+        return Err(ApiError::other_rules());
+    }
     let access = Access { admin: &admin, address: context.address, peer: &peer };
     let actor =
         access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;

@@ -35,6 +35,12 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", format!("there is no bot {name:?}; there are {}", known.join(", ")))
     }
 
+    /// The connection was opened before the config said who may.
+    pub fn other_rules() -> ApiError {
+        let detail = "who may use this listener has changed since this connection was opened: connect again";
+        ApiError::new(StatusCode::MISDIRECTED_REQUEST, "other_rules", detail)
+    }
+
     pub fn method_not_allowed() -> ApiError {
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path does not take this method")
     }
@@ -162,6 +168,9 @@ impl IntoResponse for ApiError {
             "code": self.code,
         });
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], document.to_string()).into_response();
+        if self.status == StatusCode::MISDIRECTED_REQUEST {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
+use ureq::http::StatusCode;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
 
@@ -102,7 +103,12 @@ impl Client {
         if status.is_success() {
             return Ok(document);
         }
-        Err(anyhow!("{}", document["detail"].as_str().unwrap_or(status.as_str())))
+        let detail = document["detail"].as_str().unwrap_or(status.as_str());
+        if status == StatusCode::MISDIRECTED_REQUEST {
+            // It was not carried out, and the next connection is another one.
+            bail!("no serin answers at {} on this connection: {detail}", self.base);
+        }
+        Err(anyhow!("{detail}"))
     }
 }
 
