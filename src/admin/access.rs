@@ -1,8 +1,8 @@
-//! Who may do what. With a bearer token: what its scope allows. With a client's certificate: what `client_scope` allows,
-//! but not from a web page, for a browser shows its certificate to every page's requests (Origin is checked, and a change
-//! must be JSON, which a form is not). With neither configured: only from this machine, by both addresses of the connection,
-//! not through a proxy on it, whose connections are local whoever is behind it, and not from a web page that happens to be
-//! open on it (Host as well, against names that were turned to point here).
+//! Who may do what. With a bearer token: what its scope allows, on the bots that it is for. With a client's certificate: what
+//! `client_scope` allows, but not from a web page, for a browser shows its certificate to every page's requests (Origin is
+//! checked, and a change must be JSON, which a form is not). With neither configured: only from this machine, by both
+//! addresses of the connection, not through a proxy on it, whose connections are local whoever is behind it, and not from a
+//! web page that happens to be open on it (Host as well, against names that were turned to point here).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,13 +12,41 @@ use super::links;
 use super::listen::Peer;
 use super::page;
 use super::problem::ApiError;
-use crate::config::{Admin, Scope, SecretHash, Token};
+use crate::config::{Admin, BotName, Scope, SecretHash, Token};
 
 pub struct Access<'a> {
     pub admin: &'a Admin,
     /// The listener's.
     pub address: SocketAddr,
     pub peer: &'a Peer,
+}
+
+/// What a request may do: whatever its method and path say, and no more than this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who asks, for the history.
+    pub actor: String,
+    pub reach: Reach,
+}
+
+/// Whose request it is, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody showed anything, and what is asked for is open to all.
+    Open,
+    AllBots,
+    /// Of a token that names its bots.
+    Only(Vec<BotName>),
+}
+
+impl Reach {
+    pub fn has(&self, bot: &str) -> bool {
+        match self {
+            Reach::AllBots => true,
+            Reach::Open => false,
+            Reach::Only(bots) => bots.iter().any(|own| own.as_str() == bot),
+        }
+    }
 }
 
 /// Why not.
@@ -29,6 +57,15 @@ pub enum Denial {
     Scope {
         who: String,
         needed: &'static str,
+    },
+    /// Not one of the token's.
+    Bot {
+        asked: String,
+        own: Vec<BotName>,
+    },
+    /// About all bots.
+    NotForOneBot {
+        who: String,
     },
     /// The connection's address that is not this machine's own.
     Remote(IpAddr),
@@ -41,19 +78,23 @@ pub enum Denial {
 
 /// What a bot itself may do, and no more.
 const OUTCOMES: &str = "/outcomes";
+/// Below it a path goes on with a bot's name.
+const BOT: &str = "/v1/bots/";
+/// What a token of some bots may use beside them. The list and the events leave the others out.
+const FOR_EACH: [&str; 3] = ["/v1/bots", "/v1/events", "/openapi.json"];
 /// What proxies say of the client for whom they ask, beside `X-Forwarded-*`.
 const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 const PROXIES_BEGIN: &str = "x-forwarded-";
 
 impl Access<'_> {
-    /// The actor's name, if this is allowed.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, Denial> {
+    /// As whom this is allowed, if it is.
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Granted, Denial> {
         if matches!(path, "/livez" | "/readyz") || page::is_part(path) || (path == "/metrics" && self.admin.metrics_open) {
-            return Ok("anonymous".to_owned());
+            return Ok(Granted { actor: "anonymous".to_owned(), reach: Reach::Open });
         }
         // Whoever has a link has what it takes, from wherever the public URL leads here.
         if path.starts_with(links::BELOW) {
-            return Ok("link".to_owned());
+            return Ok(Granted { actor: "link".to_owned(), reach: Reach::Open });
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         let tokens = !self.admin.tokens.is_empty();
@@ -62,17 +103,19 @@ impl Access<'_> {
                 self.check_origin(headers, |host| headers.get(header::HOST).is_some_and(|own| own.as_bytes() == host.as_bytes()))?;
                 allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate {name:?}"), needed))?;
                 check_json(changes, headers)?;
-                Ok(name.clone())
+                Ok(Granted { actor: name.clone(), reach: Reach::AllBots })
             }
             _ if tokens => {
                 let token = self.token(headers)?;
-                allowed(token.scope, changes, path).map_err(|needed| Denial::scope(format!("the token {:?}", token.name), needed))?;
-                Ok(token.name.clone())
+                let who = || format!("the token {:?}", token.name);
+                let reach = reach(token, path, who)?;
+                allowed(token.scope, changes, path).map_err(|needed| Denial::scope(who(), needed))?;
+                Ok(Granted { actor: token.name.clone(), reach })
             }
             _ => {
                 self.check_local(headers)?;
                 check_json(changes, headers)?;
-                Ok("local".to_owned())
+                Ok(Granted { actor: "local".to_owned(), reach: Reach::AllBots })
             }
         }
     }
@@ -137,6 +180,24 @@ impl Access<'_> {
     }
 }
 
+/// Of which bots the token's answer is. The name in the path is compared as it was sent: those of bots need no escaping, so
+/// another spelling of one is another bot.
+fn reach(token: &Token, path: &str, who: impl Fn() -> String) -> Result<Reach, Denial> {
+    let Some(own) = &token.bots else { return Ok(Reach::AllBots) };
+    let reach = Reach::Only(own.clone());
+    match path.strip_prefix(BOT) {
+        Some(rest) => {
+            let asked = rest.split('/').next().unwrap_or("");
+            match reach.has(asked) {
+                true => Ok(reach),
+                false => Err(Denial::Bot { asked: asked.to_owned(), own: own.clone() }),
+            }
+        }
+        None if FOR_EACH.contains(&path) => Ok(reach),
+        None => Err(Denial::NotForOneBot { who: who() }),
+    }
+}
+
 /// Or the scope that it takes.
 fn allowed(scope: Scope, changes: bool, path: &str) -> Result<(), &'static str> {
     let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
@@ -164,6 +225,7 @@ impl Denial {
             Denial::NoToken => "no_token",
             Denial::BadToken => "bad_token",
             Denial::Scope { .. } => "scope",
+            Denial::Bot { .. } | Denial::NotForOneBot { .. } => "bots",
             Denial::Remote(_) => "remote",
             Denial::Forwarded(_) => "forwarded",
             Denial::Host(_) => "host",
@@ -176,9 +238,19 @@ impl Denial {
 impl From<Denial> for ApiError {
     fn from(denial: Denial) -> ApiError {
         match denial {
-            Denial::NoToken => ApiError::unauthorized("send Authorization: Bearer <token>"),
-            Denial::BadToken => ApiError::unauthorized("this token is not known here"),
-            Denial::Scope { who, needed } => ApiError::forbidden(format!("{who} may not do this: it needs the scope {needed}")),
+            Denial::NoToken => {
+                ApiError::unauthorized("send Authorization: Bearer <token>, with a token of an [[admin.token]] in the config")
+            }
+            Denial::BadToken => {
+                ApiError::unauthorized("this token is not known here: it was renewed, or it is another serin's; look at [[admin.token]]")
+            }
+            Denial::Scope { who, needed } => ApiError::forbidden(format!(
+                "{who} may not do this: it needs the scope {needed}; use one that has it, or give it that in [admin]"
+            )),
+            Denial::Bot { asked, own } => ApiError::no_such_bot(&asked, own.iter().map(BotName::as_str)),
+            Denial::NotForOneBot { who } => {
+                ApiError::forbidden(format!("{who} is for some bots, and this is about all of them: use a token without `bots`"))
+            }
             Denial::Remote(address) => ApiError::forbidden(format!(
                 "this serin has no tokens, so it answers only connections from its own machine to itself, and {address} is not a loopback address: add an [[admin.token]] to the config and send it"
             )),
@@ -208,6 +280,7 @@ mod tests {
         let tokens = tokens.iter().map(|(secret, scope)| Token {
             name: format!("{scope:?}"),
             scope: *scope,
+            bots: None,
             secret: SecretHash::of(secret),
             file: None,
         });
@@ -232,7 +305,8 @@ mod tests {
     fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
         let headers: HeaderMap = lines.iter().map(|(n, v)| (n.clone(), HeaderValue::from_str(v).unwrap())).collect();
         let access = Access { admin, address: "127.0.0.1:9400".parse().unwrap(), peer };
-        access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())
+        let granted = access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())?;
+        Ok(granted.actor)
     }
 
     #[test]
@@ -261,6 +335,22 @@ mod tests {
     fn where_clients_need_a_certificate_nobody_is_local_without() {
         let (admin, _, _folder) = with_certificates(Scope::Read, &[]);
         assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400")]), Err(401));
+    }
+
+    #[test]
+    fn a_token_of_some_bots_reaches_these_and_what_leaves_the_others_out() {
+        let mut admin = admin(&[("o-secret", Scope::Operate)]);
+        admin.tokens[0].bots = Some(vec![BotName::parse("a").unwrap()]);
+        let get = |path: &str| check(&admin, Method::GET, path, &[(header::AUTHORIZATION, "Bearer o-secret")]).map(drop);
+        for path in ["/v1/bots", "/v1/bots/a", "/v1/bots/a/history", "/v1/events", "/openapi.json", "/livez", "/"] {
+            assert_eq!(get(path), Ok(()), "{path}");
+        }
+        for path in ["/v1/bots/b", "/v1/bots/", "/v1/bots/%61", "/v1/bots/a%2F", "/v1/bots/A/history", "/v1/bots//a"] {
+            assert_eq!(get(path), Err(404), "{path}");
+        }
+        for path in ["/metrics", "/v1/notifications/test", "/v1/other"] {
+            assert_eq!(get(path), Err(403), "{path}");
+        }
     }
 
     #[test]

@@ -19,11 +19,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::access::Reach;
 use super::listen::Peer;
 use super::problem::ApiError;
 use super::rules::Rules;
 use super::{Context, document};
-use crate::config::Admin;
+use crate::config::{Admin, BotName};
 use crate::live::Live;
 use crate::store::Row;
 
@@ -42,16 +43,20 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub async fn stream(
     State(context): State<Context>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(reach): Extension<Reach>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Query(Asked { bot, status }) = asked?;
     if let Some(bot) = &bot {
         let snapshot = context.live.current();
+        if let (Reach::Only(own), false) = (&reach, reach.has(bot)) {
+            return Err(ApiError::no_such_bot(bot, own.iter().map(BotName::as_str)));
+        }
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
     let watch = status.then(|| Watch::new(context.live.clone()));
-    let (keys, rules) = (context.keys.follow(), peer.rules.clone());
-    let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, rules }, |mut listener| async move {
+    let (keys, rules, wanted) = (context.keys.follow(), peer.rules.clone(), Wanted { bot, reach });
+    let events = unfold(Listener { changes: context.controller.changes(), wanted, watch, keys, rules }, |mut listener| async move {
         let event = listener.next().await?;
         Some((Ok(event), listener))
     });
@@ -60,28 +65,39 @@ pub async fn stream(
 
 struct Listener {
     changes: Receiver<Arc<Row>>,
-    bot: Option<String>,
+    wanted: Wanted,
     watch: Option<Watch>,
     keys: watch::Receiver<Arc<Admin>>,
     /// Those of the connection.
     rules: Rules,
 }
 
+/// Whose events.
+struct Wanted {
+    bot: Option<String>,
+    reach: Reach,
+}
+
+impl Wanted {
+    fn has(&self, bot: &str) -> bool {
+        self.bot.as_deref().is_none_or(|only| only == bot) && self.reach.has(bot)
+    }
+}
+
 impl Listener {
     async fn next(&mut self) -> Option<Event> {
-        let bot = self.bot.as_deref();
         tokio::select! {
-            event = change(&mut self.changes, bot) => event,
-            event = status(self.watch.as_mut(), bot) => event,
+            event = change(&mut self.changes, &self.wanted) => event,
+            event = status(self.watch.as_mut(), &self.wanted) => event,
             // Who may still look connects again, and says who it is.
             () = differ(&mut self.keys, &self.rules) => None,
         }
     }
 }
 
-async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Option<Event> {
+async fn status(watch: Option<&mut Watch>, wanted: &Wanted) -> Option<Event> {
     match watch {
-        Some(watch) => watch.next(bot).await,
+        Some(watch) => watch.next(wanted).await,
         None => pending().await,
     }
 }
@@ -92,10 +108,10 @@ async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
 }
 
 /// The next change; who reads too slowly is told how many it has missed.
-async fn change(changes: &mut Receiver<Arc<Row>>, bot: Option<&str>) -> Option<Event> {
+async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Event> {
     loop {
         match changes.recv().await {
-            Ok(row) if bot.is_none_or(|bot| bot == row.bot) => {
+            Ok(row) if wanted.has(&row.bot) => {
                 let id = format!("{}:{}", row.bot, row.revision);
                 return Event::default().event("change").id(id).json_data(&*row).ok();
             }
@@ -128,24 +144,24 @@ impl Watch {
         Watch { live, ticks, news: Vec::new(), told: HashMap::new() }
     }
 
-    async fn next(&mut self, only: Option<&str>) -> Option<Event> {
+    async fn next(&mut self, wanted: &Wanted) -> Option<Event> {
         loop {
             if let Some(event) = self.news.pop() {
                 return Some(event);
             }
             self.ticks.tick().await;
-            self.look(only);
+            self.look(wanted);
         }
     }
 
-    fn look(&mut self, only: Option<&str>) {
+    fn look(&mut self, wanted: &Wanted) {
         let snapshot = self.live.current();
         let known: HashSet<&str> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
         for (name, _) in self.told.extract_if(|name, _| !known.contains(name.as_str())) {
             self.news.extend(Event::default().event("gone").json_data(Gone { bot: name }));
         }
         let names = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).enumerate();
-        for (index, name) in names.filter(|(_, name)| only.is_none_or(|only| only == *name)) {
+        for (index, name) in names.filter(|(_, name)| wanted.has(name)) {
             let Ok(document) = serde_json::to_string(&document::bot(&snapshot, index)) else { continue };
             if self.told.get(name) != Some(&document) {
                 self.news.push(Event::default().event("status").data(&document));

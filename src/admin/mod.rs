@@ -36,7 +36,7 @@ use crate::live::{Live, Snapshot};
 use crate::notify::Notifications;
 use crate::telemetry::Metrics;
 
-use access::{Access, Denial};
+use access::{Access, Denial, Reach};
 use attempts::{Attempts, Failure};
 use listen::Peer;
 use problem::ApiError;
@@ -121,10 +121,11 @@ async fn guard(
         return Err(ApiError::other_rules());
     }
     let access = Access { admin: &admin, address: context.address, peer: &peer };
-    let actor =
+    let granted =
         access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
     let mut request = whole(request).await?;
-    request.extensions_mut().insert(Actor(actor));
+    request.extensions_mut().insert(Actor(granted.actor));
+    request.extensions_mut().insert(granted.reach);
     Ok(next.run(request).await)
 }
 
@@ -134,6 +135,8 @@ fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
         Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
         Denial::NoToken
         | Denial::Scope { .. }
+        | Denial::Bot { .. }
+        | Denial::NotForOneBot { .. }
         | Denial::Remote(_)
         | Denial::Forwarded(_)
         | Denial::Host(_)
@@ -176,9 +179,10 @@ async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn list_bots(State(context): State<Context>) -> Json<document::Bots> {
+async fn list_bots(State(context): State<Context>, Extension(reach): Extension<Reach>) -> Json<document::Bots> {
     let snapshot = context.live.current();
-    Json(document::Bots { bots: (0..snapshot.config.bots.len()).map(|index| document::bot(&snapshot, index)).collect() })
+    let bots = snapshot.config.bots.iter().enumerate().filter(|(_, bot)| reach.has(bot.name.as_str()));
+    Json(document::Bots { bots: bots.map(|(index, _)| document::bot(&snapshot, index)).collect() })
 }
 
 async fn show_bot(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, ApiError> {

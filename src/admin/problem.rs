@@ -31,7 +31,12 @@ impl ApiError {
     }
 
     pub fn unknown_bot(snapshot: &Snapshot, name: &str) -> ApiError {
-        let known: Vec<_> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
+        ApiError::no_such_bot(name, snapshot.config.bots.iter().map(|bot| bot.name.as_str()))
+    }
+
+    /// `known` are those that the client may know of.
+    pub fn no_such_bot<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ApiError {
+        let known: Vec<_> = known.collect();
         ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", format!("there is no bot {name:?}; there are {}", known.join(", ")))
     }
 

@@ -2,7 +2,7 @@
 //! closed: nobody keeps by an old connection what a new one would not get.
 
 use crate::config::tls::Hash;
-use crate::config::{Admin, Scope, SecretHash};
+use crate::config::{Admin, BotName, Scope, SecretHash};
 
 /// Two that are equal admit the same clients to the same things. Serin's own certificate is no part of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub struct Rules {
 struct TokenRule {
     name: String,
     scope: Scope,
+    bots: Option<Vec<BotName>>,
     secret: SecretHash,
 }
 
@@ -26,7 +27,12 @@ struct TlsRule {
 
 impl Rules {
     pub fn of(admin: &Admin) -> Rules {
-        let tokens = admin.tokens.iter().map(|token| TokenRule { name: token.name.clone(), scope: token.scope, secret: token.secret });
+        let tokens = admin.tokens.iter().map(|token| TokenRule {
+            name: token.name.clone(),
+            scope: token.scope,
+            bots: token.bots.clone(),
+            secret: token.secret,
+        });
         let tls = admin.tls.as_ref();
         Rules {
             tokens: tokens.collect(),

@@ -114,6 +114,8 @@ pub struct Admin {
 pub struct Token {
     pub name: String,
     pub scope: Scope,
+    /// Those that it sees and changes; `None`: all.
+    pub bots: Option<Vec<BotName>>,
     pub secret: SecretHash,
     /// Where the secret came from, if that can be read again.
     pub file: Option<PathBuf>,

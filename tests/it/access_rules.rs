@@ -95,15 +95,15 @@ fn a_first_token_closes_connections_that_needed_none() {
 }
 
 #[test]
-fn another_secret_or_scope_of_a_token_closes_connections_and_nothing_else_does() {
+fn another_secret_scope_or_bot_of_a_token_closes_connections_and_nothing_else_does() {
     let blue = Upstream::answering("blue");
-    let both = |token: &str, scope: &str| config(&blue).token("ci", scope, token);
-    let process = Process::start(&both(OLD, "operate"));
+    let both = |token: &str, scope: &str, more: &str| config(&blue).token("ci", scope, token).admin(more);
+    let process = Process::start(&both(OLD, "operate", ""));
     let mut idle = Idle::new(process.admin, Some(OLD));
-    taken(&process, &both(OLD, "operate").bot("max = \"50%\"").text());
+    taken(&process, &both(OLD, "operate", "").bot("max = \"50%\"").text());
     idle.stays();
-    for (token, scope) in [(OLD, "read"), (NEW, "read")] {
-        process.replace_config(&both(token, scope).text());
+    for (token, scope, more) in [(OLD, "read", ""), (NEW, "read", ""), (NEW, "read", "bots = [\"support\"]")] {
+        process.replace_config(&both(token, scope, more).text());
         idle.ends();
         idle = eventually("the new rule", || (with(&process, token).status == 200).then(|| Idle::new(process.admin, Some(token))));
     }

@@ -6,6 +6,7 @@ mod tidy;
 mod harness;
 
 mod access;
+mod access_bots;
 mod access_files;
 mod access_rules;
 mod access_tls;

@@ -7,12 +7,12 @@ use http::Uri;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::notify::is_loopback;
+use super::notify::{is_loopback, known_bot};
 use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, BotName, Scope, SecretHash, Token};
+use crate::config::{Admin, Bot, BotName, Scope, SecretHash, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
@@ -20,12 +20,12 @@ const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Op
 /// What the history says of who is no token.
 const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
 
-/// Also where `listen` is written.
-pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>), Reported> {
+/// Also where `listen` is written. `bots` are those of the file, unless they are wrong.
+pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Option<Range<usize>>), Reported> {
     let problems = table.problems();
     let listen = table.read::<SocketAddr>("listen");
     let metrics_open = table.read_or("metrics_open", false);
-    let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
+    let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, bots, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
     let read_only = table.read_or("read_only", false);
     let public_url = table.read::<String>("public_url");
@@ -101,8 +101,8 @@ struct Placed {
     secret_at: Range<usize>,
 }
 
-fn tokens(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
-    let placed = all(tables.into_iter().map(token))?;
+fn tokens(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
+    let placed = all(tables.into_iter().map(|table| token(table, bots)))?;
     for (index, this) in placed.iter().enumerate() {
         for other in &placed[..index] {
             apart(this, other, problems)?;
@@ -125,10 +125,11 @@ fn apart(this: &Placed, other: &Placed, problems: &Problems<'_>) -> Result<(), R
     Ok(())
 }
 
-fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
+fn token(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<Placed, Reported> {
     let problems = table.problems();
     let name: Read<String> = table.read("name");
     let scope = table.choice("scope", &SCOPES);
+    let only = table.read::<Vec<Spanned<String>>>("bots");
     let of = match &name {
         Ok(Some(name)) => format!("token \"{}\"", name.get_ref().escape_debug()),
         Ok(None) | Err(_) => "this token".to_owned(),
@@ -143,10 +144,11 @@ fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let Some(scope) = scope? else {
         return Err(problems.error(at, format!("{of} has no scope"), "add `scope = \"read\"`, \"operate\" or \"report\""));
     };
+    let only = only?.map(|only| own_bots(&only, bots, problems)).transpose()?;
     let Secret { text: secret, file } = secret?;
     let (name_at, secret_at) = (name.span(), secret.span());
     let secret = SecretHash::of(secret.get_ref());
-    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret, file };
+    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), bots: only, secret, file };
     Ok(Placed { token, name_at, secret_at })
 }
 
@@ -160,4 +162,12 @@ fn token_name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotN
         }
         false => Ok(name),
     }
+}
+
+fn own_bots(only: &Spanned<Vec<Spanned<String>>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<BotName>, Reported> {
+    if only.get_ref().is_empty() {
+        return Err(problems.error(only.span(), "`bots` names no bot", "name some, or leave it out: then the token is for all bots"));
+    }
+    let names = all(only.get_ref().iter().map(|name| known_bot(name, bots, problems)))?;
+    Ok(names.iter().filter_map(|name| BotName::parse(name)).collect())
 }

@@ -74,11 +74,11 @@ struct Read {
 fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let problems = root.problems();
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
-    let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
     let history = root.table_or_empty("history", "[history]").and_then(history::history);
     let log = root.table_or_empty("log", "[log]").and_then(log::log);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     let known = bots.as_ref().ok().map(Vec::as_slice);
+    let admin = root.table_or_empty("admin", "[admin]").and_then(|table| admin::admin(table, known));
     let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {

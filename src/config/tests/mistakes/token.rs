@@ -1,23 +1,35 @@
-//! What a token may be named.
+//! What a token may be named, and which bots are its own.
 
 use super::*;
 
-fn token(name: &str) -> String {
-    bot_with(&format!("[[admin.token]]\nname = \"{name}\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\""))
+fn token(name: &str, more: &str) -> String {
+    bot_with(&format!("[[admin.token]]\nname = \"{name}\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n{more}"))
 }
 
 #[test]
 fn nobody_else_of_the_history_has_a_tokens_name() {
     for name in ["local", "config", "ratchet", "link", "cert", "anonymous"] {
         assert_eq!(
-            told(&token(name)),
+            told(&token(name, "")),
             [format!(
                 "7:8 a token cannot be named \"{name}\": the history calls somebody else so: write another name, such as \"{name}-ops\""
             )]
         );
     }
     for (name, fit) in [("link:x", "link-x"), ("cert:ana", "cert-ana"), ("Local", "local")] {
-        assert_eq!(told(&token(name)), [format!("7:8 a name cannot be \"{name}\": write \"{fit}\"")]);
+        assert_eq!(told(&token(name, "")), [format!("7:8 a name cannot be \"{name}\": write \"{fit}\"")]);
     }
-    assert!(parse(&token("local-ops")).is_ok());
+    assert!(parse(&token("local-ops", "")).is_ok());
+}
+
+#[test]
+fn a_token_names_bots_that_there_are() {
+    assert_told(&[
+        (token("ci", "bots = [\"b\"]"), "10:9 there is no bot `b`: write \"a\""),
+        (token("ci", "bots = [\"a\", \"supprot\"]"), "10:14 there is no bot `supprot`: write \"a\""),
+        (token("ci", "bots = []"), "10:8 `bots` names no bot: name some, or leave it out: then the token is for all bots"),
+        (token("ci", "bots = \"a\""), "10:8 `bots` is not a list of texts: write it in brackets: [\"…\"]"),
+    ]);
+    let config = parse(&token("ci", "bots = [\"a\"]")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.admin.tokens[0].bots.as_deref(), Some(&[BotName::parse("a").unwrap()][..]));
 }
