@@ -271,7 +271,6 @@ impl From<Denial> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::rules::Rules;
     use crate::config::Tls;
     use crate::config::tls::TlsFiles;
     use axum::http::HeaderValue;
@@ -291,6 +290,7 @@ mod tests {
             metrics_open: false,
             read_only: false,
             public_url: None,
+            probes: None,
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
     }
 
     fn plain() -> Peer {
-        Peer { address: [127, 0, 0, 1].into(), local: [127, 0, 0, 1].into(), tls: false, certificate: None, rules: Rules::default() }
+        Peer::of_test([127, 0, 0, 1].into(), [127, 0, 0, 1].into())
     }
 
     fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
@@ -320,7 +320,7 @@ mod tests {
             ("192.0.2.1", "127.0.0.1", Err(403)),
             ("127.0.0.1", "192.0.2.2", Err(403)),
         ] {
-            let peer = Peer { address: from.parse().unwrap(), local: to.parse().unwrap(), ..plain() };
+            let peer = Peer::of_test(from.parse().unwrap(), to.parse().unwrap());
             assert_eq!(check_from(&peer, &admin, Method::GET, "/v1/bots", std::slice::from_ref(&host)), status, "{from} {to}");
             assert!(check_from(&peer, &admin, Method::GET, "/readyz", &[]).is_ok());
         }

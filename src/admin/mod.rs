@@ -12,6 +12,7 @@ mod listen;
 mod notifications;
 mod openapi;
 mod page;
+mod places;
 mod problem;
 mod rules;
 mod traffic;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -39,11 +40,12 @@ use crate::telemetry::Metrics;
 use access::{Access, Denial, Reach};
 use attempts::{Attempts, Failure};
 use listen::Peer;
+use places::Kind;
 use problem::ApiError;
 use rules::Rules;
 
 pub use keys::Keys;
-pub use listen::serve;
+pub use listen::{serve, serve_probes};
 
 /// What the API acts on.
 #[derive(Clone, Debug)]
@@ -123,7 +125,20 @@ async fn guard(
     let access = Access { admin: &admin, address: context.address, peer: &peer };
     let granted =
         access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
-    let mut request = whole(request).await?;
+    let is_open = granted.reach == Reach::Open;
+    let path = request.uri().path();
+    let is_short = matches!(path, "/livez" | "/readyz") || (!is_open && path != "/v1/events");
+    if peer.place.kind() == Kind::Reserved && !is_short {
+        return Err(ApiError::full());
+    }
+    let mut request = match is_open {
+        // Nobody waits for the body of who has shown nothing; nothing that is open to all has one.
+        true => request.map(|_| Body::empty()),
+        false => {
+            peer.place.becomes_known();
+            whole(request).await?
+        }
+    };
     request.extensions_mut().insert(Actor(granted.actor));
     request.extensions_mut().insert(granted.reach);
     Ok(next.run(request).await)
@@ -167,8 +182,21 @@ async fn whole(request: Request) -> Result<Request, ApiError> {
     Ok(Request::from_parts(parts, body.into()))
 }
 
+/// What the listener for probes answers: these two, and nothing else to nobody.
+fn probes(ready: Arc<AtomicBool>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .fallback(|| async { ApiError::not_found("this listener answers /livez and /readyz alone") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+}
+
 async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {
-    match context.ready.load(Ordering::Acquire) {
+    readiness(&context.ready)
+}
+
+fn readiness(ready: &AtomicBool) -> (StatusCode, &'static str) {
+    match ready.load(Ordering::Acquire) {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
     }

@@ -46,6 +46,13 @@ impl ApiError {
         ApiError::new(StatusCode::MISDIRECTED_REQUEST, "other_rules", detail)
     }
 
+    /// There is no place for longer.
+    pub fn full() -> ApiError {
+        let detail =
+            "all connections of this listener wait for answers; meanwhile it answers /livez, /readyz, and single requests with a token";
+        ApiError { retry_after_secs: Some(1), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "full", detail) }
+    }
+
     pub fn method_not_allowed() -> ApiError {
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path does not take this method")
     }

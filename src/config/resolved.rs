@@ -108,6 +108,8 @@ pub struct Admin {
     pub read_only: bool,
     /// Where people reach this listener, for links in messages: a URL without a slash at its end.
     pub public_url: Option<String>,
+    /// A listener of its own for `/livez` and `/readyz`.
+    pub probes: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod harness;
 
 mod access;
 mod access_bots;
+mod access_crowd;
 mod access_files;
 mod access_rules;
 mod access_tls;

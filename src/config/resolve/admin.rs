@@ -20,10 +20,17 @@ const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Op
 /// What the history says of who is no token.
 const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
 
-/// Also where `listen` is written. `bots` are those of the file, unless they are wrong.
-pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Option<Range<usize>>), Reported> {
+/// Where the addresses are written, if they are.
+pub(super) struct Places {
+    pub listen: Option<Range<usize>>,
+    pub probes: Option<Range<usize>>,
+}
+
+/// `bots` are those of the file, unless they are wrong.
+pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Places), Reported> {
     let problems = table.problems();
     let listen = table.read::<SocketAddr>("listen");
+    let probes = table.read::<SocketAddr>("probes");
     let metrics_open = table.read_or("metrics_open", false);
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, bots, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
@@ -31,9 +38,10 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
     let public_url = table.read::<String>("public_url");
     table.close();
     let public_url = public_url?.map(|url| Ok(Spanned::new(url.span(), public(&url, problems)?))).transpose()?;
-    let (listen, tokens, tls) = (listen?, tokens?, tls?);
+    let (listen, probes, tokens, tls) = (listen?, probes?, tokens?, tls?);
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    let (listen_at, public_at) = (listen.map(|listen| listen.span()), public_url.as_ref().map(Spanned::span));
+    let places = Places { listen: listen.map(|listen| listen.span()), probes: probes.as_ref().map(Spanned::span) };
+    let public_at = public_url.as_ref().map(Spanned::span);
     let admin = Admin {
         listen: address,
         tokens,
@@ -41,18 +49,22 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
         metrics_open: metrics_open?,
         read_only: read_only?,
         public_url: public_url.map(Spanned::into_inner),
+        probes: probes.map(Spanned::into_inner),
     };
-    guarded(&admin, listen_at.as_ref(), public_at, problems)?;
-    Ok((admin, listen_at))
+    guarded(&admin, places.listen.as_ref(), public_at, problems)?;
+    Ok((admin, places))
 }
 
-/// Where the admin listener is and whether it speaks TLS, as far as a broken file says it: a serin that has refused the file
-/// still serves.
+/// Which listener answers probes, and whether it speaks TLS, as far as a broken file says it: a serin that has refused the
+/// file still serves.
 pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
     let (file, _) = DeTable::parse_recoverable(text);
     let Some(DeValue::Table(admin)) = file.get_ref().get("admin").map(Spanned::get_ref) else { return (LISTEN, false) };
-    let written = admin.get("listen").and_then(|listen| listen.get_ref().as_str()?.parse().ok());
-    (written.unwrap_or(LISTEN), admin.contains_key("tls"))
+    let address = |key: &str| admin.get(key).and_then(|address| address.get_ref().as_str()?.parse().ok());
+    match address("probes") {
+        Some(probes) => (probes, false),
+        None => (address("listen").unwrap_or(LISTEN), admin.contains_key("tls")),
+    }
 }
 
 /// What a link in a message begins with: a host, perhaps with a path at which another proxy passes on to this listener.

@@ -1,4 +1,4 @@
-//! What a token may be named, and which bots are its own.
+//! What a token may be named, and which bots are its own; and `probes`.
 
 use super::*;
 
@@ -32,4 +32,17 @@ fn a_token_names_bots_that_there_are() {
     ]);
     let config = parse(&token("ci", "bots = [\"a\"]")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.admin.tokens[0].bots.as_deref(), Some(&[BotName::parse("a").unwrap()][..]));
+}
+
+#[test]
+fn probes_have_an_address_of_their_own_and_need_no_token() {
+    assert!(parse(&bot_with("[admin]\nprobes = \"0.0.0.0:9401\"")).is_ok());
+    assert_told(&bots(&[
+        ("[admin]\nprobes = \"0.0.0.0:9400\"", "7:10 [admin] and [admin] probes both listen on port 9400: [admin] probes listens here"),
+        ("[admin]\nprobes = \"127.0.0.1:8080\"", "7:10 [proxy] and [admin] probes both listen on port 8080: [admin] probes listens here"),
+        (
+            "[admin]\nprobes = 9401",
+            "7:10 `probes` is not an address to listen on: write \"0.0.0.0:9401\", or \"127.0.0.1:9401\" for this machine only",
+        ),
+    ]));
 }
