@@ -81,10 +81,13 @@ pub struct App {
     pub live: Arc<Live>,
     pub shared: Shared,
     pub keys: Arc<admin::Keys>,
+    /// The one of `[admin] probes`.
+    pub probes: Option<std::net::SocketAddr>,
     notifications: Arc<Notifications>,
     ready: Arc<AtomicBool>,
     stop_admin: watch::Sender<bool>,
     admin_server: tokio::task::JoinHandle<()>,
+    probes_server: Option<tokio::task::JoinHandle<()>>,
     /// The controller's task.
     running: controller::Running,
     /// Listens for what people are to be told.
@@ -120,6 +123,10 @@ impl App {
         let config = live.current().config.clone();
         let listener = listen_for_admin(&config.admin, open.admin).await?;
         let admin = listener.local_addr()?;
+        let probes = match config.admin.probes {
+            Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for probes"))?),
+            None => None,
+        };
 
         let proxy = Proxy::start(config.proxy.listen, open.proxy, &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
@@ -140,8 +147,26 @@ impl App {
         // Before anybody can change anything.
         let telling = tokio::spawn(notifications.watch().run());
         let (stop_admin, stopped) = watch::channel(false);
+        let probes_server =
+            probes.map(|listener| tokio::spawn(admin::serve_probes(listener, ready.clone(), shared.metrics.clone(), stopped.clone())));
         let admin_server = tokio::spawn(admin::serve(listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
-        Ok(App { proxy, admin, controller, live, shared, keys, notifications, ready, stop_admin, admin_server, running, telling })
+        let probes = config.admin.probes;
+        Ok(App {
+            proxy,
+            admin,
+            controller,
+            live,
+            shared,
+            keys,
+            probes,
+            notifications,
+            ready,
+            stop_admin,
+            admin_server,
+            probes_server,
+            running,
+            telling,
+        })
     }
 
     /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
@@ -156,7 +181,13 @@ impl App {
         self.telling.abort();
         let _ = self.stop_admin.send(true);
         // A client that keeps its admin connection open must not keep serin from ending.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.admin_server).await;
+        let end = Duration::from_secs(1);
+        let probes_server = async {
+            if let Some(server) = self.probes_server {
+                let _ = tokio::time::timeout(end, server).await;
+            }
+        };
+        let _ = tokio::join!(tokio::time::timeout(end, self.admin_server), probes_server);
         self.running.finish(FINISHING).await;
     }
 }
@@ -168,8 +199,7 @@ async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListe
         return TcpListener::bind(admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", admin.listen));
     };
     let address = open.local_addr()?;
-    let certificates = admin.tls.as_ref().is_some_and(|tls| tls.files.client_authorities.is_some());
-    if !address.ip().to_canonical().is_loopback() && admin.tokens.is_empty() && !certificates {
+    if admin.is_open_to_others_on(address.ip()) {
         anyhow::bail!(
             "the admin socket that systemd hands over is open to others: it listens on {address}, and there is no [[admin.token]]"
         );

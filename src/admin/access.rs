@@ -1,17 +1,18 @@
-//! Who may do what. With a bearer token: what its scope allows. With a client's certificate: what `client_scope` allows,
-//! but not from a web page, for a browser shows its certificate to every page's requests (Origin is checked, and a change
-//! must be JSON, which a form is not). With neither configured: only from this machine, and not from a web page that
-//! happens to be open on it (Host as well, against names that were turned to point here).
+//! Who may do what. With a bearer token: what its scope allows, on the bots that it is for. With a client's certificate: what
+//! `client_scope` allows, but not from a web page, for a browser shows its certificate to every page's requests (Origin is
+//! checked, and a change must be JSON, which a form is not). With neither configured: only from this machine, by both
+//! addresses of the connection, not through a proxy on it, whose connections are local whoever is behind it, and not from a
+//! web page that happens to be open on it (Host as well, against names that were turned to point here).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 
 use super::links;
 use super::listen::Peer;
 use super::page;
 use super::problem::ApiError;
-use crate::config::{Admin, Scope, SecretHash, Token};
+use crate::config::{Admin, BotName, Scope, SecretHash, Token};
 
 pub struct Access<'a> {
     pub admin: &'a Admin,
@@ -20,12 +21,56 @@ pub struct Access<'a> {
     pub peer: &'a Peer,
 }
 
+/// What a request may do: whatever its method and path say, and no more than this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who asks, for the history.
+    pub actor: String,
+    pub reach: Reach,
+}
+
+/// Whose request it is, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody showed anything, and what is asked for is open to all.
+    Open,
+    AllBots,
+    /// Of a token that names its bots.
+    Only(Vec<BotName>),
+}
+
+impl Reach {
+    pub fn has(&self, bot: &str) -> bool {
+        match self {
+            Reach::AllBots => true,
+            Reach::Open => false,
+            Reach::Only(bots) => bots.iter().any(|own| own.as_str() == bot),
+        }
+    }
+}
+
 /// Why not.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Denial {
     NoToken,
     BadToken,
-    Scope { who: String, needed: &'static str },
+    Scope {
+        who: String,
+        needed: &'static str,
+    },
+    /// Not one of the token's.
+    Bot {
+        asked: String,
+        own: Vec<BotName>,
+    },
+    /// About all bots.
+    NotForOneBot {
+        who: String,
+    },
+    /// The connection's address that is not this machine's own.
+    Remote(IpAddr),
+    /// The header of a proxy.
+    Forwarded(String),
     Host(String),
     Origin,
     ContentType,
@@ -33,35 +78,44 @@ pub enum Denial {
 
 /// What a bot itself may do, and no more.
 const OUTCOMES: &str = "/outcomes";
+/// Below it a path goes on with a bot's name.
+const BOT: &str = "/v1/bots/";
+/// What a token of some bots may use beside them. The list and the events leave the others out.
+const FOR_EACH: [&str; 3] = ["/v1/bots", "/v1/events", "/openapi.json"];
+/// What proxies say of the client for whom they ask, beside `X-Forwarded-*`.
+const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const PROXIES_BEGIN: &str = "x-forwarded-";
 
 impl Access<'_> {
-    /// The actor's name, if this is allowed.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<String, Denial> {
+    /// As whom this is allowed, if it is.
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Granted, Denial> {
         if matches!(path, "/livez" | "/readyz") || page::is_part(path) || (path == "/metrics" && self.admin.metrics_open) {
-            return Ok("anonymous".to_owned());
+            return Ok(Granted { actor: "anonymous".to_owned(), reach: Reach::Open });
         }
         // Whoever has a link has what it takes, from wherever the public URL leads here.
         if path.starts_with(links::BELOW) {
-            return Ok("link".to_owned());
+            return Ok(Granted { actor: "link".to_owned(), reach: Reach::Open });
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         let tokens = !self.admin.tokens.is_empty();
         match (&self.admin.tls, &self.peer.certificate) {
             (Some(tls), Some(name)) if !(tokens && headers.contains_key(header::AUTHORIZATION)) => {
                 self.check_origin(headers, |host| headers.get(header::HOST).is_some_and(|own| own.as_bytes() == host.as_bytes()))?;
-                allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate of {name:?}"), needed))?;
+                allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate {name:?}"), needed))?;
                 check_json(changes, headers)?;
-                Ok(name.clone())
+                Ok(Granted { actor: name.clone(), reach: Reach::AllBots })
             }
             _ if tokens => {
                 let token = self.token(headers)?;
-                allowed(token.scope, changes, path).map_err(|needed| Denial::scope(format!("the token {:?}", token.name), needed))?;
-                Ok(token.name.clone())
+                let who = || format!("the token {:?}", token.name);
+                let reach = reach(token, path, who)?;
+                allowed(token.scope, changes, path).map_err(|needed| Denial::scope(who(), needed))?;
+                Ok(Granted { actor: token.name.clone(), reach })
             }
             _ => {
                 self.check_local(headers)?;
                 check_json(changes, headers)?;
-                Ok("local".to_owned())
+                Ok(Granted { actor: "local".to_owned(), reach: Reach::AllBots })
             }
         }
     }
@@ -83,6 +137,17 @@ impl Access<'_> {
     }
 
     fn check_local(&self, headers: &HeaderMap) -> Result<(), Denial> {
+        if self.admin.asks_who() {
+            return Err(Denial::NoToken);
+        }
+        // The accepted address too: a listener on all addresses takes local clients and others.
+        if let Some(remote) = [self.peer.address, self.peer.local].into_iter().find(|address| !address.is_loopback()) {
+            return Err(Denial::Remote(remote));
+        }
+        let of_proxy = |name: &str| PROXIES.contains(&name) || name.starts_with(PROXIES_BEGIN);
+        if let Some(name) = headers.keys().map(HeaderName::as_str).find(|name| of_proxy(name)) {
+            return Err(Denial::Forwarded(name.to_owned()));
+        }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         if !self.is_own(host) {
             return Err(Denial::Host(host.to_owned()));
@@ -115,6 +180,24 @@ impl Access<'_> {
     }
 }
 
+/// Of which bots the token's answer is. The name in the path is compared as it was sent: those of bots need no escaping, so
+/// another spelling of one is another bot.
+fn reach(token: &Token, path: &str, who: impl Fn() -> String) -> Result<Reach, Denial> {
+    let Some(own) = &token.bots else { return Ok(Reach::AllBots) };
+    let reach = Reach::Only(own.clone());
+    match path.strip_prefix(BOT) {
+        Some(rest) => {
+            let asked = rest.split('/').next().unwrap_or("");
+            match reach.has(asked) {
+                true => Ok(reach),
+                false => Err(Denial::Bot { asked: asked.to_owned(), own: own.clone() }),
+            }
+        }
+        None if FOR_EACH.contains(&path) => Ok(reach),
+        None => Err(Denial::NotForOneBot { who: who() }),
+    }
+}
+
 /// Or the scope that it takes.
 fn allowed(scope: Scope, changes: bool, path: &str) -> Result<(), &'static str> {
     let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
@@ -142,6 +225,9 @@ impl Denial {
             Denial::NoToken => "no_token",
             Denial::BadToken => "bad_token",
             Denial::Scope { .. } => "scope",
+            Denial::Bot { .. } | Denial::NotForOneBot { .. } => "bots",
+            Denial::Remote(_) => "remote",
+            Denial::Forwarded(_) => "forwarded",
             Denial::Host(_) => "host",
             Denial::Origin => "origin",
             Denial::ContentType => "content_type",
@@ -152,13 +238,31 @@ impl Denial {
 impl From<Denial> for ApiError {
     fn from(denial: Denial) -> ApiError {
         match denial {
-            Denial::NoToken => ApiError::unauthorized("send Authorization: Bearer <token>"),
-            Denial::BadToken => ApiError::unauthorized("this token is not known here"),
-            Denial::Scope { who, needed } => ApiError::forbidden(format!("{who} may not do this: it needs the scope {needed}")),
-            Denial::Host(host) => {
-                ApiError::forbidden(format!("the Host {host:?} is not this listener: without tokens only local names are answered"))
+            Denial::NoToken => {
+                ApiError::unauthorized("send Authorization: Bearer <token>, with a token of an [[admin.token]] in the config")
             }
-            Denial::Origin => ApiError::forbidden("a web page of another origin may not use this listener"),
+            Denial::BadToken => {
+                ApiError::unauthorized("this token is not known here: it was renewed, or it is another serin's; look at [[admin.token]]")
+            }
+            Denial::Scope { who, needed } => ApiError::forbidden(format!(
+                "{who} may not do this: it needs the scope {needed}; use one that has it, or give it that in [admin]"
+            )),
+            Denial::Bot { asked, own } => ApiError::no_such_bot(&asked, own.iter().map(BotName::as_str)),
+            Denial::NotForOneBot { who } => {
+                ApiError::forbidden(format!("{who} is for some bots, and this is about all of them: use a token without `bots`"))
+            }
+            Denial::Remote(address) => ApiError::forbidden(format!(
+                "this serin has no tokens, so it answers only connections from its own machine to itself, and {address} is not a loopback address: add an [[admin.token]] to the config and send it"
+            )),
+            Denial::Forwarded(name) => ApiError::forbidden(format!(
+                "this serin has no tokens, so it answers only clients on its own machine, and the header {name:?} says that a proxy asks for somebody: add an [[admin.token]] to the config and send it, or ask without the proxy"
+            )),
+            Denial::Host(host) => ApiError::forbidden(format!(
+                "the Host {host:?} is not this listener: without tokens only localhost and loopback addresses are answered; use http://127.0.0.1 with its port, or add an [[admin.token]] to the config"
+            )),
+            Denial::Origin => ApiError::forbidden(
+                "a web page of another origin may not use this listener: open the page that the listener itself has at /",
+            ),
             Denial::ContentType => ApiError::unsupported("send Content-Type: application/json"),
         }
     }
@@ -175,6 +279,7 @@ mod tests {
         let tokens = tokens.iter().map(|(secret, scope)| Token {
             name: format!("{scope:?}"),
             scope: *scope,
+            bots: None,
             secret: SecretHash::of(secret),
             file: None,
         });
@@ -185,6 +290,7 @@ mod tests {
             metrics_open: false,
             read_only: false,
             public_url: None,
+            probes: None,
         }
     }
 
@@ -193,13 +299,58 @@ mod tests {
     }
 
     fn plain() -> Peer {
-        Peer { address: [127, 0, 0, 1].into(), tls: false, certificate: None }
+        Peer::of_test([127, 0, 0, 1].into(), [127, 0, 0, 1].into())
     }
 
     fn check_from(peer: &Peer, admin: &Admin, method: Method, path: &str, lines: &[(header::HeaderName, &str)]) -> Result<String, u16> {
         let headers: HeaderMap = lines.iter().map(|(n, v)| (n.clone(), HeaderValue::from_str(v).unwrap())).collect();
         let access = Access { admin, address: "127.0.0.1:9400".parse().unwrap(), peer };
-        access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())
+        let granted = access.check(&method, path, &headers).map_err(|denial| ApiError::from(denial).status().as_u16())?;
+        Ok(granted.actor)
+    }
+
+    #[test]
+    fn without_tokens_only_loopback_addresses_are_answered_and_no_proxy() {
+        let (admin, host) = (admin(&[]), (header::HOST, "localhost:9400"));
+        for (from, to, status) in [
+            ("127.0.0.1", "127.0.0.1", Ok("local".to_owned())),
+            ("127.0.0.2", "127.0.0.1", Ok("local".to_owned())),
+            ("::1", "::1", Ok("local".to_owned())),
+            ("192.0.2.1", "192.0.2.2", Err(403)),
+            ("192.0.2.1", "127.0.0.1", Err(403)),
+            ("127.0.0.1", "192.0.2.2", Err(403)),
+        ] {
+            let peer = Peer::of_test(from.parse().unwrap(), to.parse().unwrap());
+            assert_eq!(check_from(&peer, &admin, Method::GET, "/v1/bots", std::slice::from_ref(&host)), status, "{from} {to}");
+            assert!(check_from(&peer, &admin, Method::GET, "/readyz", &[]).is_ok());
+        }
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-anything", "x-real-ip", "via"] {
+            let lines = [host.clone(), (HeaderName::from_static(name), "192.0.2.1")];
+            assert_eq!(check(&admin, Method::GET, "/v1/bots", &lines), Err(403), "{name}");
+        }
+    }
+
+    /// Such a connection was opened before the authorities were asked for.
+    #[test]
+    fn where_clients_need_a_certificate_nobody_is_local_without() {
+        let (admin, _, _folder) = with_certificates(Scope::Read, &[]);
+        assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400")]), Err(401));
+    }
+
+    #[test]
+    fn a_token_of_some_bots_reaches_these_and_what_leaves_the_others_out() {
+        let mut admin = admin(&[("o-secret", Scope::Operate)]);
+        admin.tokens[0].bots = Some(vec![BotName::parse("a").unwrap()]);
+        let get = |path: &str| check(&admin, Method::GET, path, &[(header::AUTHORIZATION, "Bearer o-secret")]).map(drop);
+        for path in ["/v1/bots", "/v1/bots/a", "/v1/bots/a/history", "/v1/events", "/openapi.json", "/livez", "/"] {
+            assert_eq!(get(path), Ok(()), "{path}");
+        }
+        for path in ["/v1/bots/b", "/v1/bots/", "/v1/bots/%61", "/v1/bots/a%2F", "/v1/bots/A/history", "/v1/bots//a"] {
+            assert_eq!(get(path), Err(404), "{path}");
+        }
+        for path in ["/metrics", "/v1/notifications/test", "/v1/other"] {
+            assert_eq!(get(path), Err(403), "{path}");
+        }
     }
 
     #[test]

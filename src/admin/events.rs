@@ -1,6 +1,6 @@
 //! `GET /v1/events`: each change as it is made, as server-sent events; with `status=true` also each bot as it is, once a
 //! second if anything about it is new, and who has left the config. Who was away asks the history. A stream lasts as long as
-//! the tokens are the same.
+//! the rules that its connection was opened under.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -21,9 +21,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Context;
+use super::access::Reach;
+use super::listen::Peer;
 use super::problem::ApiError;
+use super::rules::Rules;
 use super::statuses::{Heard, Statuses, event};
-use crate::config::{Admin, Token};
+use crate::config::{Admin, BotName};
 use crate::store::Row;
 
 #[derive(Deserialize)]
@@ -43,17 +46,21 @@ const ALIVE: &str = ":\n\n";
 pub async fn stream(
     State(context): State<Context>,
     Extension(statuses): Extension<Arc<Statuses>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    Extension(reach): Extension<Reach>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(Asked { bot, status }) = asked?;
     if let Some(bot) = &bot {
         let snapshot = context.live.current();
+        if let (Reach::Only(own), false) = (&reach, reach.has(bot)) {
+            return Err(ApiError::no_such_bot(bot, own.iter().map(BotName::as_str)));
+        }
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
     let watch = status.then(|| Watch { statuses, heard: Heard::default(), due: Instant::now() });
-    let keys = context.keys.follow();
-    let tokens = keys.borrow().tokens.clone();
-    let events = unfold(Listener { changes: context.controller.changes(), bot, watch, keys, tokens }, |mut listener| async move {
+    let (keys, rules, wanted) = (context.keys.follow(), peer.rules.clone(), Wanted { bot, reach });
+    let events = unfold(Listener { changes: context.controller.changes(), wanted, watch, keys, rules }, |mut listener| async move {
         let events = listener.next().await?;
         Some((Ok::<_, Infallible>(events), listener))
     });
@@ -63,44 +70,59 @@ pub async fn stream(
 
 struct Listener {
     changes: Receiver<Arc<Row>>,
-    bot: Option<String>,
+    wanted: Wanted,
     watch: Option<Watch>,
     keys: watch::Receiver<Arc<Admin>>,
-    /// As they were when the stream was allowed.
-    tokens: Vec<Token>,
+    /// Those of the connection.
+    rules: Rules,
+}
+
+/// Whose events.
+struct Wanted {
+    bot: Option<String>,
+    reach: Reach,
+}
+
+impl Wanted {
+    fn is_all(&self) -> bool {
+        self.bot.is_none() && self.reach == Reach::AllBots
+    }
+
+    fn has(&self, bot: &str) -> bool {
+        self.bot.as_deref().is_none_or(|only| only == bot) && self.reach.has(bot)
+    }
 }
 
 impl Listener {
     /// One event or some.
     async fn next(&mut self) -> Option<Bytes> {
-        let bot = self.bot.as_deref();
         tokio::select! {
-            event = change(&mut self.changes, bot) => event,
-            events = status(self.watch.as_mut(), bot) => Some(events),
+            event = change(&mut self.changes, &self.wanted) => event,
+            events = status(self.watch.as_mut(), &self.wanted) => Some(events),
             // Who may still look connects again, and says who it is.
-            () = differ(&mut self.keys, &self.tokens) => None,
+            () = differ(&mut self.keys, &self.rules) => None,
             () = sleep(KEEP_ALIVE) => Some(Bytes::from_static(ALIVE.as_bytes())),
         }
     }
 }
 
-async fn status(watch: Option<&mut Watch>, bot: Option<&str>) -> Bytes {
+async fn status(watch: Option<&mut Watch>, wanted: &Wanted) -> Bytes {
     match watch {
-        Some(watch) => watch.next(bot).await,
+        Some(watch) => watch.next(wanted).await,
         None => pending().await,
     }
 }
 
-async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, tokens: &[Token]) {
+async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
     // Without a sender serin ends, and the stream with it.
-    let _ = keys.wait_for(|admin| admin.tokens != tokens).await;
+    let _ = keys.wait_for(|admin| Rules::of(admin) != *rules).await;
 }
 
 /// The next change; who reads too slowly is told how many it has missed.
-async fn change(changes: &mut Receiver<Arc<Row>>, bot: Option<&str>) -> Option<Bytes> {
+async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Bytes> {
     loop {
         match changes.recv().await {
-            Ok(row) if bot.is_none_or(|bot| bot == row.bot) => {
+            Ok(row) if wanted.has(&row.bot) => {
                 let id = format!("{}:{}", row.bot, row.revision);
                 return Some(event("change", Some(&id), &serde_json::to_string(&*row).ok()?));
             }
@@ -120,11 +142,14 @@ struct Watch {
 }
 
 impl Watch {
-    async fn next(&mut self, only: Option<&str>) -> Bytes {
+    async fn next(&mut self, wanted: &Wanted) -> Bytes {
         loop {
             sleep_until(self.due).await;
             self.due = self.statuses.next();
-            let news = self.statuses.news(&mut self.heard, only);
+            let news = match wanted.is_all() {
+                true => self.statuses.news(&mut self.heard, None),
+                false => self.statuses.news(&mut self.heard, Some(&|bot| wanted.has(bot))),
+            };
             if !news.is_empty() {
                 return news;
             }

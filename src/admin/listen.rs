@@ -1,14 +1,19 @@
-//! The admin listener. Few use it, but it is the last one to close and the first to be asked when something is wrong: so
-//! whoever holds a connection without using it is bounded in time and in number. A connection without TLS, or one whose
-//! client showed a certificate, is closed after the request in flight once the config asks for something else; a
-//! renewed certificate of serin's own closes none.
+//! The admin listener, and the one for probes. Few use them, but they are the last to close and the first to be asked when
+//! something is wrong: so whoever holds a connection without using it is bounded in time and in number, and gives its place up
+//! to whoever asks for something. A connection is served by the rules that it was opened under: once the config has others
+//! it is closed after the request in flight; a renewed certificate of serin's own closes none.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,21 +21,28 @@ use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::keys::Keys;
-use crate::config::tls::Hash;
+use super::places::{Asking, Bounds, Full, Kind, Place, Places};
+use super::rules::Rules;
 use crate::config::{Admin, Certificate};
 use crate::telemetry::Metrics;
 
 /// Scrapers, probes and operators of a large installation, several times over.
 const CONNECTIONS_MAX: usize = 256;
-/// From a connection's begin, or from an answer's end, to the end of the next head. It bounds who sends slowly and who
-/// sends nothing; above the 15 s between two scrapes that are usual, so that a scraper keeps its connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A quarter of them: a browser has 6, and behind one address there may be a whole office, or everybody behind a proxy.
+const CONNECTIONS_PER_SOURCE_MAX: usize = 64;
+/// For probes, and for an operator who takes something back, when all others wait for answers.
+const CONNECTIONS_RESERVED: usize = 16;
+/// From a connection's begin to the end of the first head: who connects means to ask.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// From an answer's end to the end of the next head. Above the 15 s between two scrapes that are usual, so that a scraper
+/// keeps its connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client that takes nothing of its answer for this long is cut off, by the kernel.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client's certificate is looked at when its connection begins, so no connection lasts for ever, nor a stream of
@@ -40,60 +52,104 @@ const LIFETIME: Duration = Duration::from_secs(60 * 60);
 const GRACE: Duration = Duration::from_secs(60);
 /// Request line and header fields; more is answered 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// When no connection can be taken, or no more: try again, and say so, this often.
+/// When no connection can be taken: try again, and say so, this often.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(5);
+
+const BOUNDS: Bounds = Bounds { connections: CONNECTIONS_MAX, per_source: CONNECTIONS_PER_SOURCE_MAX, reserved: CONNECTIONS_RESERVED };
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
 pub struct Peer {
     pub address: IpAddr,
+    /// The address that it has connected to.
+    pub local: IpAddr,
     pub tls: bool,
-    /// The name in the client's certificate, which was made by one of the authorities that the config names.
+    /// As the history names the client's certificate, which was made by one of the authorities that the config names.
     pub certificate: Option<String>,
+    /// Those that the connection was opened under.
+    pub rules: Rules,
+    pub place: Arc<Place>,
+}
+
+impl Peer {
+    #[cfg(test)]
+    pub fn of_test(address: IpAddr, local: IpAddr) -> Peer {
+        let place = Places::new(BOUNDS).take(address).expect("a new listener has places").0;
+        Peer { address, local, tls: false, certificate: None, rules: Rules::default(), place: Arc::new(place) }
+    }
 }
 
 /// Serves until `stop` changes, and then until the requests in flight are answered.
 pub async fn serve(listener: TcpListener, router: Router, keys: Arc<Keys>, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    let (mut said, mut stopped) = (None, stop.clone());
-    loop {
-        let accepted = tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &places, &mut said) => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, from, place)) => {
-                let connection = Connection { router: router.clone(), keys: keys.follow(), metrics: metrics.clone(), stop: stop.clone() };
-                connections.spawn(async move {
-                    connection.run(stream, from).await;
-                    drop(place);
-                });
+    Server { name: "the admin listener", router, keys: Some(keys), metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
+}
+
+/// Answers `/livez` and `/readyz`, to everybody and without TLS, until `stop` changes.
+pub async fn serve_probes(listener: TcpListener, ready: Arc<AtomicBool>, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    let (name, router) = ("the listener for probes", super::probes(ready));
+    Server { name, router, keys: None, metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
+}
+
+struct Server {
+    name: &'static str,
+    router: Router,
+    /// Without, everybody is admitted.
+    keys: Option<Arc<Keys>>,
+    metrics: Arc<Metrics>,
+    stop: watch::Receiver<bool>,
+    places: Arc<Places>,
+}
+
+impl Server {
+    async fn run(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        let (mut said, mut stopped) = (None, self.stop.clone());
+        loop {
+            let accepted = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                accepted = listener.accept() => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, from)) => {
+                    if let Some(place) = self.place(from, &mut said) {
+                        connections.spawn(self.connection(place).run(stream, from));
+                    }
+                }
+                Err(error) => {
+                    say(&mut said, &format!("cannot take a connection to {}: {error}", self.name));
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-            Err(error) => {
-                say(&mut said, &format!("cannot take a connection to the admin listener: {error}"));
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// Without one the connection is closed at once.
+    fn place(&self, from: SocketAddr, said: &mut Option<Instant>) -> Option<Arc<Place>> {
+        match self.places.take(from.ip()) {
+            Ok((place, shed)) => {
+                if shed {
+                    self.metrics.denied("shed");
+                    let few = "the oldest that have sent no request, or else are idle, are closed";
+                    say(said, &format!("too many connections to {}, the last one from {}: {few}", self.name, from.ip()));
+                }
+                Some(Arc::new(place))
+            }
+            Err(Full) => {
+                self.metrics.denied("full");
+                say(said, &format!("all connections to {} wait for answers: one from {} is closed", self.name, from.ip()));
+                None
             }
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-    said: &mut Option<Instant>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    if places.available_permits() == 0 {
-        say(said, &format!("{CONNECTIONS_MAX} connections to the admin listener: others wait in the kernel's queue"));
+    fn connection(&self, place: Arc<Place>) -> Connection {
+        let keys = self.keys.as_ref().map(|keys| keys.follow());
+        Connection { router: self.router.clone(), keys, metrics: self.metrics.clone(), stop: self.stop.clone(), place }
     }
-    let place = places.clone().acquire_owned().await.expect("never closed");
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
 }
 
 fn say(said: &mut Option<Instant>, what: &str) {
@@ -105,35 +161,28 @@ fn say(said: &mut Option<Instant>, what: &str) {
 
 struct Connection {
     router: Router,
-    keys: watch::Receiver<Arc<Admin>>,
+    keys: Option<watch::Receiver<Arc<Admin>>>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
-}
-
-/// What a connection was made under; under anything else it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    Plain,
-    Tls { client_authorities: Option<Hash> },
-}
-
-impl Trust {
-    fn of(admin: &Admin) -> Trust {
-        admin.tls.as_ref().map_or(Trust::Plain, |tls| Trust::Tls { client_authorities: tls.loaded.client_authorities })
-    }
+    place: Arc<Place>,
 }
 
 impl Connection {
     async fn run(mut self, stream: TcpStream, from: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
-        let admin = self.keys.borrow_and_update().clone();
-        let (trust, address) = (Trust::of(&admin), from.ip().to_canonical());
-        let Some(tls) = &admin.tls else {
-            return self.drive(stream, Peer { address, tls: false, certificate: None }, trust).await;
+        let admin = self.keys.as_mut().map(|keys| keys.borrow_and_update().clone());
+        let rules = admin.as_deref().map(Rules::of).unwrap_or_default();
+        // Whose own address cannot be known is no local client.
+        let local = stream.local_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |local| local.ip().to_canonical());
+        let (address, place) = (from.ip().to_canonical(), self.place.clone());
+        let peer = Peer { address, local, tls: false, certificate: None, rules, place };
+        let Some(tls) = admin.as_ref().and_then(|admin| admin.tls.as_ref()) else {
+            return self.drive(stream, peer).await;
         };
         let acceptor = TlsAcceptor::from(tls.loaded.server.clone());
         let handshake = tokio::select! {
+            () = peer.place.lost() => None,
             _ = self.stop.wait_for(|stop| *stop) => None,
             handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)) => Some(handshake),
         };
@@ -141,7 +190,7 @@ impl Connection {
             None => return,
             Some(Ok(Ok(stream))) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(name);
-                return self.drive(stream, Peer { address, tls: true, certificate }, trust).await;
+                return self.drive(stream, Peer { tls: true, certificate, ..peer }).await;
             }
             Some(Ok(Err(error))) => {
                 // Who connects and leaves, as probes of a port do, asked for nothing.
@@ -156,32 +205,88 @@ impl Connection {
     }
 
     /// Answers one request after the other.
-    async fn drive(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, trust: Trust) {
+    async fn drive(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
         let (peer, router) = (Arc::new(peer), TowerToHyperService::new(self.router));
-        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            router.call(request)
+            let begun = self.place.ask().map(|asking| (asking, router.call(request)));
+            async move {
+                let (asking, answer) = begun.ok_or_else(|| io::Error::other("its place is another connection's"))?;
+                let Ok(answer) = answer.await;
+                Ok::<_, io::Error>(answer.map(|body| Answer { body, _asking: asking }))
+            }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(HEAD_BYTES_MAX);
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            // What went wrong here, the client knows.
-            _ = &mut connection => return,
-            _ = self.stop.wait_for(|stop| *stop) => {}
-            _ = self.keys.wait_for(|admin| Trust::of(admin) != trust) => {}
-            () = tokio::time::sleep(LIFETIME) => {}
+        builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_header_size(HEAD_BYTES_MAX);
+        builder.keep_alive(self.place.kind() == Kind::Ordinary);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let (mut first, mut lifetime) = (pin!(tokio::time::sleep(FIRST_HEAD_TIMEOUT)), pin!(tokio::time::sleep(LIFETIME)));
+        let mut has_time = false;
+        loop {
+            tokio::select! {
+                // Before anything is read: nothing may begin on a place that is lost.
+                biased;
+                () = self.place.lost() => return,
+                // What went wrong here, the client knows.
+                _ = &mut connection => return,
+                () = &mut first, if !has_time => match self.place.is_silent() {
+                    true => return,
+                    false => has_time = true,
+                },
+                _ = self.stop.wait_for(|stop| *stop) => break,
+                () = change(self.keys.as_mut(), &peer.rules) => break,
+                () = &mut lifetime => break,
+            }
         }
         connection.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(GRACE, connection).await;
+        tokio::select! {
+            biased;
+            () = self.place.lost() => {}
+            _ = tokio::time::timeout(GRACE, connection) => {}
+        }
     }
 }
 
-/// Who an action is put down to; where the certificate has no name of its own, its hash.
+/// Returns when the config has other rules than these.
+async fn change(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
+    match keys {
+        // Without a sender serin ends, and the connection with it.
+        Some(keys) => drop(keys.wait_for(|admin| Rules::of(admin) != *rules).await),
+        None => std::future::pending().await,
+    }
+}
+
+/// An answer's body, which knows when all of it is handed on.
+struct Answer {
+    body: Body,
+    _asking: Asking,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// As the history names a client by its certificate; one without a name has its hash, which no name can look like.
 fn name(certificate: &CertificateDer<'_>) -> String {
-    Certificate::read(certificate).and_then(|certificate| certificate.name).unwrap_or_else(|| {
-        let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
-        let hex: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("certificate {hex}")
-    })
+    match Certificate::read(certificate).and_then(|certificate| certificate.name) {
+        Some(name) => format!("cert:{name}"),
+        None => {
+            let hash = ring::digest::digest(&ring::digest::SHA256, certificate);
+            let hex: String = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("cert-sha256:{hex}")
+        }
+    }
 }

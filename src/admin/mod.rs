@@ -12,7 +12,9 @@ mod listen;
 mod notifications;
 mod openapi;
 mod page;
+mod places;
 mod problem;
+mod rules;
 mod statuses;
 mod traffic;
 
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -36,14 +38,16 @@ use crate::live::{Live, Snapshot};
 use crate::notify::Notifications;
 use crate::telemetry::Metrics;
 
-use access::{Access, Denial};
+use access::{Access, Denial, Reach};
 use attempts::{Attempts, Failure};
 use listen::Peer;
+use places::Kind;
 use problem::ApiError;
+use rules::Rules;
 use statuses::Statuses;
 
 pub use keys::Keys;
-pub use listen::serve;
+pub use listen::{serve, serve_probes};
 
 /// What the API acts on.
 #[derive(Clone, Debug)]
@@ -60,7 +64,8 @@ pub struct Context {
     pub address: SocketAddr,
 }
 
-/// Who asked, for the logs: a token's name, a certificate's, or `local` where there is neither.
+/// Who asked, for the history: a token's name, `cert:` and a certificate's, or `local` where there is neither. No token's name
+/// has a colon or is one of those.
 #[derive(Clone, Debug)]
 struct Caller(String);
 
@@ -116,11 +121,28 @@ async fn guard(
         return Err(ApiError::method_not_allowed());
     }
     let admin = context.keys.current();
+    if peer.rules != Rules::of(&admin) {
+        return Err(ApiError::other_rules());
+    }
     let access = Access { admin: &admin, address: context.address, peer: &peer };
-    let actor =
+    let granted =
         access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
-    let mut request = whole(request).await?;
-    request.extensions_mut().insert(Caller(actor));
+    let is_open = granted.reach == Reach::Open;
+    let path = request.uri().path();
+    let is_short = matches!(path, "/livez" | "/readyz") || (!is_open && path != "/v1/events");
+    if peer.place.kind() == Kind::Reserved && !is_short {
+        return Err(ApiError::full());
+    }
+    let mut request = match is_open {
+        // Nobody waits for the body of who has shown nothing; nothing that is open to all has one.
+        true => request.map(|_| Body::empty()),
+        false => {
+            peer.place.becomes_known();
+            whole(request).await?
+        }
+    };
+    request.extensions_mut().insert(Caller(granted.actor));
+    request.extensions_mut().insert(granted.reach);
     Ok(next.run(request).await)
 }
 
@@ -128,7 +150,15 @@ async fn guard(
 fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
     let failure = match denial {
         Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
-        Denial::NoToken | Denial::Scope { .. } | Denial::Host(_) | Denial::Origin | Denial::ContentType => Failure::Told,
+        Denial::NoToken
+        | Denial::Scope { .. }
+        | Denial::Bot { .. }
+        | Denial::NotForOneBot { .. }
+        | Denial::Remote(_)
+        | Denial::Forwarded(_)
+        | Denial::Host(_)
+        | Denial::Origin
+        | Denial::ContentType => Failure::Told,
     };
     context.metrics.denied(if failure == Failure::Told { denial.reason() } else { "too_many_attempts" });
     match failure {
@@ -154,8 +184,21 @@ async fn whole(request: Request) -> Result<Request, ApiError> {
     Ok(Request::from_parts(parts, body.into()))
 }
 
+/// What the listener for probes answers: these two, and nothing else to nobody.
+fn probes(ready: Arc<AtomicBool>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(move || async move { readiness(&ready) }))
+        .fallback(|| async { ApiError::not_found("this listener answers /livez and /readyz alone") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+}
+
 async fn readyz(State(context): State<Context>) -> (StatusCode, &'static str) {
-    match context.ready.load(Ordering::Acquire) {
+    readiness(&context.ready)
+}
+
+fn readiness(ready: &AtomicBool) -> (StatusCode, &'static str) {
+    match ready.load(Ordering::Acquire) {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
     }
@@ -166,9 +209,10 @@ async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-async fn list_bots(State(context): State<Context>) -> Json<document::Bots> {
+async fn list_bots(State(context): State<Context>, Extension(reach): Extension<Reach>) -> Json<document::Bots> {
     let snapshot = context.live.current();
-    Json(document::Bots { bots: (0..snapshot.config.bots.len()).map(|index| document::bot(&snapshot, index)).collect() })
+    let bots = snapshot.config.bots.iter().enumerate().filter(|(_, bot)| reach.has(bot.name.as_str()));
+    Json(document::Bots { bots: bots.map(|(index, _)| document::bot(&snapshot, index)).collect() })
 }
 
 async fn show_bot(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, ApiError> {

@@ -111,7 +111,7 @@ fn reference(name: &str) -> Value {
 fn answers(kind: &str, schema: &Value) -> Value {
     let problem = || json!({ "$ref": "#/components/responses/Problem" });
     let mut answers = json!({ "200": { "description": "Done.", "content": { kind: { "schema": schema } } }, "default": problem() });
-    for status in ["400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "503"] {
+    for status in ["400", "401", "403", "404", "408", "409", "412", "413", "415", "421", "422", "429", "503"] {
         answers[status] = problem();
     }
     answers

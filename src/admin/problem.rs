@@ -31,8 +31,26 @@ impl ApiError {
     }
 
     pub fn unknown_bot(snapshot: &Snapshot, name: &str) -> ApiError {
-        let known: Vec<_> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
+        ApiError::no_such_bot(name, snapshot.config.bots.iter().map(|bot| bot.name.as_str()))
+    }
+
+    /// `known` are those that the client may know of.
+    pub fn no_such_bot<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ApiError {
+        let known: Vec<_> = known.collect();
         ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", format!("there is no bot {name:?}; there are {}", known.join(", ")))
+    }
+
+    /// The connection was opened before the config said who may.
+    pub fn other_rules() -> ApiError {
+        let detail = "who may use this listener has changed since this connection was opened: connect again";
+        ApiError::new(StatusCode::MISDIRECTED_REQUEST, "other_rules", detail)
+    }
+
+    /// There is no place for longer.
+    pub fn full() -> ApiError {
+        let detail =
+            "all connections of this listener wait for answers; meanwhile it answers /livez, /readyz, and single requests with a token";
+        ApiError { retry_after_secs: Some(1), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "full", detail) }
     }
 
     pub fn method_not_allowed() -> ApiError {
@@ -175,6 +193,9 @@ impl IntoResponse for ApiError {
             "code": self.code,
         });
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], document.to_string()).into_response();
+        if self.status == StatusCode::MISDIRECTED_REQUEST {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

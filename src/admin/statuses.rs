@@ -77,9 +77,9 @@ impl Statuses {
         self.began + EVERY * ticks as u32
     }
 
-    /// What is new since then, of all bots or of one, as events; `heard` is brought up to date. Who has heard nothing is told
+    /// What is new since then, of all bots or of those that are wanted, as events; `heard` is brought up to date. Who has heard nothing is told
     /// of every bot.
-    pub fn news(&self, heard: &mut Heard, only: Option<&str>) -> Bytes {
+    pub fn news(&self, heard: &mut Heard, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let tick = self.began.elapsed().as_nanos() / EVERY.as_nanos();
         if made.tick != Some(tick) {
@@ -87,7 +87,7 @@ impl Statuses {
             made.make(&self.live.current());
         }
         let before = heard.0.replace(made.version);
-        made.since(before, only)
+        made.since(before, wanted)
     }
 }
 
@@ -129,8 +129,8 @@ impl Made {
         }
     }
 
-    fn since(&self, heard: Option<u64>, only: Option<&str>) -> Bytes {
-        if only.is_none() && heard == Some(self.version - 1) {
+    fn since(&self, heard: Option<u64>, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
+        if wanted.is_none() && heard == Some(self.version - 1) {
             return self.latest.clone();
         }
         let is_news = |told: &Told| match (&told.what, heard) {
@@ -139,7 +139,7 @@ impl Made {
             (_, Some(heard)) => told.version > heard,
         };
         let mut news = Vec::new();
-        for (_, told) in self.bots.iter().filter(|(name, told)| only.is_none_or(|only| only == *name) && is_news(told)) {
+        for (_, told) in self.bots.iter().filter(|(name, told)| wanted.is_none_or(|wanted| wanted(name.as_str())) && is_news(told)) {
             news.extend_from_slice(&told.event);
         }
         news.into()

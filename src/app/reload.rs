@@ -4,10 +4,12 @@
 //! symbolic link two levels up.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
@@ -29,6 +31,9 @@ pub struct Reloader {
     controller: Arc<Controller>,
     shared: Shared,
     keys: Arc<Keys>,
+    /// Where the admin listener really is: a socket that was handed over need not be the config's.
+    admin: SocketAddr,
+    probes: Option<SocketAddr>,
     news: News,
     hangup: Signal,
     events: mpsc::Receiver<()>,
@@ -52,7 +57,8 @@ impl Reloader {
         let (sender, events) = mpsc::channel(1);
         let _ = sender.try_send(());
         let (path, watch, seen) = (path.to_owned(), Watch::new(sender), Some(served));
-        let mut reloader = Reloader { path, controller, shared, keys, news, hangup, events, watch, seen };
+        let (admin, probes) = (app.admin, app.probes);
+        let mut reloader = Reloader { path, controller, shared, keys, admin, probes, news, hangup, events, watch, seen };
         reloader.follow_files();
         reloader
     }
@@ -112,12 +118,28 @@ impl Reloader {
         let config: Config = config::load(&self.path)?;
         let hash = config.hash;
         self.shared.tls.check(&config)?;
+        self.check_listeners(&config.admin)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (admin, level) = (config.admin.clone(), config.log.level);
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
         telemetry::logs::set_level(level);
         Ok((hash, changed))
+    }
+
+    /// What the file alone does not tell.
+    fn check_listeners(&self, admin: &config::Admin) -> anyhow::Result<()> {
+        if admin.is_open_to_others_on(self.admin.ip()) {
+            bail!(
+                "[admin] would be open to others: its socket is on {}, and the config has neither an [[admin.token]] nor a `client_ca_file` in [admin.tls]",
+                self.admin
+            );
+        }
+        if admin.probes != self.probes {
+            let shown = |probes: Option<SocketAddr>| probes.map_or("none".to_owned(), |address| address.to_string());
+            bail!("[admin] probes changed from {} to {}: that needs a restart", shown(self.probes), shown(admin.probes));
+        }
+        Ok(())
     }
 }
 

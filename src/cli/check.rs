@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Bot, Config, Notifier, NotifierKind, show_duration};
+use crate::config::{self, Admin, Bot, BotName, Config, Notifier, NotifierKind, Scope, show_duration};
 use crate::core::{Plan, Step};
 
 #[derive(Debug, Args)]
@@ -33,6 +33,7 @@ impl Check {
 fn summary(config: &Config) -> String {
     let scheme = if config.admin.tls.is_some() { "https://" } else { "" };
     let mut text = format!("listen {}, admin {scheme}{}, {} workers\n", config.proxy.listen, config.admin.listen, config.proxy.workers);
+    text += &who_may(&config.admin);
     for bot in &config.bots {
         text += &describe(bot);
     }
@@ -43,6 +44,32 @@ fn summary(config: &Config) -> String {
         text += &format!("warning: {warning}\n");
     }
     text + "ok\n"
+}
+
+/// Who may use the admin listener, and what each may do.
+fn who_may(admin: &Admin) -> String {
+    let mut text = String::new();
+    for token in &admin.tokens {
+        let scope = match token.scope {
+            Scope::Read => "may read",
+            Scope::Operate => "may read and change",
+            Scope::Report => "may report outcomes of",
+        };
+        let names = |bots: &Vec<BotName>| bots.iter().map(BotName::as_str).collect::<Vec<_>>().join(", ");
+        text += &format!("token {}: {scope} {}\n", token.name, token.bots.as_ref().map_or("all bots".to_owned(), names));
+    }
+    if let Some(tls) = admin.tls.as_ref().filter(|tls| tls.files.client_authorities.is_some()) {
+        let may = if tls.client_scope == Scope::Operate { "may read and change all bots" } else { "may read all bots" };
+        text += &format!("client certificates: needed by all; alone they {may}\n");
+    }
+    if !admin.asks_who() {
+        text +=
+            "no tokens: clients on this machine, but none behind a proxy, may read and change all bots; [[admin.token]] lets others in\n";
+    }
+    if let Some(probes) = admin.probes {
+        text += &format!("probes {probes}: /livez and /readyz, for everybody\n");
+    }
+    text
 }
 
 fn told(notifier: &Notifier, public_url: Option<&str>) -> String {
@@ -97,6 +124,20 @@ fn way(plan: &Plan) -> String {
 mod tests {
     use super::*;
     use crate::core::Weight;
+
+    #[test]
+    fn it_says_who_may() {
+        let text =
+            |admin: &str| format!("[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = {{ a = \"http://a\" }}\n[admin]\n{admin}");
+        let said = |admin: &str| who_may(&config::parse(&text(admin), std::path::Path::new("serin.toml")).unwrap().admin);
+        assert!(said("").starts_with("no tokens: clients on this machine, but none behind a proxy, may read and change all bots"));
+        let tokens = "probes = \"0.0.0.0:9401\"\n[[admin.token]]\nname = \"ci\"\nscope = \"operate\"\nenv = \"CARGO_PKG_NAME\"\n\
+            [[admin.token]]\nname = \"bot\"\nscope = \"report\"\nbots = [\"a\"]\nenv = \"CARGO_PKG_VERSION\"";
+        assert_eq!(
+            said(tokens),
+            "token ci: may read and change all bots\ntoken bot: may report outcomes of a\nprobes 0.0.0.0:9401: /livez and /readyz, for everybody\n"
+        );
+    }
 
     #[test]
     fn a_long_way_is_shown_by_its_ends() {

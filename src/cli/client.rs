@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
+use ureq::http::StatusCode;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
 
@@ -102,7 +103,29 @@ impl Client {
         if status.is_success() {
             return Ok(document);
         }
-        Err(anyhow!("{}", document["detail"].as_str().unwrap_or(status.as_str())))
+        let detail = document["detail"].as_str().unwrap_or(status.as_str());
+        if status == StatusCode::MISDIRECTED_REQUEST {
+            // It was not carried out, and the next connection is another one.
+            bail!("no serin answers at {} on this connection: {detail}", self.base);
+        }
+        match self.advice(status.as_u16()) {
+            Some(advice) => Err(anyhow!("{detail}\n{advice}")),
+            None => Err(anyhow!("{detail}")),
+        }
+    }
+
+    /// What to do about an answer that says who may not.
+    fn advice(&self, status: u16) -> Option<&'static str> {
+        match (status, &self.token) {
+            (401, None) => Some("no token was given: name its file in SERIN_TOKEN_FILE or by --token-file, or put it into SERIN_TOKEN"),
+            (401, Some(_)) => {
+                Some("the token came from SERIN_TOKEN_FILE, --token-file or SERIN_TOKEN: read it again from where it is renewed")
+            }
+            (403, None) => {
+                Some("no token was given: where the config has one that may, name its file in SERIN_TOKEN_FILE or by --token-file")
+            }
+            _ => None,
+        }
     }
 }
 

@@ -106,10 +106,18 @@ fn alternative_name(mut rest: Der<'_>) -> Option<String> {
     None
 }
 
+/// A name that would look like another one in a history, or break a line of a log, is none.
 fn shown(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?.trim();
-    let fits = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control);
+    let fits = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(|c| c.is_control() || is_unseen(c));
     fits.then(|| text.to_owned())
+}
+
+/// Format characters, which nobody sees or which turn a line around, and the two line separators beside the control characters.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
@@ -233,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_name_that_would_break_a_log_is_none() {
-        for bad in ["a\nb", " ", "\u{7}", &"x".repeat(NAME_CHARS_MAX + 1)] {
+        for bad in ["a\nb", " ", "\u{7}", &"x".repeat(NAME_CHARS_MAX + 1), "an\u{200b}a", "\u{202e}ana", "a\u{2028}b"] {
             assert_eq!(name(|params| params.distinguished_name.push(DnType::CommonName, bad)), None, "{bad:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The config as meant: nothing in it needs to be checked again.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,12 +108,16 @@ pub struct Admin {
     pub read_only: bool,
     /// Where people reach this listener, for links in messages: a URL without a slash at its end.
     pub public_url: Option<String>,
+    /// A listener of its own for `/livez` and `/readyz`.
+    pub probes: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub name: String,
     pub scope: Scope,
+    /// Those that it sees and changes; `None`: all.
+    pub bots: Option<Vec<BotName>>,
     pub secret: SecretHash,
     /// Where the secret came from, if that can be read again.
     pub file: Option<PathBuf>,
@@ -250,6 +254,18 @@ pub enum Retries {
     Assigned,
     /// To stable, for bots whose versions share their dedupe.
     Stable,
+}
+
+impl Admin {
+    /// Whether a client must show a token or a certificate.
+    pub fn asks_who(&self) -> bool {
+        !self.tokens.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.files.client_authorities.is_some())
+    }
+
+    /// Whether others than this machine's could use a listener on this address, without showing anything.
+    pub fn is_open_to_others_on(&self, address: IpAddr) -> bool {
+        !self.asks_who() && !address.to_canonical().is_loopback()
+    }
 }
 
 impl BotName {

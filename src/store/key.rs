@@ -10,6 +10,7 @@ use std::path::Path;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::open::private;
 use super::roles::beside;
 
 const BYTES: usize = 32;
@@ -77,6 +78,7 @@ impl InstallationKey {
         let new = path.with_extension("key.new");
         let _ = std::fs::remove_file(&new);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        private::only_ours(&file)?;
         file.write_all(&self.0)?;
         file.sync_all()?;
         std::fs::rename(new, path)

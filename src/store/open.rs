@@ -1,5 +1,7 @@
 //! Where the history is, and what is done with one that cannot be opened.
 
+pub(super) mod private;
+
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,6 +84,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         found.alarms.push(format!("cannot make {}: {error}", directory.display()));
     }
     let lock = lock(path, &mut found)?;
+    private::narrow(path);
     if !path.exists()
         && let Some(stable) = Roles::read(path)
     {
@@ -120,7 +123,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
 /// Held until the process ends, whatever way it ends.
 fn lock(path: &Path, found: &mut Found) -> Result<Option<File>, OpenError> {
     let lock = beside(path, "lock");
-    let file = match File::create(&lock).or_else(|_| File::open(&lock)) {
+    let file = match private::keep_or_create(&lock).or_else(|_| File::open(&lock)) {
         Ok(file) => file,
         Err(error) => {
             found.alarms.push(format!("cannot lock {}: {error}", lock.display()));
@@ -205,6 +208,8 @@ fn is_read_only(error: &rusqlite::Error) -> bool {
 }
 
 fn connection(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
+    // SQLite makes its other files with the mode of this one. What is wrong with the file, SQLite says below.
+    let _ = private::keep_or_create(path);
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

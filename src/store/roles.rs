@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::open::private;
 use crate::core::Release;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +28,7 @@ impl Roles {
     /// Whole, or not at all.
     pub fn write(&self, history: &Path) -> std::io::Result<()> {
         let (path, new) = (beside(history, "roles.json"), beside(history, "roles.json.new"));
-        let mut file = std::fs::File::create(&new)?;
+        let mut file = private::create(&new)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         std::fs::rename(new, path)

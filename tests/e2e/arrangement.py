@@ -34,7 +34,7 @@ class Arrangement:
 
     def __init__(self, folder):
         self.folder, self.running = folder, {}
-        self.ports = {name: free_port() for name in ("proxy", "admin", "blue", "green", "prometheus")}
+        self.ports = {name: free_port() for name in ("proxy", "admin", "probes", "blue", "green", "prometheus")}
         self.secrets = folder / "secrets"
         try:
             self.start()
@@ -71,6 +71,7 @@ class Arrangement:
         changes = {
             "0.0.0.0:8080": self.address("proxy"),
             "0.0.0.0:9400": self.address("admin"),
+            "127.0.0.1:9401": self.address("probes"),
             "/run/secrets/serin-": f"{self.secrets}/",
             "/var/lib/serin/": f"{self.folder}/",
             "blue:3000": self.address("blue"),

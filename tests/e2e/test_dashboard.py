@@ -16,6 +16,7 @@ from test_slack import SECRET
 PICTURES = ROOT / "target/screenshots"
 TOKEN = "a-token-to-operate"
 READ_TOKEN = "a-token-to-read"
+OWN_TOKEN = "a-token-of-one-bot"
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SLOW = """
 [bot.rollout]
@@ -90,7 +91,7 @@ def guarded(tmp_path_factory):
     """Two bots behind a serin that wants a token."""
     stubs = [stub("stable"), stub("canary")]
     ports = [server.server_port for server in stubs]
-    tokens = "".join(f'[[admin.token]]\nname = "{name}"\nscope = "{scope}"\nsecret = "{secret}"\n' for name, scope, secret in [("ana", "operate", TOKEN), ("eve", "read", READ_TOKEN)])
+    tokens = "".join(f'[[admin.token]]\nname = "{name}"\nscope = "{scope}"\nsecret = "{secret}"\n' for name, scope, secret in [("ana", "operate", TOKEN), ("eve", "read", READ_TOKEN), ("ben", "operate", OWN_TOKEN)]) + 'bots = ["support"]\n'
     bots = [bot_config(name, ports, weight="0%", workspace=["header:X-Workspace-Id"]) for name in ("support", "orders")]
     bots[1] = bots[1].replace('name = "orders"', 'name = "orders"\nmatch = { path_prefix = "/orders" }')
     serin = Serin(tmp_path_factory.mktemp("guarded"), tokens + "".join(bots))
@@ -378,6 +379,31 @@ def test_a_bot_that_leaves_is_gone_and_comes_back(guarded, open_page):
     guarded.config.write_text(both)
     expect(overview.locator("article")).to_have_count(2)
     expect(orders.get_by_role("heading", name="orders", level=1)).to_be_visible()
+
+
+def test_a_token_of_some_bots_sees_these_alone(guarded, open_page):
+    page = open_page(guarded)
+    page.get_by_label("Token", exact=True).fill(OWN_TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="support")).to_be_visible()
+    expect(page.locator("#connection")).to_have_text("live")
+    expect(page.get_by_role("link", name="orders")).to_have_count(0)
+    page.get_by_role("link", name="support").click()
+    act(page, "Freeze")
+    expect(page.locator(".history li").first).to_contain_text("by ben")
+    act(page, "Thaw")
+    orders = open_page(guarded, "#/bots/orders")
+    orders.get_by_label("Token", exact=True).fill(OWN_TOKEN)
+    orders.keyboard.press("Enter")
+    expect(orders.get_by_role("alert")).to_contain_text("there is no bot")
+
+
+def test_behind_a_proxy_the_page_says_that_a_token_is_needed(pair, browser):
+    context = browser.new_context(extra_http_headers={"X-Forwarded-For": "192.0.2.1"})
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{pair.serin.admin_port}/")
+    expect(page.get_by_role("alert")).to_contain_text("[[admin.token]]")
+    context.close()
 
 
 def test_a_token_that_was_taken_back_shows_no_more(guarded, open_page):

@@ -200,7 +200,9 @@ def test_names_in_the_manifests_meet():
     (container,) = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ONE["Service"]["spec"]["selector"] == ONE["Deployment"]["spec"]["selector"]["matchLabels"] == ONE["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
-    assert {port["targetPort"] for port in ONE["Service"]["spec"]["ports"]} == set(ports)
+    # Only the kubelet asks the listener for probes, and not by the service.
+    assert {port["targetPort"] for port in ONE["Service"]["spec"]["ports"]} == set(ports) - {"probes"}
+    assert {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "readiness", "liveness")} == {"probes"}
     assert {endpoint["port"] for endpoint in ONE["ServiceMonitor"]["spec"]["endpoints"]} <= {port["name"] for port in ONE["Service"]["spec"]["ports"]}
     assert ONE["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= ONE["Service"]["metadata"]["labels"].items()
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
@@ -210,7 +212,7 @@ def test_names_in_the_manifests_meet():
     assert volumes["history"]["persistentVolumeClaim"]["claimName"] == ONE["PersistentVolumeClaim"]["metadata"]["name"]
     assert ONE["ServiceMonitor"]["spec"]["endpoints"][0]["authorization"]["credentials"]["key"] in ONE["Secret"]["stringData"]
     config = tomllib.loads(ONE["ConfigMap"]["data"]["serin.toml"])
-    assert ports == {"proxy": int(config["proxy"]["listen"].split(":")[1]), "admin": int(config["admin"]["listen"].split(":")[1])}
+    assert ports == {"proxy": int(config["proxy"]["listen"].split(":")[1]), "admin": int(config["admin"]["listen"].split(":")[1]), "probes": int(config["admin"]["probes"].split(":")[1])}
 
 
 def seconds(text):

@@ -119,24 +119,6 @@ fn a_secret_that_becomes_another_tokens_is_not_taken() {
     assert_eq!((put(OLD), put(NEW)), (200, 403));
 }
 
-/// Whoever opens connections and says nothing makes others wait, not serin grow.
-#[test]
-fn there_are_so_many_connections_and_the_next_one_waits() {
-    let blue = Upstream::answering("blue");
-    let serin = Serin::start(&config(&blue));
-    let mut idle: Vec<Client> = (0..256).map(|_| Client::connect(serin.admin)).collect();
-    // All are taken once the last one is answered.
-    let livez = Ask::new("GET", "/livez").host(&serin.admin.to_string());
-    assert_eq!(idle.last_mut().unwrap().ask(&livez).status, 200);
-    let mut next = Client::connect(serin.admin);
-    next.send(&livez.bytes());
-    next.wait_at_most(std::time::Duration::from_millis(100));
-    assert!(next.answer().is_err(), "no place yet");
-    idle.pop();
-    next.wait_at_most(crate::harness::PATIENCE);
-    assert_eq!(next.answer().unwrap().status, 200);
-}
-
 #[test]
 fn a_head_that_is_too_large_is_refused() {
     let blue = Upstream::answering("blue");

@@ -104,16 +104,16 @@ fn a_certificate_may_read_and_more_only_if_the_config_says_so() {
     let volume = SecretVolume::new(&files(&authority.issue("serin", YEAR), &authority.pem()));
     let put = |process: &Process, name: &str| {
         let client = authority.client(Some(&authority.issue(name, YEAR)));
-        ask(process, &client, Ask::new("PUT", "/v1/bots/support/weight").json("{\"percent\": 7}")).unwrap()
+        ask(process, &client, Ask::new("PUT", "/v1/bots/support/weight").json("{\"percent\": 7}"))
     };
     let process = Process::start(&config(&blue, &volume, &clients_of(&volume)));
-    let refused = put(&process, "ana");
+    let refused = put(&process, "ana").unwrap();
     refused.is_problem_document("forbidden");
     assert!(refused.text().contains("ana") && refused.text().contains("operate"), "{refused:?}");
     let operate = format!("{}\nclient_scope = \"operate\"", clients_of(&volume));
     process.replace_config(&config(&blue, &volume, &operate).text());
-    eventually("the new scope", || (put(&process, "ana").status == 200).then_some(()));
-    process.logged("\"actor\":\"ana\"");
+    eventually("the new scope", || put(&process, "ana").is_ok_and(|answer| answer.status == 200).then_some(()));
+    process.logged("\"actor\":\"cert:ana\"");
     process.end();
 }
 

@@ -9,6 +9,7 @@ use crate::harness::{Answer, Ask, Client, Config, Handle, Process, Upstream, eve
 
 /// Without traffic each step is held for a human after two seconds.
 const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
+const TOKEN: &str = "a-token-of-the-operators";
 const PUBLIC: &str = "https://serin.example.com/canary";
 
 struct Room {
@@ -25,7 +26,7 @@ impl Room {
         let url = format!("url = \"http://{}/x\"", self.receiver.address);
         let config = Config::split(self.sides.0.address, self.sides.1.address).bot(IMPATIENT);
         let config = config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, "secret = \"a-key-of-more-than-16\""]);
-        config.admin(&format!("public_url = \"{PUBLIC}\"")).admin(admin)
+        config.admin(&format!("public_url = \"{PUBLIC}\"")).admin(admin).token("ops", "operate", TOKEN)
     }
 
     /// The links of the last message, once there are so many messages: paths on the admin listener, by action.
@@ -71,7 +72,7 @@ fn newest(serin: &Handle) -> Value {
 #[test]
 fn to_look_changes_nothing_and_to_approve_works_once() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     let links = room.links(1);
     assert_eq!(links.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(), ["advance", "abort"]);
@@ -104,7 +105,7 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
 #[test]
 fn the_last_approval_promotes_and_says_so() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     does(&process, "advance", "");
     let (action, approve) = room.links(1).remove(0);
@@ -118,7 +119,7 @@ fn the_last_approval_promotes_and_says_so() {
 #[test]
 fn links_end_with_the_history_that_they_are_about() {
     let room = Room::new();
-    let mut process = Process::start(&room.config(""));
+    let mut process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     let abort = room.links(1)[1].1.clone();
     process.signal(libc::SIGKILL);
@@ -126,7 +127,7 @@ fn links_end_with_the_history_that_they_are_about() {
     for ending in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(process.config.with_file_name(format!("serin.db{ending}")));
     }
-    let again = Process::start_with(&process.config.clone());
+    let again = Process::start_with(&process.config.clone()).asking_with(TOKEN);
     // The same revision, the same release, the same weight.
     does(&again, "rollouts", "{\"version\": \"v2\"}");
     room.links(2);
@@ -139,17 +140,17 @@ fn links_end_with_the_history_that_they_are_about() {
 #[test]
 fn a_link_acts_after_a_restart_and_then_never_again() {
     let room = Room::new();
-    let mut process = Process::start(&room.config(""));
+    let mut process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     let abort = room.links(1)[1].1.clone();
     process.signal(libc::SIGKILL);
     process.ended();
-    let mut process = Process::start_with(&process.config.clone());
+    let mut process = Process::start_with(&process.config.clone()).asking_with(TOKEN);
     says(&knock(&process, "POST", &abort), 200, "Done: abort");
     assert_eq!(process.bot()["phase"], "aborted");
     process.signal(libc::SIGKILL);
     process.ended();
-    let process = Process::start_with(&process.config.clone());
+    let process = Process::start_with(&process.config.clone()).asking_with(TOKEN);
     says(&knock(&process, "POST", &abort), 410, "used already");
     assert_eq!(process.bot()["revision"], 3);
 }
@@ -157,7 +158,7 @@ fn a_link_acts_after_a_restart_and_then_never_again() {
 #[test]
 fn a_promotion_comes_with_a_way_back() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "switch", "{\"version\": \"v2\"}");
     let links = room.links(1);
     assert_eq!(links[0].0, "undo");
@@ -183,7 +184,7 @@ fn forge(process: &Process, change: impl Fn(&mut Value)) -> String {
 #[test]
 fn only_what_was_sealed_here_and_is_not_over_is_taken() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     says(&knock(&process, "GET", &forge(&process, |_| ())), 200, "send everybody back to blue?");
     let expired = knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000)));
@@ -207,7 +208,7 @@ fn only_what_was_sealed_here_and_is_not_over_is_taken() {
 #[test]
 fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\"}");
     assert_eq!(room.links(1).len(), 2);
     let hash = process.config_hash();
@@ -220,7 +221,7 @@ fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
 #[test]
 fn a_link_is_refused_where_the_api_refuses() {
     let room = Room::new();
-    let process = Process::start(&room.config("").bot("freeze = { windows = [\"00:00 - 24:00\"] }"));
+    let process = Process::start(&room.config("").bot("freeze = { windows = [\"00:00 - 24:00\"] }")).asking_with(TOKEN);
     does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 409, "nothing rises now: 00:00 - 24:00");
     says(&knock(&process, "POST", &forge(&process, |_| ())), 200, "Done: abort");
@@ -229,7 +230,7 @@ fn a_link_is_refused_where_the_api_refuses() {
 #[test]
 fn without_its_notifier_a_link_is_gone() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "switch", "{\"version\": \"v2\"}");
     let undo = room.links(1)[0].1.clone();
     let hash = process.config_hash();
@@ -243,7 +244,7 @@ fn without_its_notifier_a_link_is_gone() {
 #[test]
 fn without_a_public_url_there_are_no_links() {
     let room = Room::new();
-    let process = Process::start(&room.config(""));
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
     does(&process, "switch", "{\"version\": \"v2\"}");
     let undo = room.links(1)[0].1.clone();
     let hash = process.config_hash();

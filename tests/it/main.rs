@@ -6,6 +6,10 @@ mod tidy;
 mod harness;
 
 mod access;
+mod access_bots;
+mod access_crowd;
+mod access_files;
+mod access_rules;
 mod access_tls;
 mod answers;
 mod api;

@@ -264,7 +264,8 @@ fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
     let config = told(Config::split(blue.address, green.address).bot(SLOWLY), &ops, "");
     let url = format!("url = \"http://{}/\"", asked.address);
     let config = config.notify(&["name = \"asked\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), "on = [\"held\"]"]);
-    let process = Process::start(&config.admin("public_url = \"https://serin.example.com\""));
+    let config = config.admin("public_url = \"https://serin.example.com\"").token("ops", "operate", KEY);
+    let process = Process::start(&config).asking_with(KEY);
     does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true}");
     for number in 0..40 {
         assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).text(), "blue");

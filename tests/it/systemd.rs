@@ -22,11 +22,15 @@ struct Supervisor {
 
 impl Supervisor {
     fn new(config: &Config) -> Supervisor {
+        Supervisor::with_admin_on("127.0.0.1:0", config)
+    }
+
+    fn with_admin_on(admin: &str, config: &Config) -> Supervisor {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("serin.toml"), config.text()).unwrap();
         let news = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         news.set_read_timeout(Some(PATIENCE)).unwrap();
-        let sockets = ["admin", "proxy"].map(|name| (name, TcpListener::bind("127.0.0.1:0").unwrap())).into();
+        let sockets = [("admin", admin), ("proxy", "127.0.0.1:0")].map(|(name, at)| (name, TcpListener::bind(at).unwrap())).into();
         Supervisor { sockets, news, directory }
     }
 
@@ -175,6 +179,31 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(reason), "{error}");
     }
+}
+
+/// The config's own address is a loopback one, and the socket is not.
+#[test]
+fn a_reload_opens_a_socket_to_nobody() {
+    let blue = Upstream::answering("blue");
+    let token = "operate-operate-operate";
+    let supervisor = Supervisor::with_admin_on("0.0.0.0:0", &split(&blue).token("ci", "operate", token));
+    let child = supervisor.command().stderr(Stdio::piped()).spawn().unwrap();
+    let (child, mut log) = with_log(child);
+    assert_eq!(supervisor.heard(), "READY=1");
+    let port = supervisor.handle().admin.port();
+    let ask =
+        || Client::connect(SocketAddr::from(([127, 0, 0, 1], port))).ask(&Ask::new("GET", "/v1/bots").host(&format!("127.0.0.1:{port}")));
+    assert_eq!(ask().status, 401);
+    std::fs::write(supervisor.path("serin.toml"), split(&blue).text()).unwrap();
+    let refused = log.find(|line| line.contains("config refused")).expect("the new config is refused");
+    assert!(refused.contains("open to others") && refused.contains("0.0.0.0:"), "{refused}");
+    assert_eq!(ask().status, 401);
+    end(child);
+}
+
+fn with_log(mut child: Child) -> (Child, impl Iterator<Item = String>) {
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (child, lines)
 }
 
 #[test]

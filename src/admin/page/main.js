@@ -62,8 +62,10 @@ function signIn(problem) {
     token.set(field.value.trim(), keep.checked);
     begin();
   };
-  const told = token.get() ? problem.message : "The API wants a token: one of the [[admin.token]] of the config. Its scope says what you may do here: read looks, operate changes.";
-  main.replaceChildren(h("form", { class: "card", submit }, h("h1", null, "Who are you?"), h("p", { role: token.get() ? "alert" : null }, told), h("label", null, "Token", field),
+  // 403 without a token says why none would do: there is none in the config, or the page is open behind a proxy.
+  const alarms = token.get() || problem.status === 403;
+  const told = alarms ? problem.message : "The API wants a token: one of the [[admin.token]] of the config. Its scope says what you may do here: read looks, operate changes.";
+  main.replaceChildren(h("form", { class: "card", submit }, h("h1", null, "Who are you?"), h("p", { role: alarms ? "alert" : null }, told), h("label", null, "Token", field),
     h("label", { class: "check" }, keep, "Keep it in this browser, not only in this tab"), h("div", { class: "row" }, h("button", { type: "submit" }, "Look"))));
   forget.hidden = true;
   connection.textContent = "";

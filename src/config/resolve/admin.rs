@@ -7,41 +7,64 @@ use http::Uri;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::notify::is_loopback;
+use super::notify::{is_loopback, known_bot};
 use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, Scope, SecretHash, Tls, Token};
+use crate::config::{Admin, Bot, BotName, Scope, SecretHash, Token};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
 
-/// Also where `listen` is written.
-pub(super) fn admin(mut table: Table<'_>) -> Result<(Admin, Option<Range<usize>>), Reported> {
+/// What the history says of who is no token.
+const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
+
+/// Where the addresses are written, if they are.
+pub(super) struct Places {
+    pub listen: Option<Range<usize>>,
+    pub probes: Option<Range<usize>>,
+}
+
+/// `bots` are those of the file, unless they are wrong.
+pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Places), Reported> {
     let problems = table.problems();
     let listen = table.read::<SocketAddr>("listen");
+    let probes = table.read::<SocketAddr>("probes");
     let metrics_open = table.read_or("metrics_open", false);
-    let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, problems));
+    let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, bots, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
     let read_only = table.read_or("read_only", false);
     let public_url = table.read::<String>("public_url");
     table.close();
-    let public_url = public_url?.map(|url| public(&url, problems)).transpose()?;
-    let (listen, tokens, tls) = (listen?, tokens?, tls?);
-    guarded(listen.as_ref(), &tokens, tls.as_ref(), problems)?;
+    let public_url = public_url?.map(|url| Ok(Spanned::new(url.span(), public(&url, problems)?))).transpose()?;
+    let (listen, probes, tokens, tls) = (listen?, probes?, tokens?, tls?);
     let address = listen.as_ref().map_or(LISTEN, |listen| *listen.get_ref());
-    let admin = Admin { listen: address, tokens, tls, metrics_open: metrics_open?, read_only: read_only?, public_url };
-    Ok((admin, listen.map(|listen| listen.span())))
+    let places = Places { listen: listen.map(|listen| listen.span()), probes: probes.as_ref().map(Spanned::span) };
+    let public_at = public_url.as_ref().map(Spanned::span);
+    let admin = Admin {
+        listen: address,
+        tokens,
+        tls,
+        metrics_open: metrics_open?,
+        read_only: read_only?,
+        public_url: public_url.map(Spanned::into_inner),
+        probes: probes.map(Spanned::into_inner),
+    };
+    guarded(&admin, places.listen.as_ref(), public_at, problems)?;
+    Ok((admin, places))
 }
 
-/// Where the admin listener is and whether it speaks TLS, as far as a broken file says it: a serin that has refused the file
-/// still serves.
+/// Which listener answers probes, and whether it speaks TLS, as far as a broken file says it: a serin that has refused the
+/// file still serves.
 pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
     let (file, _) = DeTable::parse_recoverable(text);
     let Some(DeValue::Table(admin)) = file.get_ref().get("admin").map(Spanned::get_ref) else { return (LISTEN, false) };
-    let written = admin.get("listen").and_then(|listen| listen.get_ref().as_str()?.parse().ok());
-    (written.unwrap_or(LISTEN), admin.contains_key("tls"))
+    let address = |key: &str| admin.get(key).and_then(|address| address.get_ref().as_str()?.parse().ok());
+    match address("probes") {
+        Some(probes) => (probes, false),
+        None => (address("listen").unwrap_or(LISTEN), admin.contains_key("tls")),
+    }
 }
 
 /// What a link in a message begins with: a host, perhaps with a path at which another proxy passes on to this listener.
@@ -62,16 +85,25 @@ fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Repo
 }
 
 /// Whoever reaches the admin API moves customers between versions.
-fn guarded(listen: Option<&Spanned<SocketAddr>>, tokens: &[Token], tls: Option<&Tls>, problems: &Problems<'_>) -> Result<(), Reported> {
-    let Some(listen) = listen else { return Ok(()) };
-    let address = listen.get_ref();
-    let certificates = tls.is_some_and(|tls| tls.files.client_authorities.is_some());
-    if address.ip().to_canonical().is_loopback() || !tokens.is_empty() || certificates {
-        return Ok(());
+fn guarded(
+    admin: &Admin,
+    listen_at: Option<&Range<usize>>,
+    public_at: Option<Range<usize>>,
+    problems: &Problems<'_>,
+) -> Result<(), Reported> {
+    let address = admin.listen;
+    let mut guarded = Ok(());
+    if let Some(at) = listen_at.filter(|_| admin.is_open_to_others_on(address.ip())) {
+        let title = format!("[admin] is open to others: it listens on {address}, without a token");
+        let label = format!("add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:{}\"", address.port());
+        guarded = Err(problems.error(at.clone(), title, label));
     }
-    let title = format!("[admin] is open to others: it listens on {address}, without a token");
-    let label = format!("add an [[admin.token]] or a `client_ca_file` in [admin.tls], or write \"127.0.0.1:{}\"", address.port());
-    Err(problems.error(listen.span(), title, label))
+    if let Some(at) = public_at.filter(|_| !admin.asks_who()) {
+        let title = "[admin] is open to others: `public_url` leads to it from outside, and it has no token";
+        let label = "add an [[admin.token]] or a `client_ca_file` in [admin.tls], or take this out";
+        guarded = Err(problems.error(at, title, label));
+    }
+    guarded
 }
 
 /// A token, and the places that concern others too.
@@ -81,8 +113,8 @@ struct Placed {
     secret_at: Range<usize>,
 }
 
-fn tokens(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
-    let placed = all(tables.into_iter().map(token))?;
+fn tokens(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<Token>, Reported> {
+    let placed = all(tables.into_iter().map(|table| token(table, bots)))?;
     for (index, this) in placed.iter().enumerate() {
         for other in &placed[..index] {
             apart(this, other, problems)?;
@@ -105,10 +137,11 @@ fn apart(this: &Placed, other: &Placed, problems: &Problems<'_>) -> Result<(), R
     Ok(())
 }
 
-fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
+fn token(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<Placed, Reported> {
     let problems = table.problems();
     let name: Read<String> = table.read("name");
     let scope = table.choice("scope", &SCOPES);
+    let only = table.read::<Vec<Spanned<String>>>("bots");
     let of = match &name {
         Ok(Some(name)) => format!("token \"{}\"", name.get_ref().escape_debug()),
         Ok(None) | Err(_) => "this token".to_owned(),
@@ -117,15 +150,36 @@ fn token(mut table: Table<'_>) -> Result<Placed, Reported> {
     let at = table.at();
     table.close();
     let name = match name? {
-        Some(name) => Spanned::new(name.span(), super::name(&name, problems)?),
+        Some(name) => Spanned::new(name.span(), token_name(&name, problems)?),
         None => return Err(problems.error(at, "a token has no name", "add `name = \"ci\"`: it stands in the history")),
     };
     let Some(scope) = scope? else {
         return Err(problems.error(at, format!("{of} has no scope"), "add `scope = \"read\"`, \"operate\" or \"report\""));
     };
+    let only = only?.map(|only| own_bots(&only, bots, problems)).transpose()?;
     let Secret { text: secret, file } = secret?;
     let (name_at, secret_at) = (name.span(), secret.span());
     let secret = SecretHash::of(secret.get_ref());
-    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), secret, file };
+    let token = Token { name: name.get_ref().as_str().to_owned(), scope: scope.into_inner(), bots: only, secret, file };
     Ok(Placed { token, name_at, secret_at })
+}
+
+/// The history tells a token from all others who change something by its name alone.
+fn token_name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
+    let name = super::name(written, problems)?;
+    match NAMES_TAKEN.contains(&name.as_str()) {
+        true => {
+            let title = format!("a token cannot be named \"{name}\": the history calls somebody else so");
+            Err(problems.error(written.span(), title, format!("write another name, such as \"{name}-ops\"")))
+        }
+        false => Ok(name),
+    }
+}
+
+fn own_bots(only: &Spanned<Vec<Spanned<String>>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<BotName>, Reported> {
+    if only.get_ref().is_empty() {
+        return Err(problems.error(only.span(), "`bots` names no bot", "name some, or leave it out: then the token is for all bots"));
+    }
+    let names = all(only.get_ref().iter().map(|name| known_bot(name, bots, problems)))?;
+    Ok(names.iter().filter_map(|name| BotName::parse(name)).collect())
 }

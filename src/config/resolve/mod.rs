@@ -34,8 +34,8 @@ use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Notifier, Pr
 
 pub(super) use admin::listener as admin_listener;
 
-/// An address and where it is written, if it is.
-type Listen = (SocketAddr, Option<Range<usize>>);
+/// Who listens, on which address, and where that is written, if it is.
+type Listen = (&'static str, SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let (Read { proxy, admin, history, log, notifiers, bots }, warnings) = read_tables(text, path, file)?;
@@ -74,11 +74,11 @@ struct Read {
 fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let problems = root.problems();
     let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
-    let admin = root.table_or_empty("admin", "[admin]").and_then(admin::admin);
     let history = root.table_or_empty("history", "[history]").and_then(history::history);
     let log = root.table_or_empty("log", "[log]").and_then(log::log);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     let known = bots.as_ref().ok().map(Vec::as_slice);
+    let admin = root.table_or_empty("admin", "[admin]").and_then(|table| admin::admin(table, known));
     let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {
@@ -87,8 +87,14 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
         let problem = Problem::new("there is no bot");
         return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
     }
-    let ((proxy, proxy_at), (admin, admin_at), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
-    apart((proxy.listen, proxy_at), (admin.listen, admin_at), problems)?;
+    let ((proxy, proxy_at), (admin, places), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
+    let [proxy_listens, admin_listens] = [("[proxy]", proxy.listen, proxy_at), ("[admin]", admin.listen, places.listen)];
+    apart(&proxy_listens, &admin_listens, problems)?;
+    if let Some(address) = admin.probes {
+        let probes = ("[admin] probes", address, places.probes);
+        apart(&proxy_listens, &probes, problems)?;
+        apart(&admin_listens, &probes, problems)?;
+    }
     Ok(Read { proxy, admin, history, log, notifiers: notifiers?, bots })
 }
 
@@ -116,16 +122,16 @@ fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: 
 }
 
 /// Two listeners cannot share an address.
-fn apart(proxy: Listen, admin: Listen, problems: &Problems<'_>) -> Result<(), Reported> {
-    let ((a, a_at), (b, b_at)) = (proxy, admin);
+fn apart(this: &Listen, other: &Listen, problems: &Problems<'_>) -> Result<(), Reported> {
+    let ((this, a, a_at), (other, b, b_at)) = (this, other);
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     if a.port() != b.port() || a.port() == 0 || !same_ip {
         return Ok(());
     }
-    let mut problem = Problem::new(format!("[proxy] and [admin] both listen on port {}", a.port()));
-    for (at, who) in [(b_at, "[admin]"), (a_at, "[proxy]")] {
+    let mut problem = Problem::new(format!("{this} and {other} both listen on port {}", a.port()));
+    for (at, who) in [(b_at, other), (a_at, this)] {
         if let Some(at) = at {
-            problem = problem.at(at, format!("{who} listens here"));
+            problem = problem.at(at.clone(), format!("{who} listens here"));
         }
     }
     Err(problems.report(problem))

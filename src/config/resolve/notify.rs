@@ -120,7 +120,7 @@ fn occasion(word: &Spanned<String>, problems: &Problems<'_>) -> Result<Occasion,
 }
 
 /// Where the bots themselves are wrong, that is said instead.
-fn known_bot(name: &Spanned<String>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<String, Reported> {
+pub(super) fn known_bot(name: &Spanned<String>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<String, Reported> {
     let known = || bots.unwrap_or_default().iter().map(|bot| bot.name.as_str());
     if bots.is_none() || known().any(|bot| bot == name.get_ref()) {
         return Ok(name.get_ref().clone());

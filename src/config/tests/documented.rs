@@ -98,6 +98,7 @@ fn every_example_in_the_documented_file_is_right() {
     assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
     assert_eq!((bot.guard.limits.0.len(), bot.guard.limits.0[4].least_requests), (5, 200));
     assert_eq!((config.notifiers.len(), config.admin.public_url.is_some(), bot.drill_every.is_some()), (1, true, true));
+    assert!(config.admin.probes.is_some() && config.admin.tokens[0].bots.is_some());
     assert!(bot.release.is_some() && bot.preflight.smoke.is_some() && bot.preflight.expect == [200, 204]);
     assert!(bot.tester.is_some() && bot.matches.host.is_some() && bot.upstreams[0].url.ca_file.is_some());
 }

@@ -5,6 +5,7 @@ mod notify;
 mod release;
 mod rollout;
 mod tls;
+mod token;
 
 use super::*;
 

@@ -43,7 +43,14 @@ impl Process {
 
     /// Runs with this file, once it serves.
     pub fn start_with(config: &Path) -> Process {
-        let mut child = command(&["run", "--config"]).arg(config).stderr(Stdio::piped()).spawn().expect("serin is built");
+        let mut serin = command(&["run", "--config"]);
+        serin.arg(config);
+        Process::start_by(serin, config)
+    }
+
+    /// The same by a command of the test's own.
+    pub fn start_by(mut serin: Command, config: &Path) -> Process {
+        let mut child = serin.stderr(Stdio::piped()).spawn().expect("serin is built");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let (lines, errors) = (log.clone(), BufReader::new(child.stderr.take().expect("piped")));
         std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line)));
@@ -54,6 +61,12 @@ impl Process {
         });
         let handle = Handle { proxy: serves.0, admin: serves.1, token: None };
         Process { handle, child, log, directory: None, config: config.to_owned() }
+    }
+
+    /// The harness itself asks with this token.
+    pub fn asking_with(mut self, token: &str) -> Process {
+        self.handle.token = Some(token.to_owned());
+        self
     }
 
     pub fn id(&self) -> u32 {

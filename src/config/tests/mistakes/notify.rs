@@ -56,6 +56,10 @@ fn a_url_is_never_quoted() {
 fn links_need_a_url_and_drills_a_time() {
     assert_told(&bots(&[
         ("[admin]\npublic_url = \"serin.example.com\"", "7:14 `public_url` is no URL: write one such as \"https://serin.example.com\""),
+        (
+            "[admin]\npublic_url = \"https://serin.example.com\"",
+            "7:14 [admin] is open to others: `public_url` leads to it from outside, and it has no token: add an [[admin.token]] or a `client_ca_file` in [admin.tls], or take this out",
+        ),
         ("drill_every = \"1m\"", "6:15 `drill_every` is too little: write \"1h\" or more, up to \"8760h\""),
     ]));
 }
