@@ -289,6 +289,7 @@ impl Pilot {
 
     pub fn was_drilled(&mut self, at: f64) {
         self.drilled = Some(at);
+        self.news = true;
     }
 
     pub fn status(&self, bot: &Bot, durability: Durability, now: Now) -> Status {

@@ -25,6 +25,7 @@ mod logs;
 mod notify;
 mod openapi;
 mod overload;
+mod owner;
 mod pins;
 mod pool;
 mod reload;

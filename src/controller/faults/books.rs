@@ -12,7 +12,8 @@ use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::machine::{CameBack, Decided, Happened, Machine, WORKERS};
+use super::machine::{CameBack, Happened, Machine, WORKERS};
+use super::recorder::Decided;
 use crate::core::ratchet::{Because, Decision, Input, Refusal};
 use crate::core::{AbortReason, Hold, Phase, State, Weight};
 use crate::live::Snapshot;
@@ -83,7 +84,6 @@ impl Books {
                     bot.lower.a_start_begins_at_the_first_step(decided)?;
                     bot.lower.quarantine_holds(decided)?;
                     bot.lower.an_abort_stays(decided)?;
-                    bot.lower.the_canary_is_to_blame(decided, bot.serve.connections())?;
                     bot.lower.whoever_holds_says_why(decided)?;
                     bot.kept.revisions_rise_by_one(decided)?;
                     bot.kept.what_is_stale_is_refused(decided)?;

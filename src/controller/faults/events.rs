@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::disk::Mode;
-use super::machine::{Machine, SPOILT, Spoilt, WORKERS};
+use super::machine::{Machine, WORKERS};
+use super::recorder::{self, Spoilt};
 use super::setting::COLOURS;
 use super::world::WORKSPACES;
 use crate::controller::drill::Drill;
@@ -186,9 +187,9 @@ impl Machine<'_> {
         match turn {
             Turn::Tick(spoilt) => {
                 self.pass(Duration::from_secs(1));
-                SPOILT.set(spoilt);
+                recorder::spoil(self.settings.spoilt.or(spoilt));
                 self.happens(Event::Tick);
-                SPOILT.set(None);
+                recorder::spoil(None);
             }
             Turn::Stall(time) => self.pass(time),
             Turn::Suspend(time) => self.clock.wall += time.as_secs() as i64,

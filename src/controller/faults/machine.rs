@@ -1,7 +1,6 @@
 //! A simulated machine around the real owner: its clocks, its disk, its workers, its sides, and clients that hang up. It does what
 //! the owner wants done, when the story says so, and writes down what happened for the checker.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use super::disk::{Disk, Mode};
+use super::recorder::{self, Decided};
 use super::setting::Setting;
 use super::sometimes::Sometimes;
 use super::traffic::InFlight;
@@ -21,9 +21,7 @@ use crate::controller::reload::ReloadRefused;
 use crate::controller::time::Now;
 pub use crate::controller::wish::ChangeError;
 use crate::controller::wish::{Actor, ChangeRequest};
-use crate::core::evidence::Judgement;
-use crate::core::ratchet::{Decision, Input};
-use crate::core::{Guard, State};
+use crate::core::State;
 use crate::live::Snapshot;
 use crate::sim::dice::Dice;
 use crate::store::{Entry, Ticket, Unwritten, Written};
@@ -82,19 +80,6 @@ pub enum Waits {
     Reload(oneshot::Receiver<Result<bool, ReloadRefused>>),
 }
 
-/// A step that the owner asked the ratchet for.
-#[derive(Clone)]
-pub struct Decided {
-    pub before: State,
-    pub input: Input,
-    pub guard: Guard,
-    pub at: Duration,
-    pub after: State,
-    pub decision: Decision,
-    /// The facts were spoilt.
-    pub is_spoilt: bool,
-}
-
 /// What an event led to, in the order in which it happened: all that the checker is told.
 pub enum Happened {
     Decided(Box<Decided>),
@@ -136,55 +121,9 @@ pub struct CameBack {
     pub after: (State, Duration),
 }
 
-/// What may be wrong with a tick's facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoilt {
-    NoNumber,
-    Missing,
-    /// It was looked at long ago.
-    OldLook,
-    /// By chance it looks bad.
-    Suspicious,
-}
-
-impl Spoilt {
-    fn spoil(self, judgement: &mut Option<Judgement>, at: Duration) {
-        match judgement {
-            Some(_) if self == Spoilt::Missing => *judgement = None,
-            Some(judgement) if self == Spoilt::NoNumber => judgement.wealth.all = f64::NAN,
-            Some(judgement) if self == Spoilt::OldLook => judgement.looked = at.saturating_sub(Duration::from_secs(61)),
-            // At 40 the ratchet holds or goes back by a step.
-            Some(judgement) => judgement.wealth.all = judgement.wealth.all.max(40.0_f64.ln() + 1.1),
-            None => {}
-        }
-    }
-}
-
-type Step = fn(State, &Input, &Guard, Duration) -> (State, Decision);
-
-thread_local! {
-    static STEP: Cell<Step> = const { Cell::new(crate::core::ratchet::step) };
-    /// What is wrong with the facts of this tick.
-    pub static SPOILT: Cell<Option<Spoilt>> = const { Cell::new(None) };
-    static DECIDED: RefCell<Vec<Decided>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The settings' step, written down.
-fn recorded(before: State, input: &Input, guard: &Guard, at: Duration) -> (State, Decision) {
-    let mut input = input.clone();
-    if let (Input::Tick(facts), Some(spoilt)) = (&mut input, SPOILT.get()) {
-        spoilt.spoil(&mut facts.judgement, at);
-    }
-    let (after, decision) = STEP.get()(before.clone(), &input, guard, at);
-    let (guard, is_spoilt) = (guard.clone(), SPOILT.get().is_some());
-    DECIDED
-        .with_borrow_mut(|all| all.push(Decided { before, input, guard, at, after: after.clone(), decision: decision.clone(), is_spoilt }));
-    (after, decision)
-}
-
 impl<'a> Machine<'a> {
     pub fn new(settings: &'a Settings, mut dice: Dice) -> Machine<'a> {
-        STEP.set(settings.step);
+        recorder::decides_by(settings.step);
         let (world, setting) = (World::new(&mut dice), Setting::new(&mut dice));
         let clock = Clock { mono: Duration::from_secs(1_000), wall: 1_700_000_000 };
         let config = setting.config(|bot, number| world.name(bot, number));
@@ -219,7 +158,7 @@ impl<'a> Machine<'a> {
     }
 
     fn begins(&mut self, effects: Vec<Effect>) {
-        self.owner.rules = Rules { step: recorded, exposes: self.settings.exposes };
+        self.owner.rules = Rules { step: recorder::step, exposes: self.settings.exposes };
         self.do_all(effects, false);
         self.happens(Event::Alarm);
         self.workers = std::array::from_fn(|_| self.published.clone());
@@ -258,7 +197,7 @@ impl<'a> Machine<'a> {
         }
         let health = self.health();
         let effects = self.owner.handle(event, health, self.now());
-        DECIDED.with_borrow_mut(|all| self.happened.extend(all.drain(..).map(|decided| Happened::Decided(Box::new(decided)))));
+        self.happened.extend(recorder::take().into_iter().map(|decided| Happened::Decided(Box::new(decided))));
         self.do_all(effects, hung_up);
         self.hear_answers();
     }
@@ -351,7 +290,7 @@ impl<'a> Machine<'a> {
         let served = self.workers.iter().map(|snapshot| snapshot.sequence).min().unwrap_or(0);
         if served > self.served {
             self.served = served;
-            if self.settings.flaw == Some(Flaw::NeverOpensSomeWindows) && self.published.sequence % 4 == 0 {
+            if self.settings.flaw == Some(Flaw::NeverOpensSomeWindows) && self.published.sequence.is_multiple_of(4) {
                 return;
             }
             self.happens(Event::Serves { sequence: served });
@@ -497,8 +436,8 @@ impl<'a> Machine<'a> {
         let config = self.setting.config(|bot, number| self.world.name(bot, number));
         let (owner, effects) = Owner::begin(config, found, true, Now { running: Duration::ZERO, ..self.now() });
         self.owner = owner;
-        self.owner.rules = Rules { step: recorded, exposes: self.settings.exposes };
-        DECIDED.with_borrow_mut(Vec::clear);
+        self.owner.rules = Rules { step: recorder::step, exposes: self.settings.exposes };
+        recorder::take();
         self.published = self.owner.current().clone();
         self.served = 0;
         let now = self.now();

@@ -35,6 +35,7 @@ mod disk;
 mod events;
 mod heal;
 mod machine;
+mod recorder;
 mod setting;
 mod sometimes;
 mod tests;
@@ -51,6 +52,7 @@ use crate::sim::dice::Dice;
 use books::{Books, Broken};
 use events::{Kinds, Turn};
 use machine::Machine;
+use recorder::Spoilt;
 use sometimes::Sometimes;
 
 /// How a story is told.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub flaw: Option<Flaw>,
     /// Do clocks jump, do clients hang up? If not, all else is the same.
     pub wall_jumps: bool,
+    /// The facts of every tick are spoilt in this way.
+    pub spoilt: Option<Spoilt>,
     pub hang_ups: bool,
     /// Before the faults end.
     pub events: usize,
@@ -88,7 +92,6 @@ pub enum Flaw {
     ForgetsQuarantine,
     LetsWorkersGoBack,
     RanksByAnotherAttempt,
-    BlamesTheCanaryForEverything,
 }
 
 /// A story that held.
@@ -111,7 +114,7 @@ pub struct Failure {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { step: ratchet::step, exposes: ratchet::exposes, flaw: None, wall_jumps: true, hang_ups: true, events: 500 }
+        Settings { step: ratchet::step, exposes: ratchet::exposes, flaw: None, wall_jumps: true, spoilt: None, hang_ups: true, events: 500 }
     }
 }
 
@@ -121,7 +124,7 @@ pub fn tell(seed: u64, settings: &Settings) -> Result<Told, Box<Failure>> {
     told.map_err(|_| {
         let mut plot = Plot::new(seed, settings, true);
         let broken =
-            plot.to_its_end().err().unwrap_or(Broken { invariant: 14, what: "the story is another one when it is told again".to_owned() });
+            plot.go_to_its_end().err().unwrap_or(Broken { invariant: 14, what: "the story is another one when it is told again".to_owned() });
         Box::new(Failure { seed, broken, story: plot.story.unwrap_or_default() })
     })
 }
@@ -142,11 +145,11 @@ impl<'a> Plot<'a> {
     }
 
     fn tell(mut self) -> Result<Told, Broken> {
-        self.to_its_end()?;
+        self.go_to_its_end()?;
         Ok(Told { events: self.events, sometimes: self.machine.sometimes, decisions: self.decisions })
     }
 
-    fn to_its_end(&mut self) -> Result<(), Broken> {
+    fn go_to_its_end(&mut self) -> Result<(), Broken> {
         let mut kinds = Kinds::new(&mut self.machine.dice);
         self.machine.prompt = !kinds.applies_late();
         for _ in 0..self.machine.settings.events {

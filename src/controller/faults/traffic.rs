@@ -58,8 +58,7 @@ impl Machine<'_> {
             return;
         }
         let shard = epoch.ledger.shard(worker);
-        let blamed = if self.settings.flaw == Some(Flaw::BlamesTheCanaryForEverything) { Track::Canary } else { assignment.track };
-        shard.connection(blamed, answer == Answer::Refused);
+        shard.connection(assignment.track, answer == Answer::Refused);
         let outcome = match answer {
             // Stable answers, and it is no evidence.
             Answer::Refused if on_canary => return shard.rescued(Track::Canary),

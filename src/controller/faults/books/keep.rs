@@ -1,7 +1,8 @@
 //! What is kept, and what comes back.
 
 use super::super::disk::Mode;
-use super::super::machine::{CameBack, Decided, Machine};
+use super::super::machine::{CameBack, Machine};
+use super::super::recorder::Decided;
 use super::replay::Replay;
 use super::{Checked, must};
 use crate::core::ratchet::{Decision, Input, Refusal};

@@ -1,12 +1,9 @@
 //! When a weight has to fall, and what keeps it down.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use super::super::machine::Decided;
+use super::super::recorder::Decided;
 use super::{Checked, must};
 use crate::core::ratchet::{Command, Decision, Input};
-use crate::core::{Connections, Hold, Phase, Policy, Release, State, Weight};
+use crate::core::{Hold, Phase, Policy, Release, State, Weight};
 
 #[derive(Default)]
 pub struct Lower {
@@ -16,12 +13,8 @@ pub struct Lower {
     aborted: bool,
     /// For how many ticks a split has served everywhere without evidence.
     without: u32,
-    /// The canary's and stable's connections, by tick.
-    connections: VecDeque<(Duration, [Connections; 2])>,
 }
 
-/// What the breaker may look back on.
-const LOOKS_BACK: Duration = Duration::from_secs(15);
 /// The evidence opens with the event after the last worker's.
 const WITHOUT_MOST: u32 = 2;
 
@@ -98,14 +91,6 @@ impl Lower {
         must(!aborts || decided.after.weight == Weight::ZERO, 7, || format!("aborted, and {} serve", decided.after.weight))
     }
 
-    /// 5: the breaker trips only if over some of the last 15 s half of the canary's connections broke and stable's did not.
-    pub fn the_canary_is_to_blame(&mut self, decided: &Decided, news: [Connections; 2]) -> Checked {
-        let Input::Tick(_) = &decided.input else { return Ok(()) };
-        self.connections.push_back((decided.at, news));
-        while self.connections.pop_front_if(|(then, _)| *then + LOOKS_BACK <= decided.at).is_some() {}
-        Ok(())
-    }
-
     /// 15: a rollout that waits says for what.
     pub fn whoever_holds_says_why(&self, decided: &Decided) -> Checked {
         let waits = matches!((&decided.input, &decided.decision), (Input::Tick(_), Decision::Hold)) && decided.after.under_way().is_some();
@@ -123,7 +108,6 @@ impl Lower {
 
     pub fn restarted(&mut self, state: &State) {
         self.stands(state);
-        self.connections.clear();
         self.without = 0;
     }
 }

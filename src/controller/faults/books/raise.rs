@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::machine::{Decided, WORKERS};
+use super::super::machine::WORKERS;
+use super::super::recorder::Decided;
 use super::{Checked, must};
 use crate::core::evidence::tolerable;
 use crate::core::ratchet::{Command, Decision, Facts, Input};

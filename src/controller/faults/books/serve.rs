@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::machine::{Decided, Machine};
+use super::super::machine::Machine;
+use super::super::recorder::Decided;
 use super::super::world::WORKSPACES;
 use super::keep::Kept;
 use super::{Checked, bot_of, must};
 use crate::config::Bot;
 use crate::core::ratchet::Input;
-use crate::core::{Connections, Release, Salt, Split, State, Track, Weight};
+use crate::core::{Release, Salt, Split, State, Track, Weight};
 use crate::live::Epoch;
 
 #[derive(Default)]
@@ -121,11 +122,6 @@ impl Serve {
 
     pub fn counted(&mut self, split_id: u64, canary: bool) {
         self.counted.entry(split_id).or_default()[usize::from(canary)] += 1;
-    }
-
-    /// Since the last tick: nothing that this checker looks at.
-    pub fn connections(&self) -> [Connections; 2] {
-        Default::default()
     }
 
     /// 13: the evidence counts what this split routed and what was answered, each request once and under its label.
