@@ -255,7 +255,7 @@ impl Owner {
         if self.outlives && self.now.running >= self.snapshot_due {
             self.snapshot_due = self.now.running + SNAPSHOT_EVERY;
             let now = self.now;
-            let snapshots = self.pilots.iter_mut().map(|pilot| pilot.snapshot(now)).collect();
+            let snapshots = self.pilots.iter_mut().filter_map(|pilot| pilot.snapshot(now)).collect();
             self.effects.push(Effect::Snapshot(snapshots));
         }
     }

@@ -51,6 +51,8 @@ pub(super) struct Pilot {
     pub due: bool,
     /// There is something new to show.
     pub news: bool,
+    /// There is something that the last snapshot does not have.
+    pub unsaved: bool,
     /// When the status was last made.
     pub shown: Duration,
     /// What serves everywhere: whose ledger is read.
@@ -97,6 +99,7 @@ impl Pilot {
             sequence: 0,
             due: true,
             news: true,
+            unsaved: true,
             shown: Duration::ZERO,
             opening: None,
             evidence: None,
@@ -143,19 +146,23 @@ impl Pilot {
         }
     }
 
-    /// What is known now, to be kept. What is usual moves slowly.
-    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+    /// What is known now, to be kept; nothing if it is known to be kept already. What is usual moves slowly. While a rollout is
+    /// under way its bake goes on, whatever comes in.
+    pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
+        if !std::mem::take(&mut self.unsaved) && self.state.under_way().is_none() {
+            return None;
+        }
         let due = self.past_kept.is_none_or(|kept| now.running >= kept + KEEP_PAST_EVERY);
         if due {
             self.past_kept = Some(now.running);
         }
-        Snapshot {
+        Some(Snapshot {
             bot: self.name.to_string(),
             state: self.state.clone(),
             at: self.now(now),
             evidence: self.packed_evidence(),
             past: if due { self.past.pack() } else { None },
-        }
+        })
     }
 
     /// What is known when the config names the bot no more, for when it does again.
@@ -207,6 +214,9 @@ impl Pilot {
         let now = self.now(time);
         let epoch = self.observed.clone();
         let News { seen, examined, connections, rescued, latencies } = epoch.ledger.read(&mut self.reading);
+        let came = !seen.is_empty() || !examined.is_empty() || connections.iter().any(|of| of.wanted > 0) || rescued != [0; 2];
+        self.news |= came;
+        self.unsaved |= came;
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
             let label = epoch.split.track(one.bucket);

@@ -125,7 +125,9 @@ fn what_was_lowered_by_a_client_that_hung_up_stays_lowered() {
         write!(wire, "{head}Content-Length: 2\r\n\r\n{{}}").unwrap();
         std::thread::sleep(Duration::from_micros(patience * 300));
         drop(wire);
-        eventually("the row of the abort", || (newest(&process, "support")? > 1 && bot(&process, "support")["durable"] == true).then_some(()));
+        eventually("the row of the abort", || {
+            (newest(&process, "support")? > 1 && bot(&process, "support")["durable"] == true).then_some(())
+        });
         let lowered = eventually("the abort", || Some(bot(&process, "support")).filter(|bot| bot["weight_percent"] == 0.0));
         process.signal(libc::SIGKILL);
         process.ended();

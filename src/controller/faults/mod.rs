@@ -123,8 +123,10 @@ pub fn tell(seed: u64, settings: &Settings) -> Result<Told, Box<Failure>> {
     let told = Plot::new(seed, settings, false).tell();
     told.map_err(|_| {
         let mut plot = Plot::new(seed, settings, true);
-        let broken =
-            plot.go_to_its_end().err().unwrap_or(Broken { invariant: 14, what: "the story is another one when it is told again".to_owned() });
+        let broken = plot
+            .go_to_its_end()
+            .err()
+            .unwrap_or(Broken { invariant: 14, what: "the story is another one when it is told again".to_owned() });
         Box::new(Failure { seed, broken, story: plot.story.unwrap_or_default() })
     })
 }

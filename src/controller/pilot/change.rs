@@ -52,6 +52,7 @@ impl Pilot {
             self.judged = None;
         }
         self.due = true;
+        self.unsaved = true;
     }
 
     fn is_about_another_canary(&self, decision: &Decision) -> bool {
