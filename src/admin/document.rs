@@ -321,7 +321,8 @@ fn totals(totals: TrackTotals) -> Totals {
         late: totals.late,
         rejected: totals.rejected,
         active_buckets: totals.active_buckets,
-        typical_ms: totals.typical_micros().map(|micros| micros / 1000.0),
+        // Its logarithm is kept in whole units: a mean of 0 may come out a little below.
+        typical_ms: totals.typical_micros().map(|micros| micros.max(0.0) / 1000.0),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,8 +25,8 @@ pub enum Upload {
     ForClient,
     /// It waits for the upstream to take more.
     ForUpstream,
-    /// All of it is on its way, or there is none.
-    Done,
+    /// The client has sent all of it, and its last byte was read at this time.
+    Done(Instant),
     /// The client broke it off.
     Broken,
 }
@@ -201,7 +201,10 @@ impl Stream {
                 alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             }
             Ok(_) => {
-                self.upload.set(Upload::Done);
+                // Its end is asked for once more after its last byte.
+                if !matches!(self.upload.get(), Upload::Done(_)) {
+                    self.upload.set(Upload::Done(Instant::now()));
+                }
                 alarms.arm(Wait::Exchange, self.timeout);
             }
             Err(Broken) => {

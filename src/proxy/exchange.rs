@@ -1,10 +1,12 @@
 //! One webhook from its arrival to its record. It is recorded once, into the epoch that routed it, when its answer
 //! ends, fails or is dropped.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::access_log::{Finished, Noted};
+use super::body::Upload;
 use super::client::Session;
 use super::listen::Slot;
 use super::problem::Problem;
@@ -17,7 +19,7 @@ pub struct Exchange {
     session: Rc<Session>,
     /// One of the worker's requests in flight, for as long as this one is.
     slot: Slot,
-    started: Instant,
+    arrival: Arrival,
     assignment: Assignment,
     /// Sent again by the platform: counted, but no evidence.
     retried: bool,
@@ -26,6 +28,20 @@ pub struct Exchange {
     state: State,
     /// For the access log, if it wants this one.
     noted: Option<Box<Noted>>,
+}
+
+/// When a request came.
+pub struct Arrival {
+    /// Its head was whole.
+    pub started: Instant,
+    /// All of it was here. The bot's time runs from then on: what the client took for its upload is not the bot's fault.
+    pub whole: Whole,
+}
+
+pub enum Whole {
+    Since(Instant),
+    /// Once its body has come, which is streamed.
+    Once(Rc<Cell<Upload>>),
 }
 
 /// What was found out before the exchange began.
@@ -50,10 +66,10 @@ enum State {
 }
 
 impl Exchange {
-    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assigned: Assigned) -> Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, arrival: Arrival, assigned: Assigned) -> Exchange {
         let Assigned { assignment, retried, noted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, noted };
+        let exchange = Exchange { bot, session, slot, arrival, assignment, retried, broken: false, state: State::Waiting, noted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -70,6 +86,26 @@ impl Exchange {
         &self.session
     }
 
+    /// How far a streamed body has come; `None` where all of it was in hand.
+    pub fn upload(&self) -> Option<Upload> {
+        match &self.arrival.whole {
+            Whole::Since(_) => None,
+            Whole::Once(upload) => Some(upload.get()),
+        }
+    }
+
+    /// The bot's time until `at`: none before it could have had the whole request.
+    fn bots_time(&self, at: Instant) -> Duration {
+        let whole = match &self.arrival.whole {
+            Whole::Since(whole) => *whole,
+            Whole::Once(upload) => match upload.get() {
+                Upload::Done(whole) => whole,
+                Upload::ForClient | Upload::ForUpstream | Upload::Broken => return Duration::ZERO,
+            },
+        };
+        at.saturating_duration_since(whole)
+    }
+
     /// About to be sent, `now`: what came before was serin's own time.
     pub fn sending(&self, since: Instant, now: Instant) {
         self.bot.meters().overhead.record(now.saturating_duration_since(since));
@@ -83,7 +119,7 @@ impl Exchange {
 
     /// The answer's head is here.
     pub fn answered(&mut self, status: u16, said: Option<Said>) {
-        let first_byte = self.started.elapsed();
+        let first_byte = self.bots_time(Instant::now());
         if let Some(noted) = &mut self.noted {
             noted.answered(status, first_byte);
         }
@@ -101,9 +137,12 @@ impl Exchange {
         }
     }
 
-    /// An answer that broke off: the upstream's fault.
+    /// An answer that broke off: the upstream's fault, unless it had to do with half a request.
     pub fn broke_off(&mut self) {
-        self.record(Ended::Failed);
+        match self.upload() {
+            Some(Upload::Broken) => self.record(Ended::ClientGone { answered: true, after: Duration::ZERO }),
+            Some(Upload::ForClient | Upload::ForUpstream | Upload::Done(_)) | None => self.record(Ended::Failed),
+        }
     }
 
     /// No answer: the upstream's fault. The client gets `problem` instead.
@@ -127,7 +166,7 @@ impl Exchange {
     /// The client's own fault (a body that broke off or never came): no evidence.
     pub fn client_failed(&mut self, problem: Problem) {
         self.note(problem);
-        self.record(Ended::ClientGone { answered: true, after: self.started.elapsed() });
+        self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
     }
 
     fn record(&mut self, ended: Ended) {
@@ -138,8 +177,10 @@ impl Exchange {
         let ended = match (self.state, self.session.gone_since()) {
             // A rescued request has its record whatever became of stable's answer.
             (State::Rescued, _) => Ended::Failed,
+            // Half an answer is the upstream's fault, whether its client still waited for it or not.
+            (State::Answered { .. }, _) if ended == Ended::Failed => ended,
             // The request ran on for the bot's sake: what its client saw is that it got no answer.
-            (_, Some(gone)) => Ended::ClientGone { answered: false, after: gone.saturating_duration_since(self.started) },
+            (_, Some(gone)) => Ended::ClientGone { answered: false, after: self.bots_time(gone) },
             (_, None) => ended,
         };
         self.state = State::Recorded;
@@ -151,7 +192,8 @@ impl Exchange {
         let track = self.assignment.track;
         let meters = self.bot.meters();
         meters.request(track, outcome, CodeClass::of(status)).add(1);
-        meters.duration[track as usize].record(self.started.elapsed());
+        let took = self.arrival.started.elapsed();
+        meters.duration[track as usize].record(took);
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);
         self.count_as_evidence(rescued, outcome, first_byte);
@@ -159,14 +201,7 @@ impl Exchange {
             self.bot.shard().came_back(bucket, turn);
         }
         if let Some(noted) = self.noted.take() {
-            let ended = Finished {
-                bot: &self.bot,
-                assignment: self.assignment,
-                retried: self.retried,
-                rescued,
-                outcome,
-                took: self.started.elapsed(),
-            };
+            let ended = Finished { bot: &self.bot, assignment: self.assignment, retried: self.retried, rescued, outcome, took };
             self.slot.worker().access_log.write(&noted, &ended);
         }
     }
@@ -194,6 +229,6 @@ impl Drop for Exchange {
             State::Answered { .. } => true,
             State::Waiting | State::Rescued => false,
         };
-        self.record(Ended::ClientGone { answered, after: self.started.elapsed() });
+        self.record(Ended::ClientGone { answered, after: self.bots_time(Instant::now()) });
     }
 }

@@ -11,7 +11,7 @@ use super::access_log::Noted;
 use super::assign::{Looked, decide};
 use super::body::{AnswerBody, Hold, RequestBody, hold};
 use super::client::Session;
-use super::exchange::{Assigned, Exchange};
+use super::exchange::{Arrival, Assigned, Exchange, Whole};
 use super::forward::{Outbound, forward};
 use super::headers;
 use super::listen::Worker;
@@ -62,15 +62,15 @@ async fn answer(
     if let Some(tester) = &bot.bot().tester {
         head.fields.remove(tester.header.as_str());
     }
-    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assigned);
-    let (body, upload) = match received.body {
-        Body::Whole(body) => (body, None),
+    let (body, whole) = match received.body {
+        Body::Whole(body) => (body, Whole::Since(since)),
         Body::Part(read) => {
             let (body, upload) = RequestBody::stream(read, session, bot.bot().timeout);
-            (body, Some(upload))
+            (body, Whole::Once(upload))
         }
     };
-    forward(exchange, Outbound { bot, head, path: target.path, body, upload, track, trace, since }).await
+    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, Arrival { started, whole }, assigned);
+    forward(exchange, Outbound { bot, head, path: target.path, body, track, trace, since }).await
 }
 
 /// Refuses what cannot be passed on, and brings the target into the form that an upstream expects.
