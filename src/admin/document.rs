@@ -177,6 +177,8 @@ pub struct Explained {
     pub bucket: usize,
     /// Of 2^64, as text: JavaScript's numbers are too short for it.
     pub rank: String,
+    /// The number of the rollout whose ranks are in force; 0 for a split by hand, and while nothing is tried.
+    pub attempt: u64,
     /// The weight from which on the workspace is on the canary.
     pub canary_from_percent: f64,
     pub weight_percent: f64,
@@ -342,6 +344,7 @@ pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained 
         workspace: workspace.to_string(),
         bucket: bucket.index(),
         rank: rank.to_string(),
+        attempt: epoch.split.attempt(),
         canary_from_percent: Weight::first_above(rank).percent(),
         weight_percent: epoch.split.weight().percent(),
         track: assignment.track.name(),

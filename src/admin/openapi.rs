@@ -214,7 +214,7 @@ fn schemas() -> Value {
         })),
         "History": object(json!({ "changes": list(reference("Change")), "before": count })),
         "Explained": object(json!({
-            "bot": string, "workspace": string, "bucket": whole, "rank": string, "canary_from_percent": number, "weight_percent": percent,
+            "bot": string, "workspace": string, "bucket": whole, "rank": string, "attempt": whole, "canary_from_percent": number, "weight_percent": percent,
             "track": { "enum": ["stable", "canary"] }, "reason": string, "upstream": string,
         })),
         "Traffic": object(json!({

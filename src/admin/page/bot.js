@@ -176,7 +176,7 @@ function explain(path) {
     event.preventDefault();
     try {
       const it = await read(`${path}/explain?workspace=${encodeURIComponent(field.value.trim())}`);
-      answer.replaceChildren(h("code", null, it.workspace), ` is in bucket ${it.bucket} and goes to `, h("span", { class: `${it.track} strong` }, `${it.track} (${it.upstream})`), `: ${it.reason}. By its rank it is on the canary from ${weight(it.canary_from_percent)} on.`);
+      answer.replaceChildren(h("code", null, it.workspace), ` is in bucket ${it.bucket} and goes to `, h("span", { class: `${it.track} strong` }, `${it.track} (${it.upstream})`), `: ${it.reason}. By its rank ${it.attempt ? `in rollout ${it.attempt}` : "in a split by hand"} it is on the canary from ${weight(it.canary_from_percent)} on.`);
     } catch (error) {
       answer.textContent = error.message;
     }
