@@ -133,6 +133,49 @@ fn a_promotion_makes_the_canary_stable_for_everyone() {
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"blue".into(), &"v3".into()));
 }
 
+/// A share of 1 → 0 after a promotion is no rollback: who plays which role says so.
+#[test]
+fn the_releases_in_the_metrics_change_their_roles_at_a_promotion() {
+    let (_blue, _green, serin) = pair();
+    let roles = || {
+        let metrics = serin.metrics();
+        let mut roles = Vec::new();
+        for track in ["stable", "canary"] {
+            for (upstream, version) in [("blue", ""), ("green", ""), ("green", "v2"), ("blue", "v3")] {
+                let labels = [("bot", "support"), ("track", track), ("upstream", upstream), ("version", version)];
+                roles.extend(metrics.values("serin_release_info", &labels).iter().map(|is| (track, upstream, version, *is)));
+            }
+        }
+        assert_eq!(metrics.values("serin_release_info", &[]).len(), roles.len(), "and nobody else");
+        roles
+    };
+    start(&serin);
+    assert_eq!(roles(), [("stable", "blue", "", 1.0), ("canary", "green", "v2", 1.0)]);
+    does(&serin, "promote", "{}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
+    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0), ("canary", "blue", "v3", 1.0)]);
+    does(&serin, "abort", "{}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
+}
+
+/// Buckets fall one by one, so that the weight is hardly ever met.
+#[test]
+fn the_share_that_is_on_the_canary_is_shown_beside_the_weight() {
+    let (_blue, _green, serin) = pair();
+    let share = |attempt, percent| {
+        let split = Split::new(Salt::new("serin"), "support", attempt, Weight::from_percent(percent).unwrap(), Pins::default());
+        split.canary_buckets() as f64 / 100.0
+    };
+    for percent in [0.0, 5.0, 33.33, 100.0] {
+        serin.set_weight(percent);
+        assert_eq!(serin.bot()["actual_percent"], share(0, percent), "by hand");
+    }
+    let bot = start(&serin);
+    assert_eq!((&bot["weight_percent"], &bot["actual_percent"]), (&50.0.into(), &share(1, 50.0).into()));
+    assert!(share(1, 50.0) != 50.0 && (share(1, 50.0) - 50.0).abs() < 2.0);
+}
+
 #[test]
 fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
     let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
