@@ -17,6 +17,8 @@ export function botPage(name) {
   let bot = null;
   let traffic = null;
   let rows = [];
+  /** The last changes that came as events, the newest first. */
+  let told = [];
   let more = false;
   let ended = false;
   const charts = makeCharts(() => bot, () => rows);
@@ -49,10 +51,13 @@ export function botPage(name) {
   async function news() {
     const [now, past, seen] = await Promise.all([read(path), read(`${path}/history?limit=${HISTORY}`), read(`${path}/traffic`)]);
     const oldest = past.changes.at(-1)?.revision ?? 0;
+    const newest = past.changes[0]?.revision ?? 0;
+    // What lowers, and what moves nobody, serves before it is on the disk: then it is not in what was read yet.
+    const unwritten = told.filter((row) => row.revision > newest && row.revision <= now.revision);
     // What was looked up before stays, if nothing is missing between.
     const before = rows[0]?.revision >= oldest - 1 ? rows.filter((row) => row.revision < oldest) : [];
     if (!before.length) more = past.changes.length === HISTORY;
-    [rows, traffic] = [[...past.changes, ...before], seen];
+    [rows, traffic] = [[...unwritten, ...past.changes, ...before], seen];
     update(now);
     draw();
   }
@@ -81,6 +86,12 @@ export function botPage(name) {
   function draw() {
     const points = (traffic?.points ?? []).map((point) => ({ ...point, at: point.at * 1000 }));
     charts.forEach((one) => one.draw(points));
+  }
+
+  function changed(row) {
+    if (row !== null && row.bot !== name) return null;
+    if (row !== null) told = [row, ...told.filter((other) => other.revision < row.revision)].slice(0, HISTORY);
+    return news();
   }
 
   look();
