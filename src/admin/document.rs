@@ -113,7 +113,7 @@ pub struct Components {
     pub examinations: f64,
 }
 
-/// Workspaces (by bucket) that a coin sends to and fro, because they look broken on the canary alone.
+/// Buckets that a coin sends to and fro, because they look broken on the canary alone.
 #[derive(Debug, Default, Serialize)]
 pub struct Examinations {
     pub open: usize,

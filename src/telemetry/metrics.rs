@@ -254,7 +254,7 @@ impl Metrics {
         );
         out.gauge(
             "serin_examined_workspaces",
-            "Workspaces that look broken on the canary alone, by what their examination has found.",
+            "Buckets that look broken on the canary alone, by what their examination has found.",
             statuses.iter().flat_map(|(bot, _, status)| {
                 Finding::ALL.map(|finding| (vec![("bot", bot.name.as_str()), ("state", finding.name())], status.examined(finding) as f64))
             }),

@@ -102,7 +102,7 @@ fn a_first_step_on_which_hardly_anybody_is_found_is_warned_of() {
     everybody(&serin);
     let bot = start(&serin);
     let warning = bot["warning"].as_str().unwrap();
-    assert!(warning.contains("the first step, 1%, has about 0.4 of 40 active workspaces"), "{warning}");
+    assert!(warning.contains("the first step, 1%, has about 0.4 of 40 active buckets"), "{warning}");
     assert_eq!(does(&serin, "abort", "{}")["warning"], Value::Null);
 }
 
@@ -188,6 +188,43 @@ fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
     assert_eq!(serin.explain("T1")["track"], "stable");
 }
 
+/// Each attempt ranks the buckets anew, and its ranks stay in force until it has ended.
+#[test]
+fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let soon = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1s\", deadline = \"1s\", at_deadline = \"ask\" }";
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(soon));
+    let bucket = serin.explain("T1")["bucket"].as_u64().unwrap() as usize;
+    let ranks = |attempt: u64| {
+        let weight = Weight::from_percent(serin.bot()["weight_percent"].as_f64().unwrap()).unwrap();
+        let split = Split::new(Salt::new("serin"), "support", attempt, weight, Pins::default());
+        let explained = serin.explain("T1");
+        assert_eq!(
+            (&explained["attempt"], &explained["rank"]),
+            (&attempt.into(), &split.rank(Bucket::all().nth(bucket).unwrap()).to_string().into())
+        );
+        assert_eq!(explained["track"], split.track(Bucket::all().nth(bucket).unwrap()).name());
+    };
+    ranks(0);
+    start(&serin);
+    ranks(1);
+    eventually("the rollout asks a human", || (serin.bot()["phase"] == "held").then_some(()));
+    ranks(1);
+    serin.set_weight(0.0);
+    assert_eq!(serin.bot()["phase"], "paused");
+    ranks(1);
+    does(&serin, "resume", "{}");
+    ranks(1);
+    does(&serin, "abort", "{}");
+    ranks(0);
+    serin.set_weight(30.0);
+    ranks(0);
+    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    ranks(2);
+    does(&serin, "promote", "{}");
+    ranks(0);
+}
+
 /// Half of the workspaces; enough of them that both tracks have some.
 fn everybody(serin: &Serin) {
     for n in 0..40 {
@@ -229,43 +266,6 @@ fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notic
     assert_eq!(bot["quarantine"], Value::Array(Vec::new()));
     assert_eq!(blue.count(), 40, "stable answered for all");
     assert_eq!(standing(&does(&serin, "resume", "{}")), ("progressing", 50.0, ""));
-}
-
-/// Each attempt ranks the buckets anew, and its ranks stay in force until it has ended.
-#[test]
-fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let soon = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1s\", deadline = \"1s\", at_deadline = \"ask\" }";
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(soon));
-    let bucket = serin.explain("T1")["bucket"].as_u64().unwrap() as usize;
-    let ranks = |attempt: u64| {
-        let weight = Weight::from_percent(serin.bot()["weight_percent"].as_f64().unwrap()).unwrap();
-        let split = Split::new(Salt::new("serin"), "support", attempt, weight, Pins::default());
-        let explained = serin.explain("T1");
-        assert_eq!(
-            (&explained["attempt"], &explained["rank"]),
-            (&attempt.into(), &split.rank(Bucket::all().nth(bucket).unwrap()).to_string().into())
-        );
-        assert_eq!(explained["track"], split.track(Bucket::all().nth(bucket).unwrap()).name());
-    };
-    ranks(0);
-    start(&serin);
-    ranks(1);
-    eventually("the rollout asks a human", || (serin.bot()["phase"] == "held").then_some(()));
-    ranks(1);
-    serin.set_weight(0.0);
-    assert_eq!(serin.bot()["phase"], "paused");
-    ranks(1);
-    does(&serin, "resume", "{}");
-    ranks(1);
-    does(&serin, "abort", "{}");
-    ranks(0);
-    serin.set_weight(30.0);
-    ranks(0);
-    does(&serin, "rollouts", "{\"version\": \"v3\"}");
-    ranks(2);
-    does(&serin, "promote", "{}");
-    ranks(0);
 }
 
 #[test]

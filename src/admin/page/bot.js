@@ -95,7 +95,7 @@ export function botPage(name) {
   }
 
   look();
-  return { view, news, update, gone: () => {}, changed: (row) => (row === null || row.bot === name ? news() : null), end: () => (ended = true) };
+  return { view, news, update, gone: () => {}, changed, end: () => (ended = true) };
 }
 
 function head(bot, traffic) {
@@ -105,7 +105,7 @@ function head(bot, traffic) {
     h("div", { class: "row" }, h("h1", null, bot.bot), h("span", { class: `badge ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase),
       h("span", { class: "soft end" }, `revision ${bot.revision}`)),
     h("p", null, nowHappening(bot)),
-    h("div", { class: "row" }, h("span", { class: "big number" }, weight(bot.weight_percent)), h("span", null, "of workspaces on ", h("span", { class: "canary strong" }, split ? release(bot.canary) : "the canary"),
+    h("div", { class: "row" }, h("span", { class: "big number" }, weight(bot.weight_percent)), h("span", null, "of the buckets on ", h("span", { class: "canary strong" }, split ? release(bot.canary) : "the canary"),
       split && reach ? ` = usually ${percent(reach.requests_percent)} of the requests` : "", split ? h("span", { class: "soft" }, ` (really ${weight(bot.actual_percent)} of buckets)`) : "")),
     h("div", { class: "share", "aria-hidden": "true" }, bar(bot.weight_percent)),
     h("p", { class: "row small" }, h("span", { class: "stable" }, `stable: ${release(bot.stable)}, ${bot.stable.url}`), bot.canary ? h("span", { class: "canary" }, `canary: ${release(bot.canary)}, ${bot.canary.url}`) : null),
@@ -169,8 +169,8 @@ function touched(bot, traffic) {
     h("thead", null, h("tr", null, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", null, body)));
   return [
     h("p", null, `${some(bot.tracks.canary.active_buckets, "bucket")} touched by the canary in this split (a bucket is about a workspace while they are few). `,
-      reach?.now && isSplit(bot) ? `${weight(reach.now.weight_percent)} of workspaces = usually ${percent(reach.now.requests_percent)} of requests. ` : "",
-      reach?.next ? `The next step, ${weight(reach.next.weight_percent)}, reaches about ${some(reach.next.active_buckets, "workspace")}, usually ${percent(reach.next.requests_percent)} of requests.` : ""),
+      reach?.now && isSplit(bot) ? `${weight(reach.now.weight_percent)} of the buckets = usually ${percent(reach.now.requests_percent)} of requests. ` : "",
+      reach?.next ? `The next step, ${weight(reach.next.weight_percent)}, reaches about ${some(reach.next.active_buckets, "active bucket")}, usually ${percent(reach.next.requests_percent)} of requests.` : ""),
     looked > 0 && h("p", null, `Under examination: ${count(examinations.open)}. ${count(examinations.refuted)} had trouble of their own; ${count(examinations.went_away)} recovered.`),
     looked > 0 && table("Examinations", ["Bucket", "Suspected for", "Finding", "Blocks", "Evidence"], examinations.buckets.map((one) =>
       h("tr", null, [count(one.bucket), one.suspected_for.replaceAll("_", " "), one.finding.replaceAll("_", " "), count(one.blocks), worth(one.e_value)].map((text) => h("td", null, text))))),

@@ -197,7 +197,7 @@ fn a_first_step_with_hardly_anybody_is_warned_of() {
     let plan = Plan::usual();
     assert_eq!(plan.thin_start(300), None);
     let warning = plan.thin_start(50).unwrap();
-    assert!(warning.contains("1%, has about 0.5 of 50 active workspaces") && warning.contains("6% would have 3"), "{warning}");
+    assert!(warning.contains("1%, has about 0.5 of 50 active buckets") && warning.contains("6% would have 3"), "{warning}");
     assert!(plan.thin_start(0).unwrap().contains("cannot be told"));
 }
 
