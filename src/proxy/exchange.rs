@@ -1,13 +1,11 @@
 //! One webhook from its arrival to its record. It is recorded once, into the epoch that routed it, when its answer
 //! ends, fails or is dropped.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::access_log::{Finished, Noted};
-use super::body::Upload;
-use super::client::Session;
+use super::client::{Session, Upload};
 use super::listen::Slot;
 use super::problem::Problem;
 use super::view::BotView;
@@ -19,7 +17,7 @@ pub struct Exchange {
     session: Rc<Session>,
     /// One of the worker's requests in flight, for as long as this one is.
     slot: Slot,
-    arrival: Arrival,
+    started: Instant,
     assignment: Assignment,
     /// Sent again by the platform: counted, but no evidence.
     retried: bool,
@@ -28,20 +26,6 @@ pub struct Exchange {
     state: State,
     /// For the access log, if it wants this one.
     noted: Option<Box<Noted>>,
-}
-
-/// When a request came.
-pub struct Arrival {
-    /// Its head was whole.
-    pub started: Instant,
-    /// All of it was here. The bot's time runs from then on: what the client took for its upload is not the bot's fault.
-    pub whole: Whole,
-}
-
-pub enum Whole {
-    Since(Instant),
-    /// Once its body has come, which is streamed.
-    Once(Rc<Cell<Upload>>),
 }
 
 /// What was found out before the exchange began.
@@ -66,10 +50,10 @@ enum State {
 }
 
 impl Exchange {
-    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, arrival: Arrival, assigned: Assigned) -> Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assigned: Assigned) -> Exchange {
         let Assigned { assignment, retried, noted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, slot, arrival, assignment, retried, broken: false, state: State::Waiting, noted };
+        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, noted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -86,24 +70,13 @@ impl Exchange {
         &self.session
     }
 
-    /// How far a streamed body has come; `None` where all of it was in hand.
-    pub fn upload(&self) -> Option<Upload> {
-        match &self.arrival.whole {
-            Whole::Since(_) => None,
-            Whole::Once(upload) => Some(upload.get()),
-        }
-    }
-
-    /// The bot's time until `at`: none before it could have had the whole request.
+    /// The bot's time until `at`. It runs from when the request was whole: what the client took for its upload is not the bot's
+    /// fault.
     fn bots_time(&self, at: Instant) -> Duration {
-        let whole = match &self.arrival.whole {
-            Whole::Since(whole) => *whole,
-            Whole::Once(upload) => match upload.get() {
-                Upload::Done(whole) => whole,
-                Upload::ForClient | Upload::ForUpstream | Upload::Broken => return Duration::ZERO,
-            },
-        };
-        at.saturating_duration_since(whole)
+        match self.session.upload() {
+            Upload::Done(whole) => at.saturating_duration_since(whole),
+            Upload::ForClient | Upload::ForUpstream | Upload::Broken => Duration::ZERO,
+        }
     }
 
     /// About to be sent, `now`: what came before was serin's own time.
@@ -139,9 +112,9 @@ impl Exchange {
 
     /// An answer that broke off: the upstream's fault, unless it had to do with half a request.
     pub fn broke_off(&mut self) {
-        match self.upload() {
-            Some(Upload::Broken) => self.record(Ended::ClientGone { answered: true, after: Duration::ZERO }),
-            Some(Upload::ForClient | Upload::ForUpstream | Upload::Done(_)) | None => self.record(Ended::Failed),
+        match self.session.upload() {
+            Upload::Broken => self.record(Ended::ClientGone { answered: true, after: Duration::ZERO }),
+            Upload::ForClient | Upload::ForUpstream | Upload::Done(_) => self.record(Ended::Failed),
         }
     }
 
@@ -192,7 +165,7 @@ impl Exchange {
         let track = self.assignment.track;
         let meters = self.bot.meters();
         meters.request(track, outcome, CodeClass::of(status)).add(1);
-        let took = self.arrival.started.elapsed();
+        let took = self.started.elapsed();
         meters.duration[track as usize].record(took);
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);

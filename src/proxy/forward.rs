@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use http::uri::PathAndQuery;
 
-use super::body::{AnswerBody, RequestBody, Upload};
-use super::client::Session;
+use super::body::{AnswerBody, RequestBody};
+use super::client::{Session, Upload};
 use super::clock::Wait;
 use super::exchange::Exchange;
 use super::headers;
@@ -116,7 +116,7 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
 }
 
 fn failed(exchange: &mut Exchange, error: SendError) -> Problem {
-    if exchange.upload() == Some(Upload::Broken) {
+    if exchange.session().upload() == Upload::Broken {
         exchange.client_failed(Problem::BodyBroken);
         return Problem::BodyBroken;
     }
@@ -134,12 +134,12 @@ fn failed(exchange: &mut Exchange, error: SendError) -> Problem {
 }
 
 fn timed_out(exchange: &mut Exchange) -> Problem {
-    match exchange.upload() {
-        Some(Upload::ForClient | Upload::Broken) => {
+    match exchange.session().upload() {
+        Upload::ForClient | Upload::Broken => {
             exchange.client_failed(Problem::BodyTimeout);
             Problem::BodyTimeout
         }
-        Some(Upload::ForUpstream | Upload::Done(_)) | None => {
+        Upload::ForUpstream | Upload::Done(_) => {
             exchange.failed(Problem::UpstreamTimeout);
             Problem::UpstreamTimeout
         }

@@ -10,8 +10,8 @@ use http::{Method, StatusCode};
 use super::access_log::Noted;
 use super::assign::{Looked, decide};
 use super::body::{AnswerBody, Hold, RequestBody, hold};
-use super::client::Session;
-use super::exchange::{Arrival, Assigned, Exchange, Whole};
+use super::client::{Session, Upload};
+use super::exchange::{Assigned, Exchange};
 use super::forward::{Outbound, forward};
 use super::headers;
 use super::listen::Worker;
@@ -62,14 +62,14 @@ async fn answer(
     if let Some(tester) = &bot.bot().tester {
         head.fields.remove(tester.header.as_str());
     }
-    let (body, whole) = match received.body {
-        Body::Whole(body) => (body, Whole::Since(since)),
-        Body::Part(read) => {
-            let (body, upload) = RequestBody::stream(read, session, bot.bot().timeout);
-            (body, Whole::Once(upload))
+    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assigned);
+    let body = match received.body {
+        Body::Whole(body) => {
+            session.set_upload(Upload::Done(since));
+            body
         }
+        Body::Part(read) => RequestBody::stream(read, session, bot.bot().timeout),
     };
-    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, Arrival { started, whole }, assigned);
     forward(exchange, Outbound { bot, head, path: target.path, body, track, trace, since }).await
 }
 
