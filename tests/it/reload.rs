@@ -261,6 +261,8 @@ fn what_needs_a_restart_is_refused() {
     refused(&process, &text.replace("workers = 2", "workers = 3"), "[proxy] workers");
     let admin = text.rfind("127.0.0.1:0").map(|at| format!("{}127.0.0.1:2{}", &text[..at], &text[at + 11..])).unwrap();
     refused(&process, &admin, "[admin] listen");
+    refused(&process, &config.clone().log("format = \"human\"").text(), "[log] format");
+    refused(&process, &format!("{text}[history]\nkeep = \"30d\"\n"), "[history]");
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
 }
 
