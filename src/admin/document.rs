@@ -113,7 +113,7 @@ pub struct Components {
     pub examinations: f64,
 }
 
-/// Workspaces (by bucket) that a coin sends to and fro, because they look broken on the canary alone.
+/// Buckets that a coin sends to and fro, because they look broken on the canary alone.
 #[derive(Debug, Default, Serialize)]
 pub struct Examinations {
     pub open: usize,
@@ -177,6 +177,8 @@ pub struct Explained {
     pub bucket: usize,
     /// Of 2^64, as text: JavaScript's numbers are too short for it.
     pub rank: String,
+    /// The number of the rollout whose ranks are in force; 0 for a split by hand, and while nothing is tried.
+    pub attempt: u64,
     /// The weight from which on the workspace is on the canary.
     pub canary_from_percent: f64,
     pub weight_percent: f64,
@@ -321,7 +323,8 @@ fn totals(totals: TrackTotals) -> Totals {
         late: totals.late,
         rejected: totals.rejected,
         active_buckets: totals.active_buckets,
-        typical_ms: totals.typical_micros().map(|micros| micros / 1000.0),
+        // Its logarithm is kept in whole units: a mean of 0 may come out a little below.
+        typical_ms: totals.typical_micros().map(|micros| micros.max(0.0) / 1000.0),
     }
 }
 
@@ -341,6 +344,7 @@ pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained 
         workspace: workspace.to_string(),
         bucket: bucket.index(),
         rank: rank.to_string(),
+        attempt: epoch.split.attempt(),
         canary_from_percent: Weight::first_above(rank).percent(),
         weight_percent: epoch.split.weight().percent(),
         track: assignment.track.name(),

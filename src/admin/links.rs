@@ -146,7 +146,7 @@ fn question(act: Act, bot: &str, state: &BotState) -> String {
     let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
     match act {
         Act::Advance => match held::approves(state) {
-            Some(next) => format!("{bot}: send {next} of the workspaces to {canary}?"),
+            Some(next) => format!("{bot}: send {next} of the buckets to {canary}?"),
             None => format!("{bot}: promote {canary}, and send everybody to it?"),
         },
         Act::Resume => format!("{bot}: go on with {canary}?"),

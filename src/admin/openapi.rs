@@ -57,7 +57,7 @@ fn paths() -> Value {
     add("/v1/bots/{bot}/history", "get", read("history", "What happened, the newest first", &[bot(), limit, before], "History"));
     let workspace = query("workspace", json!({ "type": "string" }), true);
     add("/v1/bots/{bot}/explain", "get", read("explain", "Where a workspace goes, and why", &[bot(), workspace], "Explained"));
-    add("/v1/bots/{bot}/weight", "put", change("setWeight", "The canary's share, by hand", "Weight", true));
+    add("/v1/bots/{bot}/weight", "put", change("setWeight", "The canary's share of the buckets, by hand", "Weight", true));
     for (path, id, summary, body) in [
         ("rollouts", "start", "Begins to roll out a release", "Start"),
         ("advance", "advance", "The next step now", "Manner"),
@@ -214,7 +214,7 @@ fn schemas() -> Value {
         })),
         "History": object(json!({ "changes": list(reference("Change")), "before": count })),
         "Explained": object(json!({
-            "bot": string, "workspace": string, "bucket": whole, "rank": string, "canary_from_percent": number, "weight_percent": percent,
+            "bot": string, "workspace": string, "bucket": whole, "rank": string, "attempt": whole, "canary_from_percent": number, "weight_percent": percent,
             "track": { "enum": ["stable", "canary"] }, "reason": string, "upstream": string,
         })),
         "Traffic": object(json!({

@@ -104,6 +104,21 @@ impl Forcible {
 }
 
 #[derive(Debug, Args)]
+pub struct Resume {
+    #[command(flatten)]
+    common: Common,
+    /// Even in a freeze, where going on raises the weight
+    #[arg(long)]
+    force: bool,
+}
+
+impl Resume {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        self.common.post("resume", self.force, Value::Null)
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct Plain {
     #[command(flatten)]
     common: Common,

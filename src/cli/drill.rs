@@ -19,7 +19,7 @@ pub struct Drill {
     /// The idle side; the one before stable, if left out
     #[arg(long, value_name = "UPSTREAM")]
     to: Option<String>,
-    /// Move this share of customers to the idle side and back
+    /// Move this share of the buckets to the idle side and back
     #[arg(long, conflicts_with = "full")]
     share: Option<Weight>,
     /// Move everybody there and back

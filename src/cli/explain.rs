@@ -1,5 +1,6 @@
 //! `serin explain`: which workspace a webhook belongs to, by the config's own rules, and, if a serin runs, where that
-//! workspace goes now and why.
+//! workspace goes now and why. Each rollout ranks the buckets anew, and the config does not know which one is in force: without
+//! a running serin there is only the rank of a split by hand.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ pub struct Explain {
     /// The webhook's path and query
     #[arg(long, default_value = "/")]
     path: PathAndQuery,
-    /// Do not ask a running serin
+    /// Do not ask a running serin: then only the bucket is sure, and the rank is that of a split by hand
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
@@ -63,7 +64,7 @@ impl Explain {
             true => Looked::Whole(&body),
         };
         let decision = decide(bot, &split, head, looked);
-        print!("{}", offline(bot, &split, &decision));
+        print!("{}", read(bot, &decision));
         // A running serin knows where workspaces go; a handshake goes nowhere by its workspace.
         if let (Found::Workspace { workspace, .. }, Reason::Rank | Reason::Pinned) = (&decision.reading.found, decision.assignment.reason)
             && !self.offline
@@ -71,8 +72,10 @@ impl Explain {
             let encoded = percent_encoding::utf8_percent_encode(&workspace.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
             match Client::new(&self.address)?.get(&format!("/v1/bots/{}/explain?workspace={encoded}", bot.name)) {
                 Ok(document) => print!("{}", online(&document)),
-                Err(error) => println!("track      unknown: {error}"),
+                Err(error) => println!("{}track      unknown: {error}", offline(&split, &decision)),
             }
+        } else {
+            print!("{}", offline(&split, &decision));
         }
         let understood = decision.source.is_some() || decision.reading.handshake;
         Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -103,15 +106,13 @@ fn parse_headers(lines: &[String]) -> anyhow::Result<Fields> {
     Ok(fields)
 }
 
-fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {
+/// What is in the request.
+fn read(bot: &Bot, decision: &Decision<'_>) -> String {
     let mut text = format!("bot        {}\n", bot.name);
     let source = decision.source.map_or("none".to_owned(), |source| bot.plan.sources()[source].to_string());
     text += &format!("source     {source}\n");
     match &decision.reading.found {
-        Found::Workspace { workspace, .. } => {
-            let bucket = split.bucket(workspace);
-            text += &format!("workspace  {workspace}\nbucket     {bucket}\nrank       {}\n", split.rank(bucket));
-        }
+        Found::Workspace { workspace, .. } => text += &format!("workspace  {workspace}\n"),
         Found::Missing | Found::Invalid | Found::Mixed => text += &format!("workspace  {}\n", decision.result.name()),
     }
     if decision.reading.handshake {
@@ -120,14 +121,33 @@ fn offline(bot: &Bot, split: &Split, decision: &Decision<'_>) -> String {
     if let Some(retry) = &decision.reading.retry {
         text += &format!("retry      {}: it is no evidence\n", retry.reason);
     }
+    text
+}
+
+/// What the config alone can say of where it goes.
+fn offline(split: &Split, decision: &Decision<'_>) -> String {
+    let mut text = String::new();
+    if let Found::Workspace { workspace, .. } = &decision.reading.found {
+        let bucket = split.bucket(workspace);
+        let rank = split.rank(bucket);
+        text += &format!("bucket     {bucket}\nrank       {rank}, of a split by hand; a rollout's own rank only a running serin knows\n");
+    }
     let assignment = &decision.assignment;
     text + &format!("by config  {} at {}, because of {}\n", assignment.track.name(), split.weight(), assignment.reason.name())
 }
 
 fn online(document: &Value) -> String {
     let text = |key: &str| document[key].as_str().map_or_else(|| document[key].to_string(), str::to_owned);
+    let of = match document["attempt"].as_u64() {
+        // A serin of before there were attempts in the answer.
+        None => String::new(),
+        Some(0) => ", of a split by hand".to_owned(),
+        Some(attempt) => format!(", of rollout {attempt}"),
+    };
     format!(
-        "track      {} ({}), because {}\nweight     {}; canary from {} on\n",
+        "bucket     {}\nrank       {}{of}\ntrack      {} ({}), because {}\nweight     {}; canary from {} on\n",
+        text("bucket"),
+        text("rank"),
         text("track"),
         text("upstream"),
         text("reason"),

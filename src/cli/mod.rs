@@ -41,7 +41,7 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     /// Show the bots of a running serin
     Status(status::Status),
-    /// Set the canary's share of a bot's workspaces
+    /// Set the canary's share of a bot's buckets, and so about of its workspaces
     Weight(weight::WeightArgs),
     /// Begin to roll out a release: step by step, as far as the evidence allows
     Start(actions::Start),
@@ -50,7 +50,7 @@ enum Command {
     /// Stay at this weight until told to go on
     Pause(actions::Plain),
     /// Go on after a pause
-    Resume(actions::Forcible),
+    Resume(actions::Resume),
     /// Send everyone to the canary now, and make it stable
     Promote(actions::Forcible),
     /// Send everyone back to stable now
@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Start(start) => start.execute(),
         Command::Advance(advance) => advance.execute("advance"),
         Command::Pause(pause) => pause.execute("pause"),
-        Command::Resume(resume) => resume.execute("resume"),
+        Command::Resume(resume) => resume.execute(),
         Command::Promote(promote) => promote.execute("promote"),
         Command::Abort(abort) => abort.execute("abort"),
         Command::Undo(undo) => undo.execute(),

@@ -137,7 +137,7 @@ fn rollout(bot: &Value) -> String {
     let examined = |finding: &str| evidence["examinations"][finding].as_u64().unwrap_or(0);
     let (open, refuted, went_away) = (examined("open"), examined("refuted"), examined("went_away"));
     if open + refuted + went_away > 0 {
-        text += &format!("  examined {open} workspaces now; {refuted} had trouble of their own, {went_away} recovered\n");
+        text += &format!("  examined {open} buckets now; {refuted} had trouble of their own, {went_away} recovered\n");
     }
     for quarantined in bot["quarantine"].as_array().into_iter().flatten() {
         let (upstream, version, why) = (plain(&quarantined["upstream"]), plain(&quarantined["version"]), plain(&quarantined["why"]));

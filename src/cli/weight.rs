@@ -14,7 +14,7 @@ use crate::core::Weight;
 pub struct WeightArgs {
     /// The bot
     bot: String,
-    /// The canary's share, 0% to 100% in steps of 0.01%
+    /// The canary's share of the buckets, 0% to 100% in steps of 0.01%
     weight: Weight,
     /// Only if this revision still serves
     #[arg(long, value_name = "REVISION")]

@@ -2,6 +2,8 @@
 
 mod change;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -35,12 +35,12 @@ impl Outcome {
 /// How the exchange with the upstream ended, as the shell saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// A whole answer. `first_byte` is from the request's arrival to the answer's first byte; `said` is the bot's own
-    /// word, by the `Serin-Outcome` header.
+    /// A whole answer. `first_byte` is from the request's last byte to the answer's first, and zero where the answer came
+    /// before; `said` is the bot's own word, by the `Serin-Outcome` header.
     Answered { status: u16, first_byte: Duration, said: Option<Said> },
     /// No answer, or one that broke off: refused, unreachable, reset, timed out.
     Failed,
-    /// The client went away before it had the whole answer, this long after it asked.
+    /// The client went away before it had the whole answer, this long after its request was whole.
     ClientGone { answered: bool, after: Duration },
 }
 

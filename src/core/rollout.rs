@@ -277,7 +277,7 @@ impl Plan {
 
 impl Plan {
     /// A first step on which nobody may be found: what to say about it, and what would do better. `active` is how many
-    /// workspaces have traffic.
+    /// buckets have traffic.
     pub fn thin_start(&self, active: usize) -> Option<String> {
         let first = self.steps[0].weight;
         let expected = first.ratio() * active as f64;
@@ -289,12 +289,12 @@ impl Plan {
         }
         let better = ((ACTIVE_LEAST / active as f64 * 100.0).ceil()).min(100.0);
         Some(format!(
-            "the first step, {first}, has about {expected:.1} of {active} active workspaces: nothing may be learnt from it; {better}% would have {ACTIVE_LEAST}"
+            "the first step, {first}, has about {expected:.1} of {active} active buckets: nothing may be learnt from it; {better}% would have {ACTIVE_LEAST}"
         ))
     }
 }
 
-/// A first step should have so many active workspaces.
+/// A first step should have so many active buckets.
 const ACTIVE_LEAST: f64 = 3.0;
 
 impl State {

@@ -65,6 +65,7 @@ impl Pins {
 pub struct Split {
     salt: Salt,
     release: ReleaseSalt,
+    attempt: u64,
     weight: Weight,
     threshold: u128,
     pins: Pins,
@@ -167,7 +168,11 @@ impl Split {
     /// another try of a release meets others first.
     pub fn new(salt: Salt, bot: &str, attempt: u64, weight: Weight, pins: Pins) -> Split {
         let release = salt.release(bot, attempt);
-        Split { release, weight, threshold: weight.threshold(), pins, salt, apart: Arc::default(), closed: false }
+        Split { release, attempt, weight, threshold: weight.threshold(), pins, salt, apart: Arc::default(), closed: false }
+    }
+
+    pub fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     pub fn weight(&self) -> Weight {

@@ -1,13 +1,12 @@
 //! Bodies on their way: a request's to the upstream, an answer's to the client. None is ever changed.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::client::Session;
+use super::client::{Session, Upload};
 use super::clock::Wait;
 use super::exchange::Exchange;
 use super::upstream::AnswerStream;
@@ -17,19 +16,6 @@ use crate::http1::{Decoded, Fields};
 /// A held body must be there within this, however steadily it drips: ten times what a slow mobile uplink needs for the
 /// default cap of 1 MiB.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How far a request's body has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upload {
-    /// It waits for the client.
-    ForClient,
-    /// It waits for the upstream to take more.
-    ForUpstream,
-    /// All of it is on its way, or there is none.
-    Done,
-    /// The client broke it off.
-    Broken,
-}
 
 /// A request's body.
 pub enum RequestBody {
@@ -46,7 +32,6 @@ pub enum RequestBody {
 pub struct Stream {
     read: Option<Bytes>,
     session: Rc<Session>,
-    upload: Rc<Cell<Upload>>,
     timeout: Duration,
 }
 
@@ -120,18 +105,17 @@ async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Ins
 
 impl RequestBody {
     /// `timeout` is how long the answer may take once the body is sent; it is armed then.
-    pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> (RequestBody, Rc<Cell<Upload>>) {
-        let upload = Rc::new(Cell::new(Upload::ForUpstream));
+    pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> RequestBody {
+        session.set_upload(Upload::ForUpstream);
         let read = (!read.is_empty()).then_some(read);
-        let stream = Stream { read, session: session.clone(), upload: upload.clone(), timeout };
-        (RequestBody::Stream(Box::new(stream)), upload)
+        RequestBody::Stream(Box::new(Stream { read, session: session.clone(), timeout }))
     }
 
     /// Could this body be sent a second time? Not if any of it was read from the client and given on.
     pub fn is_whole(&self) -> bool {
         match self {
             RequestBody::Empty | RequestBody::Held { .. } => true,
-            RequestBody::Stream(stream) => stream.upload.get() == Upload::ForUpstream && stream.read.is_none(),
+            RequestBody::Stream(stream) => stream.session.upload() == Upload::ForUpstream && stream.read.is_none(),
         }
     }
 
@@ -164,7 +148,7 @@ impl RequestBody {
             RequestBody::Held { bytes, .. } => *bytes = piece,
             RequestBody::Stream(stream) => {
                 stream.read = Some(piece);
-                stream.upload.set(Upload::ForUpstream);
+                stream.session.set_upload(Upload::ForUpstream);
             }
         }
     }
@@ -188,24 +172,27 @@ impl Stream {
             alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             return Poll::Ready(Ok(Decoded::Data(read)));
         }
-        if self.upload.get() == Upload::Broken {
+        if self.session.upload() == Upload::Broken {
             return Poll::Ready(Err(Broken));
         }
         let Poll::Ready(piece) = self.session.poll_body(cx) else {
-            self.upload.set(Upload::ForClient);
+            self.session.set_upload(Upload::ForClient);
             return Poll::Pending;
         };
         match &piece {
             Ok(_) if !self.session.body_is_done() => {
-                self.upload.set(Upload::ForUpstream);
+                self.session.set_upload(Upload::ForUpstream);
                 alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             }
             Ok(_) => {
-                self.upload.set(Upload::Done);
+                // Its end is asked for once more after its last byte.
+                if !matches!(self.session.upload(), Upload::Done(_)) {
+                    self.session.set_upload(Upload::Done(Instant::now()));
+                }
                 alarms.arm(Wait::Exchange, self.timeout);
             }
             Err(Broken) => {
-                self.upload.set(Upload::Broken);
+                self.session.set_upload(Upload::Broken);
                 alarms.wake();
             }
         }

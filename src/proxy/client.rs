@@ -40,6 +40,8 @@ pub struct Session {
     pub limits: Arc<Limits>,
     phase: Cell<Phase>,
     gone: Cell<Option<Instant>>,
+    /// Of the present request.
+    upload: Cell<Upload>,
     /// Something came that is not for the present request: only a look now and then tells whether the client is there.
     distracted: Cell<bool>,
     io: RefCell<Io>,
@@ -66,6 +68,19 @@ pub enum Phase {
     Busy,
 }
 
+/// How far a request's body has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// It waits for the client.
+    ForClient,
+    /// It waits for the upstream to take more.
+    ForUpstream,
+    /// The client has sent all of it, and its last byte was read at this time.
+    Done(Instant),
+    /// The client broke it off.
+    Broken,
+}
+
 /// What came of waiting for a request.
 #[derive(Debug)]
 pub enum Heard {
@@ -87,6 +102,7 @@ impl Session {
             limits,
             phase: Cell::new(Phase::Idle),
             gone: Cell::new(None),
+            upload: Cell::new(Upload::ForClient),
             distracted: Cell::new(false),
             io: RefCell::new(io),
         };
@@ -157,6 +173,14 @@ impl Session {
             wire.out.extend_from_slice(CONTINUE);
         }
         wire.poll_piece(cx, body)
+    }
+
+    pub fn upload(&self) -> Upload {
+        self.upload.get()
+    }
+
+    pub fn set_upload(&self, upload: Upload) {
+        self.upload.set(upload);
     }
 
     pub fn body_is_done(&self) -> bool {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::access_log::{Finished, Noted};
-use super::client::Session;
+use super::client::{Session, Upload};
 use super::listen::Slot;
 use super::problem::Problem;
 use super::view::BotView;
@@ -70,6 +70,15 @@ impl Exchange {
         &self.session
     }
 
+    /// The bot's time until `at`. It runs from when the request was whole: what the client took for its upload is not the bot's
+    /// fault.
+    fn bots_time(&self, at: Instant) -> Duration {
+        match self.session.upload() {
+            Upload::Done(whole) => at.saturating_duration_since(whole),
+            Upload::ForClient | Upload::ForUpstream | Upload::Broken => Duration::ZERO,
+        }
+    }
+
     /// About to be sent, `now`: what came before was serin's own time.
     pub fn sending(&self, since: Instant, now: Instant) {
         self.bot.meters().overhead.record(now.saturating_duration_since(since));
@@ -83,7 +92,7 @@ impl Exchange {
 
     /// The answer's head is here.
     pub fn answered(&mut self, status: u16, said: Option<Said>) {
-        let first_byte = self.started.elapsed();
+        let first_byte = self.bots_time(Instant::now());
         if let Some(noted) = &mut self.noted {
             noted.answered(status, first_byte);
         }
@@ -101,9 +110,12 @@ impl Exchange {
         }
     }
 
-    /// An answer that broke off: the upstream's fault.
+    /// An answer that broke off: the upstream's fault, unless it had to do with half a request.
     pub fn broke_off(&mut self) {
-        self.record(Ended::Failed);
+        match self.session.upload() {
+            Upload::Broken => self.record(Ended::ClientGone { answered: true, after: Duration::ZERO }),
+            Upload::ForClient | Upload::ForUpstream | Upload::Done(_) => self.record(Ended::Failed),
+        }
     }
 
     /// No answer: the upstream's fault. The client gets `problem` instead.
@@ -127,7 +139,7 @@ impl Exchange {
     /// The client's own fault (a body that broke off or never came): no evidence.
     pub fn client_failed(&mut self, problem: Problem) {
         self.note(problem);
-        self.record(Ended::ClientGone { answered: true, after: self.started.elapsed() });
+        self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
     }
 
     fn record(&mut self, ended: Ended) {
@@ -138,8 +150,10 @@ impl Exchange {
         let ended = match (self.state, self.session.gone_since()) {
             // A rescued request has its record whatever became of stable's answer.
             (State::Rescued, _) => Ended::Failed,
+            // Half an answer is the upstream's fault, whether its client still waited for it or not.
+            (State::Answered { .. }, _) if ended == Ended::Failed => ended,
             // The request ran on for the bot's sake: what its client saw is that it got no answer.
-            (_, Some(gone)) => Ended::ClientGone { answered: false, after: gone.saturating_duration_since(self.started) },
+            (_, Some(gone)) => Ended::ClientGone { answered: false, after: self.bots_time(gone) },
             (_, None) => ended,
         };
         self.state = State::Recorded;
@@ -151,7 +165,8 @@ impl Exchange {
         let track = self.assignment.track;
         let meters = self.bot.meters();
         meters.request(track, outcome, CodeClass::of(status)).add(1);
-        meters.duration[track as usize].record(self.started.elapsed());
+        let took = self.started.elapsed();
+        meters.duration[track as usize].record(took);
         meters.inflight[track as usize].add(-1);
         self.bot.shard().connection(track, self.broken);
         self.count_as_evidence(rescued, outcome, first_byte);
@@ -159,14 +174,7 @@ impl Exchange {
             self.bot.shard().came_back(bucket, turn);
         }
         if let Some(noted) = self.noted.take() {
-            let ended = Finished {
-                bot: &self.bot,
-                assignment: self.assignment,
-                retried: self.retried,
-                rescued,
-                outcome,
-                took: self.started.elapsed(),
-            };
+            let ended = Finished { bot: &self.bot, assignment: self.assignment, retried: self.retried, rescued, outcome, took };
             self.slot.worker().access_log.write(&noted, &ended);
         }
     }
@@ -194,6 +202,6 @@ impl Drop for Exchange {
             State::Answered { .. } => true,
             State::Waiting | State::Rescued => false,
         };
-        self.record(Ended::ClientGone { answered, after: self.started.elapsed() });
+        self.record(Ended::ClientGone { answered, after: self.bots_time(Instant::now()) });
     }
 }

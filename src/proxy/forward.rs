@@ -1,7 +1,6 @@
 //! From the assignment to the answer: send, wait within the bot's timeout, let stable answer where the canary could
 //! not be connected to, and hand the answer back as it came.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,8 +9,8 @@ use std::time::Instant;
 
 use http::uri::PathAndQuery;
 
-use super::body::{AnswerBody, RequestBody, Upload};
-use super::client::Session;
+use super::body::{AnswerBody, RequestBody};
+use super::client::{Session, Upload};
 use super::clock::Wait;
 use super::exchange::Exchange;
 use super::headers;
@@ -30,8 +29,6 @@ pub struct Outbound {
     pub head: Box<RequestHead>,
     pub path: PathAndQuery,
     pub body: RequestBody,
-    /// How far a streamed body has come; `None` where all of it is in hand.
-    pub upload: Option<Rc<Cell<Upload>>>,
     pub track: Track,
     pub trace: Trace,
     /// Since when serin has had all it needs.
@@ -40,7 +37,7 @@ pub struct Outbound {
 
 /// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply, Problem> {
-    let Outbound { bot, head, path, body, upload, track, trace, since } = outbound;
+    let Outbound { bot, head, path, body, track, trace, since } = outbound;
     let Some(pool) = bot.pool(track) else {
         exchange.failed(Problem::TlsFailed);
         return Err(Problem::TlsFailed);
@@ -72,8 +69,8 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
     }
     match sent {
         Some(Ok(answer)) => Ok(hand_back(exchange, answer, &bot)),
-        Some(Err(error)) => Err(failed(&mut exchange, error, upload.as_deref())),
-        None => Err(timed_out(&mut exchange, upload.as_deref())),
+        Some(Err(error)) => Err(failed(&mut exchange, error)),
+        None => Err(timed_out(&mut exchange)),
     }
 }
 
@@ -118,8 +115,8 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
     Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn }
 }
 
-fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload>>) -> Problem {
-    if upload.is_some_and(|upload| upload.get() == Upload::Broken) {
+fn failed(exchange: &mut Exchange, error: SendError) -> Problem {
+    if exchange.session().upload() == Upload::Broken {
         exchange.client_failed(Problem::BodyBroken);
         return Problem::BodyBroken;
     }
@@ -136,13 +133,13 @@ fn failed(exchange: &mut Exchange, error: SendError, upload: Option<&Cell<Upload
     problem
 }
 
-fn timed_out(exchange: &mut Exchange, upload: Option<&Cell<Upload>>) -> Problem {
-    match upload.map(Cell::get) {
-        Some(Upload::ForClient | Upload::Broken) => {
+fn timed_out(exchange: &mut Exchange) -> Problem {
+    match exchange.session().upload() {
+        Upload::ForClient | Upload::Broken => {
             exchange.client_failed(Problem::BodyTimeout);
             Problem::BodyTimeout
         }
-        Some(Upload::ForUpstream | Upload::Done) | None => {
+        Upload::ForUpstream | Upload::Done(_) => {
             exchange.failed(Problem::UpstreamTimeout);
             Problem::UpstreamTimeout
         }

@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use super::access_log::Noted;
 use super::assign::{Looked, decide};
 use super::body::{AnswerBody, Hold, RequestBody, hold};
-use super::client::Session;
+use super::client::{Session, Upload};
 use super::exchange::{Assigned, Exchange};
 use super::forward::{Outbound, forward};
 use super::headers;
@@ -63,14 +63,14 @@ async fn answer(
         head.fields.remove(tester.header.as_str());
     }
     let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assigned);
-    let (body, upload) = match received.body {
-        Body::Whole(body) => (body, None),
-        Body::Part(read) => {
-            let (body, upload) = RequestBody::stream(read, session, bot.bot().timeout);
-            (body, Some(upload))
+    let body = match received.body {
+        Body::Whole(body) => {
+            session.set_upload(Upload::Done(since));
+            body
         }
+        Body::Part(read) => RequestBody::stream(read, session, bot.bot().timeout),
     };
-    forward(exchange, Outbound { bot, head, path: target.path, body, upload, track, trace, since }).await
+    forward(exchange, Outbound { bot, head, path: target.path, body, track, trace, since }).await
 }
 
 /// Refuses what cannot be passed on, and brings the target into the form that an upstream expects.

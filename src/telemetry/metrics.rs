@@ -254,7 +254,7 @@ impl Metrics {
         );
         out.gauge(
             "serin_examined_workspaces",
-            "Workspaces that look broken on the canary alone, by what their examination has found.",
+            "Buckets that look broken on the canary alone, by what their examination has found.",
             statuses.iter().flat_map(|(bot, _, status)| {
                 Finding::ALL.map(|finding| (vec![("bot", bot.name.as_str()), ("state", finding.name())], status.examined(finding) as f64))
             }),
@@ -348,9 +348,11 @@ fn latencies(out: &mut Families, bots: &[Arc<BotMeters>]) {
         ("serin_request_duration_seconds", "From a request's arrival to the end of its answer.", |shard, track| {
             &shard.duration[track as usize]
         }),
-        ("serin_upstream_first_byte_seconds", "From a request's arrival to the answer's first byte.", |shard, track| {
-            &shard.first_byte[track as usize]
-        }),
+        (
+            "serin_upstream_first_byte_seconds",
+            "From a request's last byte to the answer's first byte, 0 for an answer that came before.",
+            |shard, track| &shard.first_byte[track as usize],
+        ),
     ];
     for (name, help, pick) in tracked {
         let mut rows = Vec::new();

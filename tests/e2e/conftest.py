@@ -138,10 +138,13 @@ class Serin:
         except OSError:
             return False
 
-    def admin(self, method, path, document=None):
+    def admin(self, method, path, document=None, token=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
         body = None if document is None else json.dumps(document)
-        connection.request(method, path, body=body, headers={"Content-Type": "application/json"} if body else {})
+        headers = {"Content-Type": "application/json"} if body else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        connection.request(method, path, body=body, headers=headers)
         response = connection.getresponse()
         data = response.read()
         connection.close()

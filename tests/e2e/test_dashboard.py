@@ -8,7 +8,7 @@ import shutil
 import time
 
 import pytest
-from conftest import HERE, ROOT, Serin, bot_config, python_bot, stub
+from conftest import HERE, ROOT, Serin, bot_config, python_bot, stub, wait_until
 from playwright.sync_api import expect, sync_playwright
 from test_ratchet import Traffic
 from test_slack import SECRET
@@ -87,7 +87,7 @@ def idle(pair):
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
+def two_bots(tmp_path_factory):
     """Two bots behind a serin that wants a token."""
     stubs = [stub("stable"), stub("canary")]
     ports = [server.server_port for server in stubs]
@@ -99,6 +99,21 @@ def guarded(tmp_path_factory):
     serin.stop()
     for server in stubs:
         server.shutdown()
+
+
+@pytest.fixture
+def guarded(two_bots):
+    """The same, as it began, whatever the test before did: its config, nobody on a canary, nothing frozen. A bot with
+    somebody on its canary could not leave."""
+    config = two_bots.config.read_text()
+    for name in ("support", "orders"):
+        for method, action, document in [("PUT", "weight", {"percent": 0}), ("POST", "thaw", {})]:
+            status, body = two_bots.admin(method, f"/v1/bots/{name}/{action}", document, TOKEN)
+            assert status == 200, body
+    yield two_bots
+    if two_bots.config.read_text() != config:
+        two_bots.config.write_text(config)
+    wait_until("both bots are there", lambda: all(two_bots.admin("GET", f"/v1/bots/{name}", token=TOKEN)[0] == 200 for name in ("support", "orders")))
 
 
 def act(page, name, fields=None, confirm=True):
@@ -183,9 +198,10 @@ def test_the_rare_actions(idle, open_page):
     page = bot_page(open_page, idle)
     act(page, "Drill")
     expect(page.locator(".history li").first).to_contain_text("drilled")
-    assert "No workspace is moved unless" in act(page, "Drill", {"Workspaces to send to the idle side for 5 s, and back": "10 %"})
+    assert "No workspace is moved unless" in act(page, "Drill", {"Buckets to send to the idle side for 5 s, and back": "10 %"})
     expect(page.locator(".big")).to_have_text("10 %")
-    expect(page.locator(".big")).to_have_text("0 %")
+    # Customers stay there for 5 s, which is just as long as the browser would wait by itself.
+    expect(page.locator(".big")).to_have_text("0 %", timeout=WAIT_MS)
     expect(page.get_by_role("dialog")).to_have_count(0)
     act(page, "Freeze", {"Reason (stands in the history)": "the audit"})
     expect(page.get_by_text("Frozen by local: the audit: nothing rises.")).to_be_visible()
@@ -195,7 +211,7 @@ def test_the_rare_actions(idle, open_page):
     page.keyboard.press("Escape")
     act(page, "Thaw")
     expect(page.get_by_role("button", name="Freeze", exact=True)).to_be_visible()
-    act(page, "Set the weight", {"Per cent of workspaces on the canary": "2.5"})
+    act(page, "Set the weight", {"Per cent of the buckets on the canary": "2.5"})
     expect(page.locator(".big")).to_have_text("2.5 %")
     act(page, "Abort")
     expect(page.locator(".big")).to_have_text("0 %")
@@ -328,7 +344,7 @@ def test_the_token_is_asked_for_once(guarded, open_page):
     expect(page.get_by_role("link", name="orders")).to_be_visible()
     page.reload()
     page.get_by_role("link", name="orders").click()
-    act(page, "Set the weight", {"Per cent of workspaces on the canary": "3"})
+    act(page, "Set the weight", {"Per cent of the buckets on the canary": "3"})
     expect(page.locator(".big")).to_have_text("3 %")
     expect(page.locator(".history li").first).to_contain_text("by ana")
     page.get_by_role("button", name="Forget the token").click()

@@ -28,7 +28,7 @@ const FILES: [&str; 6] = ["serin.db", "serin.db-wal", "serin.db-shm", "serin.db.
 fn start(path: &Path, umask: &str) -> Process {
     let serin = command(&[]);
     let mut shell = std::process::Command::new("/bin/sh");
-    shell.args(["-c", &format!("umask {umask}; exec \"$0\" run --config \"$1\"")]).arg(serin.get_program()).arg(path);
+    shell.args(["-c", &format!("umask {umask}; exec \"$0\" run --config \"$1\"")]).arg(serin.get_program());
     for (name, _) in serin.get_envs().filter(|(_, value)| value.is_none()) {
         shell.env_remove(name);
     }

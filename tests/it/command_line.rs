@@ -113,7 +113,8 @@ fn explain_offline_prints_the_workspace_its_bucket_and_its_rank() {
         |input: &str| run(&["explain", "--offline", "--config", path.to_str().unwrap(), "-H", "Content-Type: application/json"], input);
     let output = explain("{\"team_id\":\"T1\"}");
     code(&output, 0);
-    for part in ["bot        support", "source     team:json:/team_id", "workspace  team:T1", "bucket     5947", "rank       "] {
+    let rank = ", of a split by hand; a rollout's own rank only a running serin knows\n";
+    for part in ["bot        support", "source     team:json:/team_id", "workspace  team:T1", "bucket     5947", "rank       ", rank] {
         assert!(out(&output).contains(part), "{part}: {}", out(&output));
     }
     assert!(!out(&output).contains("track"), "nobody was asked: {}", out(&output));
@@ -143,7 +144,27 @@ fn explain_asks_a_running_serin_where_the_workspace_goes() {
     }
     let output = explain("127.0.0.1:1");
     code(&output, 0);
-    assert!(out(&output).contains("bucket     5947") && out(&output).contains("track      unknown: no serin answers"), "{}", out(&output));
+    for part in ["bucket     5947", "of a split by hand; a rollout's own", "track      unknown: no serin answers"] {
+        assert!(out(&output).contains(part), "{part}: {}", out(&output));
+    }
+}
+
+/// Each rollout has ranks of its own: those of a split by hand say nothing about it.
+#[test]
+fn explain_prints_the_rank_in_the_rollout_that_is_in_force() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config.clone().bot("rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }"));
+    let (_directory, path) = written(&config.text());
+    let explain = || run(&["explain", "--config", path.to_str().unwrap(), "--admin", &serin.admin.to_string()], "{\"team_id\":\"T1\"}");
+    let rank = |of: &str| format!("rank       {}, of {of}\n", serin.explain("T1")["rank"].as_str().unwrap());
+    let by_hand = rank("a split by hand");
+    assert!(out(&explain()).contains(&by_hand), "{}", out(&explain()));
+    assert_eq!(serin.admin(Ask::new("POST", "/v1/bots/support/rollouts").json("{\"version\": \"v2\"}")).status, 200);
+    let in_rollout = rank("rollout 1");
+    assert_ne!(by_hand.split(',').next(), in_rollout.split(',').next());
+    assert!(out(&explain()).contains(&in_rollout), "{}", out(&explain()));
+    serin.set_weight(0.0);
+    assert!(out(&explain()).contains(&in_rollout), "paused at 0 %: {}", out(&explain()));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Waits and who is to blame for them: the upstream that is late or never answers, the client that sends slowly, takes
 //! nothing, or hangs up.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream, eventually, ok};
+use socket2::SockRef;
+
+use crate::harness::{Ask, Client, Config, Framing, Serin, Then, Upstream, eventually, ok};
 
 /// Answers after a while.
 fn slow(after: Duration) -> Upstream {
@@ -67,6 +70,63 @@ fn an_upstream_that_never_answers_is_given_up_at_the_timeout() {
     assert_eq!(blue.connections(), 2, "the one that said nothing is not used again");
 }
 
+/// Half an answer is worse than a late one: the platform may take the part for the whole.
+#[test]
+fn an_answer_that_is_late_and_breaks_off_is_an_error() {
+    for (head, end) in [
+        ("Content-Length: 18", Broken::Closed),
+        ("Content-Length: 18", Broken::Reset),
+        ("Transfer-Encoding: chunked", Broken::Closed),
+        ("Transfer-Encoding: chunked", Broken::Reset),
+        ("Connection: close", Broken::Reset),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let blue = listener.local_addr().unwrap();
+        let half = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nhalf\r\n");
+        let bot = std::thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            std::thread::sleep(150 * MS);
+            stream.write_all(half.as_bytes()).unwrap();
+            if end == Broken::Reset {
+                // A reset destroys what was not read yet.
+                std::thread::sleep(100 * MS);
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        let serin = Serin::start(&Config::split(blue, blue).bot("deadline = \"100ms\""));
+        let mut client = serin.client();
+        client.send(&Ask::of("T1").bytes());
+        assert!(client.wire.head().unwrap().unwrap().starts_with("HTTP/1.1 200"), "{head}, {end:?}");
+        assert!(client.wire.body(Framing::Length(100)).is_err(), "{head}, {end:?}");
+        bot.join().unwrap();
+        serin.counted("stable", "error", 1);
+        serin.evidence_is("stable", [1, 1, 0, 0]);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    Closed,
+    Reset,
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error_after_its_client_gave_up_too() {
+    let blue = Upstream::scripted(|_, wire| {
+        std::thread::sleep(700 * MS);
+        let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+        Then::Close
+    });
+    let serin = Serin::start(&split(&blue).bot("deadline = \"300ms\""));
+    let mut client = serin.client();
+    client.send(&Ask::of("T1").bytes());
+    std::thread::sleep(400 * MS);
+    client.reset();
+    serin.counted("stable", "error", 1);
+    serin.evidence_is("stable", [1, 1, 0, 0]);
+}
+
 #[test]
 fn an_answer_that_stalls_is_cut_off_and_is_an_error() {
     let blue = Upstream::scripted(|_, wire| {
@@ -123,6 +183,90 @@ fn a_body_that_drips_steadily_is_waited_for() {
         serin.counted("stable", "ok", 1);
     }
     assert!(blue.requests().iter().all(|request| request.body == b"{\"id\": 12}"));
+}
+
+/// A platform that uploads slowly is not the bot's fault, held or streamed.
+#[test]
+fn the_deadline_and_the_latency_begin_when_the_requests_body_is_whole() {
+    let blue = slow(20 * MS);
+    for by in ["header:X-Workspace", "json:/id"] {
+        let config = Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).bot("deadline = \"300ms\"");
+        let serin = Serin::start(&config);
+        let mut client = serin.client();
+        upload_slowly(&mut client, 500 * MS);
+        assert_eq!(client.answer().unwrap().text(), "at last", "{by}");
+        serin.counted("stable", "ok", 1);
+        serin.evidence_is("stable", [1, 0, 0, 0]);
+        let typical = serin.bot()["tracks"]["stable"]["typical_ms"].as_f64().unwrap();
+        assert!((20.0..250.0).contains(&typical), "{typical} ms, {by}");
+        let metrics = serin.metrics();
+        let first_byte = metrics.sum("serin_upstream_first_byte_seconds_sum", &[]);
+        assert!((0.02..0.25).contains(&first_byte), "{first_byte} s, {by}");
+        let duration = metrics.sum("serin_request_duration_seconds_sum", &[]);
+        assert!(duration >= 0.5, "from the request's arrival: {duration} s, {by}");
+    }
+}
+
+#[test]
+fn an_answer_is_late_by_what_came_after_a_slow_upload() {
+    let blue = slow(250 * MS);
+    let serin = Serin::start(&split(&blue).bot("deadline = \"200ms\""));
+    let mut client = serin.client();
+    upload_slowly(&mut client, 300 * MS);
+    assert_eq!(client.answer().unwrap().text(), "at last");
+    serin.counted("stable", "late", 1);
+    let typical = serin.bot()["tracks"]["stable"]["typical_ms"].as_f64().unwrap();
+    assert!((250.0..450.0).contains(&typical), "{typical} ms");
+}
+
+#[test]
+fn an_answer_before_the_body_is_whole_took_no_time() {
+    let blue = Upstream::raw(|mut wire| {
+        let _ = wire.head();
+        std::thread::sleep(300 * MS);
+        let _ = wire.write(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+        let _ = wire.end();
+    });
+    let serin = Serin::start(&split(&blue).bot("deadline = \"100ms\""));
+    let mut client = serin.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 20\r\n\r\nhalf");
+    assert_eq!(client.answer().unwrap().status, 413);
+    serin.counted("stable", "rejected", 1);
+    serin.evidence_is("stable", [1, 0, 0, 1]);
+    assert_eq!(serin.metrics().sum("serin_upstream_first_byte_seconds_sum", &[]), 0.0);
+    let typical = serin.bot()["tracks"]["stable"]["typical_ms"].as_f64().unwrap();
+    assert!((0.0..0.01).contains(&typical), "{typical} ms");
+}
+
+#[test]
+fn a_client_that_hangs_up_within_its_slow_upload_is_an_abort() {
+    let blue = slow(1_000 * MS);
+    let serin = Serin::start(&split(&blue).bot("deadline = \"200ms\""));
+    let mut client = serin.client();
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 20\r\n\r\nhalf");
+    std::thread::sleep(400 * MS);
+    client.reset();
+    serin.counted("stable", "aborted", 1);
+    assert_eq!(serin.evidence("stable"), [0; 4]);
+}
+
+#[test]
+fn a_client_that_hangs_up_soon_after_its_slow_upload_is_an_abort() {
+    let blue = slow(1_500 * MS);
+    let serin = Serin::start(&split(&blue).bot("deadline = \"1s\""));
+    let mut client = serin.client();
+    upload_slowly(&mut client, 950 * MS);
+    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
+    client.reset();
+    serin.counted("stable", "aborted", 1);
+    assert_eq!(serin.evidence("stable"), [0; 4]);
+}
+
+/// The head and half of the body; the rest after a while.
+fn upload_slowly(client: &mut Client, after: Duration) {
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 10\r\n\r\n{\"id\":");
+    std::thread::sleep(after);
+    client.send(b" 12}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod deadline;
 mod drain;
 mod health;
 mod history;
+mod kept;
 mod links;
 mod logs;
 mod notify;

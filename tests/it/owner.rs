@@ -76,7 +76,7 @@ impl Gate {
 
     fn start(&self, config: &Path) -> Process {
         let mut serin = command(&["run", "--config"]);
-        serin.arg(config).env("LD_PRELOAD", &self.library).env("SERIN_TEST_GATE", &self.shut);
+        serin.env("LD_PRELOAD", &self.library).env("SERIN_TEST_GATE", &self.shut);
         Process::start_by(serin, config)
     }
 

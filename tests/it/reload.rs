@@ -261,6 +261,8 @@ fn what_needs_a_restart_is_refused() {
     refused(&process, &text.replace("workers = 2", "workers = 3"), "[proxy] workers");
     let admin = text.rfind("127.0.0.1:0").map(|at| format!("{}127.0.0.1:2{}", &text[..at], &text[at + 11..])).unwrap();
     refused(&process, &admin, "[admin] listen");
+    refused(&process, &config.clone().log("format = \"human\"").text(), "[log] format");
+    refused(&process, &format!("{text}[history]\nkeep = \"30d\"\n"), "[history]");
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
 }
 
@@ -349,6 +351,49 @@ fn a_bot_that_comes_back_goes_on_with_its_history() {
     assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
     change("freeze", "{}");
     assert_eq!((&process.bot()["durable"], &process.bot()["history_error"]), (&true.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn a_renamed_bot_is_a_new_bot_with_a_warning() {
+    let (blue, green) = both();
+    let config = Config::split(blue.address, green.address).log("format = \"json\"");
+    let process = Process::start(&config);
+    assert_eq!(process.admin(Ask::new("POST", "/v1/bots/support/switch").json("{\"upstream\": \"green\"}")).status, 200);
+    process.replace_config(&config.text().replace("\"support\"", "\"renamed\""));
+    let line: serde_json::Value = serde_json::from_str(&process.logged("a renamed bot is a new bot")).unwrap();
+    assert_eq!((&line["level"], &line["bot"]), (&"WARN".into(), &"support".into()), "{line}");
+    assert_eq!(process.ask(&Ask::of("T1")).text(), "blue", "it begins with the config's stable");
+}
+
+/// The way of a rollout is that of its start; what is tolerated on it is what the config says now.
+#[test]
+fn a_config_that_is_edited_in_a_rollout_changes_its_guard_and_not_its_way() {
+    let blue = Upstream::answering("blue");
+    let green = Upstream::scripted(|_, wire| {
+        std::thread::sleep(Duration::from_millis(60));
+        let _ = wire.write(&ok("green"));
+        Then::KeepAlive
+    });
+    let config = |steps: &str, guard: &str| {
+        Config::split(blue.address, green.address).bot(&format!("rollout = {{ {steps} }}")).bot(&format!("guard = {{ {guard} }}"))
+    };
+    let process = Process::start(&config("steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\"", "abort_at = 1000000"));
+    assert_eq!(process.admin(Ask::new("POST", "/v1/bots/support/rollouts").json("{\"version\": \"v2\"}")).status, 200);
+    (0..40).for_each(|n| assert_eq!(process.ask(&Ask::of(&format!("T{n}"))).status, 200));
+    let way = |bot: &serde_json::Value| ["steps_percent", "bake_seconds", "policy"].map(|key| bot["rollout"][key].clone());
+    let before = process.bot();
+    assert_eq!((&before["phase"], &before["evidence"]["abort_at"]), (&"progressing".into(), &1_000_000.0.into()));
+    let others = "steps = [\"10%\", \"100%\"], bake = \"1s\", policy = \"manual\"";
+    process.replace_config(&config(others, "abort_at = 900000").text());
+    let after = eventually("another guard", || Some(process.bot()).filter(|bot| bot["evidence"]["abort_at"] == 900_000.0));
+    assert_eq!((way(&after), &after["weight_percent"], &after["phase"]), (way(&before), &50.0.into(), &"progressing".into()));
+    assert_eq!(
+        (after["step"].as_u64(), after["tracks"]["canary"]["requests"].clone()),
+        (Some(0), before["tracks"]["canary"]["requests"].clone())
+    );
+    process.replace_config(&config(others, "p50 = { most = \"50ms\", least_requests = 10 }").text());
+    let bot = eventually("the abort", || Some(process.bot()).filter(|bot| bot["phase"] == "aborted"));
+    assert!(bot["quarantine"][0]["why"].as_str().unwrap().starts_with("p50 is 0.0"), "{bot}");
 }
 
 #[test]

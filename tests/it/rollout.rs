@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use serin::core::{Bucket, Pins, Salt, Split, Weight};
 
 use crate::harness::{Answer, Ask, Closed, Config, Serin, Upstream, eventually, ok};
 
@@ -101,7 +102,7 @@ fn a_first_step_on_which_hardly_anybody_is_found_is_warned_of() {
     everybody(&serin);
     let bot = start(&serin);
     let warning = bot["warning"].as_str().unwrap();
-    assert!(warning.contains("the first step, 1%, has about 0.4 of 40 active workspaces"), "{warning}");
+    assert!(warning.contains("the first step, 1%, has about 0.4 of 40 active buckets"), "{warning}");
     assert_eq!(does(&serin, "abort", "{}")["warning"], Value::Null);
 }
 
@@ -132,6 +133,49 @@ fn a_promotion_makes_the_canary_stable_for_everyone() {
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"blue".into(), &"v3".into()));
 }
 
+/// A share of 1 → 0 after a promotion is no rollback: who plays which role says so.
+#[test]
+fn the_releases_in_the_metrics_change_their_roles_at_a_promotion() {
+    let (_blue, _green, serin) = pair();
+    let roles = || {
+        let metrics = serin.metrics();
+        let mut roles = Vec::new();
+        for track in ["stable", "canary"] {
+            for (upstream, version) in [("blue", ""), ("green", ""), ("green", "v2"), ("blue", "v3")] {
+                let labels = [("bot", "support"), ("track", track), ("upstream", upstream), ("version", version)];
+                roles.extend(metrics.values("serin_release_info", &labels).iter().map(|is| (track, upstream, version, *is)));
+            }
+        }
+        assert_eq!(metrics.values("serin_release_info", &[]).len(), roles.len(), "and nobody else");
+        roles
+    };
+    start(&serin);
+    assert_eq!(roles(), [("stable", "blue", "", 1.0), ("canary", "green", "v2", 1.0)]);
+    does(&serin, "promote", "{}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
+    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0), ("canary", "blue", "v3", 1.0)]);
+    does(&serin, "abort", "{}");
+    assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
+}
+
+/// Buckets fall one by one, so that the weight is hardly ever met.
+#[test]
+fn the_share_that_is_on_the_canary_is_shown_beside_the_weight() {
+    let (_blue, _green, serin) = pair();
+    let share = |attempt, percent| {
+        let split = Split::new(Salt::new("serin"), "support", attempt, Weight::from_percent(percent).unwrap(), Pins::default());
+        split.canary_buckets() as f64 / 100.0
+    };
+    for percent in [0.0, 5.0, 33.33, 100.0] {
+        serin.set_weight(percent);
+        assert_eq!(serin.bot()["actual_percent"], share(0, percent), "by hand");
+    }
+    let bot = start(&serin);
+    assert_eq!((&bot["weight_percent"], &bot["actual_percent"]), (&50.0.into(), &share(1, 50.0).into()));
+    assert!(share(1, 50.0) != 50.0 && (share(1, 50.0) - 50.0).abs() < 2.0);
+}
+
 #[test]
 fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
     let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
@@ -142,6 +186,43 @@ fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
     does(&serin, "abort", "{}");
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
     assert_eq!(serin.explain("T1")["track"], "stable");
+}
+
+/// Each attempt ranks the buckets anew, and its ranks stay in force until it has ended.
+#[test]
+fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
+    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let soon = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1s\", deadline = \"1s\", at_deadline = \"ask\" }";
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(soon));
+    let bucket = serin.explain("T1")["bucket"].as_u64().unwrap() as usize;
+    let ranks = |attempt: u64| {
+        let weight = Weight::from_percent(serin.bot()["weight_percent"].as_f64().unwrap()).unwrap();
+        let split = Split::new(Salt::new("serin"), "support", attempt, weight, Pins::default());
+        let explained = serin.explain("T1");
+        assert_eq!(
+            (&explained["attempt"], &explained["rank"]),
+            (&attempt.into(), &split.rank(Bucket::all().nth(bucket).unwrap()).to_string().into())
+        );
+        assert_eq!(explained["track"], split.track(Bucket::all().nth(bucket).unwrap()).name());
+    };
+    ranks(0);
+    start(&serin);
+    ranks(1);
+    eventually("the rollout asks a human", || (serin.bot()["phase"] == "held").then_some(()));
+    ranks(1);
+    serin.set_weight(0.0);
+    assert_eq!(serin.bot()["phase"], "paused");
+    ranks(1);
+    does(&serin, "resume", "{}");
+    ranks(1);
+    does(&serin, "abort", "{}");
+    ranks(0);
+    serin.set_weight(30.0);
+    ranks(0);
+    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    ranks(2);
+    does(&serin, "promote", "{}");
+    ranks(0);
 }
 
 /// Half of the workspaces; enough of them that both tracks have some.

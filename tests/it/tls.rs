@@ -10,7 +10,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream, Wire, eventually, ok};
+use crate::harness::{Ask, Config, Process, Serin, Then, Upstream, Wire, eventually, ok};
 
 /// An upstream with a certificate of its own for these names, and that certificate as PEM.
 fn https(text: &'static str, names: &[&str]) -> (Upstream, String) {
@@ -97,6 +97,25 @@ fn an_upstream_with_a_trusted_certificate_answers() {
         assert!(last.body == body);
     }
     assert_eq!((blue.count(), blue.connections()), (10, 2), "connections are used again");
+}
+
+/// Whoever replaces the file has a reload, or SIGHUP, take it up: new connections trust whom it names then, and old ones end.
+#[test]
+fn authorities_that_were_replaced_under_the_same_name_count_with_the_next_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let (blue, right) = https("secret", &["127.0.0.1"]);
+    let (_other, wrong) = https("other", &["127.0.0.1"]);
+    std::fs::write(&ca, &wrong).unwrap();
+    let process = Process::start(&config(&[upstream("blue", &format!("https://{}", blue.address), &ca)]));
+    let mut client = process.client();
+    client.ask(&Ask::of("T1")).is_problem(502, "tls_failed");
+    for (authorities, trusted) in [(&right, true), (&wrong, false), (&right, true)] {
+        std::fs::write(&ca, authorities).unwrap();
+        assert_eq!(client.ask(&Ask::of("T1")).status == 200, !trusted, "not by itself");
+        process.signal(libc::SIGHUP);
+        eventually("the authorities", || ((client.ask(&Ask::of("T1")).status == 200) == trusted).then_some(()));
+    }
 }
 
 /// The end of a request may wait in TLS's own buffer until the upstream takes more.

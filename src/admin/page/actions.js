@@ -8,9 +8,9 @@ const idle = (bot) => !underWay(bot);
 const others = (bot) => bot.upstreams.filter((side) => side.upstream !== bot.stable.upstream);
 const post = (action) => (bot, body, revision) => change("POST", `/v1/bots/${encodeURIComponent(bot.bot)}/${action}`, body, revision);
 
-/** `about 31 workspaces, 38 % of the requests`, where it is known. */
+/** `about 31 active buckets, usually 38 % of the requests`, where it is known. */
 function reach(share) {
-  return share ? ` (about ${some(share.active_buckets, "workspace")}, usually ${percent(share.requests_percent)} of the requests)` : "";
+  return share ? ` (about ${some(share.active_buckets, "active bucket")}, usually ${percent(share.requests_percent)} of the requests)` : "";
 }
 
 const SIDE = [
@@ -25,7 +25,7 @@ const SIDE = [
 export const ACTIONS = [
   {
     name: "advance", label: "Advance", when: (bot) => underWay(bot) && bot.rollout?.next_percent != null, send: post("advance"),
-    tells: (bot, traffic) => [`The canary goes from ${weight(bot.weight_percent)} to ${weight(bot.rollout.next_percent)} of workspaces now${reach(traffic?.reach.next)}, on ${release(bot.canary)}.`,
+    tells: (bot, traffic) => [`The canary goes from ${weight(bot.weight_percent)} to ${weight(bot.rollout.next_percent)} of the buckets now${reach(traffic?.reach.next)}, on ${release(bot.canary)}.`,
       bot.rollout.next_percent === 100 ? "That is everybody: it becomes stable." : "The bake of that step begins; a failing canary still goes to zero by itself."],
   },
   {
@@ -60,7 +60,7 @@ export const ACTIONS = [
   {
     name: "weight", label: "Set the weight", when: (bot) => others(bot).length > 0,
     send: (bot, body, revision) => change("PUT", `/v1/bots/${encodeURIComponent(bot.bot)}/weight`, body, revision),
-    fields: [{ name: "percent", label: "Per cent of workspaces on the canary", kind: "percent" }],
+    fields: [{ name: "percent", label: "Per cent of the buckets on the canary", kind: "percent" }],
     tells: (bot) => [`The canary has ${weight(bot.weight_percent)} now; at most ${weight(bot.max_percent)} is allowed.`,
       underWay(bot) ? "The rollout pauses at the new weight." : "serin will not raise it further, but takes it to zero if the canary fails."],
   },
@@ -75,7 +75,7 @@ export const ACTIONS = [
   {
     name: "drill", label: "Drill", when: (bot) => idle(bot) && !isSplit(bot), send: post("drill"), plain: true, rare: true,
     fields: [{ ...SIDE[0], when: (bot) => others(bot).length > 1 },
-      { name: "share_percent", label: "Workspaces to send to the idle side for 5 s, and back", kind: "choice", choices: [[null, "None"], [1, "1 %"], [10, "10 %"], [100, "All of them"]] }],
+      { name: "share_percent", label: "Buckets to send to the idle side for 5 s, and back", kind: "choice", choices: [[null, "None"], [1, "1 %"], [10, "10 %"], [100, "All of them"]] }],
     tells: () => ["A rehearsal of the way back, through the whole path. No workspace is moved unless you choose so. It is measured and remembered."],
   },
   {

@@ -17,6 +17,8 @@ export function botPage(name) {
   let bot = null;
   let traffic = null;
   let rows = [];
+  /** The last changes that came as events, the newest first. */
+  let told = [];
   let more = false;
   let ended = false;
   const charts = makeCharts(() => bot, () => rows);
@@ -49,10 +51,13 @@ export function botPage(name) {
   async function news() {
     const [now, past, seen] = await Promise.all([read(path), read(`${path}/history?limit=${HISTORY}`), read(`${path}/traffic`)]);
     const oldest = past.changes.at(-1)?.revision ?? 0;
+    const newest = past.changes[0]?.revision ?? 0;
+    // What lowers, and what moves nobody, serves before it is on the disk: then it is not in what was read yet.
+    const unwritten = told.filter((row) => row.revision > newest && row.revision <= now.revision);
     // What was looked up before stays, if nothing is missing between.
     const before = rows[0]?.revision >= oldest - 1 ? rows.filter((row) => row.revision < oldest) : [];
     if (!before.length) more = past.changes.length === HISTORY;
-    [rows, traffic] = [[...past.changes, ...before], seen];
+    [rows, traffic] = [[...unwritten, ...past.changes, ...before], seen];
     update(now);
     draw();
   }
@@ -83,8 +88,14 @@ export function botPage(name) {
     charts.forEach((one) => one.draw(points));
   }
 
+  function changed(row) {
+    if (row !== null && row.bot !== name) return null;
+    if (row !== null) told = [row, ...told.filter((other) => other.revision < row.revision)].slice(0, HISTORY);
+    return news();
+  }
+
   look();
-  return { view, news, update, gone: () => {}, changed: (row) => (row === null || row.bot === name ? news() : null), end: () => (ended = true) };
+  return { view, news, update, gone: () => {}, changed, end: () => (ended = true) };
 }
 
 function head(bot, traffic) {
@@ -94,7 +105,7 @@ function head(bot, traffic) {
     h("div", { class: "row" }, h("h1", null, bot.bot), h("span", { class: `badge ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase),
       h("span", { class: "soft end" }, `revision ${bot.revision}`)),
     h("p", null, nowHappening(bot)),
-    h("div", { class: "row" }, h("span", { class: "big number" }, weight(bot.weight_percent)), h("span", null, "of workspaces on ", h("span", { class: "canary strong" }, split ? release(bot.canary) : "the canary"),
+    h("div", { class: "row" }, h("span", { class: "big number" }, weight(bot.weight_percent)), h("span", null, "of the buckets on ", h("span", { class: "canary strong" }, split ? release(bot.canary) : "the canary"),
       split && reach ? ` = usually ${percent(reach.requests_percent)} of the requests` : "", split ? h("span", { class: "soft" }, ` (really ${weight(bot.actual_percent)} of buckets)`) : "")),
     h("div", { class: "share", "aria-hidden": "true" }, bar(bot.weight_percent)),
     h("p", { class: "row small" }, h("span", { class: "stable" }, `stable: ${release(bot.stable)}, ${bot.stable.url}`), bot.canary ? h("span", { class: "canary" }, `canary: ${release(bot.canary)}, ${bot.canary.url}`) : null),
@@ -158,8 +169,8 @@ function touched(bot, traffic) {
     h("thead", null, h("tr", null, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", null, body)));
   return [
     h("p", null, `${some(bot.tracks.canary.active_buckets, "bucket")} touched by the canary in this split (a bucket is about a workspace while they are few). `,
-      reach?.now && isSplit(bot) ? `${weight(reach.now.weight_percent)} of workspaces = usually ${percent(reach.now.requests_percent)} of requests. ` : "",
-      reach?.next ? `The next step, ${weight(reach.next.weight_percent)}, reaches about ${some(reach.next.active_buckets, "workspace")}, usually ${percent(reach.next.requests_percent)} of requests.` : ""),
+      reach?.now && isSplit(bot) ? `${weight(reach.now.weight_percent)} of the buckets = usually ${percent(reach.now.requests_percent)} of requests. ` : "",
+      reach?.next ? `The next step, ${weight(reach.next.weight_percent)}, reaches about ${some(reach.next.active_buckets, "active bucket")}, usually ${percent(reach.next.requests_percent)} of requests.` : ""),
     looked > 0 && h("p", null, `Under examination: ${count(examinations.open)}. ${count(examinations.refuted)} had trouble of their own; ${count(examinations.went_away)} recovered.`),
     looked > 0 && table("Examinations", ["Bucket", "Suspected for", "Finding", "Blocks", "Evidence"], examinations.buckets.map((one) =>
       h("tr", null, [count(one.bucket), one.suspected_for.replaceAll("_", " "), one.finding.replaceAll("_", " "), count(one.blocks), worth(one.e_value)].map((text) => h("td", null, text))))),
@@ -176,7 +187,7 @@ function explain(path) {
     event.preventDefault();
     try {
       const it = await read(`${path}/explain?workspace=${encodeURIComponent(field.value.trim())}`);
-      answer.replaceChildren(h("code", null, it.workspace), ` is in bucket ${it.bucket} and goes to `, h("span", { class: `${it.track} strong` }, `${it.track} (${it.upstream})`), `: ${it.reason}. By its rank it is on the canary from ${weight(it.canary_from_percent)} on.`);
+      answer.replaceChildren(h("code", null, it.workspace), ` is in bucket ${it.bucket} and goes to `, h("span", { class: `${it.track} strong` }, `${it.track} (${it.upstream})`), `: ${it.reason}. By its rank ${it.attempt ? `in rollout ${it.attempt}` : "in a split by hand"} it is on the canary from ${weight(it.canary_from_percent)} on.`);
     } catch (error) {
       answer.textContent = error.message;
     }

@@ -197,7 +197,7 @@ fn a_first_step_with_hardly_anybody_is_warned_of() {
     let plan = Plan::usual();
     assert_eq!(plan.thin_start(300), None);
     let warning = plan.thin_start(50).unwrap();
-    assert!(warning.contains("1%, has about 0.5 of 50 active workspaces") && warning.contains("6% would have 3"), "{warning}");
+    assert!(warning.contains("1%, has about 0.5 of 50 active buckets") && warning.contains("6% would have 3"), "{warning}");
     assert!(plan.thin_start(0).unwrap().contains("cannot be told"));
 }
 
@@ -436,6 +436,28 @@ fn a_retreat_goes_back_by_a_step_once_in_a_bake() {
     assert_eq!(story.ticks(599, 30.0, 20, 0.5), Decision::Hold);
     assert_eq!(story.ticks(1, 30.0, 20, 0.5), Decision::Retreat { from: percent(1) });
     assert_eq!((story.state.weight, story.state.phase), (Weight::ZERO, Phase::Paused));
+}
+
+#[test]
+fn a_crossed_limit_may_be_a_retreat_and_a_second_one_within_a_bake_aborts() {
+    let crossed = Crossed { limit: Most::ErrorRate(0.05), canary: 0.07, stable: Some(0.01) };
+    let crosses = |story: &mut Story| {
+        let facts = Facts { crossed: Some(crossed), ..story.facts(1.0, 10_000, 0.0) };
+        story.input(&Input::Tick(facts))
+    };
+    let second = |after: u64| {
+        let mut story = Story::started(Plan { on_limit: OnTrouble::Retreat, ..Plan::usual() });
+        assert!(matches!(story.good(3_600), Decision::Advance { .. }));
+        assert_eq!(crosses(&mut story), Decision::Retreat { from: percent(5) });
+        assert_eq!((story.state.weight, story.state.phase, story.hold()), (percent(1), Phase::Progressing, "retreated"));
+        story.now += secs(after);
+        (crosses(&mut story), story)
+    };
+    let (decision, story) = second(599);
+    assert_eq!((decision, story.state.phase), (Decision::Abort { from: percent(1), why: AbortReason::Limit(crossed) }, Phase::Aborted));
+    let (decision, story) = second(600);
+    assert_eq!((decision, story.state.phase), (Decision::Retreat { from: percent(1) }, Phase::Paused));
+    assert_eq!((story.state.weight, story.state.quarantine.len()), (Weight::ZERO, 0));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub use authority::{Authority, Issued, SecretVolume, TlsClient};
 pub use client::{Answer, Ask, Client};
 pub use config::Config;
 pub use metrics::Metrics;
-pub use process::{Process, command};
+pub use process::{Process, command, command_of};
 pub use serin::{Handle, Serin};
 pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
 pub use wire::{Framing, Wire, fields};

@@ -22,8 +22,13 @@ pub struct Process {
 
 /// `serin` with these arguments, and nothing of this process's own settings.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_serin"));
-    command.args(arguments).stdin(Stdio::null());
+    command_of(Path::new(env!("CARGO_BIN_EXE_serin")), arguments)
+}
+
+/// The same of a copy.
+pub fn command_of(serin: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(serin);
+    command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SERIN_")) {
         command.env_remove(name);
     }
@@ -43,14 +48,12 @@ impl Process {
 
     /// Runs with this file, once it serves.
     pub fn start_with(config: &Path) -> Process {
-        let mut serin = command(&["run", "--config"]);
-        serin.arg(config);
-        Process::start_by(serin, config)
+        Process::start_by(command(&["run", "--config"]), config)
     }
 
-    /// The same by a command of the test's own.
-    pub fn start_by(mut serin: Command, config: &Path) -> Process {
-        let mut child = serin.stderr(Stdio::piped()).spawn().expect("serin is built");
+    /// Runs this command with this file, once it serves.
+    pub fn start_by(mut command: Command, config: &Path) -> Process {
+        let mut child = command.arg(config).stderr(Stdio::piped()).spawn().expect("serin is built");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let (lines, errors) = (log.clone(), BufReader::new(child.stderr.take().expect("piped")));
         std::thread::spawn(move || errors.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line)));

@@ -82,6 +82,29 @@ fn what_breaks_after_a_switch_is_undone_if_the_other_side_answers() {
 }
 
 #[test]
+fn a_crossed_limit_undoes_a_switch_only_where_serin_may_and_the_other_side_answers() {
+    let crossed = Crossed { limit: Most::ErrorRate(0.05), canary: 0.07, stable: Some(0.01) };
+    let after = |policy, answers| {
+        let mut story = switched();
+        story.guard.by_hand = policy;
+        story.now += secs(30);
+        let facts = Facts { judgement: None, crossed: Some(crossed), previous_answers: answers, ..story.facts(1.0, 0, 0.0) };
+        let decision = story.input(&Input::Tick(facts));
+        (decision, story)
+    };
+    let (decision, story) = after(Policy::Automatic, true);
+    assert_eq!(decision, Decision::Undo { why: AbortReason::Limit(crossed) });
+    assert_eq!((&story.state.stable, story.state.phase), (&release("blue", "v1"), Phase::Aborted));
+    assert!(story.state.is_quarantined(&release("green", "v2")));
+    for (policy, answers) in [(Policy::Automatic, false), (Policy::Guarded, true), (Policy::Manual, true)] {
+        let (decision, mut story) = after(policy, answers);
+        assert_eq!((decision, &story.state.stable), (Decision::Hold, &release("green", "v2")), "{policy:?}");
+        assert_eq!(story.state.hold, Some(Hold::Failed(AbortReason::Limit(crossed))));
+        assert_eq!(story.does(undo()), Decision::Undo { why: AbortReason::Undone }, "a human may");
+    }
+}
+
+#[test]
 fn what_the_config_wants_is_started_once() {
     let mut story = Story::new();
     assert_eq!(story.does(desire(Some(release("green", "v2")))), Decision::Desire);
