@@ -174,13 +174,15 @@ impl Store {
         let shared = Arc::new(Shared::default());
         let (jobs, queue) = mpsc::sync_channel(JOBS_MOST);
         let (written, answers) = tokio_mpsc::channel(ANSWERS_MOST);
-        let path = match place {
-            Place::File(path) => Some(path),
+        let beside = match &place {
+            Place::File(path) => Some(path.as_path()),
             Place::Memory(_) => None,
         };
-        let (key, passing) = path.as_deref().map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
+        let (key, passing) = beside.map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
         found.alarms.extend(passing);
         let key = key.of_history(&database.id);
+        // None where the file could not be used, too.
+        let path = database.path.clone();
         let reader = database.reader.take().map(Reader::start);
         thread::start(database, queue, written, shared.clone(), keep);
         Ok((Store { jobs, reader, shared, path, key }, found, answers))

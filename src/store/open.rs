@@ -114,6 +114,11 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         }
         Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
         Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
+            // A file that is there may say what nobody can read now.
+            if path.exists() {
+                found.lost = true;
+                found.stable = Roles::read(path).unwrap_or_default();
+            }
             found.alarms.push(format!("no history is kept: {} cannot be used: {why}; a restart forgets everything", path.display()));
             in_memory(found)
         }

@@ -134,3 +134,23 @@ fn a_lost_history_never_applies_the_configs_weight_again() {
         assert_eq!(standing().0, Some(40.0), "a changed one does");
     }
 }
+
+/// A file that is there and cannot be opened may hold a promotion: who is stable stands beside it.
+#[test]
+fn a_history_that_cannot_be_opened_is_a_lost_one_and_nothing_is_durable() {
+    let (blue, green) = sides();
+    let folders = Folders::new(&Config::split(blue.address, green.address).weight("50%").text());
+    let config = folders.config.join("serin.toml");
+    let mut process = Process::start_by(folders.command(), &config);
+    for (action, body) in [("abort", "{}"), ("switch", "{}")] {
+        let answer = process.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    process.signal(libc::SIGKILL);
+    process.ended();
+    open_to(&config.with_file_name("serin.db"), 0o000);
+    let again = Process::start_by(folders.command(), &config);
+    again.logged("no history is kept");
+    let bot = again.bot();
+    assert_eq!((&bot["stable"]["upstream"], &bot["weight_percent"], &bot["durable"]), (&"green".into(), &0.0.into(), &false.into()));
+}
