@@ -229,7 +229,7 @@ fn schemas() -> Value {
             }))),
         })),
         "Drilled": object(json!({
-            "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": number, "moved_percent": percent,
+            "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": maybe, "moved_percent": percent,
             "revision": whole,
         })),
         "NotificationTest": object(json!({ "notifier?": text })),

@@ -54,7 +54,8 @@ impl Drill {
         let millis = |name: &str| went[name].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         println!("{}: the way back to {} works", plain(&went["bot"]), plain(&went["side"]));
         println!("  preflight {}", millis("preflight_ms"));
-        println!("  back      {} from the word to all cores, {} until it was kept", millis("back_ms"), millis("durable_ms"));
+        let kept = went["durable_ms"].as_f64().map_or("not on the disk yet".to_owned(), |ms| format!("{ms:.1} ms until it was kept"));
+        println!("  back      {} from the word to all cores, {kept}", millis("back_ms"));
         println!("  moved     {} of the buckets", percent(&went["moved_percent"]));
         Ok(ExitCode::SUCCESS)
     }
