@@ -11,6 +11,8 @@ PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 # The tests' size: `test` is for every change, `test-long` for a night.
 export PROPTEST_CASES ?= 128
 export SERIN_TEST_COUNT ?= 300
+# Stories of the fault simulator; 200,000 take some hours.
+export SERIN_FAULT_STORIES ?= 1600
 export CARGO_TERM_COLOR ?= auto
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -43,7 +45,7 @@ build:
 test: test-rust test-e2e test-conformance ## everything, at a size for every change
 
 test-long: ## the same tests at full size, and the HTTP expectations held against nginx and HAProxy
-	$(MAKE) test PROPTEST_CASES=4096 SERIN_TEST_COUNT=5000
+	$(MAKE) test PROPTEST_CASES=4096 SERIN_TEST_COUNT=5000 SERIN_FAULT_STORIES=200000
 	$(MAKE) test-peers
 
 test-rust: build ## the tests in Rust
