@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::config::Config;
+use crate::config::{Bot, Config};
 use crate::core::Split;
 
 pub use ledger::{Ledger, News, Reading, TrackTotals};
@@ -68,6 +68,16 @@ impl Epoch {
     /// How many buckets the split puts on the canary.
     pub fn canary_buckets(&self) -> usize {
         *self.canary_buckets.get_or_init(|| self.split.canary_buckets())
+    }
+
+    /// The upstream of the release that is tried, or may be: also of one that the breaker took back, for which nobody plays the canary
+    /// until somebody resumes it.
+    pub fn tried(&self, bot: &Bot) -> Option<usize> {
+        let status = self.status();
+        let release = status.state.canary.as_ref();
+        self.roles
+            .canary
+            .or_else(|| bot.upstreams.iter().position(|upstream| Some(&upstream.name) == release.map(|release| &release.upstream)))
     }
 
     /// For the controller: what it now makes of what serves. Nothing that serves changes by it.

@@ -200,7 +200,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         actual_percent: epoch.canary_buckets() as f64 / 100.0,
         max_percent: bot.max_weight.percent(),
         stable: upstream(&bot.upstreams[epoch.roles.stable], Some(&state.stable)),
-        canary: epoch.roles.canary.map(|canary| upstream(&bot.upstreams[canary], state.canary.as_ref())),
+        canary: epoch.tried(bot).map(|canary| upstream(&bot.upstreams[canary], state.canary.as_ref())),
         upstreams: bot.upstreams.iter().map(|one| upstream(one, None)).collect(),
         step: state.under_way().map(|rollout| rollout.step),
         rollout: rollout(&status),

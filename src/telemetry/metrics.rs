@@ -265,7 +265,7 @@ impl Metrics {
             statuses.iter().flat_map(|(bot, epoch, status)| {
                 let roles = [
                     (Track::Stable, Some(epoch.roles.stable), Some(&status.state.stable)),
-                    (Track::Canary, epoch.roles.canary, status.state.canary.as_ref()),
+                    (Track::Canary, epoch.tried(bot), status.state.canary.as_ref()),
                 ];
                 roles.into_iter().filter_map(|(track, upstream, release)| {
                     let upstream = &bot.upstreams[upstream?];

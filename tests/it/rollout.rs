@@ -262,6 +262,7 @@ fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notic
     let bot = eventually("the brake", || Some(serin.bot()).filter(|bot| bot["weight_percent"] == 0.0));
     assert!(eighth.elapsed() < Duration::from_secs(2), "{:?}", eighth.elapsed());
     assert_eq!(standing(&bot), ("paused", 0.0, "breaker"));
+    assert_eq!(bot["canary"]["version"], "v2", "the release that is tried is still shown");
     assert!(bot["hold_text"].as_str().unwrap().ends_with("were refused or reset"), "{bot}");
     assert_eq!(bot["quarantine"], Value::Array(Vec::new()));
     assert_eq!(blue.count(), 40, "stable answered for all");
