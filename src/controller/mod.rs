@@ -1,7 +1,7 @@
 //! The one writer. Every change of what serves goes through here, one after the other: the ratchet's own decisions, an
 //! operator's wish, a new config. Each is a step of `core::ratchet`.
 //!
-//! [`owner`] holds all pilots and decides; it waits for nothing. [`run`] is the task around it: it brings the requests, the ticks
+//! `owner` holds all pilots and decides; it waits for nothing. `run` is the task around it: it brings the requests, the ticks
 //! and the answers of the disk, the workers and the sides, and does what the owner wants done. [`Controller`] is the handle that
 //! others have: it sends a request and waits for the answer. Whoever stops waiting stops nothing.
 
