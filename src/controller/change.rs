@@ -220,8 +220,8 @@ impl Owner {
         }
     }
 
-    /// Somebody lowers: what waits for the disk to raise this bot, and a config that does, are not done. If the disk has it already,
-    /// it is in force first, and the lowering starts from there.
+    /// Somebody lowers: what waits for the disk to raise this bot, and a config that does, are given up. The lowering starts from
+    /// what is in force then.
     pub(super) fn make_way(&mut self, number: usize, by: &Actor) {
         let of_this_bot = self.pilots[number].keeping;
         let in_the_way: Vec<Ticket> = self
@@ -231,12 +231,21 @@ impl Owner {
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in in_the_way {
-            let Some(keeping) = self.is_kept_no_more(ticket) else { continue };
-            match keeping.claim.give_up() {
-                true => self.is_overtaken(keeping.change, by),
-                false => self.take_effect(keeping.change, None),
+            if let Some(change) = self.give_up(ticket) {
+                self.is_overtaken(change, by);
             }
         }
+    }
+
+    /// A change that waits for the disk is not waited for any longer. It is handed back, to be answered, if it is not done; if the
+    /// disk has it already, it is in force.
+    fn give_up(&mut self, ticket: Ticket) -> Option<Change> {
+        let Keeping { change, claim, .. } = self.is_kept_no_more(ticket)?;
+        if claim.give_up() {
+            return Some(change);
+        }
+        self.take_effect(change, None);
+        None
     }
 
     fn is_overtaken(&mut self, change: Change, by: &Actor) {
@@ -259,12 +268,8 @@ impl Owner {
         let late: Vec<Ticket> =
             self.keeping.iter().filter(|(_, keeping)| now >= keeping.since + DISK_PATIENCE).map(|(ticket, _)| *ticket).collect();
         for ticket in late {
-            // If the disk has it after all, its answer is on the way.
-            if !self.keeping[&ticket].claim.give_up() {
-                continue;
-            }
-            if let Some(keeping) = self.is_kept_no_more(ticket) {
-                self.was_not_kept(keeping.change, NotDurable(format!("no answer from the disk within {DISK_PATIENCE:?}")));
+            if let Some(change) = self.give_up(ticket) {
+                self.was_not_kept(change, NotDurable(format!("no answer from the disk within {DISK_PATIENCE:?}")));
             }
         }
         while let Some(at) = self.drills.iter().position(|(until, _)| now >= *until) {
@@ -288,7 +293,7 @@ impl Owner {
         for mut serving in std::mem::take(&mut self.serving) {
             if serving.served.is_none() && serving.snapshot.as_ref().is_some_and(|snapshot| snapshot.sequence <= applied) {
                 serving.served = Some(now);
-                self.tell(&mut serving.steps, Some(now.saturating_sub(serving.since)));
+                self.tell(&serving.steps, Some(now.saturating_sub(serving.since)));
             }
             // A side that customers have come back from is measured from the word to the cores, not to the disk.
             let measures = matches!(serving.answer, Answer::Drill(_, Stage::Back));
@@ -297,7 +302,7 @@ impl Owner {
                     goes_on |= self.is_done(serving.answer, serving.snapshot, serving.unwritten.is_none());
                 }
                 None if now >= serving.since + APPLY_TIMEOUT => {
-                    self.tell(&mut serving.steps, None);
+                    self.tell(&serving.steps, None);
                     self.does_not_serve(serving.answer);
                 }
                 Some(_) | None => self.serving.push(serving),
@@ -310,7 +315,7 @@ impl Owner {
         serving.steps.iter().any(|step| self.failing(&step.bot).is_some())
     }
 
-    fn tell(&mut self, steps: &mut [Step], took: Option<Duration>) {
+    fn tell(&mut self, steps: &[Step], took: Option<Duration>) {
         if took.is_none() {
             steps.iter().for_each(|step| tracing::error!(bot = %step.bot, "a change does not serve everywhere"));
         }

@@ -296,8 +296,9 @@ impl Owner {
         }
         let epochs = self.pilots.iter().map(|pilot| pilot.epoch.clone()).collect();
         self.snapshot = Arc::new(Snapshot { sequence, config, epochs });
-        // Before what is to be written about it.
-        self.effects.insert(0, Effect::Publish(self.snapshot.clone()));
+        // Before what is to be written about it, and behind what was published before it.
+        let first = self.effects.iter().take_while(|effect| matches!(effect, Effect::Publish(_))).count();
+        self.effects.insert(first, Effect::Publish(self.snapshot.clone()));
         self.is_published();
     }
 
@@ -399,3 +400,6 @@ impl Owner {
         Durability { durable: self.outlives && pilot.kept >= revision, failing: self.failing(&pilot.name) }
     }
 }
+
+#[cfg(test)]
+mod tests;
