@@ -74,6 +74,13 @@ pub(super) struct Order {
     rows: Vec<(String, u64)>,
 }
 
+/// Steps of one bot, each decided from the state that the one before it leads to. Nothing is changed by it.
+pub(super) struct Plan {
+    /// Where the steps lead to.
+    pub state: State,
+    pub steps: Vec<Step>,
+}
+
 /// What the ratchet makes of an input.
 pub(super) enum Decided {
     /// The weight stays; perhaps something else is said about it.
@@ -88,6 +95,25 @@ const GRACE: Duration = Duration::from_millis(500);
 impl Step {
     pub fn after(&self) -> &State {
         &self.entry.state
+    }
+}
+
+impl Plan {
+    pub fn from(state: &State) -> Plan {
+        Plan { state: state.clone(), steps: Vec::new() }
+    }
+
+    /// Takes in what was decided from its state.
+    pub fn add(&mut self, decided: Decided) -> Result<(), Refusal> {
+        match decided {
+            Decided::Refused(refusal) => return Err(refusal),
+            Decided::Stays(_) => {}
+            Decided::Change(step) => {
+                self.state = step.after().clone();
+                self.steps.push(*step);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::change::{Answer, Change, Decided, Step};
+use super::change::{Answer, Change, Plan, Step};
 use super::looks::{How, Purpose};
 use super::owner::{Owner, Reply};
 use super::pilot::index;
@@ -200,11 +200,9 @@ impl Owner {
     fn drill_step(&self, number: usize, command: Command, actor: &Actor) -> Result<Vec<Step>, Refusal> {
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let guard = self.guard(bot, state, false);
-        match self.decide(number, state, Input::Command { command, based_on: None }, &guard, actor, None) {
-            Decided::Refused(refusal) => Err(refusal),
-            Decided::Stays(_) => Ok(Vec::new()),
-            Decided::Change(step) => Ok(vec![*step]),
-        }
+        let mut plan = Plan::from(state);
+        plan.add(self.decide(number, state, Input::Command { command, based_on: None }, &guard, actor, None))?;
+        Ok(plan.steps)
     }
 
     fn is_gone(&self, rehearsal: Rehearsal) {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::change::{Answer, Change, Decided};
+use super::change::{Answer, Change, Plan};
 use super::looks::{How, Purpose, there};
 use super::owner::Owner;
 use super::pilot::{candidate, index, release};
@@ -98,22 +98,18 @@ impl Owner {
     /// Steps of the config's, all or none.
     pub(super) fn config_says(&mut self, number: usize, commands: Vec<Command>) {
         let bot = &self.config.bots[number];
-        let mut state = self.pilots[number].state.clone();
-        let guard = self.guard(bot, &state, false);
-        let mut steps = Vec::new();
+        let state = &self.pilots[number].state;
+        let guard = self.guard(bot, state, false);
+        let mut plan = Plan::from(state);
         for command in commands {
-            match self.decide(number, &state, Input::Command { command, based_on: None }, &guard, &Actor::Config, None) {
-                Decided::Refused(refusal) => return self.pilots[number].config_waits(Some(refusal.to_string()), self.now),
-                Decided::Stays(_) => {}
-                Decided::Change(step) => {
-                    state = step.after().clone();
-                    steps.push(*step);
-                }
+            let input = Input::Command { command, based_on: None };
+            if let Err(refusal) = plan.add(self.decide(number, &plan.state, input, &guard, &Actor::Config, None)) {
+                return self.pilots[number].config_waits(Some(refusal.to_string()), self.now);
             }
         }
         self.pilots[number].config_waits(None, self.now);
-        if !steps.is_empty() {
-            self.carry_out(Change::of(steps, Answer::Nobody));
+        if !plan.steps.is_empty() {
+            self.carry_out(Change::of(plan.steps, Answer::Nobody));
         }
     }
 

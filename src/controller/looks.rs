@@ -55,9 +55,10 @@ impl Look {
 /// What a look is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// A change that would send somebody there; and the config that it was looked up in.
+    /// A change that would send somebody to this side; and the config that the side was looked up in.
     Change {
         waiting: Waiting,
+        side: Release,
         config: Arc<Config>,
     },
     Drill(Box<Rehearsal>),
@@ -108,7 +109,7 @@ impl Owner {
         self.pilots.iter_mut().filter(|pilot| pilot.following == Some(ticket)).for_each(|pilot| pilot.following = None);
         let Some(purpose) = self.looks.remove(&ticket) else { return };
         match purpose {
-            Purpose::Change { waiting, config } => self.looked_for_a_change(waiting, &config, answer),
+            Purpose::Change { waiting, side, config } => self.looked_for_a_change(waiting, &side, &config, answer),
             Purpose::Drill(rehearsal) => self.looked_for_a_drill(rehearsal, answer),
             Purpose::Undo { bot, facts } => self.looked_for_an_undo(&bot, facts, answer.is_ok()),
             Purpose::WayBack { bot } => self.looked_for_the_way_back(&bot, answer.is_ok()),

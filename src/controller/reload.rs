@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::change::{Answer, Change, Decided, Step};
+use super::change::{Answer, Change, Plan, Step};
 use super::owner::{Owner, Reply};
 use super::pilot::{Pilot, candidate, index, release, roles, rule};
 use super::wish::Actor;
@@ -116,7 +116,11 @@ impl Owner {
         let (old, state) = (&self.config.bots[number], &self.pilots[number].state);
         refuse_if_live(old, state, "the salt", self.config.proxy.salt != config.proxy.salt)?;
         refuse_if_live(old, state, "the workspace's sources", !old.plan.same_sources(&bot.plan))?;
-        let mut plan = Plan { owner: self, number, bot, state: state.clone(), steps: Vec::new() };
+        let guard = self.guard(bot, state, false);
+        let decide =
+            |state: &State, command| self.decide(number, state, Input::Command { command, based_on: None }, &guard, &Actor::Config, None);
+        let refused = |refusal| ReloadRefused::Refused { bot: bot.name.to_string(), refusal };
+        let mut plan = Plan::from(state);
         let gone = index(bot, &state.stable).is_none();
         let stable_named_anew = old.upstreams[old.stable].name != bot.upstreams[bot.stable].name;
         let (was, is) = (roles(state, old), roles(state, bot));
@@ -125,7 +129,7 @@ impl Owner {
         refuse_if_live(old, state, "the stable upstream", gone || stable_named_anew || !same_stable)?;
         refuse_if_live(old, state, "the canary upstream", !same_canary)?;
         if gone || stable_named_anew {
-            plan.step(Command::Adopt { stable: release(&bot.upstreams[bot.stable]) })?;
+            plan.add(decide(&plan.state, Command::Adopt { stable: release(&bot.upstreams[bot.stable]) })).map_err(refused)?;
         }
         let stable = index(bot, &plan.state.stable).unwrap_or(bot.stable);
         let canary = plan.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
@@ -133,45 +137,20 @@ impl Owner {
             // A weight that the config does not change is the operators': it stays, within the new `max`.
             let within = state.weight.min(bot.max_weight);
             // What a freeze stops is followed once it is over: see `follow`.
-            let waits = bot.weight > plan.state.weight && self.guard(bot, &plan.state, false).frozen.is_some();
+            let waits = bot.weight > plan.state.weight && guard.frozen.is_some();
             if bot.weight != plan.state.seen.weight && !waits {
-                plan.step(Command::Configure { weight: bot.weight, canary })?;
+                plan.add(decide(&plan.state, Command::Configure { weight: bot.weight, canary })).map_err(refused)?;
             } else if within != plan.state.weight {
-                plan.step(Command::SetWeight { weight: within, canary })?;
+                plan.add(decide(&plan.state, Command::SetWeight { weight: within, canary })).map_err(refused)?;
             }
         }
         // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
         let rule = rule(config, bot);
         let another = rule != plan.state.seen.rule;
         if another || (!same_stable || !same_canary) && plan.state.split_id == state.split_id {
-            plan.step(Command::Reassign { rule, exposes: pins_more(old, bot) })?;
+            plan.add(decide(&plan.state, Command::Reassign { rule, exposes: pins_more(old, bot) })).map_err(refused)?;
         }
         Ok(plan.steps)
-    }
-}
-
-/// The steps of one bot, each from the state that the one before leads to.
-struct Plan<'a> {
-    owner: &'a Owner,
-    number: usize,
-    bot: &'a Bot,
-    state: State,
-    steps: Vec<Step>,
-}
-
-impl Plan<'_> {
-    fn step(&mut self, command: Command) -> Result<(), ReloadRefused> {
-        let guard = self.owner.guard(self.bot, &self.state, false);
-        let input = Input::Command { command, based_on: None };
-        match self.owner.decide(self.number, &self.state, input, &guard, &Actor::Config, None) {
-            Decided::Refused(refusal) => return Err(ReloadRefused::Refused { bot: self.bot.name.to_string(), refusal }),
-            Decided::Stays(_) => {}
-            Decided::Change(step) => {
-                self.state = step.after().clone();
-                self.steps.push(*step);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::change::{Answer, Change, Decided, Step};
+use super::change::{Answer, Change, Plan, Step};
 use super::frozen;
 use super::looks::{How, Purpose, there};
 use super::owner::{Owner, Reply};
@@ -19,29 +19,33 @@ const ORDERS_MOST: usize = 1_000;
 impl Owner {
     /// Nobody is sent to a side that is not fit, and nobody back to one that is gone, unless somebody insists.
     pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: Reply<Arc<Snapshot>, ChangeError>) {
-        match self.needs_a_look(&request) {
-            Err(error) => drop(reply.send(Err(error))),
-            Ok(None) => self.consider(request, reply),
-            Ok(Some((number, upstream, how))) => {
-                let purpose = Purpose::Change { waiting: Waiting { request, reply }, config: self.config.clone() };
-                self.begin_look(number, upstream, how, purpose);
-            }
-        }
+        let (number, side) = match self.needs_a_look(&request) {
+            Err(error) => return drop(reply.send(Err(error))),
+            Ok(None) => return self.consider(request, reply),
+            Ok(Some(needed)) => needed,
+        };
+        let bot = &self.config.bots[number];
+        let Some(upstream) = index(bot, &side) else {
+            let why = "the config does not know it any more".to_owned();
+            return drop(reply.send(Err(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why })));
+        };
+        let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
+        let purpose = Purpose::Change { waiting: Waiting { request, reply }, side, config: self.config.clone() };
+        self.begin_look(number, upstream, how, purpose);
     }
 
-    pub(super) fn looked_for_a_change(&mut self, waiting: Waiting, config: &Arc<Config>, answer: Result<(), String>) {
+    pub(super) fn looked_for_a_change(&mut self, waiting: Waiting, side: &Release, config: &Arc<Config>, answer: Result<(), String>) {
         let Waiting { request, reply } = waiting;
         if !Arc::ptr_eq(config, &self.config) {
             // A reload came between: what was looked at may be something else now.
             return self.asked_for_a_change(request, reply);
         }
         let Err(why) = answer else { return self.consider(request, reply) };
-        let side =
-            self.known(&request.bot).ok().and_then(|number| self.sends_to(number, &request)).map_or(String::new(), |side| side.to_string());
-        let _ = reply.send(Err(ChangeError::Preflight { bot: request.bot, side, why }));
+        let _ = reply.send(Err(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why }));
     }
 
-    fn needs_a_look(&self, request: &ChangeRequest) -> Result<Option<(usize, usize, How)>, ChangeError> {
+    /// The bot, and its side that the request would send somebody to.
+    fn needs_a_look(&self, request: &ChangeRequest) -> Result<Option<(usize, Release)>, ChangeError> {
         let number = self.known(&request.bot)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let takes_back = request.wish.takes_back();
@@ -60,8 +64,8 @@ impl Owner {
                 Command::Start { release, .. } | Command::Switch { release, .. } if release.upstream != state.stable.upstream => release,
                 _ => return Ok(None),
             },
-            Wish::Undo => match self.sends_to(number, request) {
-                Some(former) => former,
+            Wish::Undo => match state.previous.as_ref().filter(|_| !state.is_live() && state.undone.is_none()) {
+                Some(former) => former.release.clone(),
                 None => return Ok(None),
             },
             Wish::SetWeight(_)
@@ -74,26 +78,7 @@ impl Owner {
             | Wish::Freeze
             | Wish::Thaw => return Ok(None),
         };
-        let Some(upstream) = index(bot, &side) else {
-            let why = "the config does not know it any more".to_owned();
-            return Err(ChangeError::Preflight { bot: request.bot.clone(), side: side.to_string(), why });
-        };
-        let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
-        Ok(Some((number, upstream, how)))
-    }
-
-    /// The side that the request is about, for what is said of it.
-    fn sends_to(&self, number: usize, request: &ChangeRequest) -> Option<Release> {
-        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
-        match &request.wish {
-            Wish::Undo => {
-                state.previous.as_ref().filter(|_| !state.is_live() && state.undone.is_none()).map(|former| former.release.clone())
-            }
-            _ => match command(bot, state, request).ok()? {
-                Command::Start { release, .. } | Command::Switch { release, .. } => Some(release),
-                _ => None,
-            },
-        }
+        Ok(Some((number, side)))
     }
 
     /// Decides a request and carries it out; or lets it wait for a change of the bot that waits for the disk, unless it lowers.
@@ -126,25 +111,19 @@ impl Owner {
     /// The steps that a request means; none if it is so already.
     fn plan(&self, number: usize, request: &ChangeRequest) -> Result<Vec<Step>, ChangeError> {
         self.check_reason(number, request)?;
-        let (bot, mut state) = (&self.config.bots[number], self.pilots[number].state.clone());
-        let guard = self.guard(bot, &state, request.force);
-        let mut steps = Vec::new();
+        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
+        let guard = self.guard(bot, state, request.force);
+        let mut plan = Plan::from(state);
         // The one under way makes room for the other, and only if that one may start.
         let replaces = matches!(request.wish, Wish::Start { replace: true, .. }) && state.under_way().is_some();
         let mut based_on = request.based_on;
         for makes_room in [true, false].into_iter().filter(|makes_room| replaces || !makes_room) {
-            let command = if makes_room { Command::Withdraw } else { command(bot, &state, request)? };
+            let command = if makes_room { Command::Withdraw } else { command(bot, &plan.state, request)? };
             let input = Input::Command { command, based_on: based_on.take() };
-            match self.decide(number, &state, input, &guard, &request.actor, request.reason.clone()) {
-                Decided::Refused(refusal) => return Err(ChangeError::Refused { bot: bot.name.to_string(), refusal }),
-                Decided::Stays(_) => {}
-                Decided::Change(step) => {
-                    state = step.after().clone();
-                    steps.push(*step);
-                }
-            }
+            let decided = self.decide(number, &plan.state, input, &guard, &request.actor, request.reason.clone());
+            plan.add(decided).map_err(|refusal| ChangeError::Refused { bot: bot.name.to_string(), refusal })?;
         }
-        Ok(steps)
+        Ok(plan.steps)
     }
 
     fn check_reason(&self, number: usize, request: &ChangeRequest) -> Result<(), ChangeError> {
