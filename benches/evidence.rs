@@ -1,5 +1,5 @@
-//! What the evidence costs by how many of the 10,000 buckets are active: to begin it, to take in a second's requests, and a
-//! look, with all that a look computes: both windows, all alternatives, the urns, the harm bound, the suspects.
+//! Measures the evidence by the number of active buckets, of 10,000: the time to begin it, to take in one second's requests, and
+//! to look. A look computes both windows, all alternatives, the urns, the harm bound and the suspects.
 //!
 //! `cargo bench --bench evidence`
 

@@ -1,4 +1,4 @@
-//! Who may do what. With a bearer token: what its scope allows, on the bots that it is for. With a client's certificate: what
+//! Who may do what. A bearer token may do what its scope allows, on the bots that it is for. A client's certificate may do what
 //! `client_scope` allows, but not from a web page, for a browser shows its certificate to every page's requests (Origin is
 //! checked, and a change must be JSON, which a form is not). With neither configured: only from this machine, by both
 //! addresses of the connection, not through a proxy on it, whose connections are local whoever is behind it, and not from a
@@ -21,21 +21,21 @@ pub struct Access<'a> {
     pub peer: &'a Peer,
 }
 
-/// What a request may do: whatever its method and path say, and no more than this.
+/// The answer to a request that is allowed: as whom it acts, and which bots it may be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// Who asks, for the history.
+    /// The name that the history gets.
     pub actor: String,
     pub reach: Reach,
 }
 
-/// Whose request it is, as far as it matters here.
+/// The bots that a request may be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nobody showed anything, and what is asked for is open to all.
+    /// The path is open to clients that show neither a token nor a certificate. It grants no bot by name.
     Open,
     AllBots,
-    /// Of a token that names its bots.
+    /// The bots that the request's token names.
     Only(Vec<BotName>),
 }
 
