@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import random
 import socket
 import subprocess
 import time
@@ -21,9 +22,15 @@ START = {
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port below those that the kernel gives to connections, so that none takes it before the server is started."""
+    while True:
+        with socket.socket() as sock:
+            port = random.randrange(12_000, 32_000)
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 @pytest.fixture(scope="session")

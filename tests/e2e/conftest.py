@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -26,9 +27,15 @@ TRACKS = ("stable", "canary")
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port below those that the kernel gives to connections, so that none takes it before the server is started."""
+    while True:
+        with socket.socket() as sock:
+            port = random.randrange(12_000, 32_000)
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def wait_until(what, true):

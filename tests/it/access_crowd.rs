@@ -1,12 +1,12 @@
 //! Many who connect and say nothing, from one address and from several: nobody else waits for them.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Ask, Client, Config, PATIENCE, Process, Upstream, eventually};
+use crate::harness::{Ask, Client, Config, PATIENCE, Process, Upstream, eventually, unused_port};
 
 const TOKEN: &str = "operate-operate-operate";
 /// An operator at a terminal, and a kubelet with its usual timeouts.
@@ -133,7 +133,7 @@ fn who_says_nothing_is_closed_after_five_seconds() {
 
 #[test]
 fn a_listener_for_probes_tells_nothing_else() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = unused_port();
     // On all addresses, whatever the admin listener is.
     let (_blue, process) = process(&format!("probes = \"0.0.0.0:{port}\""));
     let probes = SocketAddr::from(([127, 0, 0, 1], port));

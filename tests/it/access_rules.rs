@@ -1,10 +1,10 @@
 //! Who is trusted without a token, and what becomes of open connections when the config changes who may.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Answer, Ask, Authority, Client, Config, PATIENCE, Process, SecretVolume, Upstream, eventually};
+use crate::harness::{Answer, Ask, Authority, Client, Config, PATIENCE, Process, SecretVolume, Upstream, eventually, unused_port};
 
 const OLD: &str = "old-old-old-old-old";
 const NEW: &str = "new-new-new-new-new";
@@ -173,7 +173,7 @@ fn a_public_url_that_a_reload_leaves_without_tokens_is_refused() {
 #[test]
 fn only_a_loopback_address_needs_no_token() {
     let blue = Upstream::answering("blue");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = unused_port();
     let text = |token: bool| {
         let config = config(&blue);
         let config = if token { config.token("ci", "operate", OLD) } else { config };

@@ -20,6 +20,8 @@ pub use serin::{Handle, Serin};
 pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
 pub use wire::{Framing, Wire, fields};
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Whatever takes longer than this has not happened. Far above what a loaded machine needs.
@@ -37,6 +39,21 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// A port that a config can name. It lies below the ports that the kernel gives to connections and to listeners on port 0, so that
+/// nothing else takes it between this call and serin's start. Tests that run at the same time, as threads or as processes, look
+/// at different ports first.
+pub fn unused_port() -> u16 {
+    const LOWEST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(16);
+    let mut ports = (0..COUNT).map(|_| {
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        (LOWEST + first.wrapping_add(call) % COUNT) as u16
+    });
+    ports.find(|port| TcpListener::bind(("0.0.0.0", *port)).is_ok()).expect("an unused port")
 }
 
 /// How many turns a test that looks for races takes: more in the proportion in which `SERIN_TEST_COUNT` is above 300.
