@@ -2,8 +2,8 @@
 
 import os
 import pathlib
-import shutil
 import random
+import shutil
 import socket
 import subprocess
 import time
