@@ -216,7 +216,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         frozen: status.frozen.clone(),
         desired: desired(&status),
         previous: previous(&status),
-        drilled_at: status.drilled,
+        drilled_at: status.landmarks.drilled(),
     }
 }
 

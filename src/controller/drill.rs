@@ -163,9 +163,6 @@ impl Owner {
         let millis = |took: Duration| took.as_secs_f64() * 1000.0;
         let since_word = millis(self.now.running.saturating_sub(word));
         let number = self.number(bot.as_str());
-        if let Some(number) = number {
-            self.pilots[number].was_drilled(self.now.unix_secs());
-        }
         self.show();
         let _ = reply.send(Ok(Drilled {
             bot: bot.to_string(),
