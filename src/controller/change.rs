@@ -385,7 +385,7 @@ impl Owner {
         let line = &mut self.pilots[number].waiting;
         match line.len() < WAITING_MOST {
             true => line.push_back(waiting),
-            false => drop(waiting.reply.send(Err(ChangeError::Busy { bot: waiting.request.bot, waiting: WAITING_MOST }))),
+            false => waiting.reply.refuse(ChangeError::Busy { bot: waiting.request.bot, waiting: WAITING_MOST }),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::wish::{Actor, ChangeError, named, the_other};
 use crate::config::BotName;
 use crate::core::ratchet::{Command, Input, Refusal};
 use crate::core::{Release, Weight};
+use crate::summary::{Action, Preview};
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -109,6 +110,20 @@ impl Owner {
         }
         let upstream = index(bot, &idle).unwrap_or(bot.stable);
         Ok((number, idle, upstream))
+    }
+
+    pub(super) fn preview_drill(&self, name: &str, drill: &Drill) -> Result<Preview, ChangeError> {
+        let (number, idle, _) = self.may_drill(name, drill)?;
+        let steps = match drill.share {
+            None => Vec::new(),
+            Some(weight) => {
+                let command = Command::Drill { weight, canary: idle.clone(), lasts: drill.lasts };
+                let refused = |refusal| ChangeError::Refused { bot: name.to_owned(), refusal };
+                self.drill_step(number, command, &Actor::Config).map_err(refused)?
+            }
+        };
+        let rehearsed = Some((idle, drill.share.map(|_| drill.lasts)));
+        Ok(Preview { rehearsed, ..self.foretell(number, Action::Drill, &steps) })
     }
 
     pub(super) fn looked_for_a_drill(&mut self, mut rehearsal: Box<Rehearsal>, answer: Result<(), String>) {
