@@ -19,7 +19,8 @@ use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
 use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
 use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status, Times};
-use crate::store::{Entry, Kept, Row, Snapshot, Ticket};
+use crate::store::{Entry, Kept, Snapshot, Ticket};
+use crate::summary::Summary;
 
 pub(super) use change::Opening;
 pub(super) use split::{candidate, index, release, roles, rule, split};
@@ -57,6 +58,8 @@ pub(super) struct Pilot {
     pub unsaved: bool,
     /// When the status was last made.
     pub shown: Duration,
+    /// At which revision a human was last said to be needed, for as long as one is.
+    asked_at: Option<u64>,
     /// What serves everywhere: whose ledger is read.
     observed: Arc<Epoch>,
     opening: Option<Opening>,
@@ -106,6 +109,7 @@ impl Pilot {
             news: true,
             unsaved: true,
             shown: Duration::ZERO,
+            asked_at: None,
             opening: None,
             evidence: None,
             judged: None,
@@ -310,10 +314,18 @@ impl Pilot {
     }
 
     /// A change of this bot is in force.
-    pub fn note(&mut self, entry: &Entry, now: Now) {
-        let landmark = Row::made_at(entry, now.timestamp().as_millisecond()).landmark(now.unix_secs());
-        Arc::make_mut(&mut self.landmarks).note(landmark);
+    pub fn note(&mut self, entry: &Entry) {
+        Arc::make_mut(&mut self.landmarks).note(entry.landmark());
         self.news = true;
+    }
+
+    /// Logs once for each revision that a human is needed, and what for.
+    pub fn log_whom_it_needs(&mut self, status: &Status) {
+        let asks = status.waits_for_human().map(|_| self.state.revision);
+        if asks.is_some() && asks != self.asked_at {
+            tracing::warn!(bot = %self.name, revision = self.state.revision, summary = Summary::of(status).text(), "a human is needed");
+        }
+        self.asked_at = asks;
     }
 
     pub fn status(&self, bot: &Bot, durability: Durability, now: Now) -> Status {

@@ -16,7 +16,7 @@ use crate::core::{Phase, State, Weight};
 use crate::live::Status;
 use words::{clock, short, weight};
 
-pub use happened::happened;
+pub use happened::{happened, todo_after};
 pub use looks::{Looks, rates, why};
 pub use preview::{Moves, Preview};
 pub use until::{Needs, Then, Until};

@@ -18,6 +18,7 @@ mod codec_differential;
 mod command_line;
 mod deadline;
 mod drain;
+mod dry_run;
 mod health;
 mod history;
 mod kept;

@@ -83,11 +83,14 @@ impl Pilot {
     }
 
     /// A snapshot was made for it, with this number.
-    pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64) {
+    pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64, now: Now) {
         let epoch = self.make_epoch(config, bot);
         // A split that waits to serve everywhere does so as soon as its first snapshot does.
         if self.sequence == 0 || !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
             self.sequence = sequence;
+        }
+        if !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
+            self.counted_since = now.unix_secs();
         }
         self.epoch = epoch;
         self.due = false;
@@ -100,7 +103,6 @@ impl Pilot {
         if another_ledger {
             self.reading = Reading::default();
             self.recent = Recent::default();
-            self.counted_since = now.unix_secs();
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),

@@ -77,7 +77,7 @@ impl World {
 
     /// What is due is published, and serves on every core at once.
     fn serves(&mut self) {
-        self.pilot.is_published(&self.config, &self.config.bots[0], 1);
+        self.pilot.is_published(&self.config, &self.config.bots[0], 1, at(self.secs));
         self.pilot.opens(&self.config.bots[0].guard, at(self.secs));
     }
 
