@@ -2,6 +2,7 @@
 //! and every worker says when it has taken it up, so that whoever changed something can wait until it is true on every
 //! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
 
+mod concentration;
 mod ledger;
 mod shard;
 mod status;
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use crate::config::{Bot, Config};
 use crate::core::Split;
 
+pub use concentration::{Concentration, Failing, on_stable, workspaces_per_bucket};
 pub use ledger::{Ledger, News, Reading, TrackTotals};
 pub use shard::Shard;
 pub use status::{Durability, Examined, Judged, Status};

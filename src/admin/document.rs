@@ -33,6 +33,7 @@ pub struct Bot {
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
+    pub concentration: Option<Concentration>,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
     pub quarantine: Vec<Quarantined>,
@@ -132,6 +133,22 @@ pub struct Examination {
     pub e_value: f64,
 }
 
+/// Most of the canary's failures come from one bucket.
+#[derive(Debug, Serialize)]
+pub struct Concentration {
+    /// `errors`, `late` or `rejected`.
+    pub metric: &'static str,
+    pub bucket: usize,
+    /// All failures of the canary of this kind.
+    pub of: u64,
+    pub in_bucket: u64,
+    /// Null where too little is known.
+    pub fails_on_stable: Option<bool>,
+    /// It was counted in a split that is over.
+    pub over: bool,
+    pub text: String,
+}
+
 /// The rollout under way, or the last one.
 #[derive(Debug, Serialize)]
 pub struct Rollout {
@@ -209,6 +226,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         waits_for_human: status.waits_for_human().map(|waits| WaitsForHuman { reason: waits.code(), text: waits.to_string() }),
         warning: status.warning.clone(),
         evidence: evidence(&status),
+        concentration: status.concentration.map(|concentration| self::concentration(&concentration)),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(quarantined).collect(),
         durable: status.durability.durable,
@@ -314,6 +332,11 @@ fn examinations(status: &Status) -> Examinations {
         went_away: status.examined(Finding::WentAway),
         buckets: status.examinations.iter().map(examination).collect(),
     }
+}
+
+fn concentration(concentration: &crate::live::Concentration) -> Concentration {
+    let crate::live::Concentration { failing, bucket, in_bucket, of, fails_on_stable, over, .. } = *concentration;
+    Concentration { metric: failing.name(), bucket, of, in_bucket, fails_on_stable, over, text: concentration.text() }
 }
 
 fn totals(totals: TrackTotals) -> Totals {

@@ -165,6 +165,7 @@ fn schemas() -> Value {
         json!({ "type": "boolean" }),
     );
     let (text, maybe, count) = (nullable(string.clone()), nullable(number.clone()), nullable(whole.clone()));
+    let (perhaps, failing) = (nullable(truth.clone()), json!({ "enum": ["errors", "late", "rejected"] }));
     let label =
         || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[^\\s\\u0000-\\u001f\\u007f-\\u009f]+$" }));
     let reason = || nullable(json!({ "type": "string", "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }));
@@ -200,6 +201,10 @@ fn schemas() -> Value {
                 "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
                 "examinations": examinations,
             })),
+            "concentration": nullable(object(json!({
+                "metric": failing, "bucket": whole, "of": whole, "in_bucket": whole, "fails_on_stable": perhaps, "over": truth,
+                "text": string,
+            }))),
             "tracks": object(json!({ "stable": totals, "canary": totals })),
             "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string }))),
             "durable": truth, "history_error": text, "frozen": text,
@@ -226,6 +231,10 @@ fn schemas() -> Value {
             "largest": list(object(json!({
                 "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
                 "errors": whole, "late": whole, "rejected": whole,
+            }))),
+            "failing": list(object(json!({
+                "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
+                "errors": whole, "late": whole, "rejected": whole, "fails_on_stable": perhaps, "text": string,
             }))),
         })),
         "Drilled": object(json!({
