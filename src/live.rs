@@ -4,6 +4,7 @@
 
 mod concentration;
 mod ledger;
+mod names;
 mod shard;
 mod status;
 mod waits;
@@ -19,6 +20,7 @@ use crate::core::Split;
 
 pub use concentration::{Concentration, Failing, on_stable, workspaces_per_bucket};
 pub use ledger::{Ledger, News, Reading, TrackTotals};
+pub use names::Names;
 pub use shard::Shard;
 pub use status::{Durability, Examined, Judged, Status};
 pub use waits::Waits;
@@ -35,6 +37,8 @@ pub struct Epoch {
     pub roles: Roles,
     /// Shared by successive epochs of the same split.
     pub ledger: Arc<Ledger>,
+    /// Who was counted, with `[admin] show_workspaces`: of the same split as the ledger.
+    pub names: Option<Arc<Names>>,
     status: Mutex<Arc<Status>>,
     /// Counted when somebody asks.
     canary_buckets: OnceLock<usize>,
@@ -57,9 +61,15 @@ impl Epoch {
             split,
             roles,
             ledger,
+            names: None,
             status: Mutex::new(Arc::new(status)),
             canary_buckets: OnceLock::new(),
         }
+    }
+
+    /// The same, with these names.
+    pub fn with_names(self, names: Option<Arc<Names>>) -> Epoch {
+        Epoch { names, ..self }
     }
 
     /// What the controller last said about it.

@@ -1,10 +1,12 @@
 //! The documents that the API answers with. Scripts depend on their fields: add freely, never rename.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::core::evidence::Finding;
-use crate::core::{HeldBy, Reason, Release, Track, Weight, Worth};
-use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
+use crate::core::{Bucket, HeldBy, Reason, Release, Track, Weight, Worth};
+use crate::live::{Epoch, Examined, Judged, Names, Snapshot, Status, TrackTotals};
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -147,6 +149,8 @@ pub struct Concentration {
     /// It was counted in a split that is over.
     pub over: bool,
     pub text: String,
+    /// Only with `show_workspaces`.
+    pub workspace: Option<String>,
 }
 
 /// The rollout under way, or the last one.
@@ -226,7 +230,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         waits_for_human: status.waits_for_human().map(|waits| WaitsForHuman { reason: waits.code(), text: waits.to_string() }),
         warning: status.warning.clone(),
         evidence: evidence(&status),
-        concentration: status.concentration.map(|concentration| self::concentration(&concentration)),
+        concentration: status.concentration.map(|concentration| self::concentration(epoch, &concentration)),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(quarantined).collect(),
         durable: status.durability.durable,
@@ -334,9 +338,21 @@ fn examinations(status: &Status) -> Examinations {
     }
 }
 
-fn concentration(concentration: &crate::live::Concentration) -> Concentration {
+fn concentration(epoch: &Epoch, concentration: &crate::live::Concentration) -> Concentration {
     let crate::live::Concentration { failing, bucket, in_bucket, of, fails_on_stable, over, .. } = *concentration;
-    Concentration { metric: failing.name(), bucket, of, in_bucket, fails_on_stable, over, text: concentration.text() }
+    // The names of a split that is over went with it.
+    let names = epoch.names.as_ref().filter(|_| !over);
+    let bucket_of = |names: &Arc<Names>| names.failing(Bucket::try_from(bucket as u16).ok()?, failing);
+    Concentration {
+        metric: failing.name(),
+        bucket,
+        of,
+        in_bucket,
+        fails_on_stable,
+        over,
+        text: concentration.text(),
+        workspace: names.and_then(bucket_of),
+    }
 }
 
 fn totals(totals: TrackTotals) -> Totals {

@@ -203,7 +203,7 @@ fn schemas() -> Value {
             })),
             "concentration": nullable(object(json!({
                 "metric": failing, "bucket": whole, "of": whole, "in_bucket": whole, "fails_on_stable": perhaps, "over": truth,
-                "text": string,
+                "text": string, "workspace": text,
             }))),
             "tracks": object(json!({ "stable": totals, "canary": totals })),
             "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string }))),
@@ -230,11 +230,11 @@ fn schemas() -> Value {
             "reach": object(json!({ "active_buckets": whole, "now": share, "next": share })),
             "largest": list(object(json!({
                 "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
-                "errors": whole, "late": whole, "rejected": whole,
+                "errors": whole, "late": whole, "rejected": whole, "workspace": text,
             }))),
             "failing": list(object(json!({
                 "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
-                "errors": whole, "late": whole, "rejected": whole, "fails_on_stable": perhaps, "text": string,
+                "errors": whole, "late": whole, "rejected": whole, "fails_on_stable": perhaps, "text": string, "workspace": text,
             }))),
         })),
         "Drilled": object(json!({

@@ -1,5 +1,5 @@
 //! `GET /v1/bots/{bot}/traffic`: the last hour in points, whom the weight and the next step reach, the largest buckets, and
-//! those that fail.
+//! those that fail. With `[admin] show_workspaces` they have names.
 
 use std::time::SystemTime;
 
@@ -70,6 +70,8 @@ struct Large {
     errors: u32,
     late: u32,
     rejected: u32,
+    /// Only with `show_workspaces`.
+    workspace: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,8 @@ struct Failed {
     /// Null where too little is known.
     fails_on_stable: Option<bool>,
     text: String,
+    /// Only with `show_workspaces`.
+    workspace: Option<String>,
 }
 
 const LARGEST: usize = 10;
@@ -95,9 +99,9 @@ pub async fn show(State(context): State<Context>, Path(name): Path<String>) -> R
     let traffic = context.controller.traffic(&name).await.ok_or_else(unknown)?;
     let reach = Reached { active_buckets: traffic.active_buckets, now: traffic.now.map(share), next: traffic.next.map(share) };
     let points = traffic.points.iter().map(point).collect();
-    let counted = Counts::of(&snapshot.epochs[index]);
-    let failing = traffic.failing.iter().map(|one| failed(&counted, one)).collect();
-    Ok(Json(Traffic { slot_seconds: SLOT_SECS, points, reach, failing, largest: counted.largest(), bot: name }))
+    let (epoch, counted) = (&snapshot.epochs[index], Counts::of(&snapshot.epochs[index]));
+    let failing = traffic.failing.iter().map(|one| failed(epoch, &counted, one)).collect();
+    Ok(Json(Traffic { slot_seconds: SLOT_SECS, points, reach, failing, largest: counted.largest(epoch), bot: name }))
 }
 
 fn point(point: &crate::controller::Point) -> Point {
@@ -140,7 +144,7 @@ impl Counts {
         f64::from(tally.requests) / self.requests.max(1) as f64 * 100.0
     }
 
-    fn largest(mut self) -> Vec<Large> {
+    fn largest(mut self, epoch: &Epoch) -> Vec<Large> {
         self.buckets.sort_unstable_by_key(|(bucket, _, tally)| (std::cmp::Reverse(tally.requests), bucket.index()));
         let large = |(bucket, track, tally): &(Bucket, Track, Tally)| Large {
             bucket: bucket.index(),
@@ -150,12 +154,13 @@ impl Counts {
             errors: tally.errors,
             late: tally.late,
             rejected: tally.rejected,
+            workspace: epoch.names.as_ref().and_then(|names| names.busiest(*bucket)),
         };
         self.buckets.iter().take(LARGEST).map(large).collect()
     }
 }
 
-fn failed(counts: &Counts, one: &FailingBucket) -> Failed {
+fn failed(epoch: &Epoch, counts: &Counts, one: &FailingBucket) -> Failed {
     let FailingBucket { bucket, track, tally, failing: _, fails_on_stable } = *one;
     Failed {
         bucket: bucket.index(),
@@ -167,6 +172,7 @@ fn failed(counts: &Counts, one: &FailingBucket) -> Failed {
         rejected: tally.rejected,
         fails_on_stable,
         text: text(one),
+        workspace: epoch.names.as_ref().and_then(|names| names.failing_most(bucket)),
     }
 }
 

@@ -304,3 +304,20 @@ fn another_step_begins_to_count_anew() {
     world.second();
     assert_eq!((world.pilot.failures.concentration, world.pilot.failing().len()), (None, 0));
 }
+
+#[test]
+fn names_are_of_one_split_and_there_are_none_unless_they_are_wanted() {
+    let mut world = World::new(nobody_fails, set(5_000));
+    assert!(world.pilot.epoch.names.is_none());
+    world.config.admin.show_workspaces = true;
+    world.serves();
+    let first = world.pilot.epoch.names.clone().expect("they are wanted");
+    world.serves();
+    assert!(Arc::ptr_eq(&first, world.pilot.epoch.names.as_ref().unwrap()), "the same split");
+    world.does(set(6_000));
+    assert!(!Arc::ptr_eq(&first, world.pilot.epoch.names.as_ref().unwrap()), "another one");
+    assert_eq!(Arc::strong_count(&first), 1, "nobody keeps those of the split before");
+    world.config.admin.show_workspaces = false;
+    world.serves();
+    assert!(world.pilot.epoch.names.is_none() && world.pilot.observed.names.is_none());
+}
