@@ -292,6 +292,7 @@ mod tests {
             tls: None,
             metrics_open: false,
             read_only: false,
+            show_workspaces: false,
             public_url: None,
             probes: None,
         }

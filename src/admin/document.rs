@@ -2,12 +2,14 @@
 
 mod standing;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::controller;
 use crate::core::evidence::Finding;
-use crate::core::{HeldBy, Reason, Release, Track, Weight, Worth};
-use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
+use crate::core::{Bucket, HeldBy, Reason, Release, Track, Weight, Worth};
+use crate::live::{Epoch, Examined, Judged, Names, Snapshot, Status, TrackTotals};
 use standing::{FrozenBy, Possible, Since, Summary, Until};
 
 #[derive(Debug, Serialize)]
@@ -47,6 +49,7 @@ pub struct Bot {
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
+    pub concentration: Option<Concentration>,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
     pub quarantine: Vec<Quarantined>,
@@ -155,6 +158,24 @@ pub struct Examination {
     pub e_value: f64,
 }
 
+/// Most of the canary's failures come from one bucket.
+#[derive(Debug, Serialize)]
+pub struct Concentration {
+    /// `errors`, `late` or `rejected`.
+    pub metric: &'static str,
+    pub bucket: usize,
+    /// All failures of the canary of this kind.
+    pub of: u64,
+    pub in_bucket: u64,
+    /// Null where too little is known.
+    pub fails_on_stable: Option<bool>,
+    /// It was counted in a split that is over.
+    pub over: bool,
+    pub text: String,
+    /// Only with `show_workspaces`.
+    pub workspace: Option<String>,
+}
+
 /// The rollout under way, or the last one.
 #[derive(Debug, Serialize)]
 pub struct Rollout {
@@ -244,6 +265,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         counted_since: status.counted_since,
         warning: status.warning.clone(),
         evidence: evidence(&status),
+        concentration: status.concentration.map(|concentration| self::concentration(epoch, &concentration)),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(|one| quarantined(&status, one)).collect(),
         durable: status.durability.durable,
@@ -362,6 +384,23 @@ fn examinations(status: &Status) -> Examinations {
         refuted: status.examined(Finding::Refuted),
         went_away: status.examined(Finding::WentAway),
         buckets: status.examinations.iter().map(examination).collect(),
+    }
+}
+
+fn concentration(epoch: &Epoch, concentration: &crate::live::Concentration) -> Concentration {
+    let crate::live::Concentration { failing, bucket, in_bucket, of, fails_on_stable, over, .. } = *concentration;
+    // The names of a split that is over went with it.
+    let names = epoch.names.as_ref().filter(|_| !over);
+    let bucket_of = |names: &Arc<Names>| names.failing(Bucket::try_from(bucket as u16).ok()?, failing);
+    Concentration {
+        metric: failing.name(),
+        bucket,
+        of,
+        in_bucket,
+        fails_on_stable,
+        over,
+        text: concentration.text(),
+        workspace: names.and_then(bucket_of),
     }
 }
 

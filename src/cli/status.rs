@@ -196,9 +196,6 @@ fn more(bot: &Value, width: usize) -> String {
     if let Some(warning) = bot["warning"].as_str() {
         line("warning", warning.to_owned());
     }
-    if let Some(concentration) = bot["concentration"]["text"].as_str() {
-        line("where", concentration.to_owned());
-    }
     let examined = |finding: &str| evidence["examinations"][finding].as_u64().unwrap_or(0);
     let (open, refuted, went_away) = (examined("open"), examined("refuted"), examined("went_away"));
     if open + refuted + went_away > 0 {

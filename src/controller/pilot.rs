@@ -1,6 +1,7 @@
 //! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
 
 mod change;
+mod failures;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::failures::{Failures, canary_failed};
 use super::past::Past;
 use super::recent::{Answers, Recent};
 use super::time::Now;
@@ -23,6 +25,7 @@ use crate::store::{Entry, Kept, Snapshot, Ticket};
 use crate::summary::Summary;
 
 pub(super) use change::Opening;
+pub use failures::FailingBucket;
 pub(super) use split::{candidate, index, release, roles, rule, split};
 
 /// What is usual is written down this often.
@@ -77,6 +80,7 @@ pub(super) struct Pilot {
     began: (Duration, Duration),
     /// What the config's release waits for, and since when.
     config_waits: Option<(String, Duration)>,
+    failures: Failures,
     /// When what last happened.
     landmarks: Arc<Landmarks>,
     /// Since when the ledger of what serves counts, in Unix seconds.
@@ -121,6 +125,7 @@ impl Pilot {
             warning: None,
             began: (at, now.running),
             config_waits: None,
+            failures: Failures::default(),
             landmarks: Arc::default(),
             counted_since: now.unix_secs(),
             past_kept: None,
@@ -199,6 +204,12 @@ impl Pilot {
 
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
     pub fn gather(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
+        let (facts, moved) = self.facts(guard, now);
+        self.concentrate(moved);
+        (facts, moved)
+    }
+
+    fn facts(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
         let trip = self.read(now);
         let now = self.now(now);
         let mut facts = Facts {
@@ -229,10 +240,13 @@ impl Pilot {
     pub fn read(&mut self, time: Now) -> Option<Trip> {
         let now = self.now(time);
         let epoch = self.observed.clone();
-        let News { seen, examined, connections, rescued, latencies } = epoch.ledger.read(&mut self.reading);
+        let news = epoch.ledger.read(&mut self.reading);
+        let failed = canary_failed(&news, |bucket| epoch.split.track(bucket));
+        let News { seen, examined, connections, rescued, latencies } = news;
         let came = !seen.is_empty() || !examined.is_empty() || connections.iter().any(|of| of.wanted > 0) || rescued != [0; 2];
         self.news |= came;
         self.unsaved |= came;
+        self.failures.hear(came, failed);
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
             let label = epoch.split.track(one.bucket);
@@ -335,6 +349,7 @@ impl Pilot {
             guard: bot.guard.clone(),
             judged: self.judged,
             examinations: self.examined().map(Examined::from).collect(),
+            concentration: self.failures.concentration,
             warning: self.warning.clone(),
             in_step: self.step_began.map(|began| at.saturating_sub(began)),
             durability,

@@ -24,6 +24,7 @@ mod history;
 mod kept;
 mod links;
 mod logs;
+mod names;
 mod notify;
 mod openapi;
 mod overload;

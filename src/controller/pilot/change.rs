@@ -50,6 +50,7 @@ impl Pilot {
             || matches!(decision, SetWeight { .. } if self.evidence.is_none())
         {
             self.judged = None;
+            self.failures.forget();
         }
         self.due = true;
         self.unsaved = true;
@@ -103,6 +104,7 @@ impl Pilot {
         if another_ledger {
             self.reading = Reading::default();
             self.recent = Recent::default();
+            self.failures.end_of_split(self.state.weight);
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),
