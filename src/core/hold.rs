@@ -195,7 +195,7 @@ impl fmt::Display for AbortReason {
         match self {
             AbortReason::Operator => write!(f, "aborted on request"),
             AbortReason::Undone => write!(f, "undone on request"),
-            AbortReason::Evidence { e } => write!(f, "the evidence was against it, E = {}", Worth(*e)),
+            AbortReason::Evidence { e } => write!(f, "the evidence was against it (E: {})", Worth(*e)),
             AbortReason::Limit(crossed) => crossed.fmt(f),
             AbortReason::Broken(trip) => trip.fmt(f),
         }

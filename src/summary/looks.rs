@@ -1,8 +1,8 @@
 //! How a canary looks beside stable, in words and numbers: the words first, the evidence's number elsewhere.
 
-use super::words::{count, latency, share, short};
+use super::words::{count, evidence, latency, share, short};
 use crate::core::evidence::{Exposure, Judgement, Metric};
-use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict, Worth};
+use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict};
 use crate::live::Judged;
 
 /// What the last look means for whoever decides.
@@ -68,7 +68,7 @@ fn against(judgement: &Judgement, tried: &str, stable: &str) -> String {
 
 /// Why the evidence decided, for a row of the history. `tried` and `stable` are the names of the releases.
 pub fn why(judgement: &Judgement, tried: &Release, stable: &Release, e: f64) -> String {
-    format!("{}, E = {}", against(judgement, short(tried), short(stable)), Worth(e))
+    format!("{}, {}", against(judgement, short(tried), short(stable)), evidence(e))
 }
 
 /// Does the worst metric look worse over all workspaces together? If not, the evidence is about a few of them.
