@@ -22,7 +22,7 @@ export function banner(bot) {
   const { state, customers, next, todo } = bot.summary;
   const line = (name, text, look) => text && h("div", { class: look }, h("dt", null, name), h("dd", null, local(text)));
   return [
-    h("div", { class: "row" }, sign(bot), h("h1", { tabindex: -1, id: "title" }, bot.bot), h("span", { class: `badge ${bot.summary.urgency}` }, urgencyWord(bot)), phase(bot)),
+    h("div", { class: "row" }, sign(bot), h("h1", { tabindex: -1, id: "title" }, bot.bot), h("span", { class: `badge ${bot.summary.urgency}` }, urgencyWord(bot)), phase(bot), h("span", { class: "soft small end" }, `revision ${bot.revision}`)),
     h("p", { class: "state" }, local(state)),
     h("dl", { class: "lines" }, line("Customers", customers), line("Next", next), line("To do", todo, "todo")),
   ];
@@ -50,15 +50,16 @@ export function bar(share) {
 export function steps(bot) {
   const { rollout, step } = bot;
   if (!rollout || step === null) return [];
+  const bakes = rollout.in_step_seconds !== null;
+  const left = rollout.bake_seconds - rollout.in_step_seconds;
   const each = (share, i) => {
     const here = i === step;
-    const baked = here && rollout.in_step_seconds !== null;
-    const left = baked ? rollout.bake_seconds - rollout.in_step_seconds : 0;
     return h("li", { class: i < step ? "done" : here ? "here" : "", "aria-current": here ? "step" : null }, h("span", null, weight(share)),
-      baked && h("progress", { max: rollout.bake_seconds, value: Math.min(rollout.in_step_seconds, rollout.bake_seconds), "aria-label": "baked" }),
-      baked && h("span", { class: "small soft" }, left > 0 ? `bakes ${lasting(left)} more` : "baked"));
+      bakes && here && h("progress", { max: rollout.bake_seconds, value: Math.min(rollout.in_step_seconds, rollout.bake_seconds), "aria-label": "baked" }));
   };
-  return [h("ol", { class: "steps", "aria-label": "Steps" }, rollout.steps_percent.map(each))];
+  const text = `Step ${step + 1} of ${rollout.steps_percent.length}`;
+  return [h("ol", { "aria-label": "Steps" }, rollout.steps_percent.map(each)),
+    h("p", { class: "small soft" }, bakes ? `${text}, ${left > 0 ? `bakes for ${lasting(left)} more` : `baked, ${lasting(rollout.in_step_seconds)} here`}.` : `${text}.`)];
 }
 
 /** What else is so: who did the last thing, what stands in the way, what to go back to. */
@@ -74,12 +75,21 @@ export function facts(bot) {
     previous && ["Before", `${release(previous)}, idle for ${lasting(previous.idle_seconds)}, ${previous.free ? "free to tear down" : "there for an undo"}`],
     ...bot.quarantine.map((one) => ["Quarantined", `${release(one)}, taken back${one.from_percent ? ` at ${weight(one.from_percent)}` : ""}${one.at ? `, ${at(one.at)}` : ""}: ${one.why}`]),
     ["Last drill", bot.drilled_at ? `went well, ${at(bot.drilled_at)}` : "none since serin began to look after this bot"],
+  ];
+  return list(pairs);
+}
+
+/** What is rarely asked. */
+export function details(bot) {
+  const at = (seconds) => when(seconds * 1000);
+  return list([
     bot.rollout && ["Rollout", `number ${bot.rollout.attempt}, policy ${bot.rollout.policy}${bot.rollout.started_at ? `, started ${at(bot.rollout.started_at)}` : ""}${bot.rollout.ended_at ? `, ended ${at(bot.rollout.ended_at)}` : ""}`],
     ["Addresses", [`stable ${bot.stable.url}`, underWay(bot) && bot.canary && `canary ${bot.canary.url}`].filter(Boolean).join(", ")],
-    ["Revision", String(bot.revision)],
-  ];
-  return h("dl", { class: "pairs small" }, pairs.filter(Boolean).map(([name, text]) => [h("dt", null, name), h("dd", null, local(text))]));
+    ["Buckets", isSplit(bot) ? `${weight(bot.actual_percent)} of them are on the canary: they are drawn one by one` : "all are on stable"],
+  ]);
 }
+
+const list = (pairs) => h("dl", { class: "pairs small" }, pairs.filter(Boolean).map(([name, text]) => [h("dt", null, name), h("dd", null, local(text))]));
 
 export function alarms(bot) {
   return [

@@ -2,7 +2,7 @@
 
 import { buttons, possible } from "./actions.js";
 import { read } from "./api.js";
-import { alarms, banner, facts, shares, steps, title } from "./banner.js";
+import { alarms, banner, details, facts, shares, steps, title } from "./banner.js";
 import { h, place } from "./dom.js";
 import { past } from "./past.js";
 import { tiles } from "./tiles.js";
@@ -13,7 +13,7 @@ const TRAFFIC_EVERY_MS = 5000;
 
 export function botPage(name) {
   const path = `/v1/bots/${encodeURIComponent(name)}`;
-  const parts = Object.fromEntries(["banner", "shares", "actions", "alarms", "steps", "facts", "touched", "past"].map((part) => [part, place("div", { class: part })]));
+  const parts = Object.fromEntries(["banner", "shares", "actions", "alarms", "steps", "facts", "details", "touched", "past"].map((part) => [part, place("div", { class: part })]));
   let bot = null;
   let traffic = null;
   let rows = [];
@@ -24,7 +24,7 @@ export function botPage(name) {
   let ended = false;
   const charts = tiles(() => ({ bot, points: traffic?.points ?? [], rows }));
   const { form, find } = explain(path);
-  const top = h("section", { class: "card top-card", "aria-labelledby": "title" }, parts.banner, parts.actions, parts.alarms, parts.shares, parts.steps, h("details", null, h("summary", null, "Details"), parts.facts));
+  const top = h("section", { class: "card top-card", "aria-labelledby": "title" }, parts.banner, parts.actions, parts.alarms, parts.shares, parts.steps, parts.facts, h("details", null, h("summary", null, "Details"), parts.details));
 
   const view = [
     top,
@@ -37,12 +37,13 @@ export function botPage(name) {
     if (!bot) return;
     document.title = title(bot);
     top.dataset.urgency = bot.summary.urgency;
-    parts.banner.show([bot.summary, bot.phase], () => banner(bot));
+    parts.banner.show([bot.summary, bot.phase, bot.revision], () => banner(bot));
     parts.alarms.show([bot.durable, bot.history_error, bot.warning, bot.concentration], () => alarms(bot));
     parts.shares.show([bot.weight_percent, bot.stable, bot.canary, bot.phase], () => shares(bot));
     parts.steps.show([bot.rollout, bot.step], () => steps(bot));
     parts.actions.show(possible(bot), () => buttons(() => bot, afterwards));
-    parts.facts.show([bot.revision, bot.since, bot.frozen, bot.frozen_by, bot.desired, bot.previous, bot.quarantine, bot.drilled_at, bot.rollout?.started_at, bot.rollout?.ended_at], () => facts(bot));
+    parts.facts.show([bot.since, bot.frozen, bot.frozen_by, bot.desired, bot.previous, bot.quarantine, bot.drilled_at], () => facts(bot));
+    parts.details.show([bot.rollout, bot.stable, bot.canary, bot.actual_percent, bot.phase], () => details(bot));
     if (traffic) parts.touched.show([bot.evidence.examinations, bot.tracks.canary.active_buckets, bot.phase, traffic.largest, traffic.failing, traffic.reach], () => touched(bot, traffic, find));
     parts.past.show([rows, before, all], () => past(rows, all, showAll, before && older));
   }

@@ -69,9 +69,8 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
 
   function limit({ at: value, name: what, mild }) {
     if (value > y.top) return null;
-    const right = svg.clientWidth - EDGE.right;
-    return h("g", null, h("line", { class: mild ? "limit mild" : "limit", x1: EDGE.left, x2: right, y1: y.at(value), y2: y.at(value) }),
-      h("text", { x: right, y: y.at(value) - 3, "text-anchor": "end" }, what));
+    return h("g", null, h("line", { class: mild ? "limit mild" : "limit", x1: EDGE.left, x2: svg.clientWidth - EDGE.right, y1: y.at(value), y2: y.at(value) }),
+      h("text", { x: EDGE.left + 4, y: y.at(value) - 3 }, what));
   }
 
   function mark({ at: time, kind, text }) {

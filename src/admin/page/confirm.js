@@ -26,8 +26,8 @@ export function ask(action, bot, after) {
   if (force) force.element.hidden = true;
   const all = [...inputs, reason, force].filter(Boolean);
   const cancel = h("button", { type: "button", class: "plain", click: () => dialog.close() }, "Cancel");
-  const form = h("form", { submit: go, input: later, novalidate: true }, h("h2", null, title), inputs.map(({ element }) => element), tells, force?.element, reason?.element, wrong,
-    acting(h("div", { class: "row" }, confirm)), cancel);
+  const form = h("form", { submit: go, input: later, novalidate: true }, h("h2", null, title), inputs.map(({ element }) => element), wrong, tells, force?.element, reason?.element,
+    h("div", { class: "row" }, acting(confirm), cancel));
   const dialog = h("dialog", { "aria-label": title, close: ended }, form);
   let revision = null;
   let asked = 0;
@@ -54,8 +54,13 @@ export function ask(action, bot, after) {
     timer = setTimeout(look, TYPING_MS);
   }
 
-  const valid = () => inputs.every(({ element }) => element.querySelector("input, select").validity.valid);
-  const ready = () => revision !== null && (!reason?.required || reason.value() !== null);
+  function valid() {
+    return inputs.every(({ element }) => element.querySelector("input, select").validity.valid);
+  }
+
+  function ready() {
+    return revision !== null && (!reason?.required || reason.value() !== null);
+  }
 
   /** Asks what it would do, and shows that. */
   async function look() {
@@ -121,7 +126,7 @@ export function ask(action, bot, after) {
       wrong.hidden = false;
       if (error.unknown && bot) return unknown(error);
       const stale = error.status === 412;
-      wrong.textContent = stale ? "Somebody or something changed this bot meanwhile, and nothing was done. What stands above is what it would do now." : local(error.message);
+      wrong.textContent = stale ? "Somebody or something changed this bot meanwhile, and nothing was done. What stands below is what it would do now." : local(error.message);
       if (stale) look();
       else confirm.disabled = false;
     }
@@ -131,6 +136,7 @@ export function ask(action, bot, after) {
   async function unknown(error) {
     const before = bot.revision;
     confirm.hidden = true;
+    for (const { element } of all) element.hidden = true;
     tells.replaceChildren();
     wrong.textContent = `${error.message} It is not known whether it was done. Asking what is so now …`;
     while (dialog.isConnected) {

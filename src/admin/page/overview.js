@@ -2,11 +2,12 @@
 
 import { forAll } from "./actions.js";
 import { read } from "./api.js";
-import { bar, sign, urgencyWord } from "./banner.js";
+import { bar, sign } from "./banner.js";
 import { h, place } from "./dom.js";
 import { isSplit, label, local, weight } from "./words.js";
 
-const GROUPS = [["act", "Needs you"], ["watch", "Under way"], ["none", "At rest"]];
+/** Urgency, the group's name, and how many are counted. */
+const GROUPS = [["act", "Needs you", (n) => `${n} need${n === 1 ? "s" : ""} you`], ["watch", "Under way", (n) => `${n} under way`], ["none", "At rest", (n) => `${n} at rest`]];
 /** Fewer are seen at once. */
 const SEARCH_FROM = 6;
 
@@ -54,7 +55,7 @@ export function overview() {
     search.hidden = bots.size < SEARCH_FROM && !wanted;
     nobody.hidden = !wanted || sorted.some(fits);
     const waiting = sorted.filter((bot) => bot.summary.urgency === "act");
-    const said = GROUPS.map(([urgency, name]) => [sorted.filter((bot) => bot.summary.urgency === urgency).length, name.toLowerCase()]).filter(([n]) => n > 0).map(([n, name]) => `${n} ${name}`);
+    const said = GROUPS.map(([urgency, , counted]) => [sorted.filter((bot) => bot.summary.urgency === urgency).length, counted]).filter(([n]) => n > 0).map(([n, counted]) => counted(n));
     counts.show(said, () => said.join(", "));
     document.title = !waiting.length ? "serin" : waiting.length === 1 ? `(1) ${waiting[0].bot} needs you – serin` : `(${waiting.length}) need you – serin`;
   }
@@ -83,7 +84,7 @@ function row(bot) {
   const notes = [bot.history_error && h("p", { class: "bad strong" }, "The history cannot be written."), bot.frozen && h("span", { class: "badge" }, "frozen")];
   if (urgency === "none") return [sign(bot), link, h("span", { class: "soft small" }, local(state)), notes];
   return [
-    h("div", { class: "row" }, sign(bot), link, h("span", { class: `badge ${urgency}` }, urgencyWord(bot)), notes, isSplit(bot) && bot.canary && h("span", { class: "end number canary strong" }, `${weight(bot.weight_percent)} on ${label(bot.canary)}`)),
+    h("div", { class: "row" }, sign(bot), link, notes, isSplit(bot) && bot.canary && h("span", { class: "end number canary strong" }, `${weight(bot.weight_percent)} on ${label(bot.canary)}`)),
     h("p", { class: "strong" }, local(state)),
     next && h("p", { class: "small" }, local(next)),
     h("p", { class: "small todo" }, local(todo)),

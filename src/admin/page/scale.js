@@ -21,7 +21,7 @@ function nice(value, log) {
   if (value <= 0) return 1;
   const ten = 10 ** Math.floor(Math.log10(value));
   if (log) return value <= ten ? ten : ten * 10;
-  return [1, 2, 2.5, 5, 10].find((step) => step * ten >= value * 0.999) * ten;
+  return [1, 2, 4, 5, 10].find((step) => step * ten >= value * 0.999) * ten;
 }
 
 /** From bottom to top. */

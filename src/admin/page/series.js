@@ -1,8 +1,10 @@
 // The last hour's slots as points to draw. A share or a quantile of a few requests jumps without meaning anything, so
 // neighbouring slots are taken together until they have enough.
 
-/** One error among so many is 2 %. */
-const ENOUGH = 50;
+/** One error among so many is 1 %. */
+const ENOUGH = 100;
+/** With fewer a point says little. */
+const FEW = 30;
 /** Longer than this a point would hide what happened. */
 const LONGEST_MS = 300000;
 
@@ -38,7 +40,7 @@ export function series(points, track) {
 
 function finish(group) {
   const mean = (sum) => (group.timed ? sum / group.timed : null);
-  return { ...group, at: (group.from + group.to) / 2, hollow: group.requests < ENOUGH, p50_ms: mean(group.p50), p99_ms: mean(group.p99) };
+  return { ...group, at: (group.from + group.to) / 2, hollow: group.requests < FEW, p50_ms: mean(group.p50), p99_ms: mean(group.p99) };
 }
 
 /** Requests a second, in slots of which one lasts at least a minute, so that the line is calm. */

@@ -11,7 +11,11 @@ const SUSPICIOUS = 20;
 const HOUR_MS = 3600000;
 /** A rollout that has just begun has a scale of time all the same. */
 const LEAST_MS = 300000;
+/** Latencies that differ less are the same to whoever waits. */
+const ALIKE = 0.05;
 const TRACKS = ["canary", "stable"];
+/** Where there is little room, only what leads is open. */
+const narrow = matchMedia("(max-width: 40rem)");
 
 /** What happened, as marks; all else in the history moves nobody. */
 const MARKS = {
@@ -28,6 +32,8 @@ export function tiles(now) {
   const key = [["up", "raised"], ["down", "taken back"], ["hold", "paused, frozen"], ["other", "other change, or serin's start"]];
   const legend = h("p", { class: "row small soft legend" }, h("span", { class: "line-key canary" }, "canary"), h("span", { class: "line-key stable" }, "stable"),
     key.map(([kind, text]) => h("span", { class: "mark-key" }, h("svg", { viewBox: "-6 -6 12 12", "aria-hidden": "true" }, shape(kind)), text)));
+
+  const since = h("p", { class: "small soft" });
 
   function choose(name) {
     range = name;
@@ -47,10 +53,11 @@ export function tiles(now) {
     const marks = rows.filter((row) => MARKS[row.decision]).map((row) => ({ at: new Date(row.at).getTime(), kind: MARKS[row.decision], text: done(row) })).filter((mark) => inside(mark.at));
     const seen = points.filter((point) => inside(point.at * 1000));
     const known = points.length && points[0].at * 1000 < end ? points[0].at * 1000 : null;
+    since.textContent = `Counted since ${when(bot.counted_since * 1000)}, when the split last changed. A point of a line stands for about 100 requests, a hollow one for fewer than 30.`;
     all.forEach((one) => one.show({ bot, rows, points: seen, begin, end, marks, known }));
   }
 
-  return { section: [h("div", { class: "row" }, h("h2", { id: "charts" }, "Both tracks"), choice), legend, h("div", { class: "tiles" }, all.map((one) => one.element))], draw };
+  return { section: [h("div", { class: "row" }, h("h2", { id: "charts" }, "Both tracks"), choice), legend, since, h("div", { class: "tiles" }, all.map((one) => one.element))], draw };
 }
 
 /** Is the rollout what somebody wants to see? */
@@ -87,7 +94,7 @@ function tile(metric, pointed) {
       const { bot } = shown;
       const lines = metric.points(shown);
       const flat = metric.flat(lines, bot);
-      if (!chosen) element.open = !flat;
+      if (!chosen) element.open = !flat && (metric.leads || !narrow.matches);
       element.classList.toggle("flat", flat);
       const values = metric.values(bot, lines);
       head.show(values, () => values.map(([what, text, look]) => h("span", { class: "value" }, h("span", { class: `small ${look}` }, what), h("b", { class: "number" }, text))));
@@ -107,27 +114,30 @@ const ofBoth = (bot, value) => TRACKS.filter((track) => track === "stable" || tr
 function shares() {
   return [["Errors", "errors"], ["Late", "late"], ["Rejected", "rejected"]].map(([name, what]) => ({
     name,
-    chart: { lines: both(), format: percent, least: 1, most: 100, hint: "A point stands for about 50 requests; a hollow one for fewer." },
+    chart: { lines: both(), format: percent, least: 1, most: 100, },
     points: ({ points }) => TRACKS.map((track) => series(points, track).map((point) => ({ at: point.at, wide: point.to - point.from, hollow: point.hollow, value: (point[what] / point.requests) * 100 }))),
     values: (bot) => ofBoth(bot, (track) => {
       const { requests, [what]: part } = bot.tracks[track];
       return requests ? `${percent((part / requests) * 100)} (${count(part)} of ${count(requests)})` : "no requests";
     }),
-    says: (bot) => {
-      const since = `Counted since ${when(bot.counted_since * 1000)}.`;
-      const { stable, canary } = bot.tracks;
-      const apart = tried(bot) && difference({ part: canary[what], all: canary.requests }, { part: stable[what], all: stable.requests });
-      return apart ? `${compared(apart)} ${since}` : since;
-    },
+    says: (bot) => (apart(bot, what) ? compared(apart(bot, what)) : ""),
     limits: (bot) => tolerated(bot, what),
-    flat: (lines, bot) => lines.flat().every(({ value }) => value === 0) && TRACKS.every((track) => bot.tracks[track][what] === 0),
+    // Few of both tracks alike are nothing to look at, unless they are errors.
+    flat: (lines, bot) => lines.flat().every(({ value }) => value < (what === "errors" ? 0.001 : 3)) && (what === "errors" ? TRACKS.every((track) => bot.tracks[track].errors === 0) : !(apart(bot, what)?.low > 0)),
+    leads: what === "errors",
   }));
 }
 
+/** The difference of the tracks' shares, where there are both. */
+function apart(bot, what) {
+  const share = ({ requests, [what]: part }) => ({ part, all: requests });
+  return tried(bot) ? difference(share(bot.tracks.canary), share(bot.tracks.stable)) : null;
+}
+
 /** The difference in words, with its interval. */
-function compared({ difference: apart, low, high }) {
+function compared({ difference: by, low, high }) {
   const points = (share) => `${share > 0 ? "+" : share < 0 ? "−" : ""}${percent(Math.abs(share) * 100).replace("%", "points")}`;
-  const interval = `${points(apart)}, 95\u00a0% interval ${points(low)} to ${points(high)}`;
+  const interval = `${points(by)}, 95\u00a0% interval ${points(low)} to ${points(high)}`;
   return low > 0 ? `More on the canary: ${interval}.` : high < 0 ? `Fewer on the canary: ${interval}.` : `No difference beyond chance: ${interval}.`;
 }
 
@@ -144,7 +154,8 @@ function latency(name, what) {
     says: (bot, lines) => {
       const [canary, stable] = lines.map((line) => line.at(-1)?.value);
       if (!tried(bot) || !canary || !stable) return "";
-      return `The canary takes ${canary >= stable ? `${millis(canary - stable)} longer` : `${millis(stable - canary)} less`} now.`;
+      if (Math.abs(canary - stable) < ALIKE * stable) return "About the same on both.";
+      return canary > stable ? `The canary takes ${millis(canary - stable)} longer.` : `The canary takes ${millis(stable - canary)} less.`;
     },
     flat: ([canary]) => canary.length === 0,
   };
@@ -183,6 +194,7 @@ function weights() {
     },
     values: (bot) => [["now", tried(bot) ? weight(bot.weight_percent) : bot.phase === "promoted" ? "everybody" : "nobody", "canary"]],
     says: () => "",
+    leads: true,
     flat: ([line], bot) => !tried(bot) && line.every(({ value }) => value === 0),
   };
 }
@@ -198,5 +210,6 @@ function evidence() {
     says: ({ evidence: { e_value: e, abort_at: abort } }) => (e === null ? "Nobody is on a canary to be judged." : e < SUSPICIOUS ? `Nothing suspicious: that begins at ${SUSPICIOUS}, and at ${count(abort)} the canary is taken back.` : `Suspicious; at ${count(abort)} the canary is taken back.`),
     limits: (bot) => [{ at: bot.evidence.abort_at, name: `taken back at ${count(bot.evidence.abort_at)}` }, { at: SUSPICIOUS, name: "suspicious", mild: true }],
     flat: ([line]) => line.every(({ value }) => value < 3),
+    leads: true,
   };
 }

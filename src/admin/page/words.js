@@ -37,9 +37,9 @@ export function lasting(seconds) {
   return `${Math.floor(seconds / size)} ${unit}${rest && at < 3 ? ` ${rest} ${parts[at + 1][1]}` : ""}`;
 }
 
-export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = (at) => new Date(at).toLocaleDateString([], { dateStyle: "medium" });
-export const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+export const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
 /** The time alone where it is today, else with its day. */
 export const when = (at) => (day(at) === day(Date.now()) ? clock(at) : `${day(at)}, ${clock(at)}`);
