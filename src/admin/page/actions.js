@@ -6,7 +6,7 @@ import { ask } from "./confirm.js";
 import { h } from "./dom.js";
 import { acting } from "./fresh.js";
 import { mayNot } from "./me.js";
-import { isSplit, label, underWay, weight } from "./words.js";
+import { isSplit, label, local, sentence, underWay, weight } from "./words.js";
 
 const path = (bot, action) => `/v1/bots/${encodeURIComponent(bot.bot)}/${action}`;
 const post = (action) => (bot, body, revision, dry) => change("POST", path(bot, action) + dry, body, revision);
@@ -44,6 +44,7 @@ const ACTIONS = [
 
 /** Why an action is not possible now, or null. */
 const refusal = (bot, action) => mayNot() ?? bot.actions.find(({ name }) => name === action.name).refusal;
+const why = (bot, action) => refusal(bot, action) && local(sentence(refusal(bot, action)));
 
 /** All that the buttons depend on. */
 export const possible = (bot) => [bot.actions, bot.summary.action, bot.phase, bot.canary, bot.previous, bot.rollout?.next_percent, bot.frozen_by, mayNot()];
@@ -58,8 +59,8 @@ export function buttons(bot, after) {
   const button = (action, look, key) => h("button", { type: "button", class: `${look} ${action.danger ? "danger" : ""}`, "data-key": key + action.name, disabled: refusal(now, action) !== null,
     click: () => ask({ ...action, label: action.label(bot()) }, bot(), after) }, action.label(now));
   const beside = ACTIONS.filter((action) => action !== main && action.front?.(now) && refusal(now, action) === null);
-  const row = (action) => h("li", null, button(action, "plain", "more-"), h("span", { class: "small" }, refusal(now, action) ?? action.does));
-  const reason = mayNot() ?? (main && refusal(now, main));
+  const row = (action) => h("li", null, button(action, "plain", "more-"), h("span", { class: "small" }, why(now, action) ?? action.does));
+  const reason = mayNot() ?? (main && why(now, main));
   return [
     acting(h("div", { class: "row actions" }, main && button(main, "main", ""), beside.map((action) => button(action, "plain", "")))),
     reason && h("p", { class: "small soft" }, reason),

@@ -2,7 +2,7 @@
 // words are serin's own; here they get a shape.
 
 import { drawing, h } from "./dom.js";
-import { by, done, isSplit, label, lasting, local, release, underWay, weight, when } from "./words.js";
+import { by, isSplit, label, lasting, local, release, underWay, weight, when } from "./words.js";
 
 /** What an urgency looks like and is called: each differs by its shape, and not by its colour alone. */
 const URGENCY = {
@@ -16,13 +16,13 @@ export const urgencyWord = (bot) => URGENCY[bot.summary.urgency].word;
 export const sign = (bot) => drawing(URGENCY[bot.summary.urgency].path(), { class: `sign ${bot.summary.urgency}` });
 
 /** `progressing`, where that says more than the word beside it. */
-const phase = (bot) => (bot.phase === "idle" ? null : h("span", { class: "soft" }, bot.phase));
+const phase = (bot) => (bot.phase === "idle" ? null : h("span", { class: "soft phase" }, bot.phase));
 
 export function banner(bot) {
   const { state, customers, next, todo } = bot.summary;
   const line = (name, text, look) => text && h("div", { class: look }, h("dt", null, name), h("dd", null, local(text)));
   return [
-    h("div", { class: "row" }, sign(bot), h("h1", { tabindex: -1, id: "title" }, bot.bot), h("span", { class: `badge ${bot.summary.urgency}` }, urgencyWord(bot)), phase(bot), h("span", { class: "soft small end" }, `revision ${bot.revision}`)),
+    h("div", { class: "row" }, sign(bot), h("h1", { tabindex: -1, id: "title" }, bot.bot), h("span", { class: `badge ${bot.summary.urgency}` }, urgencyWord(bot)), phase(bot), h("span", { class: "soft small end revision" }, `revision ${bot.revision}`)),
     h("p", { class: "state" }, local(state)),
     h("dl", { class: "lines" }, line("Customers", customers), line("Next", next), line("To do", todo, "todo")),
   ];
@@ -69,8 +69,8 @@ export function facts(bot) {
   const said = (reason) => (reason ? `: “${reason}”` : "");
   const waits = desired && !desired.effective ? (desired.waits ?? (desired.held_by ? `held by ${desired.held_by.replaceAll("_", " ")}` : "about to start")) : null;
   const pairs = [
-    since && ["Last change", `${done(since)}, ${at(since.at)}, ${by({ ...since, actor: since.by })}${said(since.reason)}`],
-    frozen ? ["Frozen", `since ${at(frozen.at)} by ${frozen.by}${said(frozen.reason)}: nothing rises until somebody thaws it`] : bot.frozen && ["Frozen", `${bot.frozen}: nothing rises`],
+    since && ["Since", `${at(since.at)}, ${by({ ...since, actor: since.by })}${said(since.reason)}`],
+    frozen ? ["Frozen", `${frozen.at === null ? "" : `since ${at(frozen.at)} `}by ${frozen.by}${said(frozen.reason)}: nothing rises until somebody thaws it`] : bot.frozen && ["Frozen", `${bot.frozen}: nothing rises`],
     waits && ["Config wants", `${release(desired)}: ${waits}`],
     previous && ["Before", `${release(previous)}, idle for ${lasting(previous.idle_seconds)}, ${previous.free ? "free to tear down" : "there for an undo"}`],
     ...bot.quarantine.map((one) => ["Quarantined", `${release(one)}, taken back${one.from_percent ? ` at ${weight(one.from_percent)}` : ""}${one.at ? `, ${at(one.at)}` : ""}: ${one.why}`]),

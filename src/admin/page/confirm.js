@@ -5,7 +5,7 @@ import { Problem, read } from "./api.js";
 import { h, say } from "./dom.js";
 import { acting } from "./fresh.js";
 import { input } from "./inputs.js";
-import { local } from "./words.js";
+import { local, sentence } from "./words.js";
 
 const DRY = "?dry_run=true";
 const TYPING_MS = 300;
@@ -85,7 +85,7 @@ export function ask(action, bot, after) {
 
   function told(answer) {
     const name = action.each ? `${answer.bot}: ` : "";
-    if (answer.error) return h("p", { class: "alarm" }, name + local(answer.error.message), !action.each && answer.forced && " “Do it all the same” does it against that.");
+    if (answer.error) return h("p", { class: "alarm" }, name + local(sentence(answer.error.message)), !action.each && answer.forced && " “Do it all the same” does it against that.");
     return answer.lines.map((line) => h("p", null, name + local(line)));
   }
 
@@ -126,7 +126,7 @@ export function ask(action, bot, after) {
       wrong.hidden = false;
       if (error.unknown && bot) return unknown(error);
       const stale = error.status === 412;
-      wrong.textContent = stale ? "Somebody or something changed this bot meanwhile, and nothing was done. What stands below is what it would do now." : local(error.message);
+      wrong.textContent = stale ? "Somebody or something changed this bot meanwhile, and nothing was done. What stands below is what it would do now." : local(sentence(error.message));
       if (stale) look();
       else confirm.disabled = false;
     }

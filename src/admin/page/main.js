@@ -7,7 +7,7 @@ import { heard, isConnected, restart } from "./fresh.js";
 import { forgetMe, meet } from "./me.js";
 import { overview } from "./overview.js";
 import { signIn } from "./signin.js";
-import { by, done } from "./words.js";
+import { by } from "./words.js";
 
 const main = document.getElementById("main");
 const forget = document.getElementById("forget");
@@ -80,7 +80,7 @@ async function begin() {
     gone: (name) => (name === wanted() ? route() : page?.gone(name)),
     change(row) {
       page?.changed(row)?.catch(() => {});
-      if (row) say(`${row.bot}: ${done(row)}, ${by(row)}.`);
+      if (row) say(`${row.bot}: ${row.text}, ${by(row)}.`);
     },
     state(connected, problem) {
       if (problem) return refuse(problem);

@@ -5,7 +5,7 @@ import { chart, shape } from "./chart.js";
 import { h, place } from "./dom.js";
 import { difference } from "./interval.js";
 import { rates, series } from "./series.js";
-import { count, done, isSplit, millis, percent, weight, when, worth } from "./words.js";
+import { count, isSplit, local, millis, percent, weight, when, worth } from "./words.js";
 
 const SUSPICIOUS = 20;
 const HOUR_MS = 3600000;
@@ -50,7 +50,7 @@ export function tiles(now) {
     }
     const [begin, end] = span(shown, bot, rows);
     const inside = (at) => at >= begin && at <= end;
-    const marks = rows.filter((row) => MARKS[row.decision]).map((row) => ({ at: new Date(row.at).getTime(), kind: MARKS[row.decision], text: done(row) })).filter((mark) => inside(mark.at));
+    const marks = rows.filter((row) => MARKS[row.decision]).map((row) => ({ at: new Date(row.at).getTime(), kind: MARKS[row.decision], text: local(row.text) })).filter((mark) => inside(mark.at));
     const seen = points.filter((point) => inside(point.at * 1000));
     const known = points.length && points[0].at * 1000 < end ? points[0].at * 1000 : null;
     since.textContent = `Counted since ${when(bot.counted_since * 1000)}, when the split last changed. A point of a line stands for about 100 requests, a hollow one for fewer than 30.`;

@@ -69,20 +69,8 @@ export const label = (side) => side?.version ?? side?.upstream ?? "the canary";
 export const underWay = (bot) => ["progressing", "paused", "held"].includes(bot.phase);
 export const isSplit = (bot) => bot.weight_percent > 0 || underWay(bot);
 
-/** What a change did. */
-const DONE = {
-  begin: "serin began to look after it", start: "rollout started", set_weight: "weight set by hand", pause: "paused", resume: "resumed", advance: "raised",
-  retreat: "lowered by a step", abort: "taken back", trip: "taken to zero: connections fail", promote: "promoted", adopt: "adopted", reassign: "upstreams changed",
-  switch: "everybody switched", undo: "undone", withdraw: "made room for another release", desire: "the config wants another release", freeze: "frozen", thaw: "thawed",
-  drill: "drill began", drilled: "drill done",
-};
-
-/** The same in a few words, with where it went. A promotion ends with everybody, though the canary's share is zero then. */
-export function done(row) {
-  const what = DONE[row.decision] ?? row.decision.replaceAll("_", " ");
-  if (row.decision === "promote") return `${what}: ${weight(row.from_percent)} → everybody`;
-  return row.from_percent === row.to_percent ? what : `${what}: ${weight(row.from_percent)} → ${weight(row.to_percent)}`;
-}
+/** A part of a sentence as one of its own. */
+export const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?”]$/.test(text) ? "" : ".");
 
 export function by(row) {
   return row.actor_kind === "ratchet" ? "by serin itself" : row.actor_kind === "config" ? "by the config" : `by ${row.actor}`;
