@@ -260,7 +260,7 @@ def test_a_canary_turns_bad_before_ones_eyes(idle, open_page):
     idle.gets("fails")
     for page in (desk, phone):
         expect(phase(page)).to_have_text("aborted")
-        expect(page.locator(".history li").first).to_contain_text("V60 is taken back from 10 %")
+        expect(page.locator(".history li").first).to_contain_text("v60 is taken back from 10 %")
         expect(page.locator(".state")).to_contain_text("taken back")
         expect(page.locator(".history li").first).to_contain_text("by serin itself")
     last = desk.locator(".history li").first

@@ -11,6 +11,7 @@ const EDGE = { left: 46, right: 8, top: 14, bottom: 20 };
 const APART_MS = 300000;
 /** A mark is read out with what is so near to it. */
 const NEAR_PX = 5;
+const LETTER_PX = 6.5;
 
 /** What a mark is, by its shape: drawn around the point where it stands. */
 const SHAPES = { up: "M-5 4h10L0-5Z", down: "M-5-5h10L0 4Z", hold: "M-4-5h3V4h-3ZM1-5h3V4H1Z", other: "M0-5 5 0 0 5-5 0Z" };
@@ -61,10 +62,9 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
     if (drawn.known === null) return [h("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no data in this time")];
     const end = Math.min(x.at(drawn.known), width - EDGE.right);
     if (end - EDGE.left < 4) return [];
-    const text = `no data before ${when(drawn.known)}`;
-    const fits = end - EDGE.left > text.length * 6.5;
+    const text = [`no data before ${when(drawn.known)}`, "no data"].find(({ length }) => end - EDGE.left > length * LETTER_PX);
     return [h("rect", { class: "unknown", x: EDGE.left, y: EDGE.top, width: end - EDGE.left, height: HEIGHT - EDGE.top - EDGE.bottom }),
-      fits && h("text", { x: (EDGE.left + end) / 2, y: HEIGHT / 2, "text-anchor": "middle" }, text)].filter(Boolean);
+      text && h("text", { x: (EDGE.left + end) / 2, y: HEIGHT / 2, "text-anchor": "middle" }, text)].filter(Boolean);
   }
 
   function limit({ at: value, name: what, mild }) {

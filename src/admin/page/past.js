@@ -1,7 +1,7 @@
 // What happened to a bot, the newest first.
 
 import { h } from "./dom.js";
-import { by, count, local, moment, percent, sentence, some, worth } from "./words.js";
+import { by, count, local, moment, percent, some, worth } from "./words.js";
 
 /** So many are shown at first: on a phone the rest is far below. */
 const FEW = 6;
@@ -17,7 +17,7 @@ export function past(rows, all, more, older) {
 
 function item(row) {
   return h("li", null,
-    h("div", { class: "row" }, h("span", { class: `strong ${BACK.has(row.decision) ? "bad" : ""}` }, local(sentence(row.text))), h("span", { class: "soft" }, by(row)),
+    h("div", { class: "row" }, h("span", { class: `strong ${BACK.has(row.decision) ? "bad" : ""}` }, local(row.text)), h("span", { class: "soft" }, by(row)),
       h("time", { class: "soft small end", datetime: row.at }, moment(row.at))),
     row.why && h("p", { class: "small" }, local(row.why)), row.reason && h("p", { class: "small" }, `“${row.reason}”`),
     row.evidence && h("details", { class: "small" }, h("summary", null, "What was known"), h("dl", { class: "pairs" }, pairs(row.evidence).map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),

@@ -141,8 +141,15 @@ function compared({ difference: by, low, high }) {
   return low > 0 ? `More on the canary: ${interval}.` : high < 0 ? `Fewer on the canary: ${interval}.` : `No difference beyond chance: ${interval}.`;
 }
 
-function tolerated(bot, what) {
-  return [];
+/** The lines that the canary should stay below: the guard's limit, and the errors that a raise tolerates. */
+function tolerated({ tolerated: most, tracks }, what) {
+  const limit = { errors: most.errors_percent, late: most.late_percent }[what];
+  const added = what === "errors" ? most.added_errors_percent : null;
+  const { requests, errors } = tracks.stable;
+  return [
+    limit && { at: limit, name: `limit ${percent(limit)}` },
+    added && requests && { at: (errors / requests) * 100 + added, name: `tolerated before the next step: ${percent(added).replace("%", "points")} over stable`, mild: true },
+  ].filter(Boolean);
 }
 
 function latency(name, what) {
@@ -157,6 +164,7 @@ function latency(name, what) {
       if (Math.abs(canary - stable) < ALIKE * stable) return "About the same on both.";
       return canary > stable ? `The canary takes ${millis(canary - stable)} longer.` : `The canary takes ${millis(stable - canary)} less.`;
     },
+    limits: ({ tolerated: most }) => (most[what] ? [{ at: most[what], name: `limit ${millis(most[what])}` }] : []),
     flat: ([canary]) => canary.length === 0,
   };
 }

@@ -69,8 +69,8 @@ export const label = (side) => side?.version ?? side?.upstream ?? "the canary";
 export const underWay = (bot) => ["progressing", "paused", "held"].includes(bot.phase);
 export const isSplit = (bot) => bot.weight_percent > 0 || underWay(bot);
 
-/** A part of a sentence as one of its own. */
-export const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?”]$/.test(text) ? "" : ".");
+/** A refusal as a sentence of its own. Names stay as they are written. */
+export const sentence = (text) => (/^(?!serin)[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text) + (/[.!?”]$/.test(text) ? "" : ".");
 
 export function by(row) {
   return row.actor_kind === "ratchet" ? "by serin itself" : row.actor_kind === "config" ? "by the config" : `by ${row.actor}`;
