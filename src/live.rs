@@ -18,7 +18,7 @@ use crate::core::Split;
 
 pub use ledger::{Ledger, News, Reading, TrackTotals};
 pub use shard::Shard;
-pub use status::{Durability, Examined, Judged, Status};
+pub use status::{Durability, Examined, Judged, Status, Times};
 pub use waits::Waits;
 
 /// One bot's split, who plays which role in it, and the tallies that belong to it. A new split is a new epoch with an

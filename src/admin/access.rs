@@ -27,6 +27,7 @@ pub struct Granted {
     /// The name that the history gets.
     pub actor: String,
     pub reach: Reach,
+    pub scope: Scope,
 }
 
 /// The bots that a request may be about.
@@ -81,7 +82,9 @@ const OUTCOMES: &str = "/outcomes";
 /// Below it a path goes on with a bot's name.
 const BOT: &str = "/v1/bots/";
 /// What a token of some bots may use beside them. The list and the events leave the others out.
-const FOR_EACH: [&str; 3] = ["/v1/bots", "/v1/events", "/openapi.json"];
+const FOR_EACH: [&str; 4] = ["/v1/bots", "/v1/events", "/v1/whoami", "/openapi.json"];
+/// Who asks where nobody has to say who they are.
+pub(super) const LOCAL: &str = "local";
 /// What proxies say of the client for whom they ask, beside `X-Forwarded-*`.
 const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 const PROXIES_BEGIN: &str = "x-forwarded-";
@@ -90,11 +93,11 @@ impl Access<'_> {
     /// As whom this is allowed, if it is.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Granted, Denial> {
         if matches!(path, "/livez" | "/readyz") || page::is_part(path) || (path == "/metrics" && self.admin.metrics_open) {
-            return Ok(Granted { actor: "anonymous".to_owned(), reach: Reach::Open });
+            return Ok(Granted { actor: "anonymous".to_owned(), reach: Reach::Open, scope: Scope::Read });
         }
         // Whoever has a link has what it takes, from wherever the public URL leads here.
         if path.starts_with(links::BELOW) {
-            return Ok(Granted { actor: "link".to_owned(), reach: Reach::Open });
+            return Ok(Granted { actor: "link".to_owned(), reach: Reach::Open, scope: Scope::Read });
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         let tokens = !self.admin.tokens.is_empty();
@@ -103,19 +106,19 @@ impl Access<'_> {
                 self.check_origin(headers, |host| headers.get(header::HOST).is_some_and(|own| own.as_bytes() == host.as_bytes()))?;
                 allowed(tls.client_scope, changes, path).map_err(|needed| Denial::scope(format!("the certificate {name:?}"), needed))?;
                 check_json(changes, headers)?;
-                Ok(Granted { actor: name.clone(), reach: Reach::AllBots })
+                Ok(Granted { actor: name.clone(), reach: Reach::AllBots, scope: tls.client_scope })
             }
             _ if tokens => {
                 let token = self.token(headers)?;
                 let who = || format!("the token {:?}", token.name);
                 let reach = reach(token, path, who)?;
                 allowed(token.scope, changes, path).map_err(|needed| Denial::scope(who(), needed))?;
-                Ok(Granted { actor: token.name.clone(), reach })
+                Ok(Granted { actor: token.name.clone(), reach, scope: token.scope })
             }
             _ => {
                 self.check_local(headers)?;
                 check_json(changes, headers)?;
-                Ok(Granted { actor: "local".to_owned(), reach: Reach::AllBots })
+                Ok(Granted { actor: LOCAL.to_owned(), reach: Reach::AllBots, scope: Scope::Operate })
             }
         }
     }

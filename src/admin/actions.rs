@@ -1,17 +1,25 @@
 //! What may be asked of a bot. Every action takes `If-Match`, answers with the bot's document, and answers only once the
-//! change serves on every core. Beside them stand the outcomes that a bot reports, which change nothing by themselves.
+//! change serves on every core; with `?dry_run=true` it is only told what it would do. Beside them stand the outcomes that a bot reports, which change nothing by themselves.
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::response::Response;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::preview::Would;
 use super::problem::{self, ApiError};
 use super::{Caller, Context, bot_answer};
-use crate::controller::{Actor, ChangeRequest, Drill, Drilled, Report, ReportKind, Wish};
+use crate::controller::{Actor, ChangeRequest, Drill, Report, ReportKind, Wish};
 use crate::core::{Release, Weight};
+
+/// `?dry_run=true`: only to be told what it would do.
+#[derive(Deserialize)]
+struct Manners {
+    #[serde(default)]
+    dry_run: bool,
+}
 
 /// One request for an action.
 pub struct Call {
@@ -19,6 +27,7 @@ pub struct Call {
     bot: String,
     based_on: Option<u64>,
     caller: Caller,
+    dry_run: bool,
     body: Bytes,
 }
 
@@ -30,10 +39,11 @@ impl FromRequest<Context> for Call {
         let Path(bot) = Path::<String>::from_request_parts(&mut parts, context)
             .await
             .map_err(|error| ApiError::unprocessable("path", error.body_text()))?;
+        let Query(Manners { dry_run }) = Query::try_from_uri(&parts.uri)?;
         let based_on = problem::if_match(&parts.headers)?;
         let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized("nobody asks"))?;
         let body = Bytes::from_request(Request::from_parts(parts, body), context).await?;
-        Ok(Call { context: context.clone(), bot, based_on, caller, body })
+        Ok(Call { context: context.clone(), bot, based_on, caller, dry_run, body })
     }
 }
 
@@ -49,8 +59,11 @@ impl Call {
             let told = format!("a reason is at most {REASON_MAX} characters in one line: it stands in the history");
             return Err(ApiError::unprocessable("reason", told));
         }
-        let actor = Actor::Operator(self.caller.0.into());
+        let actor = Actor::Operator(self.caller.name.into());
         let request = ChangeRequest { bot: self.bot.clone(), wish, based_on: self.based_on, actor, force, reason };
+        if self.dry_run {
+            return Ok(Json(Would::from(self.context.controller.preview(request).await?)).into_response());
+        }
         let snapshot = self.context.controller.change(request).await?;
         bot_answer(&snapshot, &self.bot)
     }
@@ -178,7 +191,7 @@ pub async fn thaw(call: Call) -> Result<Response, ApiError> {
 const DRILL_SECONDS_MOST: u64 = 300;
 const DRILL_SECONDS: u64 = 5;
 
-pub async fn drill(call: Call) -> Result<Json<Drilled>, ApiError> {
+pub async fn drill(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -195,7 +208,11 @@ pub async fn drill(call: Call) -> Result<Json<Drilled>, ApiError> {
         return Err(ApiError::unprocessable("seconds", format!("a drill with customers lasts 1 to {DRILL_SECONDS_MOST} s")));
     }
     let drill = Drill { share, lasts: std::time::Duration::from_secs(seconds), upstream: wanted.upstream };
-    Ok(Json(call.context.controller.drill(&call.bot, drill, Actor::Operator(call.caller.0.into())).await?))
+    if call.dry_run {
+        return Ok(Json(Would::from(call.context.controller.preview_drill(&call.bot, drill).await?)).into_response());
+    }
+    let drilled = call.context.controller.drill(&call.bot, drill, Actor::Operator(call.caller.name.into())).await?;
+    Ok(Json(drilled).into_response())
 }
 
 /// More in one batch is refused; send several.

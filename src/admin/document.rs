@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use crate::controller;
 use crate::core::evidence::Finding;
-use crate::core::{HeldBy, Reason, Release, Track, Weight, Worth};
+use crate::core::{HeldBy, Landmark, Reason, Release, Track, Weight, Worth};
 use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
+use crate::summary;
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -30,6 +32,16 @@ pub struct Bot {
     pub hold_reason: Option<&'static str>,
     pub hold_text: Option<String>,
     pub waits_for_human: Option<WaitsForHuman>,
+    /// What all of this means, in sentences.
+    pub summary: Summary,
+    /// What may be asked of it now, and why not.
+    pub actions: Vec<Possible>,
+    /// Until when the step waits; null where none does.
+    pub until: Option<Until>,
+    /// The last change of the phase, the weight or a release.
+    pub since: Option<Since>,
+    /// Since when the tracks are counted, in Unix seconds.
+    pub counted_since: f64,
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
@@ -42,6 +54,8 @@ pub struct Bot {
     pub history_error: Option<String>,
     /// Why nothing rises now.
     pub frozen: Option<String>,
+    /// Who froze it; null where a window of the config does.
+    pub frozen_by: Option<FrozenBy>,
     /// What the config wants; null where it names no release.
     pub desired: Option<Desired>,
     /// Who was stable before, to go back to.
@@ -55,6 +69,60 @@ pub struct Bot {
 pub struct WaitsForHuman {
     pub reason: &'static str,
     pub text: String,
+}
+
+/// Whole sentences, or empty. Times are in UTC.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub urgency: &'static str,
+    /// The others in one line.
+    pub text: String,
+    pub state: String,
+    pub customers: String,
+    pub next: String,
+    pub todo: String,
+    /// The action that is most likely wanted.
+    pub action: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Possible {
+    pub name: &'static str,
+    pub allowed: bool,
+    pub refusal: Option<String>,
+}
+
+/// Times in Unix seconds.
+#[derive(Debug, Serialize)]
+pub struct Until {
+    pub bakes_until: f64,
+    /// At the latest then something happens; null where the step waits as long as it takes.
+    pub decides_by: Option<f64>,
+    pub then: &'static str,
+    /// About how many more requests a raise needs.
+    pub needs_requests: Option<u64>,
+    pub needs_on: Option<&'static str>,
+    pub expected_at: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Since {
+    pub at: f64,
+    pub decision: String,
+    pub actor_kind: String,
+    /// Null where serin did it by itself.
+    pub by: Option<String>,
+    pub reason: Option<String>,
+    pub from_percent: f64,
+    pub to_percent: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FrozenBy {
+    /// Null where the history has it no more.
+    pub at: Option<f64>,
+    pub by: String,
+    pub reason: Option<String>,
 }
 
 /// The config's release, beside what serves.
@@ -85,6 +153,13 @@ pub struct Upstream {
     pub upstream: String,
     pub version: Option<String>,
     pub url: String,
+}
+
+/// A release, without the address of its upstream.
+#[derive(Debug, Serialize)]
+pub struct Side {
+    pub upstream: String,
+    pub version: Option<String>,
 }
 
 /// What is known against the canary; null where nothing is judged.
@@ -142,6 +217,10 @@ pub struct Rollout {
     pub bake_seconds: u64,
     pub in_step_seconds: Option<u64>,
     pub next_percent: Option<f64>,
+    /// In Unix seconds; null where the history has it no more.
+    pub started_at: Option<f64>,
+    /// Null while it is under way.
+    pub ended_at: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,6 +228,9 @@ pub struct Quarantined {
     pub upstream: String,
     pub version: Option<String>,
     pub why: String,
+    /// When, in Unix seconds, and from which weight; null of all but the last one.
+    pub at: Option<f64>,
+    pub from_percent: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,17 +289,69 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         hold_reason: state.hold.as_ref().map(|hold| hold.code()),
         hold_text: state.hold.as_ref().map(ToString::to_string),
         waits_for_human: status.waits_for_human().map(|waits| WaitsForHuman { reason: waits.code(), text: waits.to_string() }),
+        summary: summary(&status),
+        actions: controller::possible(&snapshot.config, bot, &status).into_iter().map(possible).collect(),
+        until: summary::Until::of(&status).map(until),
+        since: status.landmarks.moved().map(since),
+        counted_since: status.counted_since,
         warning: status.warning.clone(),
         evidence: evidence(&status),
         tracks: Tracks { stable, canary },
-        quarantine: state.quarantine.iter().map(quarantined).collect(),
+        quarantine: state.quarantine.iter().map(|one| quarantined(&status, one)).collect(),
         durable: status.durability.durable,
         history_error: status.durability.failing.clone(),
         frozen: status.frozen.clone(),
+        frozen_by: frozen_by(&status),
         desired: desired(&status),
         previous: previous(&status),
-        drilled_at: status.drilled,
+        drilled_at: status.landmarks.drilled(),
     }
+}
+
+fn summary(status: &Status) -> Summary {
+    let summary = summary::Summary::of(status);
+    Summary {
+        urgency: summary.urgency.name(),
+        text: summary.text(),
+        action: summary.action.map(summary::Action::name),
+        state: summary.state,
+        customers: summary.customers,
+        next: summary.next,
+        todo: summary.todo,
+    }
+}
+
+fn possible((action, refusal): (summary::Action, Option<String>)) -> Possible {
+    Possible { name: action.name(), allowed: refusal.is_none(), refusal }
+}
+
+fn until(until: summary::Until) -> Until {
+    Until {
+        bakes_until: until.bakes,
+        decides_by: until.decides,
+        then: until.then.name(),
+        needs_requests: until.needs.map(|needs| needs.requests),
+        needs_on: until.needs.map(|needs| if needs.of_canary { Track::Canary } else { Track::Stable }.name()),
+        expected_at: until.expected,
+    }
+}
+
+fn since(landmark: &Landmark) -> Since {
+    Since {
+        at: landmark.at,
+        decision: landmark.decision.clone(),
+        actor_kind: landmark.kind.clone(),
+        by: landmark.person().map(str::to_owned),
+        reason: landmark.reason.clone(),
+        from_percent: landmark.from.percent(),
+        to_percent: landmark.to.percent(),
+    }
+}
+
+fn frozen_by(status: &Status) -> Option<FrozenBy> {
+    let freeze = status.state.frozen.as_ref()?;
+    let at = status.landmarks.of("freeze").map(|landmark| landmark.at);
+    Some(FrozenBy { at, by: freeze.by.to_string(), reason: freeze.why.as_deref().map(str::to_owned) })
 }
 
 fn desired(status: &Status) -> Option<Desired> {
@@ -242,6 +376,10 @@ fn previous(status: &Status) -> Option<Previous> {
     })
 }
 
+pub fn side(release: &Release) -> Side {
+    Side { upstream: release.upstream.to_string(), version: release.version.as_deref().map(str::to_owned) }
+}
+
 fn upstream(upstream: &crate::config::Upstream, release: Option<&Release>) -> Upstream {
     let scheme = if upstream.url.tls { "https" } else { "http" };
     let version = release.map_or(upstream.version.as_deref(), |release| release.version.as_deref());
@@ -254,7 +392,12 @@ fn upstream(upstream: &crate::config::Upstream, release: Option<&Release>) -> Up
 
 fn rollout(status: &Status) -> Option<Rollout> {
     let rollout = status.state.rollout.as_ref()?;
+    let started = status.landmarks.of("start");
+    let ends = status.landmarks.newest_of(&["promote", "abort", "undo", "withdraw", "switch", "adopt"]);
+    let ended = ends.filter(|end| status.state.under_way().is_none() && started.is_none_or(|start| start.revision < end.revision));
     Some(Rollout {
+        started_at: started.map(|landmark| landmark.at),
+        ended_at: ended.map(|landmark| landmark.at),
         attempt: status.state.attempts,
         policy: format!("{:?}", rollout.plan.policy).to_lowercase(),
         steps_percent: rollout.plan.steps.iter().map(|step| step.weight.percent()).collect(),
@@ -265,8 +408,12 @@ fn rollout(status: &Status) -> Option<Rollout> {
     })
 }
 
-fn quarantined(quarantined: &crate::core::Quarantined) -> Quarantined {
+fn quarantined(status: &Status, quarantined: &crate::core::Quarantined) -> Quarantined {
+    let release = quarantined.release.to_string();
+    let landmark = status.landmarks.newest_of(&["abort", "undo"]).filter(|landmark| landmark.release.as_ref() == Some(&release));
     Quarantined {
+        at: landmark.map(|landmark| landmark.at),
+        from_percent: landmark.map(|landmark| landmark.from.percent()),
         upstream: quarantined.release.upstream.to_string(),
         version: quarantined.release.version.as_deref().map(str::to_owned),
         why: quarantined.why.to_string(),

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Context;
 use super::access::Reach;
+use super::history::Change;
 use super::listen::Peer;
 use super::problem::ApiError;
 use super::rules::Rules;
@@ -127,7 +128,7 @@ async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Byt
         match changes.recv().await {
             Ok(row) if wanted.has(&row.bot) => {
                 let id = format!("{}:{}", row.bot, row.revision);
-                return Some(event("change", Some(&id), &serde_json::to_string(&*row).ok()?));
+                return Some(event("change", Some(&id), &serde_json::to_string(&Change::from((*row).clone())).ok()?));
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => return Some(event("missed", None, &missed.to_string())),

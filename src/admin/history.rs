@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::problem::ApiError;
 use crate::store::Row;
+use crate::summary;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,9 +20,23 @@ pub struct Asked {
 
 #[derive(Serialize)]
 pub struct History {
-    changes: Vec<Row>,
+    changes: Vec<Change>,
     /// For the next page: `before`; none where this is the last one.
     before: Option<u64>,
+}
+
+/// A change, with what it did in a sentence.
+#[derive(Serialize)]
+pub struct Change {
+    #[serde(flatten)]
+    row: Row,
+    text: String,
+}
+
+impl From<Row> for Change {
+    fn from(row: Row) -> Change {
+        Change { text: summary::happened(&row), row }
+    }
 }
 
 /// The largest whole number that every JSON reader takes.
@@ -46,5 +61,5 @@ pub async fn show(
     }
     let changes = context.controller.store().history(&bot, before, limit).await.map_err(ApiError::not_read)?;
     let next = changes.last().filter(|_| changes.len() == limit).map(|row| row.revision);
-    Ok(Json(History { changes, before: next }))
+    Ok(Json(History { changes: changes.into_iter().map(Change::from).collect(), before: next }))
 }

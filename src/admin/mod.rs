@@ -13,10 +13,12 @@ mod notifications;
 mod openapi;
 mod page;
 mod places;
+mod preview;
 mod problem;
 mod rules;
 mod statuses;
 mod traffic;
+mod whoami;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 
+use crate::config::Scope;
 use crate::controller::Controller;
 use crate::live::{Live, Snapshot};
 use crate::notify::Notifications;
@@ -67,7 +70,10 @@ pub struct Context {
 /// Who asked, for the history: a token's name, `cert:` and a certificate's, or `local` where there is neither. No token's name
 /// has a colon or is one of those.
 #[derive(Clone, Debug)]
-struct Caller(String);
+struct Caller {
+    name: String,
+    scope: Scope,
+}
 
 /// A request to the API is small; more is a mistake.
 const BODY_MAX: usize = 256 * 1024;
@@ -96,6 +102,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/bots/{bot}/explain", get(explain))
         .route("/v1/bots/{bot}/traffic", get(traffic::show))
         .route("/v1/events", get(events::stream).layer(Extension(Arc::new(Statuses::new(context.live.clone())))))
+        .route("/v1/whoami", get(whoami::show))
         .route("/v1/notifications/test", post(notifications::test))
         .route("/act/{token}", get(links::show).post(links::act))
         .route("/openapi.json", get(openapi::show))
@@ -141,7 +148,7 @@ async fn guard(
             whole(request).await?
         }
     };
-    request.extensions_mut().insert(Caller(granted.actor));
+    request.extensions_mut().insert(Caller { name: granted.actor, scope: granted.scope });
     request.extensions_mut().insert(granted.reach);
     Ok(next.run(request).await)
 }

@@ -7,6 +7,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::summary::Action;
+
 static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 pub async fn show() -> Response {
@@ -31,6 +33,10 @@ fn document() -> Value {
                 "ifMatch": {
                     "name": "If-Match", "in": "header", "description": "The revision that the change is based on; else 412.",
                     "schema": { "type": "string", "pattern": "^(\"[0-9]{1,18}\"|\\*)$" },
+                },
+                "dryRun": {
+                    "name": "dry_run", "in": "query", "description": "Do nothing, and say what it would do or why it would be refused.",
+                    "schema": { "type": "boolean", "default": false },
                 },
             },
             "responses": {
@@ -73,7 +79,10 @@ fn paths() -> Value {
     ] {
         add(&format!("/v1/bots/{{bot}}/{path}"), "post", change(id, summary, body, false));
     }
-    add("/v1/bots/{bot}/drill", "post", does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"));
+    let mut drill = may_be_tried(does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"), "Drilled");
+    drill["parameters"] = json!([bot(), dry_run()]);
+    add("/v1/bots/{bot}/drill", "post", drill);
+    add("/v1/whoami", "get", read("whoami", "As whom the request is taken, and what that allows", &[], "Whoami"));
     add("/v1/bots/{bot}/outcomes", "post", does("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
     add("/v1/bots/{bot}/traffic", "get", read("traffic", "The last hour in points, and whom a weight reaches", &[bot()], "Traffic"));
     let mut test = does("testNotifications", "Sends a test message", "NotificationTest", false, "NotificationTests");
@@ -127,8 +136,18 @@ fn text(id: &str, summary: &str, parameters: &[Value], kind: &str) -> Value {
 
 /// Answers with the bot as it is once the change serves on every core.
 fn change(id: &str, summary: &str, body: &str, required: bool) -> Value {
-    let mut operation = does(id, summary, body, required, "Bot");
-    operation["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }]);
+    let mut operation = may_be_tried(does(id, summary, body, required, "Bot"), "Bot");
+    operation["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }, dry_run()]);
+    operation
+}
+
+fn dry_run() -> Value {
+    json!({ "$ref": "#/components/parameters/dryRun" })
+}
+
+/// With `dry_run` it answers with what it would do.
+fn may_be_tried(mut operation: Value, answer: &str) -> Value {
+    operation["responses"]["200"]["content"]["application/json"]["schema"] = json!({ "anyOf": [reference(answer), reference("Preview")] });
     operation
 }
 
@@ -157,6 +176,10 @@ fn list(schema: Value) -> Value {
     json!({ "type": "array", "items": schema })
 }
 
+fn actions() -> Vec<&'static str> {
+    Action::ALL.map(Action::name).into()
+}
+
 fn schemas() -> Value {
     let (string, number, whole, truth) = (
         json!({ "type": "string" }),
@@ -170,6 +193,7 @@ fn schemas() -> Value {
     let reason = || nullable(json!({ "type": "string", "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }));
     let percent = json!({ "type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01 });
     let upstream = object(json!({ "upstream": string, "version": text, "url": string }));
+    let side = object(json!({ "upstream": string, "version": text }));
     let totals = object(json!({
         "requests": whole, "errors": whole, "late": whole, "rejected": whole, "active_buckets": whole, "typical_ms": maybe,
     }));
@@ -192,8 +216,24 @@ fn schemas() -> Value {
             "rollout": nullable(object(json!({
                 "attempt": whole, "policy": { "enum": ["automatic", "guarded", "manual"] }, "steps_percent": list(percent.clone()),
                 "step": whole, "bake_seconds": whole, "in_step_seconds": count, "next_percent": maybe,
+                "started_at": maybe, "ended_at": maybe,
             }))),
             "hold_reason": text, "hold_text": text, "warning": text,
+            "summary": object(json!({
+                "urgency": { "enum": ["act", "watch", "none"] }, "text": string, "state": string, "customers": string, "next": string,
+                "todo": string, "action": nullable(json!({ "enum": actions() })),
+            })),
+            "actions": list(object(json!({ "name": { "enum": actions() }, "allowed": truth, "refusal": text }))),
+            "until": nullable(object(json!({
+                "bakes_until": number, "decides_by": maybe, "then": { "enum": ["goes_on", "asks", "waits"] }, "needs_requests": count,
+                "needs_on": nullable(json!({ "enum": ["stable", "canary"] })), "expected_at": maybe,
+            }))),
+            "since": nullable(object(json!({
+                "at": number, "decision": string, "actor_kind": string, "by": text, "reason": text, "from_percent": percent,
+                "to_percent": percent,
+            }))),
+            "counted_since": number,
+            "frozen_by": nullable(object(json!({ "at": maybe, "by": string, "reason": text }))),
             "waits_for_human": nullable(object(json!({ "reason": string, "text": string }))),
             "evidence": object(json!({
                 "e_value": maybe, "verdict": nullable(json!({ "enum": ["pass", "inconclusive", "marginal", "fail"] })), "text": text,
@@ -201,7 +241,7 @@ fn schemas() -> Value {
                 "examinations": examinations,
             })),
             "tracks": object(json!({ "stable": totals, "canary": totals })),
-            "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string }))),
+            "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string, "at": maybe, "from_percent": maybe }))),
             "durable": truth, "history_error": text, "frozen": text,
             "desired": nullable(object(json!({ "upstream": string, "version": text, "effective": truth, "held_by": text, "waits": text }))),
             "previous": nullable(object(json!({ "upstream": string, "version": text, "idle_seconds": whole, "free": truth }))),
@@ -210,7 +250,7 @@ fn schemas() -> Value {
         "Change": object(json!({
             "bot": string, "revision": whole, "at": { "type": "string", "format": "date-time" }, "actor_kind": string, "actor": string,
             "decision": string, "phase": string, "from_percent": percent, "to_percent": percent, "stable": string, "canary": text,
-            "release": text, "why": text, "reason": text, "evidence": nullable(json!({ "type": "object" })), "abort_at": maybe,
+            "release": text, "why": text, "reason": text, "text": string, "evidence": nullable(json!({ "type": "object" })), "abort_at": maybe,
         })),
         "History": object(json!({ "changes": list(reference("Change")), "before": count })),
         "Explained": object(json!({
@@ -227,6 +267,16 @@ fn schemas() -> Value {
                 "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
                 "errors": whole, "late": whole, "rejected": whole,
             }))),
+        })),
+        "Preview": object(json!({
+            "dry_run": { "const": true }, "bot": string, "action": { "enum": actions() }, "revision": whole, "decision": string,
+            "lines": list(string.clone()), "from_percent": percent, "to_percent": percent, "phase": string, "stable": side.clone(),
+            "canary": nullable(side), "moves": nullable(object(json!({ "active_buckets": whole, "requests_percent": number }))),
+            "quarantines": text,
+        })),
+        "Whoami": object(json!({
+            "name": text, "scope": { "enum": ["read", "operate"] }, "bots": nullable(list(string.clone())), "read_only": truth,
+            "version": string,
         })),
         "Drilled": object(json!({
             "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": maybe, "moved_percent": percent,

@@ -47,10 +47,12 @@ impl Owner {
 
     /// A bot that the config names now, and did not before; with the rows that say so.
     pub(super) fn came(&self, config: &Config, bot: &Bot, kept: Option<Kept>) -> (Pilot, Vec<Entry>) {
-        match kept {
+        let (mut pilot, entries) = match kept {
             Some(kept) => self.recover(config, bot, kept),
             None => self.first(config, bot),
-        }
+        };
+        entries.iter().for_each(|entry| pilot.note(entry, self.now));
+        (pilot, entries)
     }
 
     /// A bot without a history: everybody is on stable. A weight that its config states is followed as any change of the config is;

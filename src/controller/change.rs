@@ -196,7 +196,9 @@ impl Owner {
         let Change { steps, take_up, answer } = change;
         for step in &steps {
             if let Some(number) = self.number(step.bot.as_str()) {
-                self.pilots[number].change(&step.decision, step.after().clone(), self.now);
+                let pilot = &mut self.pilots[number];
+                pilot.change(&step.decision, step.after().clone(), self.now);
+                pilot.note(&step.entry, self.now);
             }
         }
         if let Some(take_up) = take_up {
@@ -383,7 +385,7 @@ impl Owner {
         let line = &mut self.pilots[number].waiting;
         match line.len() < WAITING_MOST {
             true => line.push_back(waiting),
-            false => drop(waiting.reply.send(Err(ChangeError::Busy { bot: waiting.request.bot, waiting: WAITING_MOST }))),
+            false => waiting.reply.refuse(ChangeError::Busy { bot: waiting.request.bot, waiting: WAITING_MOST }),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::wish::{Actor, ChangeError, named, the_other};
 use crate::config::BotName;
 use crate::core::ratchet::{Command, Input, Refusal};
 use crate::core::{Release, Weight};
+use crate::summary::{Action, Preview};
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -111,6 +112,20 @@ impl Owner {
         Ok((number, idle, upstream))
     }
 
+    pub(super) fn preview_drill(&self, name: &str, drill: &Drill) -> Result<Preview, ChangeError> {
+        let (number, idle, _) = self.may_drill(name, drill)?;
+        let steps = match drill.share {
+            None => Vec::new(),
+            Some(weight) => {
+                let command = Command::Drill { weight, canary: idle.clone(), lasts: drill.lasts };
+                let refused = |refusal| ChangeError::Refused { bot: name.to_owned(), refusal };
+                self.drill_step(number, command, &Actor::Config).map_err(refused)?
+            }
+        };
+        let rehearsed = Some((idle, drill.share.map(|_| drill.lasts)));
+        Ok(Preview { rehearsed, ..self.foretell(number, Action::Drill, &steps) })
+    }
+
     pub(super) fn looked_for_a_drill(&mut self, mut rehearsal: Box<Rehearsal>, answer: Result<(), String>) {
         if let Err(why) = answer {
             let (bot, side) = (rehearsal.bot.to_string(), rehearsal.idle.to_string());
@@ -163,9 +178,6 @@ impl Owner {
         let millis = |took: Duration| took.as_secs_f64() * 1000.0;
         let since_word = millis(self.now.running.saturating_sub(word));
         let number = self.number(bot.as_str());
-        if let Some(number) = number {
-            self.pilots[number].was_drilled(self.now.unix_secs());
-        }
         self.show();
         let _ = reply.send(Ok(Drilled {
             bot: bot.to_string(),

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::pilot::Pilot;
 use super::wish::Actor;
 use crate::config::Bot;
-use crate::core::evidence::{Exposure, Finding};
-use crate::core::ratchet::{Decision, Input};
-use crate::core::{Guard, State};
+use crate::core::evidence::{Exposure, Finding, Metric};
+use crate::core::ratchet::{Because, Decision, Input};
+use crate::core::{AbortReason, Guard, State};
 use crate::store::{Entry, Reasons, Who};
+use crate::summary;
 
 /// A change as a row. `said`: what whoever made it said about it.
 #[expect(clippy::too_many_arguments, reason = "they are what a change consists of")]
@@ -28,7 +29,7 @@ pub(super) fn entry(
     Entry {
         bot: bot.name.to_string(),
         who: who(actor),
-        reasons: Reasons { why: why(decision), said, evidence: evidence(pilot) },
+        reasons: Reasons { why: why(decision, pilot, before), said, evidence: evidence(pilot) },
         decision: decision.name(),
         before: Some(before.clone()),
         input: Some(input),
@@ -58,12 +59,23 @@ fn who(actor: &Actor) -> Who {
 }
 
 /// What a decision rests on, in words.
-fn why(decision: &Decision) -> Option<String> {
+fn why(decision: &Decision, pilot: &Pilot, before: &State) -> Option<String> {
+    let judgement = pilot.judged().filter(|_| pilot.judges()).map(|judged| judged.judgement);
     match decision {
+        Decision::Abort { why: AbortReason::Evidence { e }, .. } => match (judgement, &before.canary) {
+            (Some(judgement), Some(canary)) => Some(summary::why(&judgement, canary, &before.stable, *e)),
+            _ => Some(AbortReason::Evidence { e: *e }.to_string()),
+        },
+        // Who did it is said beside it.
+        Decision::Abort { why: AbortReason::Operator, .. } | Decision::Undo { why: AbortReason::Undone } => None,
         Decision::Abort { why, .. } | Decision::Undo { why } => Some(why.to_string()),
         Decision::Trip { trip, .. } => Some(trip.to_string()),
-        Decision::Advance { because, .. } | Decision::Promote { because } => Some(because.to_string()),
-        Decision::Drilled { took } => Some(format!("{} µs from the word to all cores", took.as_micros())),
+        Decision::Advance { because: Because::Operator, .. } | Decision::Promote { because: Because::Operator } => None,
+        Decision::Advance { because, .. } | Decision::Promote { because } => {
+            let rates = judgement.map_or(String::new(), |judgement| format!(": {}", summary::rates(&judgement, Metric::Errors)));
+            Some(format!("{because}{rates}"))
+        }
+        Decision::Drilled { took } => Some(format!("everybody was back within {}", told(*took))),
         Decision::Start
         | Decision::SetWeight { .. }
         | Decision::Pause
@@ -80,6 +92,14 @@ fn why(decision: &Decision) -> Option<String> {
         | Decision::Hold
         | Decision::Nothing
         | Decision::Refuse(_) => None,
+    }
+}
+
+/// To the microsecond below one millisecond.
+fn told(took: Duration) -> String {
+    match took.as_micros() {
+        micros if micros < 1_000 => format!("{micros} µs"),
+        micros => format!("{:.1} ms", micros as f64 / 1_000.0),
     }
 }
 

@@ -16,6 +16,8 @@ mod looks;
 mod owner;
 mod past;
 mod pilot;
+mod possible;
+mod preview;
 mod recent;
 mod reload;
 mod reports;
@@ -37,17 +39,20 @@ use crate::config::{Bot, Config};
 use crate::core::State;
 use crate::live::{Live, Snapshot};
 use crate::store::{Row, Store};
+use crate::summary::Preview;
 
 use owner::Asked;
 use time::Now;
 
 pub use drill::{Drill, Drilled};
 pub use looks::{Answer, How, Look, Sides};
+pub use possible::possible;
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};
 pub use run::{Running, begin};
 pub use traffic::{Reach, Traffic};
 pub use trail::{Counted, Point, SLOT_SECS};
+use wish::ReplyTo;
 pub use wish::{Actor, ChangeError, ChangeRequest, Wish};
 
 /// How often everything is looked at.
@@ -69,7 +74,16 @@ impl Controller {
     /// Does what an operator asks for; answers once it is kept and serves on every core. What lowers is answered at the latest half a
     /// second after it serves, whatever the disk does: whether it is durable is in the status.
     pub async fn change(&self, request: ChangeRequest) -> Result<Arc<Snapshot>, ChangeError> {
-        self.ask(|reply| Asked::Change { request, reply }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Asked::Change { request, reply: ReplyTo::Change(reply) }).await.unwrap_or(Err(ChangeError::Ending))
+    }
+
+    /// What the request would do now, or the error with which it would be refused.
+    pub async fn preview(&self, request: ChangeRequest) -> Result<Preview, ChangeError> {
+        self.ask(|reply| Asked::Change { request, reply: ReplyTo::Preview(reply) }).await.unwrap_or(Err(ChangeError::Ending))
+    }
+
+    pub async fn preview_drill(&self, bot: &str, drill: Drill) -> Result<Preview, ChangeError> {
+        self.ask(|reply| Asked::PreviewDrill { bot: bot.to_owned(), drill, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     /// Rehearses a rollback.

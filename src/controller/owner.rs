@@ -19,13 +19,14 @@ use super::reload::Reload;
 use super::reports::{Report, Reported};
 use super::time::Now;
 use super::traffic::Traffic;
-use super::wish::{Actor, ChangeError, ChangeRequest};
+use super::wish::{Actor, ChangeError, ChangeRequest, ReplyTo};
 use super::{ReloadRefused, frozen};
 use crate::config::{Bot, BotName, Config};
 use crate::core::ratchet::{self, Decision, Input};
 use crate::core::{Frozen, Guard, Release, State};
 use crate::live::{Durability, Snapshot, Status};
 use crate::store::{self, Append, Entry, Health, Kept, Ticket, Written};
+use crate::summary::Preview;
 
 /// What happens to the owner.
 #[derive(Debug)]
@@ -58,13 +59,19 @@ pub type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 pub enum Asked {
     Change {
         request: ChangeRequest,
-        reply: Reply<Arc<Snapshot>, ChangeError>,
+        reply: ReplyTo,
     },
     Drill {
         bot: String,
         drill: Drill,
         actor: Actor,
         reply: Reply<Drilled, ChangeError>,
+    },
+    /// What would it do?
+    PreviewDrill {
+        bot: String,
+        drill: Drill,
+        reply: Reply<Preview, ChangeError>,
     },
     /// The answer says whether the config differs from the one that served.
     Reload {
@@ -237,6 +244,7 @@ impl Owner {
         match asked {
             Asked::Change { request, reply } => self.asked_for_a_change(request, reply),
             Asked::Drill { bot, drill, actor, reply } => self.asked_for_a_drill(&bot, drill, actor, reply),
+            Asked::PreviewDrill { bot, drill, reply } => drop(reply.send(self.preview_drill(&bot, &drill))),
             Asked::Reload { config, reply } => self.reloads.push_back(Reload { config: Arc::new(*config), reply }),
             Asked::Report { bot, reports, reply } => drop(reply.send(self.report(&bot, &reports))),
             Asked::Traffic { bot, reply } => drop(reply.send(self.traffic(&bot))),

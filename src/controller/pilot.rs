@@ -17,9 +17,9 @@ use super::wish::Waiting;
 use crate::config::{Bot, BotName, Config};
 use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
-use crate::core::{Breaker, Connections, Guard, Policy, Release, State, Tally, Track, Trip, Weight};
-use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status};
-use crate::store::{Kept, Snapshot, Ticket};
+use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
+use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status, Times};
+use crate::store::{Entry, Kept, Row, Snapshot, Ticket};
 
 pub(super) use change::Opening;
 pub(super) use split::{candidate, index, release, roles, rule, split};
@@ -74,7 +74,10 @@ pub(super) struct Pilot {
     began: (Duration, Duration),
     /// What the config's release waits for, and since when.
     config_waits: Option<(String, Duration)>,
-    drilled: Option<f64>,
+    /// When what last happened.
+    landmarks: Arc<Landmarks>,
+    /// Since when the ledger of what serves counts, in Unix seconds.
+    counted_since: f64,
     past_kept: Option<Duration>,
     /// What stable did in the last hour, for what comes after it by a switch.
     hour: Recent,
@@ -114,7 +117,8 @@ impl Pilot {
             warning: None,
             began: (at, now.running),
             config_waits: None,
-            drilled: None,
+            landmarks: Arc::default(),
+            counted_since: now.unix_secs(),
             past_kept: None,
             hour: Recent::hour(),
             trail: Trail::default(),
@@ -125,7 +129,7 @@ impl Pilot {
 
     /// Takes up what was kept beside the state: what is usual, and the evidence, if it is still about what serves.
     pub fn remember(&mut self, bot: &Bot, kept: Kept, changed: bool, now: Now) {
-        self.drilled = kept.drilled;
+        self.landmarks = Arc::new(kept.landmarks.clone());
         if let Some(past) = kept.past.as_deref().and_then(Past::unpack) {
             self.past = past;
             self.past.begins(self.now(now));
@@ -169,7 +173,13 @@ impl Pilot {
 
     /// What is known when the config names the bot no more, for when it does again.
     pub fn leave(self, now: Now) -> Kept {
-        Kept { at: self.now(now), evidence: self.packed_evidence(), past: self.past.pack(), drilled: self.drilled, state: self.state }
+        Kept {
+            at: self.now(now),
+            evidence: self.packed_evidence(),
+            past: self.past.pack(),
+            landmarks: Arc::unwrap_or_clone(self.landmarks),
+            state: self.state,
+        }
     }
 
     fn packed_evidence(&self) -> Option<Vec<u8>> {
@@ -299,8 +309,10 @@ impl Pilot {
         self.past.history.active()
     }
 
-    pub fn was_drilled(&mut self, at: f64) {
-        self.drilled = Some(at);
+    /// A change of this bot is in force.
+    pub fn note(&mut self, entry: &Entry, now: Now) {
+        let landmark = Row::made_at(entry, now.timestamp().as_millisecond()).landmark(now.unix_secs());
+        Arc::make_mut(&mut self.landmarks).note(landmark);
         self.news = true;
     }
 
@@ -320,7 +332,9 @@ impl Pilot {
                 let ago = at.saturating_sub(former.until);
                 (ago, ago >= bot.undo_window)
             }),
-            drilled: self.drilled,
+            landmarks: self.landmarks.clone(),
+            counted_since: self.counted_since,
+            times: Times { clock: at, unix: now.unix_secs() },
         }
     }
 }

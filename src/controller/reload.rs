@@ -102,8 +102,7 @@ impl Owner {
         for (name, mut pilot) in old {
             tracing::warn!(bot = %name, "a bot is gone from the config; a renamed bot is a new bot");
             for waiting in std::mem::take(&mut pilot.waiting) {
-                let error = self.known(name.as_str()).map(drop);
-                let _ = error.map_err(|error| waiting.reply.send(Err(error)));
+                let _ = self.known(name.as_str()).map_err(|error| waiting.reply.refuse(error));
             }
             self.absent.insert(name.to_string(), pilot.leave(self.now));
         }

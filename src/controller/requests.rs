@@ -5,29 +5,28 @@ use std::sync::Arc;
 use super::change::{Answer, Change, Plan, Step};
 use super::frozen;
 use super::looks::{How, Purpose, there};
-use super::owner::{Owner, Reply};
+use super::owner::Owner;
 use super::pilot::index;
-use super::wish::{ChangeError, ChangeRequest, Waiting, Wish, command};
+use super::wish::{ChangeError, ChangeRequest, ReplyTo, Waiting, Wish, command};
 use crate::config::Config;
 use crate::core::Release;
 use crate::core::ratchet::{Command, Input};
-use crate::live::Snapshot;
 
 /// Orders that may wait for a disk that hangs. Beyond these only what lowers is taken.
 const ORDERS_MOST: usize = 1_000;
 
 impl Owner {
     /// Nobody is sent to a side that is not fit, and nobody back to one that is gone, unless somebody insists.
-    pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: Reply<Arc<Snapshot>, ChangeError>) {
+    pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: ReplyTo) {
         let (number, side) = match self.needs_a_look(&request) {
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return reply.refuse(error),
             Ok(None) => return self.consider(request, reply),
             Ok(Some(needed)) => needed,
         };
         let bot = &self.config.bots[number];
         let Some(upstream) = index(bot, &side) else {
             let why = "the config does not know it any more".to_owned();
-            return drop(reply.send(Err(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why })));
+            return reply.refuse(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why });
         };
         let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
         let purpose = Purpose::Change { waiting: Waiting { request, reply }, side, config: self.config.clone() };
@@ -41,7 +40,7 @@ impl Owner {
             return self.asked_for_a_change(request, reply);
         }
         let Err(why) = answer else { return self.consider(request, reply) };
-        let _ = reply.send(Err(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why }));
+        reply.refuse(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why });
     }
 
     /// The bot, and its side that the request would send somebody to.
@@ -82,15 +81,19 @@ impl Owner {
     }
 
     /// Decides a request and carries it out; or lets it wait for a change of the bot that waits for the disk, unless it lowers.
-    pub(super) fn consider(&mut self, request: ChangeRequest, reply: Reply<Arc<Snapshot>, ChangeError>) {
+    pub(super) fn consider(&mut self, request: ChangeRequest, reply: ReplyTo) {
         let number = match self.known(&request.bot) {
             Ok(number) => number,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return reply.refuse(error),
+        };
+        let reply = match reply {
+            ReplyTo::Change(reply) => reply,
+            ReplyTo::Preview(reply) => return drop(reply.send(self.preview(number, &request))),
         };
         if self.must_wait(number) {
             // What is refused now may be right then.
             if !self.plan(number, &request).is_ok_and(|steps| self.lowers(number, &request, &steps)) {
-                return self.put_off(number, Waiting { request, reply });
+                return self.put_off(number, Waiting { request, reply: ReplyTo::Change(reply) });
             }
             self.make_way(number, &request.actor);
         }
@@ -109,7 +112,7 @@ impl Owner {
     }
 
     /// The steps that a request means; none if it is so already.
-    fn plan(&self, number: usize, request: &ChangeRequest) -> Result<Vec<Step>, ChangeError> {
+    pub(super) fn plan(&self, number: usize, request: &ChangeRequest) -> Result<Vec<Step>, ChangeError> {
         self.check_reason(number, request)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let guard = self.guard(bot, state, request.force);

@@ -17,6 +17,7 @@ use super::{Controller, TICK};
 use crate::config::Config;
 use crate::live::Live;
 use crate::store::{Found, Row, Store, Ticket, Written};
+use crate::summary;
 use crate::telemetry::Metrics;
 
 /// Requests that wait for the owner. It never waits itself, so that they wait for microseconds; one more waits outside.
@@ -202,7 +203,7 @@ impl Runner {
             bot = row.bot, actor = actor.name(), decision = entry.decision, revision = row.revision, phase = row.phase,
             from = %entry.from(), to = %entry.state.weight, stable = row.stable, why = row.why, reason = row.reason,
             e = row.evidence.as_ref().and_then(|known| known["e_value"].as_f64()).map(|e| format!("{e:.3}")),
-            took_micros = took.map(|took| took.as_micros() as u64), "rollout changed"
+            took_micros = took.map(|took| took.as_micros() as u64), summary = summary::happened(&row), "rollout changed"
         );
         let _ = self.changes.send(Arc::new(row));
     }

@@ -10,6 +10,7 @@ use crate::core::ratchet::{Command, Refusal};
 use crate::core::{Freeze, Release, State, Weight};
 use crate::live::{NotApplied, Snapshot};
 use crate::store::NotDurable;
+use crate::summary::{Action, Preview};
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,25 @@ pub struct ChangeRequest {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub request: ChangeRequest,
-    pub reply: Reply<Arc<Snapshot>, ChangeError>,
+    pub reply: ReplyTo,
+}
+
+/// Who waits for the answer to a request.
+#[derive(Debug)]
+pub enum ReplyTo {
+    /// It is to be done.
+    Change(Reply<Arc<Snapshot>, ChangeError>),
+    /// It is only to be told what would be done.
+    Preview(Reply<Preview, ChangeError>),
+}
+
+impl ReplyTo {
+    pub fn refuse(self, error: ChangeError) {
+        match self {
+            ReplyTo::Change(reply) => drop(reply.send(Err(error))),
+            ReplyTo::Preview(reply) => drop(reply.send(Err(error))),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -88,19 +107,26 @@ pub enum Wish {
 }
 
 impl Wish {
+    pub fn action(&self) -> Action {
+        match self {
+            Wish::SetWeight(_) => Action::Weight,
+            Wish::Start { .. } => Action::Start,
+            Wish::Pause => Action::Pause,
+            Wish::Resume => Action::Resume,
+            Wish::Advance => Action::Advance,
+            Wish::Promote => Action::Promote,
+            Wish::Abort => Action::Abort,
+            Wish::Undo => Action::Undo,
+            Wish::Switch { .. } => Action::Switch,
+            Wish::Adopt { .. } => Action::Adopt,
+            Wish::Freeze => Action::Freeze,
+            Wish::Thaw => Action::Thaw,
+        }
+    }
+
     /// May it be asked for where the config is the only way in?
     pub fn takes_back(&self) -> bool {
-        match self {
-            Wish::Abort | Wish::Undo | Wish::Pause | Wish::Freeze => true,
-            Wish::SetWeight(_)
-            | Wish::Start { .. }
-            | Wish::Resume
-            | Wish::Advance
-            | Wish::Promote
-            | Wish::Switch { .. }
-            | Wish::Adopt { .. }
-            | Wish::Thaw => false,
-        }
+        self.action().takes_back()
     }
 }
 

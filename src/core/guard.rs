@@ -76,6 +76,14 @@ pub enum Quantile {
 }
 
 impl Quantile {
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantile::P50 => "p50",
+            Quantile::P90 => "p90",
+            Quantile::P99 => "p99",
+        }
+    }
+
     pub fn share(self) -> f64 {
         match self {
             Quantile::P50 => 0.5,
@@ -139,9 +147,7 @@ impl fmt::Display for Crossed {
         let name = match self.limit {
             Most::ErrorRate(_) => "error_rate",
             Most::Late(_) => "late",
-            Most::Latency(Quantile::P50, _) => "p50",
-            Most::Latency(Quantile::P90, _) => "p90",
-            Most::Latency(Quantile::P99, _) => "p99",
+            Most::Latency(quantile, _) => quantile.name(),
         };
         let show = |value: f64| match self.limit {
             Most::ErrorRate(_) | Most::Late(_) => format!("{:.2}%", value * 100.0),

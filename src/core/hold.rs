@@ -136,30 +136,47 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let points = |share: f64| share * 100.0;
         match self {
-            Hold::Baking { left } => write!(f, "baking for another {} s", left.as_secs_f64().ceil()),
-            Hold::Evidence { e } => write!(f, "E = {e:.1}, needs < {RAISE_BELOW}"),
-            Hold::Marginal { e, abort_at } => write!(f, "E = {e:.1}: suspicious from {MARGINAL} on, aborted at {abort_at}"),
-            Hold::NoCanaryTraffic { requests } => write!(f, "no canary traffic: {requests} of {REQUESTS_LEAST} requests"),
-            Hold::NoStableTraffic { requests } => write!(f, "no stable traffic: {requests} of {REQUESTS_LEAST} requests"),
-            Hold::Harm { could_be, tolerated } => {
-                write!(f, "harm could be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
+            Hold::Baking { left } => write!(f, "the step bakes for another {} s", left.as_secs_f64().ceil()),
+            Hold::Evidence { e } => {
+                write!(f, "it looks slightly worse than stable: E is {}, and must be below {RAISE_BELOW} for a raise", Worth(*e))
             }
-            Hold::SharedCause { shock } => write!(f, "all workspaces together have {shock:.1} times the usual errors: a shared cause"),
+            Hold::Marginal { e, abort_at } => {
+                write!(f, "it looks worse than stable: E is {}, suspicious from {MARGINAL} on, and taken back at {abort_at}", Worth(*e))
+            }
+            Hold::NoCanaryTraffic { requests } => write!(f, "too few requests on the canary: {requests} of at least {REQUESTS_LEAST}"),
+            Hold::NoStableTraffic { requests } => write!(f, "too few requests on stable: {requests} of at least {REQUESTS_LEAST}"),
+            Hold::Harm { could_be, tolerated } => {
+                write!(
+                    f,
+                    "too few requests to rule out harm: up to {:.2}% of the canary's could be failing unseen, {:.2}% is tolerated",
+                    points(*could_be),
+                    points(*tolerated)
+                )
+            }
+            Hold::SharedCause { shock } => {
+                write!(f, "all workspaces together have {shock:.1} times their usual errors, whatever their track")
+            }
             Hold::Refusals { canary } => {
                 write!(f, "{} of {} connections to the canary were refused or reset", canary.broken, canary.wanted)
             }
             Hold::Deadline { could_be, tolerated } => {
-                write!(f, "the deadline has come and harm could still be {:.2} pp, tolerated {:.2}", points(*could_be), points(*tolerated))
+                write!(
+                    f,
+                    "the deadline has passed with too few requests to rule out harm: up to {:.2}% of the canary's could be failing \
+                     unseen, {:.2}% is tolerated",
+                    points(*could_be),
+                    points(*tolerated)
+                )
             }
             Hold::StaleEvidence { age } => write!(f, "the evidence is {} s old", age.as_secs()),
             Hold::NotJudged => write!(f, "this step has not been judged yet"),
             Hold::Paused => write!(f, "paused by an operator"),
             Hold::SetByHand => write!(f, "the weight was set by hand"),
             Hold::Breaker(trip) => trip.fmt(f),
-            Hold::AwaitingAdvance => write!(f, "the evidence is good; the policy leaves the raise to a human"),
+            Hold::AwaitingAdvance => write!(f, "no sign of harm; the policy leaves the raise to a human"),
             Hold::PolicyManual => write!(f, "the policy leaves every step to a human"),
             Hold::MaxWeight { max } => write!(f, "the next step is above max = {max}"),
-            Hold::Retreated => write!(f, "went back by a step"),
+            Hold::Retreated => write!(f, "it went back by a step"),
             Hold::Failed(why) => why.fmt(f),
             Hold::Frozen(why) => write!(f, "frozen: {why}"),
             Hold::Drill => write!(f, "a drill is on"),
@@ -175,7 +192,7 @@ impl fmt::Display for AbortReason {
         match self {
             AbortReason::Operator => write!(f, "aborted on request"),
             AbortReason::Undone => write!(f, "undone on request"),
-            AbortReason::Evidence { e } => write!(f, "E = {}", Worth(*e)),
+            AbortReason::Evidence { e } => write!(f, "the evidence was against it, E = {}", Worth(*e)),
             AbortReason::Limit(crossed) => crossed.fmt(f),
             AbortReason::Broken(trip) => trip.fmt(f),
         }

@@ -6,6 +6,7 @@ mod bucket;
 pub mod evidence;
 mod guard;
 mod hold;
+mod landmarks;
 mod latency;
 mod outcome;
 pub mod ratchet;
@@ -17,8 +18,11 @@ mod weight;
 
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
-pub use guard::{Crossed, Doubt, Fail, Frozen, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, Verdict};
+pub use guard::{
+    Crossed, Doubt, Fail, Frozen, Guard, Limit, Limits, MARGINAL, Most, Observed, Quantile, RAISE_BELOW, REQUESTS_LEAST, Verdict,
+};
 pub use hold::{AbortReason, Hold, Worth};
+pub use landmarks::{Landmark, Landmarks};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
 pub use rollout::{

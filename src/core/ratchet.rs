@@ -23,6 +23,7 @@ use super::rollout::{Freeze, Plan, Release, State};
 use super::weight::Weight;
 pub use exposure::exposes;
 use obey::obey;
+pub use watch::at_deadline;
 use watch::tick;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,9 +193,9 @@ pub enum Because {
 impl std::fmt::Display for Because {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Because::Evidence => "evidence",
-            Because::Deadline => "deadline",
-            Because::Operator => "operator",
+            Because::Evidence => "no sign of harm, and enough requests to have seen it",
+            Because::Deadline => "no sign of harm by the deadline, though too few requests to rule it out",
+            Because::Operator => "a human decided",
         })
     }
 }

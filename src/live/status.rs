@@ -1,9 +1,10 @@
 //! What the controller makes of a bot, for whoever shows it: the API, the metrics, the command line.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::evidence::{Examination, Finding, Judgement};
-use crate::core::{Guard, State, Verdict};
+use crate::core::{Guard, Landmarks, State, Verdict};
 
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -23,8 +24,28 @@ pub struct Status {
     pub config_waits: Option<String>,
     /// How long ago another side was stable, and whether that is so long that it is free to tear down.
     pub previous: Option<(Duration, bool)>,
-    /// When a drill last went well, in Unix seconds.
-    pub drilled: Option<f64>,
+    /// When what last happened.
+    pub landmarks: Arc<Landmarks>,
+    /// Since when the tracks are counted, in Unix seconds.
+    pub counted_since: f64,
+    /// By both clocks.
+    pub times: Times,
+}
+
+/// The moment at which a status was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// By the controller's clock, which stands still while no serin runs.
+    pub clock: Duration,
+    /// In Unix seconds.
+    pub unix: f64,
+}
+
+impl Times {
+    /// When the controller's clock says `clock`, if serin runs on until then, in Unix seconds.
+    pub fn unix_at(&self, clock: Duration) -> f64 {
+        self.unix + clock.as_secs_f64() - self.clock.as_secs_f64()
+    }
 }
 
 /// Whether what serves would outlive the process.
@@ -67,7 +88,9 @@ impl Status {
             frozen: None,
             config_waits: None,
             previous: None,
-            drilled: None,
+            landmarks: Arc::default(),
+            counted_since: 0.0,
+            times: Times::default(),
         }
     }
 

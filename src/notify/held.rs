@@ -46,7 +46,7 @@ pub fn approves(state: &State) -> Option<Weight> {
 
 /// The last drill, in whole Unix seconds (0: none), if it is too long ago.
 pub fn drill_due(status: &Status, bot: &Bot, now_unix: Duration) -> Option<i64> {
-    let (every, last) = (bot.drill_every?, status.drilled.unwrap_or(0.0));
+    let (every, last) = (bot.drill_every?, status.landmarks.drilled().unwrap_or(0.0));
     (now_unix.as_secs_f64() - last >= every.as_secs_f64()).then_some(last as i64)
 }
 
@@ -58,8 +58,10 @@ pub fn free_to_tear_down(status: &Status) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::core::{AbortReason, Former, Plan, Release, Rollout};
+    use crate::core::{AbortReason, Former, Landmark, Plan, Release, Rollout};
 
     fn status(phase: Phase) -> Status {
         let mut state = State::new(Release { upstream: "blue".into(), version: None });
@@ -111,7 +113,20 @@ mod tests {
         let bot = &crate::config::parse(text, std::path::Path::new("serin.toml")).unwrap().bots[0];
         let mut idle = status(Phase::Idle);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(3_600)), Some(0), "never");
-        idle.drilled = Some(1_000.5);
+        let drilled = Landmark {
+            revision: 2,
+            at: 1_000.5,
+            decision: "drilled".to_owned(),
+            kind: "operator".to_owned(),
+            by: "ana".to_owned(),
+            reason: None,
+            why: None,
+            from: Weight::ZERO,
+            to: Weight::ZERO,
+            release: None,
+            rehearsal: true,
+        };
+        Arc::make_mut(&mut idle.landmarks).note(drilled);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(4_600)), None);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(4_601)), Some(1_000));
         idle.state.previous = Some(Former { release: idle.state.stable.clone(), until: Duration::from_micros(7) });

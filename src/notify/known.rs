@@ -88,8 +88,3 @@ impl Counts {
         format!("{requests} requests, {errors} errors, {late} late, {rejected} rejected")
     }
 }
-
-/// `12.5%`.
-pub fn percent(percent: f64) -> String {
-    format!("{percent}%")
-}

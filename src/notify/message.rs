@@ -1,11 +1,12 @@
 //! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
 
 use super::held;
-use super::known::{Known, percent};
+use super::known::Known;
 use super::link::Act;
 use crate::config::{Bot, Occasion};
 use crate::live::{Status, Waits};
 use crate::store::Row;
+use crate::summary;
 
 /// One message to one notifier.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,32 +119,13 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
         about: About::Occasion(occasion),
         bot: row.bot.clone(),
         at: row.at.clone(),
-        headline: format!("{}: {}", row.bot, happened(row)),
+        headline: format!("{}: {}", row.bot, summary::happened(row)),
         facts,
         links,
         change: Some(row.clone()),
         hold: None,
         known,
         dropped: 0,
-    }
-}
-
-fn happened(row: &Row) -> String {
-    let release = row.release.as_deref().unwrap_or("the canary");
-    let (from, to, stable) = (percent(row.from_percent), percent(row.to_percent), &row.stable);
-    match row.decision.as_str() {
-        "start" => format!("{release} starts at {to}"),
-        "advance" => format!("{release} goes from {from} to {to}"),
-        "set_weight" => format!("the weight of {release} is set from {from} to {to}"),
-        "resume" => format!("{release} goes on at {to}"),
-        "abort" => format!("{release} is aborted at {from}; everybody is on {stable}"),
-        "trip" => format!("{release} takes no connections and goes from {from} to {to}; everybody is on {stable}"),
-        "retreat" => format!("{release} goes back from {from} to {to}"),
-        "undo" => format!("{release} is undone; everybody is on {stable} again"),
-        "withdraw" => format!("{release} is withdrawn at {from}; everybody is on {stable}"),
-        "promote" => format!("{release} is promoted; everybody is on it"),
-        "switch" => format!("everybody is switched to {release}"),
-        other => format!("{other}: {release} at {to}"),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::ratchet::Input;
-use crate::core::{Guard, State, Weight};
+use crate::core::{Guard, Landmark, State, Weight};
 
 /// A change: all that it takes to decide it again, and what people ask about it.
 #[derive(Clone, Debug)]
@@ -70,13 +70,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// As it will be read.
+    /// As it will be read, of a change that is made now.
     pub fn of(entry: &Entry) -> Row {
+        Row::made_at(entry, unix_millis())
+    }
+
+    /// As it will be read, of a change that was made at this moment, in Unix milliseconds.
+    pub fn made_at(entry: &Entry, at: i64) -> Row {
         let Entry { bot, who, reasons, decision, state, .. } = entry;
         Row {
             bot: bot.clone(),
             revision: state.revision,
-            at: written(unix_millis()),
+            at: written(at),
             actor_kind: who.kind.to_owned(),
             actor: who.name.clone(),
             decision: (*decision).to_owned(),
@@ -91,6 +96,26 @@ impl Row {
             evidence: reasons.evidence.clone(),
             abort_at: Some(entry.guard.abort_at),
             rehearsal: is_rehearsal(entry.before.as_ref(), state),
+        }
+    }
+}
+
+impl Row {
+    /// What is spoken of later; `at` in Unix seconds.
+    pub fn landmark(&self, at: f64) -> Landmark {
+        let weight = |percent| Weight::from_percent(percent).unwrap_or_default();
+        Landmark {
+            revision: self.revision,
+            at,
+            decision: self.decision.clone(),
+            kind: self.actor_kind.clone(),
+            by: self.actor.clone(),
+            reason: self.reason.clone(),
+            why: self.why.clone(),
+            from: weight(self.from_percent),
+            to: weight(self.to_percent),
+            release: self.release.clone(),
+            rehearsal: self.rehearsal,
         }
     }
 }

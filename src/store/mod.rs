@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
-use crate::core::{Release, State};
+use crate::core::{Landmarks, Release, State};
 
 pub use append::{Append, Claim, Ticket, Unwritten, Written};
 pub use entry::{Entry, Reasons, Row, Who};
@@ -129,8 +129,7 @@ pub struct Kept {
     /// Of this split, as of its last look.
     pub evidence: Option<Vec<u8>>,
     pub past: Option<Vec<u8>>,
-    /// When a drill last went well, in Unix seconds.
-    pub drilled: Option<f64>,
+    pub landmarks: Landmarks,
 }
 
 /// What was known at some moment after the last change.

@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::entry::{about, is_rehearsal, unix_millis, written};
 use super::{Entry, Kept, Row, Snapshot, told};
 use crate::core::ratchet::{self, Input};
-use crate::core::{Guard, State};
+use crate::core::{Guard, Landmarks, State};
 
 /// Rises when the tables change. A newer file is not touched.
 pub(super) const VERSION: i32 = 1;
@@ -60,6 +60,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<i32> {
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     if version <= VERSION {
+        connection.execute_batch("CREATE INDEX IF NOT EXISTS history_by_decision ON history (bot, decision, revision)")?;
         told::prepare(connection)?;
     }
     Ok(version.max(VERSION))
@@ -159,13 +160,12 @@ pub(super) fn snapshot(connection: &Connection, of: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// Forgets what is older than `keep`, but not a bot's last change, nor its last drill.
+/// Forgets what is older than `keep`, but not the newest change of each kind.
 pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
     let before = unix_millis().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
     connection.execute(
-        "DELETE FROM history WHERE at_unix_ms < ?1
-         AND revision < (SELECT max(revision) FROM history AS newer WHERE newer.bot = history.bot)
-         AND (decision <> 'drilled' OR revision < (SELECT max(revision) FROM history AS newer WHERE newer.bot = history.bot AND newer.decision = 'drilled'))",
+        "DELETE FROM history WHERE at_unix_ms < ?1 AND revision < (SELECT max(revision) FROM history AS newer
+         WHERE newer.bot = history.bot AND newer.decision = history.decision)",
         params![before],
     )
 }
@@ -173,11 +173,20 @@ pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
 /// A bot's changes, the newest first.
 pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>> {
     let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
-    let mut query = connection.prepare(
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(select(connection, bot, "revision < ?2 ORDER BY revision DESC LIMIT ?3", params![bot, below, most])?
+        .into_iter()
+        .map(|(_, row)| row)
+        .collect())
+}
+
+/// A bot's changes for which the condition holds, each with its time in Unix milliseconds. The first parameter is the bot.
+fn select(connection: &Connection, bot: &str, condition: &str, parameters: &[&dyn ToSql]) -> Result<Vec<(i64, Row)>> {
+    let mut query = connection.prepare(&format!(
         "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence,
-         before, guard, state FROM history WHERE bot = ?1 AND revision < ?2 ORDER BY revision DESC LIMIT ?3",
-    )?;
-    let rows = query.query_map(params![bot, below, i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+         before, guard, state FROM history WHERE bot = ?1 AND {condition}",
+    ))?;
+    let rows = query.query_map(parameters, |row| {
         let percent = |bp: u16| f64::from(bp) / 100.0;
         let evidence: Option<String> = row.get(12)?;
         // What an older serin wrote in another form is still a row for people.
@@ -185,10 +194,11 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
         let (before, after) = (state(13)?, state(15)?);
         let guard = unpack::<Guard>(&row.get::<_, Vec<u8>>(14)?).ok();
         let decision: String = row.get(4)?;
-        Ok(Row {
+        let at = row.get(1)?;
+        let told = Row {
             bot: bot.to_owned(),
             revision: row.get(0)?,
-            at: written(row.get(1)?),
+            at: written(at),
             actor_kind: row.get(2)?,
             actor: row.get(3)?,
             release: after.as_ref().and_then(|after| about(before.as_ref(), after, &decision)),
@@ -203,9 +213,20 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
             evidence: evidence.and_then(|text| serde_json::from_str(&text).ok()),
             abort_at: guard.map(|guard| guard.abort_at),
             rehearsal: after.is_some_and(|after| is_rehearsal(before.as_ref(), &after)),
-        })
+        };
+        Ok((at, told))
     })?;
     rows.collect()
+}
+
+/// The newest change of each kind of a bot.
+fn landmarks(connection: &Connection, bot: &str) -> Result<Landmarks> {
+    let newest = "revision IN (SELECT max(revision) FROM history WHERE bot = ?1 GROUP BY decision)";
+    let mut landmarks = Landmarks::default();
+    for (at, row) in select(connection, bot, newest, params![bot])? {
+        landmarks.note(row.landmark(at as f64 / 1000.0));
+    }
+    Ok(landmarks)
 }
 
 /// What is kept of each bot: its last change, or what was known a little after it.
@@ -234,10 +255,8 @@ pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
             (state, at, evidence) = (known, duration(later), bytes);
         }
         let past = connection.query_row("SELECT past FROM past WHERE bot = ?1", params![bot], |row| row.get(0)).optional()?;
-        let drilled: Option<i64> =
-            connection
-                .query_row("SELECT max(at_unix_ms) FROM history WHERE bot = ?1 AND decision = 'drilled'", params![bot], |row| row.get(0))?;
-        kept.push((bot, Kept { state, at, evidence, past, drilled: drilled.map(|ms| ms as f64 / 1000.0) }));
+        let landmarks = landmarks(connection, &bot)?;
+        kept.push((bot, Kept { state, at, evidence, past, landmarks }));
     }
     Ok(kept)
 }
@@ -343,13 +362,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_goes_but_not_the_last_change_nor_the_last_drill() {
+    fn what_is_old_goes_but_not_the_newest_change_of_each_kind() {
         let connection = filled();
         assert_eq!(prune(&connection, Duration::from_secs(3600)).unwrap(), 0);
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(prune(&connection, Duration::ZERO).unwrap(), 3);
-        assert_eq!(revisions(&connection), [5, 3]);
-        assert!(kept(&connection).unwrap()[0].1.drilled.is_some());
+        assert_eq!(prune(&connection, Duration::ZERO).unwrap(), 1);
+        assert_eq!(revisions(&connection), [5, 4, 3, 1]);
+        let landmarks = &kept(&connection).unwrap()[0].1.landmarks;
+        let freeze = landmarks.of("freeze").unwrap();
+        assert_eq!((freeze.revision, freeze.by.as_str(), freeze.reason.as_deref()), (4, "ana", Some("a test")));
+        assert!(landmarks.drilled().is_some_and(|at| at > 1.7e9));
     }
 
     #[test]

@@ -425,6 +425,6 @@ fn kept(out: &mut Families, snapshot: &Snapshot, store: &Store) {
     out.gauge(
         "serin_drill_last_success_timestamp_seconds",
         "When a drill last went well, in Unix time.",
-        statuses.iter().filter_map(|(bot, status)| Some((vec![("bot", bot.name.as_str())], status.drilled?))),
+        statuses.iter().filter_map(|(bot, status)| Some((vec![("bot", bot.name.as_str())], status.landmarks.drilled()?))),
     );
 }

@@ -108,7 +108,7 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
     let held = json(&rooms["webhook"].requests()[0]);
     assert_eq!((&held["hold"]["code"], &held["links"]), (&"no_canary_traffic".into(), &Value::Array(Vec::new())));
     let slack = json(&rooms["slack"].requests()[1]).to_string();
-    assert!(slack.contains("*support: v2 on green is promoted; everybody is on it*") && slack.contains("it is &lt;good&gt;"), "{slack}");
+    assert!(slack.contains("*support: v2 is promoted; everybody is on it*") && slack.contains("it is &lt;good&gt;"), "{slack}");
     assert_eq!(json(&rooms["discord"].requests()[0])["embeds"][0]["title"], "support\\: v2 on green waits for a human at 50%");
     assert_eq!(json(&rooms["teams"].requests()[2])["attachments"][0]["content"]["body"][0]["inlines"][0]["color"], "Attention");
     eventually("it is counted", || (sent(&again) == 4.0).then_some(()));

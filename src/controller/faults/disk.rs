@@ -171,8 +171,13 @@ impl Disk {
         let mut found = Found::default();
         for bot in ["a", "b", "c"] {
             let Some(last) = self.last(bot) else { continue };
-            let mut kept =
-                Kept { state: last.state.clone(), at: last.at, evidence: None, past: self.pasts.get(bot).cloned(), drilled: None };
+            let mut kept = Kept {
+                state: last.state.clone(),
+                at: last.at,
+                evidence: None,
+                past: self.pasts.get(bot).cloned(),
+                landmarks: Default::default(),
+            };
             if let Some(known) = self.snapshots.get(bot).filter(|known| known.state.revision == kept.state.revision && known.at >= kept.at)
             {
                 (kept.state, kept.at, kept.evidence) = (known.state.clone(), known.at, known.evidence.clone());

@@ -20,7 +20,7 @@ use crate::controller::owner::{Asked, Effect, Event, Owner, Rules};
 use crate::controller::reload::ReloadRefused;
 use crate::controller::time::Now;
 pub use crate::controller::wish::ChangeError;
-use crate::controller::wish::{Actor, ChangeRequest};
+use crate::controller::wish::{Actor, ChangeRequest, ReplyTo};
 use crate::core::State;
 use crate::live::Snapshot;
 use crate::sim::dice::Dice;
@@ -189,7 +189,7 @@ impl<'a> Machine<'a> {
 
     fn tell_the_owner(&mut self, event: Event) {
         let hung_up = match &event {
-            Event::Asked(Asked::Change { reply, .. }) => reply.is_closed(),
+            Event::Asked(Asked::Change { reply: ReplyTo::Change(reply), .. }) => reply.is_closed(),
             _ => false,
         };
         if hung_up && self.settings.flaw == Some(Flaw::DropsARequestWithItsClient) {
@@ -327,7 +327,7 @@ impl<'a> Machine<'a> {
                 self.clients.push(Client { bot, revision, asked: self.clock.mono, waits: Waits::Change(receiver) });
             }
         }
-        self.happens(Event::Asked(Asked::Change { request, reply }));
+        self.happens(Event::Asked(Asked::Change { request, reply: ReplyTo::Change(reply) }));
     }
 
     pub fn drill(&mut self, bot: &str, drill: Drill, hangs_up: bool) {

@@ -53,7 +53,7 @@ fn a_raise_that_the_disk_has_at_its_time_limit_is_in_force() {
     let weight = Weight::from_percent(5.0).unwrap();
     let (wish, actor) = (Wish::SetWeight(weight), Actor::Operator("ana".into()));
     let request = ChangeRequest { bot: "a".to_owned(), wish, based_on: None, actor, force: false, reason: None };
-    let effects = owner.handle(Event::Asked(Asked::Change { request, reply }), Health::default(), at(2));
+    let effects = owner.handle(Event::Asked(Asked::Change { request, reply: ReplyTo::Change(reply) }), Health::default(), at(2));
     let [Effect::Append(Append { unwritten: Unwritten::Drop(claim), .. })] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(claim.written());
     let effects = owner.handle(Event::Alarm, Health::default(), at(3_002));

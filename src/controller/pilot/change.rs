@@ -100,6 +100,7 @@ impl Pilot {
         if another_ledger {
             self.reading = Reading::default();
             self.recent = Recent::default();
+            self.counted_since = now.unix_secs();
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),

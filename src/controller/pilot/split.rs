@@ -8,8 +8,9 @@ use super::super::traffic::Reach;
 use super::Pilot;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
-use crate::core::{Bucket, Release, Salt, Split, State, Weight};
+use crate::core::{Bucket, Release, Salt, Split, State, Track, Weight};
 use crate::live::{Epoch, Ledger, Roles};
+use crate::summary::Moves;
 
 impl Pilot {
     /// What the state means for what serves. The ledger stays if the split does.
@@ -38,6 +39,20 @@ impl Pilot {
 
     pub fn roles(&self, bot: &Bot) -> Roles {
         roles(&self.state, bot)
+    }
+
+    /// Whom another state would send elsewhere, by what is usual; `None` while nothing is known.
+    pub fn moves(&self, config: &Config, bot: &Bot, after: &State) -> Option<Moves> {
+        let history = &self.past.history;
+        let all = history.requests();
+        let [before, after] = [&self.state, after].map(|state| {
+            let (split, roles) = (split(state, &config.proxy.salt, bot), roles(state, bot));
+            move |bucket| if split.track(bucket) == Track::Canary { roles.canary.unwrap_or(roles.stable) } else { roles.stable }
+        });
+        let moved = || Bucket::all().filter(|bucket| before(*bucket) != after(*bucket));
+        let active_buckets = moved().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
+        let requests_share = moved().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
+        (all >= 1.0).then_some(Moves { active_buckets, requests_share })
     }
 
     /// How much of what is usual for the bot is usual for the buckets below this weight; `None` while nothing is known.

@@ -122,7 +122,7 @@ impl World {
         let kept = self.pilot.snapshot(at(self.secs)).expect("there is something to keep");
         let Snapshot { state, at: kept_at, evidence, past, .. } = kept;
         let mut pilot = Pilot::new(&self.config, self.bot(), state.clone(), kept_at, at(self.secs));
-        pilot.remember(self.bot(), Kept { state, at: kept_at, evidence, past, drilled: None }, false, at(self.secs));
+        pilot.remember(self.bot(), Kept { state, at: kept_at, evidence, past, landmarks: Landmarks::default() }, false, at(self.secs));
         let config = self.config.clone();
         let mut world = World { config, pilot, fails: self.fails, secs: self.secs };
         world.serves();

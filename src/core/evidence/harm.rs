@@ -52,6 +52,17 @@ pub fn tolerable(tolerated: f64, next: f64) -> f64 {
     (tolerated / next).min(0.5)
 }
 
+impl HarmBound {
+    /// About how many requests the canary needs in all until this bound, which rests on `requests` of them, is down to `tolerated`;
+    /// if what comes is like what came. The sum in [`bound`] grows then with the square root of the requests, but for the doubt:
+    /// `(a·√N + 1.5)/N = tolerated`, a quadratic equation in √N.
+    pub fn requests_needed(self, requests: f64, tolerated: f64) -> f64 {
+        let spread = (self.0 * requests - DOUBT).max(0.0) / requests.max(1.0).sqrt();
+        let root = (spread + (spread * spread + 4.0 * tolerated * DOUBT).sqrt()) / (2.0 * tolerated);
+        root * root
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +104,16 @@ mod tests {
         let others = [row(&quiet, false, 2_000.0, 2.0), row(&quiet, true, 1_000.0, 1.0)];
         let all = [others[0].clone(), others[1].clone(), row(&noisy, true, 2_000.0, 400.0)];
         assert!(bound(&all) == bound(&others) && bound(&others).0 < 0.005, "{:?}", bound(&all));
+    }
+
+    #[test]
+    fn what_is_needed_is_what_brings_the_bound_down() {
+        // Without an error the bound is 1.5/N: 300 requests for half a per cent.
+        assert!((HarmBound(0.015).requests_needed(100.0, 0.005) - 300.0).abs() < 1e-9);
+        // With a sum of 5.5 at 100 requests, 4 of it spread: (4·√(N/100) + 1.5)/N.
+        let needed = HarmBound(0.055).requests_needed(100.0, 0.02);
+        assert!(((4.0 * (needed / 100.0).sqrt() + 1.5) / needed - 0.02).abs() < 1e-12, "{needed}");
+        assert!(HarmBound(0.01).requests_needed(1_000.0, 0.02) < 1_000.0, "enough is enough");
     }
 
     #[test]

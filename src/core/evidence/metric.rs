@@ -35,7 +35,7 @@ impl Metric {
     }
 
     /// How many requests of the tally were such, and of how many.
-    pub(super) fn of(self, tally: &Tally) -> (f64, f64) {
+    pub fn of(self, tally: &Tally) -> (f64, f64) {
         let (x, n) = match self {
             Metric::Errors => (tally.errors, tally.requests),
             Metric::Late => (tally.late, tally.requests),

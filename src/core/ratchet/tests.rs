@@ -134,9 +134,15 @@ fn bad_news_needs_no_bake() {
 fn suspicion_holds_and_is_forgotten_when_it_fades() {
     let mut story = Story::started(Plan::usual());
     assert_eq!(story.ticks(650, 21.0, 10_000, 0.0001), Decision::Hold);
-    assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "E = 21.0: suspicious from 20 on, aborted at 150");
+    assert_eq!(
+        story.state.hold.as_ref().unwrap().to_string(),
+        "it looks worse than stable: E is 21, suspicious from 20 on, and taken back at 150"
+    );
     assert_eq!(story.ticks(10, 6.1, 10_000, 0.0001), Decision::Hold);
-    assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "E = 6.1, needs < 5");
+    assert_eq!(
+        story.state.hold.as_ref().unwrap().to_string(),
+        "it looks slightly worse than stable: E is 6.1, and must be below 5 for a raise"
+    );
     assert_eq!(story.state.phase, Phase::Progressing);
     assert!(matches!(story.good(1), Decision::Advance { .. }));
 }
@@ -145,7 +151,7 @@ fn suspicion_holds_and_is_forgotten_when_it_fades() {
 fn a_step_without_traffic_is_never_left() {
     let mut story = Story::started(Plan { at_deadline: AtDeadline::Proceed, ..Plan::usual() });
     assert_eq!(story.ticks(899, 1.0, 4, 0.0), Decision::Hold);
-    assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "no canary traffic: 4 of 10 requests");
+    assert_eq!(story.state.hold.as_ref().unwrap().to_string(), "too few requests on the canary: 4 of at least 10");
     assert_eq!(story.state.phase, Phase::Progressing);
     assert_eq!(story.ticks(7_200, 1.0, 4, 0.0), Decision::Hold);
     assert_eq!((story.hold(), story.state.phase), ("no_canary_traffic", Phase::Held), "a human is asked at the deadline");

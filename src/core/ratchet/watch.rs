@@ -215,7 +215,8 @@ fn refuses([canary, stable]: [Connections; 2]) -> bool {
     canary.broken >= REFUSALS_LEAST && canary.share() > REFUSALS_SHARE && canary.share() > 2.0 * stable.share()
 }
 
-fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
+/// What becomes of a step whose harm is not bounded at the deadline, as the traffic is now; never `ByTraffic`.
+pub fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
     match rollout.plan.at_deadline {
         AtDeadline::ByTraffic => {
             let requests = judgement.stable.tally.requests + judgement.canary.tally.requests;

@@ -53,14 +53,14 @@ fn webhook() -> NotifierKind {
 
 #[test]
 fn slack_is_sent_a_section_and_its_links() {
-    let text = "*support: v2 on green is aborted at 12.5%; everybody is on v1 on blue*\n\
+    let text = "*support: v2 is taken back from 12.5 %; everybody is on v1*\n\
                 Why: E = 153\n\
                 By: serin itself\n\
                 Evidence against it: 153 (aborts at 150), verdict fail, worst: errors, harm could be 4.12 pp\n\
                 Canary saw: 1204 requests, 37 errors, 1 late, 2 rejected\n\
                 Stable saw: 10803 requests, 12 errors, 1 late, 2 rejected";
     let expected = json!({
-        "text": "support: v2 on green is aborted at 12.5%; everybody is on v1 on blue",
+        "text": "support: v2 is taken back from 12.5 %; everybody is on v1",
         "blocks": [
             { "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } },
             { "type": "section", "text": { "type": "mrkdwn", "text": "<https://serin.example.com/act/abc.def|Abort>", "verbatim": true } },
@@ -76,7 +76,7 @@ fn discord_is_sent_an_embed_that_mentions_nobody() {
     let body = shape(&NotifierKind::Discord, &message(&row()));
     assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
     let embed = &body["embeds"][0];
-    assert_eq!(embed["title"], "support\\: v2 on green is aborted at 12.5%; everybody is on v1 on blue");
+    assert_eq!(embed["title"], "support\\: v2 is taken back from 12.5 %; everybody is on v1");
     assert_eq!((&embed["color"], &embed["timestamp"]), (&0x00d9_534f.into(), &"2026-11-23T05:00:00.000Z".into()));
     let description = embed["description"].as_str().unwrap();
     assert!(
@@ -157,18 +157,18 @@ fn every_change_that_somebody_may_hear_of_has_words_of_its_own() {
         assert_eq!(of(decision, phase, from, to), (Some((occasion, headline)), offers), "{decision}");
     };
     use Occasion::{Abort, Promote, Start, Step};
-    expect("start", "progressing", 0.0, 5.0, Start, "v2 on green starts at 5%", &[Act::Abort]);
-    expect("advance", "progressing", 5.0, 10.0, Step, "v2 on green goes from 5% to 10%", &[Act::Abort]);
-    expect("set_weight", "manual", 5.0, 0.01, Step, "the weight of v2 on green is set from 5% to 0.01%", &[Act::Abort]);
-    expect("resume", "progressing", 0.0, 5.0, Step, "v2 on green goes on at 5%", &[Act::Abort]);
-    expect("retreat", "progressing", 10.0, 5.0, Abort, "v2 on green goes back from 10% to 5%", &[Act::Abort]);
-    expect("retreat", "paused", 5.0, 0.0, Abort, "v2 on green goes back from 5% to 0%", &[Act::Resume, Act::Abort]);
-    let trip = "v2 on green takes no connections and goes from 5% to 0%; everybody is on v1 on blue";
+    expect("start", "progressing", 0.0, 5.0, Start, "v2 starts at 5 %", &[Act::Abort]);
+    expect("advance", "progressing", 5.0, 10.0, Step, "v2 goes from 5 % to 10 %", &[Act::Abort]);
+    expect("set_weight", "manual", 5.0, 0.01, Step, "v2 is set from 5 % to 0.01 %", &[Act::Abort]);
+    expect("resume", "progressing", 0.0, 5.0, Step, "v2 goes on, from 0 % to 5 %", &[Act::Abort]);
+    expect("retreat", "progressing", 10.0, 5.0, Abort, "v2 goes back from 10 % to 5 %", &[Act::Abort]);
+    expect("retreat", "paused", 5.0, 0.0, Abort, "v2 goes back from 5 % to 0 %", &[Act::Resume, Act::Abort]);
+    let trip = "v2 takes no connections and goes from 5 % to 0 %; everybody is on v1";
     expect("trip", "paused", 5.0, 0.0, Abort, trip, &[Act::Resume, Act::Abort]);
-    expect("undo", "aborted", 0.0, 0.0, Abort, "v2 on green is undone; everybody is on v1 on blue again", &[]);
-    expect("withdraw", "idle", 5.0, 0.0, Abort, "v2 on green is withdrawn at 5%; everybody is on v1 on blue", &[]);
-    expect("promote", "promoted", 98.0, 0.0, Promote, "v2 on green is promoted; everybody is on it", &[Act::Undo]);
-    expect("switch", "promoted", 0.0, 0.0, Promote, "everybody is switched to v2 on green", &[Act::Undo]);
+    expect("undo", "aborted", 0.0, 0.0, Abort, "v2 is undone; everybody is on v1 again", &[]);
+    expect("withdraw", "idle", 5.0, 0.0, Abort, "v2 is withdrawn at 5 %; everybody is on v1", &[]);
+    expect("promote", "promoted", 98.0, 0.0, Promote, "v2 is promoted; everybody is on it", &[Act::Undo]);
+    expect("switch", "promoted", 0.0, 0.0, Promote, "everybody is switched to v2", &[Act::Undo]);
     for silent in ["begin", "pause", "freeze", "thaw", "desire", "reassign", "adopt", "drill", "drilled"] {
         assert_eq!(of(silent, "idle", 0.0, 0.0).0, None, "{silent}");
     }

@@ -1,0 +1,59 @@
+//! What an action would do, as the API tells it: the answer to `?dry_run=true`.
+
+use serde::Serialize;
+
+use super::document::{self, Side};
+use crate::summary::Preview;
+
+#[derive(Debug, Serialize)]
+pub struct Would {
+    /// Always true: nothing was done.
+    dry_run: bool,
+    bot: String,
+    action: &'static str,
+    /// That the answer is based on.
+    revision: u64,
+    /// What it comes to; `nothing` if it is so already.
+    decision: &'static str,
+    /// For people, a sentence or two each.
+    lines: Vec<String>,
+    from_percent: f64,
+    to_percent: f64,
+    phase: &'static str,
+    stable: Side,
+    canary: Option<Side>,
+    /// Who would be sent elsewhere; null where that is nobody, or is not known.
+    moves: Option<Moves>,
+    /// The release that would be quarantined.
+    quarantines: Option<String>,
+}
+
+/// By what is usual for the bot.
+#[derive(Debug, Serialize)]
+struct Moves {
+    active_buckets: usize,
+    requests_percent: f64,
+}
+
+impl From<Preview> for Would {
+    fn from(preview: Preview) -> Would {
+        let moves =
+            |moves: crate::summary::Moves| Moves { active_buckets: moves.active_buckets, requests_percent: moves.requests_share * 100.0 };
+        let (before, after) = (&preview.before, &preview.after);
+        Would {
+            dry_run: true,
+            bot: preview.bot.clone(),
+            action: preview.action.name(),
+            revision: before.revision,
+            decision: preview.decisions.last().copied().unwrap_or("nothing"),
+            lines: preview.lines(),
+            from_percent: before.weight.percent(),
+            to_percent: after.weight.percent(),
+            phase: after.phase.name(),
+            stable: document::side(&after.stable),
+            canary: after.canary.as_ref().map(document::side),
+            moves: preview.moves.map(moves),
+            quarantines: preview.quarantines.as_ref().map(ToString::to_string),
+        }
+    }
+}

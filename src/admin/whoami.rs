@@ -1,0 +1,44 @@
+//! `GET /v1/whoami`: as whom a request is taken, and what that allows; for the page, and for somebody who tries a token.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::Serialize;
+
+use super::access::{LOCAL, Reach};
+use super::{Caller, Context};
+use crate::config::Scope;
+
+#[derive(Serialize)]
+pub struct Whoami {
+    /// What the history calls it; null where no token is needed.
+    name: Option<String>,
+    scope: &'static str,
+    /// The bots that the token is for; null: all of them.
+    bots: Option<Vec<String>>,
+    /// Only the config changes what serves.
+    read_only: bool,
+    version: &'static str,
+}
+
+pub async fn show(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Extension(reach): Extension<Reach>,
+) -> Json<Whoami> {
+    let admin = context.keys.current();
+    let Caller { name, scope } = caller;
+    Json(Whoami {
+        name: Some(name).filter(|name| name != LOCAL),
+        scope: match scope {
+            Scope::Read => "read",
+            Scope::Operate => "operate",
+            Scope::Report => "report",
+        },
+        bots: match reach {
+            Reach::Only(bots) => Some(bots.iter().map(ToString::to_string).collect()),
+            Reach::AllBots | Reach::Open => None,
+        },
+        read_only: admin.read_only,
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}

@@ -1,0 +1,122 @@
+//! What may be asked of a bot now, and why the rest would be refused: each action is tried on the state that a status shows.
+//! Nothing that is offered by this answer is refused, unless something changes meanwhile or a side fails its preflight.
+
+use std::sync::Arc;
+
+use super::wish::{Actor, ChangeError, ChangeRequest, Wish, command, the_other};
+use crate::config::{Bot, Config};
+use crate::core::ratchet::{self, Command, Decision, Input, Refusal};
+use crate::core::{Frozen, Guard, Release, State, Weight};
+use crate::live::Status;
+use crate::summary::Action;
+
+/// Every action, and why it would be refused.
+pub fn possible(config: &Config, bot: &Bot, status: &Status) -> Vec<(Action, Option<String>)> {
+    let failing = status.durability.failing.as_deref().map(|why| Frozen::Unwritable(why.into()));
+    let frozen = failing.or_else(|| status.frozen.as_deref().map(|why| Frozen::Asked(why.into())));
+    let tried = Tried { config, bot, status, guard: Guard { frozen, ..status.guard.clone() } };
+    Action::ALL.map(|action| (action, tried.refusal(action))).into()
+}
+
+struct Tried<'a> {
+    config: &'a Config,
+    bot: &'a Bot,
+    status: &'a Status,
+    guard: Guard,
+}
+
+impl Tried<'_> {
+    fn refusal(&self, action: Action) -> Option<String> {
+        let state = &self.status.state;
+        if self.config.admin.read_only && !action.takes_back() && action != Action::Drill {
+            return Some(ChangeError::ReadOnly.to_string());
+        }
+        let wish = match action {
+            Action::Advance => Wish::Advance,
+            Action::Pause => Wish::Pause,
+            Action::Resume => Wish::Resume,
+            Action::Abort => Wish::Abort,
+            Action::Undo => Wish::Undo,
+            Action::Promote => Wish::Promote,
+            Action::Freeze => Wish::Freeze,
+            Action::Thaw => Wish::Thaw,
+            Action::Weight => return self.weight(),
+            Action::Adopt => Wish::Adopt { upstream: None, version: Some("another".to_owned()) },
+            Action::Drill => return self.drill(),
+            // A release that was taken back may be tried again; and the rollout under way may make room.
+            Action::Start => return self.to_another(|upstream| Wish::Start { upstream, version: None, retry: true, replace: true }),
+            Action::Switch => return self.to_another(|upstream| Wish::Switch { upstream, version: None }),
+        };
+        self.tried(state, wish)
+    }
+
+    /// Nobody, where somebody is on the canary; else the least weight.
+    fn weight(&self) -> Option<String> {
+        let weight = if self.status.state.weight > Weight::ZERO { Weight::ZERO } else { Weight::from_bp(1).unwrap_or_default() };
+        match the_other(self.bot, &self.status.state) {
+            // Which one is asked.
+            Err(ChangeError::WhichCanary { .. }) => {
+                self.status.state.under_way().and_then(|_| self.tried(&self.status.state, Wish::SetWeight(weight)))
+            }
+            _ => self.tried(&self.status.state, Wish::SetWeight(weight)),
+        }
+    }
+
+    fn to_another(&self, wish: impl Fn(Option<String>) -> Wish) -> Option<String> {
+        let state = &self.status.state;
+        let another = self.bot.upstreams.iter().find(|upstream| upstream.name != state.stable.upstream);
+        let wish = wish(another.map(|upstream| upstream.name.to_string()));
+        match (&wish, state.under_way()) {
+            (Wish::Start { replace: true, .. }, Some(_)) => {
+                let input = Input::Command { command: Command::Withdraw, based_on: None };
+                let (after, _) = ratchet::step(state.clone(), &input, &self.guard, self.status.times.clock);
+                self.tried(&after, wish)
+            }
+            _ => self.tried(state, wish),
+        }
+    }
+
+    fn drill(&self) -> Option<String> {
+        let state = &self.status.state;
+        if let Err(error @ ChangeError::OneUpstream { .. }) = the_other(self.bot, state) {
+            return Some(error.to_string());
+        }
+        let refusal = match (state.under_way(), &state.canary) {
+            (Some(_), Some(canary)) => Refusal::UnderWay(canary.clone()),
+            _ if state.drill_until.is_some() => Refusal::Drill,
+            _ if state.is_live() => Refusal::LiveSplit { weight: state.weight },
+            _ => return None,
+        };
+        Some(refusal.to_string())
+    }
+
+    fn tried(&self, state: &State, wish: Wish) -> Option<String> {
+        let request = ChangeRequest {
+            bot: self.bot.name.to_string(),
+            wish,
+            based_on: None,
+            actor: Actor::Operator(Arc::from("")),
+            force: false,
+            reason: None,
+        };
+        let command = match command(self.bot, state, &request) {
+            Ok(command) => command,
+            Err(error) => return Some(error.to_string()),
+        };
+        let input = Input::Command { command, based_on: None };
+        match ratchet::step(state.clone(), &input, &self.guard, self.status.times.clock).1 {
+            Decision::Refuse(refusal) => Some(refusal.to_string()),
+            Decision::Nothing => Some(already(request.wish.action(), &state.stable)),
+            _ => None,
+        }
+    }
+}
+
+fn already(action: Action, stable: &Release) -> String {
+    match action {
+        Action::Pause => "it is paused already".to_owned(),
+        Action::Abort => format!("it was taken back already: everybody is on {stable}"),
+        Action::Thaw => "nobody has frozen it; a window of the config ends by itself".to_owned(),
+        _ => "it is so already".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! How a canary looks beside stable, in words and numbers: the words first, the evidence's number elsewhere.
+
+use super::words::{count, latency, share, short};
+use crate::core::evidence::{Exposure, Judgement, Metric};
+use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict, Worth};
+use crate::live::Judged;
+
+/// What the last look means for whoever decides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Looks {
+    /// Nothing was judged, or there were no requests to judge by.
+    Unknown,
+    /// Too few requests on one of the tracks.
+    TooFew,
+    AsGood,
+    /// Not enough to worry, too much to raise.
+    SlightlyWorse,
+    Worse,
+    Fails,
+}
+
+impl Looks {
+    pub fn of(judged: Option<&Judged>) -> Looks {
+        let Some(Judged { judgement, verdict }) = judged else { return Looks::Unknown };
+        match verdict {
+            Verdict::Fail(_) => Looks::Fails,
+            Verdict::Marginal => Looks::Worse,
+            Verdict::Inconclusive(Doubt::Evidence) => Looks::SlightlyWorse,
+            Verdict::Inconclusive(Doubt::NoCanaryTraffic | Doubt::NoStableTraffic) if judgement.canary.tally.requests == 0 => {
+                Looks::Unknown
+            }
+            Verdict::Inconclusive(Doubt::NoCanaryTraffic | Doubt::NoStableTraffic) => Looks::TooFew,
+            Verdict::Pass | Verdict::Inconclusive(Doubt::Harm { .. }) => Looks::AsGood,
+        }
+    }
+
+    /// Should a human think of taking it back?
+    pub fn is_suspicious(self) -> bool {
+        matches!(self, Looks::Worse | Looks::Fails)
+    }
+}
+
+/// One sentence about `tried` beside `stable`.
+pub fn sentence(judged: Option<&Judged>, tried: &str, stable: &str) -> String {
+    let Some(Judged { judgement, verdict }) = judged else { return format!("Nothing is known about {tried} yet.") };
+    let looks = Looks::of(judged);
+    match (looks, verdict) {
+        (Looks::Unknown, _) => format!("{tried} has had no requests yet."),
+        (_, Verdict::Fail(Fail::Limit(crossed))) => format!("{tried} fails: {}.", limit(crossed, stable)),
+        (Looks::Fails, _) => format!("{tried} fails: {}.", against(judgement, tried, stable)),
+        (Looks::Worse, _) => format!("{tried} looks worse than {stable}: {}.", against(judgement, tried, stable)),
+        (Looks::SlightlyWorse, _) => {
+            format!("{tried} looks slightly worse than {stable}, which may be chance: {}.", against(judgement, tried, stable))
+        }
+        (Looks::TooFew, _) => format!("There are too few requests to judge {tried}: {}.", rates(judgement, Metric::Errors)),
+        (Looks::AsGood, _) => format!("{tried} looks as good as {stable}: {}.", rates(judgement, Metric::Errors)),
+    }
+}
+
+/// What speaks against the canary: the rates of the metric that looks worst.
+fn against(judgement: &Judgement, tried: &str, stable: &str) -> String {
+    let numbers = rates(judgement, judgement.leading);
+    match is_worse(judgement) {
+        true => numbers,
+        false => format!("a few workspaces have trouble on {tried} that work on {stable} ({numbers} over all)"),
+    }
+}
+
+/// Why the evidence decided, for a row of the history. `tried` and `stable` are the names of the releases.
+pub fn why(judgement: &Judgement, tried: &Release, stable: &Release, e: f64) -> String {
+    format!("{}, E = {}", against(judgement, short(tried), short(stable)), Worth(e))
+}
+
+/// Does the worst metric look worse over all workspaces together? If not, the evidence is about a few of them.
+fn is_worse(judgement: &Judgement) -> bool {
+    let [canary, stable] = [&judgement.canary.tally, &judgement.stable.tally];
+    match judgement.leading {
+        Metric::LogLatency => typical_micros(canary) > typical_micros(stable),
+        metric => {
+            let ([x, n], [y, m]) = (of(metric, canary), of(metric, stable));
+            x * m.max(1.0) > y * n.max(1.0)
+        }
+    }
+}
+
+/// `3.3 % errors against 0 % (8 of 239, 0 of 610)`: the canary's first.
+pub fn rates(judgement: &Judgement, metric: Metric) -> String {
+    let Judgement { canary, stable, .. } = judgement;
+    let what = match metric {
+        Metric::LogLatency => return typical(canary, stable),
+        Metric::Errors => "errors",
+        Metric::Late => "late answers",
+        Metric::Rejected => "rejected requests",
+        Metric::Slow => "slow answers",
+        Metric::VerySlow => "very slow answers",
+    };
+    let ([x, n], [y, m]) = (of(metric, &canary.tally), of(metric, &stable.tally));
+    let whole = |number: f64| count(number as u64);
+    format!("{} {what} against {} ({} of {}, {} of {})", share(x, n), share(y, m), whole(x), whole(n), whole(y), whole(m))
+}
+
+/// How many of how many.
+fn of(metric: Metric, tally: &Tally) -> [f64; 2] {
+    let (part, all) = metric.of(tally);
+    [part, all]
+}
+
+fn typical(canary: &Exposure, stable: &Exposure) -> String {
+    format!("typically {} against {}", latency(typical_micros(&canary.tally)), latency(typical_micros(&stable.tally)))
+}
+
+/// The geometric mean.
+fn typical_micros(tally: &Tally) -> f64 {
+    (tally.log_latency as f64 / LOG_UNIT / f64::from(tally.timed.max(1))).exp() - UNNOTICED_MICROS as f64
+}
+
+/// `7.1 % errors, above the limit of 5 % (v41: 0.2 %)`.
+pub fn limit(crossed: &Crossed, stable: &str) -> String {
+    let (what, most, is_share) = match crossed.limit {
+        Most::ErrorRate(most) => ("errors", most, true),
+        Most::Late(most) => ("late answers", most, true),
+        Most::Latency(quantile, most) => (quantile.name(), most.as_secs_f64(), false),
+    };
+    let show = |value: f64| if is_share { share(value, 1.0) } else { latency(value * 1e6) };
+    let beside = crossed.stable.map_or("it has no requests".to_owned(), show);
+    format!("{} {what}, above the limit of {} ({stable}: {beside})", show(crossed.canary), show(most))
+}
