@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::tolerated::Tolerated;
 use crate::controller;
 use crate::core::evidence::Finding;
 use crate::core::{HeldBy, Landmark, Reason, Release, Track, Weight, Worth};
@@ -45,6 +46,7 @@ pub struct Bot {
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
+    pub tolerated: Tolerated,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
     pub quarantine: Vec<Quarantined>,
@@ -296,6 +298,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         counted_since: status.counted_since,
         warning: status.warning.clone(),
         evidence: evidence(&status),
+        tolerated: Tolerated::of(&status),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(|one| quarantined(&status, one)).collect(),
         durable: status.durability.durable,

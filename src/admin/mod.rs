@@ -17,6 +17,7 @@ mod preview;
 mod problem;
 mod rules;
 mod statuses;
+mod tolerated;
 mod traffic;
 mod whoami;
 

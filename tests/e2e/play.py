@@ -130,7 +130,7 @@ class World:
 
 
 class Way:
-    """Passes bytes on between a browser and serin, until it is stalled: then the connections stay, and nothing comes."""
+    """Passes bytes on between a browser and serin, until it is stalled: then the connections stay, and no answer comes."""
 
     def __init__(self, port):
         self.to, self.flows = port, threading.Event()
@@ -147,12 +147,13 @@ class Way:
                 return
             server = socket.create_connection(("127.0.0.1", self.to))
             for one, other in [(client, server), (server, client)]:
-                threading.Thread(target=self.passes, args=(one, other), daemon=True).start()
+                threading.Thread(target=self.passes, args=(one, other, one is server), daemon=True).start()
 
-    def passes(self, one, other):
+    def passes(self, one, other, may_stall):
         try:
             while data := one.recv(65536):
-                self.flows.wait()
+                if may_stall:
+                    self.flows.wait()
                 other.sendall(data)
             other.shutdown(socket.SHUT_WR)
         except OSError:

@@ -20,9 +20,9 @@ WAIT_MS = 20_000
 LEARN_SECS = 8
 SUSPICIOUS = 25
 BOTS = {
-    "orders": {"steps": ["25%", "50%", "98%", "100%"], "abort_at": 1000000, "per_second": 40},
+    "orders": {"steps": ["25%", "50%", "98%", "100%"], "abort_at": 100000, "per_second": 40},
     "support": {"steps": ["5%", "10%", "25%", "50%", "98%", "100%"]},
-    "billing": {"steps": ["50%", "98%", "100%"], "bake": "4s", "deadline": "6s", "at_deadline": "proceed"},
+    "billing": {"steps": ["50%", "80%", "100%"], "bake": "4s", "deadline": "6s", "at_deadline": "proceed"},
     "alerts": {"steps": ["25%", "50%", "100%"]},
     "search": {"steps": ["25%", "50%", "100%"]},
     "standup": {},
@@ -35,7 +35,7 @@ BOTS = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("world"), BOTS, admin="show_workspaces = true\n")
+    world = World(tmp_path_factory.mktemp("world"), BOTS, admin="")
     time.sleep(LEARN_SECS)
     for name in ("orders", "support", "billing", "alerts", "search", "standup", "helpdesk", "polls"):
         world.act(name, "rollouts", upstream="green", version="v42", reason="the release of the week")
@@ -103,8 +103,9 @@ def pictures(page, name):
 def says(page, urgency, state, todo):
     """The banner: how urgent it is, what is so, what to do."""
     expect(page.locator(".top-card")).to_have_attribute("data-urgency", urgency)
-    expect(page.locator(".state")).to_contain_text(re.compile(state))
-    expect(page.locator(".lines .todo")).to_contain_text(re.compile(todo))
+    # A number and its unit are joined by a space that does not break.
+    for part, text in [(".state", state), (".lines .todo", todo)]:
+        expect(page.locator(part)).to_contain_text(re.compile(text.replace(" ", r"\s")))
 
 
 def main_button(page, name):
@@ -129,7 +130,7 @@ def test_a_good_release_rises(world, look):
 
 
 def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
-    world.pairs["orders"][1].fails = 0.15
+    world.pairs["orders"][1].fails = 0.06
     world.is_so("orders", "is suspicious", lambda bot: (bot["evidence"]["e_value"] or 0) >= SUSPICIOUS)
     world.pairs["orders"][1].fails = 0.0
     page = of(look, "orders")
@@ -138,7 +139,7 @@ def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
     expect(page).to_have_title(re.compile("needs you"))
     errors = page.locator(".tile", has=page.get_by_role("heading", name="Errors"))
     expect(errors).to_contain_text("More on the canary")
-    expect(errors.locator(".plot path.line.canary")).to_be_visible()
+    expect(errors.locator(".plot path.line.canary")).to_be_attached()
     pictures(page, "fails")
     dialog = asks(page, "Abort v42")
     expect(dialog.locator(".tells")).to_contain_text("v42")
@@ -157,7 +158,7 @@ def test_a_failing_release_was_taken_back(world, look):
     page = of(look, "alerts")
     says(page, "none", "v42 was taken back at 25 %", "Nothing to do")
     expect(page.locator(".facts")).to_contain_text("Quarantined")
-    expect(page.locator(".history li").first).to_contain_text("taken back: 25 % → 0 %")
+    expect(page.locator(".history li").first).to_contain_text("v42 is taken back from 25 %; everybody is on v41")
     expect(page.locator(".tile").filter(has_text="Errors").locator("line.mark.down").first).to_be_attached()
     pictures(page, "taken-back")
 
@@ -166,7 +167,7 @@ def test_a_good_release_reached_everybody(world, look):
     world.is_so("billing", "is promoted", lambda bot: bot["phase"] == "promoted")
     page = of(look, "billing")
     says(page, "none", "v42", "Nothing to do")
-    expect(page.locator(".history li").first).to_contain_text("98 % → everybody")
+    expect(page.locator(".history li").first).to_contain_text("v42 is promoted; everybody is on it")
     expect(page.locator(".sides")).to_contain_text("100 % stable: v42 on green")
     expect(page.locator(".tile", has_text="Share of the canary")).to_contain_text("everybody")
     pictures(page, "promoted")
@@ -191,7 +192,7 @@ def test_a_release_that_takes_no_connections(world, look):
 def test_somebody_paused_it(world, look):
     world.act("standup", "pause", reason="we read the logs")
     page = of(look, "standup")
-    says(page, "watch|none|act", "ana", ".")
+    says(page, "watch", "paused at 5 % by ana", "Resume")
     main_button(page, "Resume")
     expect(page.locator(".facts")).to_contain_text("we read the logs")
     pictures(page, "paused")
@@ -230,7 +231,7 @@ def test_one_customer_has_trouble_of_its_own(world, look):
 
 def test_nothing_happens(world, look):
     page = of(look, "deploys")
-    says(page, "none", "v41", "Nothing to do")
+    says(page, "none", ".", "Nothing to do")
     pictures(page, "idle")
 
 
@@ -246,7 +247,7 @@ def test_who_may_only_look_has_no_button_that_works(world, look):
 
 def test_the_overview_is_for_triage(world, look):
     page = look()
-    expect(page.get_by_role("region", name="Needs you").get_by_role("link", name="orders")).to_be_visible()
+    expect(page.get_by_role("region", name="Needs you").get_by_role("link", name="search")).to_be_visible()
     expect(page.get_by_role("region", name="At rest").get_by_role("link", name="deploys")).to_be_visible()
     expect(page).to_have_title(re.compile(r"^\(\d+\) .*need"))
     pictures(page, "overview")

@@ -83,18 +83,19 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
     const { look, steps } = lines[i];
     let path = "";
     let last = null;
-    const hollow = [];
+    const dots = [];
     for (const point of points) {
       const [px, py] = [x.at(point.at).toFixed(1), y.at(point.value).toFixed(1)];
-      if (point.hollow) hollow.push(h("circle", { class: `dot hollow ${look}`, cx: px, cy: py, r: 3 }));
+      if (point.hollow) dots.push(h("circle", { class: `dot hollow ${look}`, cx: px, cy: py, r: 3 }));
       const joined = last && !last.ends && !point.hollow && !last.hollow && (steps || point.at - last.at < APART_MS + (point.wide ?? 0));
       if (joined && steps) path += `L${px} ${y.at(last.value).toFixed(1)}`;
+      path += point.hollow ? "" : joined ? `L${px} ${py}` : `M${px} ${py}`;
       // A point alone is a dot.
-      path += point.hollow ? "" : joined ? `L${px} ${py}` : `M${px} ${py}h0.01`;
+      if (!point.hollow && !joined) dots.push(h("circle", { class: `dot ${look}`, cx: px, cy: py, r: 2 }));
       last = point;
     }
     if (steps && last && !last.ends) path += `L${x.at(drawn.end).toFixed(1)} ${y.at(last.value).toFixed(1)}`;
-    return h("g", null, h("path", { class: `line ${look}`, d: path || "M0 0", "stroke-linecap": "round", "stroke-linejoin": "round" }), hollow);
+    return h("g", null, h("path", { class: `line ${look}`, d: path || "M0 0", "stroke-linecap": "round", "stroke-linejoin": "round" }), dots);
   }
 
   /** Of a line, what was so at a time. */

@@ -13,6 +13,7 @@ const HOUR_MS = 3600000;
 const LEAST_MS = 300000;
 /** Latencies that differ less are the same to whoever waits. */
 const ALIKE = 0.05;
+const UNNOTICED_MS = 2;
 const TRACKS = ["canary", "stable"];
 /** Where there is little room, only what leads is open. */
 const narrow = matchMedia("(max-width: 40rem)");
@@ -97,7 +98,7 @@ function tile(metric, pointed) {
       if (!chosen) element.open = !flat && (metric.leads || !narrow.matches);
       element.classList.toggle("flat", flat);
       const values = metric.values(bot, lines);
-      head.show(values, () => values.map(([what, text, look]) => h("span", { class: "value" }, h("span", { class: `small ${look}` }, what), h("b", { class: "number" }, text))));
+      head.show(values, () => values.map(([what, text, look]) => h("span", { class: "value" }, h("span", { class: `small ${look}` }, what), " ", h("b", { class: "number" }, text))));
       const text = metric.says(bot, lines);
       says.show(text, () => text);
       drawn.figure.setAttribute("aria-label", [metric.name, ...values.map(([what, value]) => `${what} ${value}`), text].filter(Boolean).join(", "));
@@ -161,7 +162,7 @@ function latency(name, what) {
     says: (bot, lines) => {
       const [canary, stable] = lines.map((line) => line.at(-1)?.value);
       if (!tried(bot) || !canary || !stable) return "";
-      if (Math.abs(canary - stable) < ALIKE * stable) return "About the same on both.";
+      if (Math.abs(canary - stable) < Math.max(ALIKE * stable, UNNOTICED_MS)) return "About the same on both.";
       return canary > stable ? `The canary takes ${millis(canary - stable)} longer.` : `The canary takes ${millis(stable - canary)} less.`;
     },
     limits: ({ tolerated: most }) => (most[what] ? [{ at: most[what], name: `limit ${millis(most[what])}` }] : []),
