@@ -26,7 +26,7 @@ const ACTIONS = [
   { name: "resume", label: () => "Resume", does: "The rollout goes on.", front: underWay, send: post("resume") },
   { name: "pause", label: () => "Pause", does: "The weight stays, still watched.", front: underWay, safe: true, send: post("pause") },
   { name: "abort", label: (bot) => (isSplit(bot) && bot.canary ? `Abort ${label(bot.canary)}` : "Abort"), does: "Everybody goes back to stable at once.", danger: true, front: isSplit, safe: true, send: post("abort") },
-  { name: "undo", label: (bot) => (bot.previous ? `Undo: back to ${label(bot.previous)}` : "Undo"), does: "Everybody goes back to the release before.", danger: true, front: (bot) => !underWay(bot), safe: true, send: post("undo") },
+  { name: "undo", label: (bot) => (bot.previous ? `Undo, back to ${label(bot.previous)}` : "Undo"), does: "Everybody goes back to the release before.", danger: true, front: (bot) => !underWay(bot), safe: true, send: post("undo") },
   { name: "promote", label: (bot) => (bot.canary && underWay(bot) ? `Promote ${label(bot.canary)} to everybody` : "Promote"), does: "Everybody goes to the canary now.", send: post("promote") },
   { name: "start", label: () => "Start a rollout", does: "A release is tried step by step.", front: (bot) => !underWay(bot), send: post("rollouts"),
     fields: [...SIDE, { name: "retry", label: "It was taken back before: try it again", kind: "check", when: (bot) => bot.quarantine.length > 0 },

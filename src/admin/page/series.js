@@ -43,11 +43,15 @@ function finish(group) {
   return { ...group, at: (group.from + group.to) / 2, hollow: group.requests < FEW, p50_ms: mean(group.p50), p99_ms: mean(group.p99) };
 }
 
-/** Requests a second, in slots of which one lasts at least a minute, so that the line is calm. */
+/** So many points are a calm line. */
+const CALM = 60;
+
+/** Requests a second. */
 export function rates(points, track) {
   const made = [];
-  for (let i = 0; i < points.length; i += 4) {
-    const some = points.slice(i, i + 4);
+  const together = Math.ceil(points.length / CALM);
+  for (let i = 0; i < points.length; i += together) {
+    const some = points.slice(i, i + together);
     const seconds = some.reduce((sum, point) => sum + point.seconds, 0);
     const requests = some.reduce((sum, point) => sum + point[track].requests, 0);
     const [from, to] = [some[0].at * 1000, some.at(-1).at * 1000 + some.at(-1).seconds * 1000];

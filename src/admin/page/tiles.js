@@ -5,12 +5,12 @@ import { chart, shape } from "./chart.js";
 import { h, place } from "./dom.js";
 import { difference } from "./interval.js";
 import { rates, series } from "./series.js";
-import { count, isSplit, local, millis, percent, weight, when, worth } from "./words.js";
+import { count, local, millis, percent, weight, when, worth } from "./words.js";
 
 const SUSPICIOUS = 20;
 const HOUR_MS = 3600000;
 /** A rollout that has just begun has a scale of time all the same. */
-const LEAST_MS = 300000;
+const LEAST_MS = 60000;
 /** Latencies that differ less are the same to whoever waits. */
 const ALIKE = 0.05;
 const UNNOTICED_MS = 2;
@@ -73,7 +73,7 @@ function span(range, bot, rows) {
   if (range === "all") return [Math.min(new Date(rows.at(-1)?.at ?? now).getTime(), now - HOUR_MS), now];
   const begin = bot.rollout.started_at * 1000;
   const last = bot.rollout.ended_at === null ? now : bot.rollout.ended_at * 1000;
-  const spare = Math.max((last - begin) * 0.05, LEAST_MS / 10);
+  const spare = Math.max((last - begin) * 0.05, LEAST_MS / 6);
   const end = Math.min(now, last + spare);
   return [Math.min(begin - spare, end - LEAST_MS), end];
 }
@@ -108,7 +108,7 @@ function tile(metric, pointed) {
 }
 
 const both = (steps) => TRACKS.map((track) => ({ name: track, look: track, steps }));
-const tried = (bot) => isSplit(bot) && bot.canary;
+const tried = (bot) => bot.canary !== null && bot.weight_percent > 0;
 /** Both tracks' values, or stable's alone where nobody is on a canary. */
 const ofBoth = (bot, value) => TRACKS.filter((track) => track === "stable" || tried(bot)).map((track) => [track, value(track), track]);
 
@@ -215,8 +215,12 @@ function evidence() {
     name: "Evidence against the canary",
     chart: { lines: [{ name: "E", look: "canary" }], format: worth, log: true, least: 300, hint: "1 says nothing; the higher, the surer that the canary does harm." },
     points: ({ points }) => [points.filter((point) => point.e_value !== null).map((point) => ({ at: point.at * 1000, value: point.e_value, wide: point.seconds * 1000 }))],
-    values: (bot) => [["E", worth(bot.evidence.e_value), "canary"]],
-    says: ({ evidence: { e_value: e, abort_at: abort } }) => (e === null ? "Nobody is on a canary to be judged." : e < SUSPICIOUS ? `Nothing suspicious: that begins at ${SUSPICIOUS}, and at ${count(abort)} the canary is taken back.` : `Suspicious; at ${count(abort)} the canary is taken back.`),
+    values: (bot) => [["E", tried(bot) ? worth(bot.evidence.e_value) : "–", "canary"]],
+    says: (bot) => {
+      const { e_value: e, abort_at: abort } = bot.evidence;
+      if (!tried(bot) || e === null) return "Nobody is on a canary to be judged.";
+      return e < SUSPICIOUS ? `Nothing suspicious: that begins at ${SUSPICIOUS}, and at ${count(abort)} the canary is taken back.` : `Suspicious; at ${count(abort)} the canary is taken back.`;
+    },
     limits: (bot) => [{ at: bot.evidence.abort_at, name: `taken back at ${count(bot.evidence.abort_at)}` }, { at: SUSPICIOUS, name: "suspicious", mild: true }],
     flat: ([line]) => line.every(({ value }) => value < 3),
     leads: true,
