@@ -42,7 +42,7 @@ function show() {
   const was = stale;
   stale = age >= STALE_MS;
   const old = lasting(Math.floor(age / 1000));
-  line.textContent = heardAt === null ? "" : stale ? `no news for ${old}` : connected ? `live, updated ${Math.floor(age / 1000)} s ago` : "serin does not answer; trying again";
+  line.textContent = text(old);
   line.classList.toggle("lost", stale || !connected);
   warning.hidden = !stale;
   if (stale) warning.textContent = `No news from serin for ${old}: this is how it was then. The buttons are off until it is heard again. What it does by itself goes on.`;
@@ -50,6 +50,12 @@ function show() {
   document.documentElement.toggleAttribute("data-stale", stale);
   for (const one of document.querySelectorAll("fieldset.acting")) one.disabled = stale;
   say(stale ? "No news from serin: what is shown is old, and the buttons are off." : "serin is heard again.");
+}
+
+function text(old) {
+  if (heardAt === null) return "";
+  if (!connected) return `serin does not answer; trying again${stale ? `, no news for ${old}` : ""}`;
+  return stale ? `no news for ${old}` : `live, updated ${old} ago`;
 }
 
 setInterval(show, LOOK_MS);
