@@ -152,6 +152,7 @@ def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
     pictures(page, "fails-question")
     if PICTURES:
         page.keyboard.press("Escape")
+        page.evaluate("document.activeElement.blur()")
         page.set_viewport_size({"width": 1000, "height": 1000})
         page.wait_for_timeout(400)
         page.screenshot(path=pathlib.Path(PICTURES) / "readme.png")

@@ -10,7 +10,7 @@ export function touched(bot, traffic, find) {
   const looked = examinations.open + examinations.refuted + examinations.went_away;
   return [
     failing.length > 0 && [h("h3", null, "Who fails"), table("The buckets that fail", ["Workspace", "Track", "Failed", "What is known"], failing.map((one) =>
-      [who(one, find), track(one), `${count(one.errors + one.late + one.rejected)} of ${count(one.requests)}`, h("td", { class: "words" }, local(one.text))]))],
+      [who(one, find), track(one), failed(one), h("td", { class: "words" }, local(one.text))]))],
     failing.length === 0 && h("p", null, "No workspace has failed since the split last changed."),
     isSplit(bot) && h("p", { class: "small" }, `The canary has touched ${some(bot.tracks.canary.active_buckets, "bucket")} since then (a bucket is about a workspace while they are few). `,
       reach.now ? `${weight(reach.now.weight_percent)} of the buckets are usually ${percent(reach.now.requests_percent)} of the requests. ` : "",
@@ -18,8 +18,8 @@ export function touched(bot, traffic, find) {
     looked > 0 && h("details", null, h("summary", null, `Examined: ${count(examinations.open)} open, ${count(examinations.refuted)} fail on stable too, ${count(examinations.went_away)} recovered`),
       table("Examinations", ["Bucket", "Suspected for", "Finding", "Blocks", "Evidence"], examinations.buckets.map((one) =>
         [count(one.bucket), one.suspected_for.replaceAll("_", " "), one.finding.replaceAll("_", " "), count(one.blocks), worth(one.e_value)]))),
-    largest.length > 0 && h("details", null, h("summary", null, "The largest"), table("The largest buckets", ["Workspace", "Track", "Of all", "Requests", "Failed"], largest.map((one) =>
-      [who(one, find), track(one), percent(one.requests_percent), count(one.requests), count(one.errors + one.late + one.rejected)]))),
+    largest.length > 0 && h("details", null, h("summary", null, "The largest"), table("The largest buckets", ["Workspace", "Track", "Of all", "Failed"], largest.map((one) =>
+      [who(one, find), track(one), percent(one.requests_percent), failed(one)]))),
   ];
 }
 
@@ -27,6 +27,12 @@ export function touched(bot, traffic, find) {
 function who(one, find) {
   if (!one.workspace) return `bucket ${one.bucket}`;
   return h("td", null, h("button", { type: "button", class: "link", title: `bucket ${one.bucket}`, click: () => find(one.workspace) }, one.workspace));
+}
+
+/** With its rate: 3 of 4 is not 3 of 4,000. */
+function failed(one) {
+  const part = one.errors + one.late + one.rejected;
+  return `${count(part)} of ${count(one.requests)} (${percent((part / Math.max(one.requests, 1)) * 100)})`;
 }
 
 const track = (one) => h("td", { class: one.track }, one.track);
