@@ -2,7 +2,9 @@
 //! and every worker says when it has taken it up, so that whoever changed something can wait until it is true on every
 //! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
 
+mod concentration;
 mod ledger;
+mod names;
 mod shard;
 mod status;
 mod waits;
@@ -16,7 +18,9 @@ use tokio::sync::{Notify, watch};
 use crate::config::{Bot, Config};
 use crate::core::Split;
 
+pub use concentration::{Concentration, Failing, on_stable, workspaces_per_bucket};
 pub use ledger::{Ledger, News, Reading, TrackTotals};
+pub use names::Names;
 pub use shard::Shard;
 pub use status::{Durability, Examined, Judged, Status, Times};
 pub use waits::Waits;
@@ -33,6 +37,8 @@ pub struct Epoch {
     pub roles: Roles,
     /// Shared by successive epochs of the same split.
     pub ledger: Arc<Ledger>,
+    /// Who was counted, with `[admin] show_workspaces`: of the same split as the ledger.
+    pub names: Option<Arc<Names>>,
     status: Mutex<Arc<Status>>,
     /// Counted when somebody asks.
     canary_buckets: OnceLock<usize>,
@@ -55,9 +61,15 @@ impl Epoch {
             split,
             roles,
             ledger,
+            names: None,
             status: Mutex::new(Arc::new(status)),
             canary_buckets: OnceLock::new(),
         }
+    }
+
+    /// The same, with these names.
+    pub fn with_names(self, names: Option<Arc<Names>>) -> Epoch {
+        Epoch { names, ..self }
     }
 
     /// What the controller last said about it.

@@ -300,6 +300,7 @@ mod tests {
             tls: None,
             metrics_open: false,
             read_only: false,
+            show_workspaces: false,
             public_url: None,
             probes: None,
         }

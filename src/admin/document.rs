@@ -1,13 +1,18 @@
 //! The documents that the API answers with. Scripts depend on their fields: add freely, never rename.
 
+mod standing;
+mod tolerated;
+
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::tolerated::Tolerated;
 use crate::controller;
 use crate::core::evidence::Finding;
-use crate::core::{HeldBy, Landmark, Reason, Release, Track, Weight, Worth};
-use crate::live::{Examined, Judged, Snapshot, Status, TrackTotals};
-use crate::summary;
+use crate::core::{Bucket, HeldBy, Reason, Release, Track, Weight, Worth};
+use crate::live::{Epoch, Examined, Judged, Names, Snapshot, Status, TrackTotals};
+use standing::{FrozenBy, Possible, Since, Summary, Until};
+use tolerated::Tolerated;
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -47,6 +52,7 @@ pub struct Bot {
     pub warning: Option<String>,
     pub evidence: Evidence,
     pub tolerated: Tolerated,
+    pub concentration: Option<Concentration>,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
     pub quarantine: Vec<Quarantined>,
@@ -71,60 +77,6 @@ pub struct Bot {
 pub struct WaitsForHuman {
     pub reason: &'static str,
     pub text: String,
-}
-
-/// Whole sentences, or empty. Times are in UTC.
-#[derive(Debug, Serialize)]
-pub struct Summary {
-    pub urgency: &'static str,
-    /// The others in one line.
-    pub text: String,
-    pub state: String,
-    pub customers: String,
-    pub next: String,
-    pub todo: String,
-    /// The action that is most likely wanted.
-    pub action: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Possible {
-    pub name: &'static str,
-    pub allowed: bool,
-    pub refusal: Option<String>,
-}
-
-/// Times in Unix seconds.
-#[derive(Debug, Serialize)]
-pub struct Until {
-    pub bakes_until: f64,
-    /// At the latest then something happens; null where the step waits as long as it takes.
-    pub decides_by: Option<f64>,
-    pub then: &'static str,
-    /// About how many more requests a raise needs.
-    pub needs_requests: Option<u64>,
-    pub needs_on: Option<&'static str>,
-    pub expected_at: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Since {
-    pub at: f64,
-    pub decision: String,
-    pub actor_kind: String,
-    /// Null where serin did it by itself.
-    pub by: Option<String>,
-    pub reason: Option<String>,
-    pub from_percent: f64,
-    pub to_percent: f64,
-}
-
-#[derive(Debug, Serialize)]
-pub struct FrozenBy {
-    /// Null where the history has it no more.
-    pub at: Option<f64>,
-    pub by: String,
-    pub reason: Option<String>,
 }
 
 /// The config's release, beside what serves.
@@ -209,6 +161,24 @@ pub struct Examination {
     pub e_value: f64,
 }
 
+/// Most of the canary's failures come from one bucket.
+#[derive(Debug, Serialize)]
+pub struct Concentration {
+    /// `errors`, `late` or `rejected`.
+    pub metric: &'static str,
+    pub bucket: usize,
+    /// All failures of the canary of this kind.
+    pub of: u64,
+    pub in_bucket: u64,
+    /// Null where too little is known.
+    pub fails_on_stable: Option<bool>,
+    /// It was counted in a split that is over.
+    pub over: bool,
+    pub text: String,
+    /// Only with `show_workspaces`.
+    pub workspace: Option<String>,
+}
+
 /// The rollout under way, or the last one.
 #[derive(Debug, Serialize)]
 pub struct Rollout {
@@ -291,70 +261,25 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         hold_reason: state.hold.as_ref().map(|hold| hold.code()),
         hold_text: state.hold.as_ref().map(ToString::to_string),
         waits_for_human: status.waits_for_human().map(|waits| WaitsForHuman { reason: waits.code(), text: waits.to_string() }),
-        summary: summary(&status),
-        actions: controller::possible(&snapshot.config, bot, &status).into_iter().map(possible).collect(),
-        until: summary::Until::of(&status).map(until),
-        since: status.landmarks.moved().map(since),
+        summary: standing::summary(&status),
+        actions: controller::possible(&snapshot.config, bot, &status).into_iter().map(standing::possible).collect(),
+        until: crate::summary::Until::of(&status).map(standing::until),
+        since: status.landmarks.moved().map(standing::since),
         counted_since: status.counted_since,
         warning: status.warning.clone(),
         evidence: evidence(&status),
         tolerated: Tolerated::of(&status),
+        concentration: status.concentration.map(|concentration| self::concentration(epoch, &concentration)),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(|one| quarantined(&status, one)).collect(),
         durable: status.durability.durable,
         history_error: status.durability.failing.clone(),
         frozen: status.frozen.clone(),
-        frozen_by: frozen_by(&status),
+        frozen_by: standing::frozen_by(&status),
         desired: desired(&status),
         previous: previous(&status),
         drilled_at: status.landmarks.drilled(),
     }
-}
-
-fn summary(status: &Status) -> Summary {
-    let summary = summary::Summary::of(status);
-    Summary {
-        urgency: summary.urgency.name(),
-        text: summary.text(),
-        action: summary.action.map(summary::Action::name),
-        state: summary.state,
-        customers: summary.customers,
-        next: summary.next,
-        todo: summary.todo,
-    }
-}
-
-fn possible((action, refusal): (summary::Action, Option<String>)) -> Possible {
-    Possible { name: action.name(), allowed: refusal.is_none(), refusal }
-}
-
-fn until(until: summary::Until) -> Until {
-    Until {
-        bakes_until: until.bakes,
-        decides_by: until.decides,
-        then: until.then.name(),
-        needs_requests: until.needs.map(|needs| needs.requests),
-        needs_on: until.needs.map(|needs| if needs.of_canary { Track::Canary } else { Track::Stable }.name()),
-        expected_at: until.expected,
-    }
-}
-
-fn since(landmark: &Landmark) -> Since {
-    Since {
-        at: landmark.at,
-        decision: landmark.decision.clone(),
-        actor_kind: landmark.kind.clone(),
-        by: landmark.person().map(str::to_owned),
-        reason: landmark.reason.clone(),
-        from_percent: landmark.from.percent(),
-        to_percent: landmark.to.percent(),
-    }
-}
-
-fn frozen_by(status: &Status) -> Option<FrozenBy> {
-    let freeze = status.state.frozen.as_ref()?;
-    let at = status.landmarks.of("freeze").map(|landmark| landmark.at);
-    Some(FrozenBy { at, by: freeze.by.to_string(), reason: freeze.why.as_deref().map(str::to_owned) })
 }
 
 fn desired(status: &Status) -> Option<Desired> {
@@ -463,6 +388,23 @@ fn examinations(status: &Status) -> Examinations {
         refuted: status.examined(Finding::Refuted),
         went_away: status.examined(Finding::WentAway),
         buckets: status.examinations.iter().map(examination).collect(),
+    }
+}
+
+fn concentration(epoch: &Epoch, concentration: &crate::live::Concentration) -> Concentration {
+    let crate::live::Concentration { failing, bucket, in_bucket, of, fails_on_stable, over, .. } = *concentration;
+    // The names of a split that is over went with it.
+    let names = epoch.names.as_ref().filter(|_| !over);
+    let bucket_of = |names: &Arc<Names>| names.failing(Bucket::try_from(bucket as u16).ok()?, failing);
+    Concentration {
+        metric: failing.name(),
+        bucket,
+        of,
+        in_bucket,
+        fails_on_stable,
+        over,
+        text: concentration.text(),
+        workspace: names.and_then(bucket_of),
     }
 }
 

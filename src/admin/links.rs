@@ -18,13 +18,13 @@ use super::problem::ApiError;
 use super::{Context, denied_address};
 use crate::controller::{Actor, ChangeError, ChangeRequest, Wish};
 use crate::core::ratchet::Refusal;
-use crate::core::{Phase, State as BotState, Weight};
+use crate::core::{Phase, State as BotState};
 use crate::live::{Snapshot, Status};
 use crate::notify::held;
-use crate::notify::known::Known;
 use crate::notify::link::{Act, Stands, Ticket};
-use crate::notify::{message, unix_now};
+use crate::notify::unix_now;
 use crate::store::Row;
+use crate::summary::{self, Summary};
 use page::{Item, Page};
 
 /// Paths that need no token.
@@ -104,7 +104,25 @@ async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page 
     let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && did(ticket.act, &row.decision));
     let title = if used { "This link was used already" } else { "This link is out of date" };
     let then = since.map_or("Something else was done since.".to_owned(), |row| told(&row));
-    Page::new(StatusCode::GONE, title).say(format!("{then} Nothing was changed now.")).items(stands_now(&ticket.bot, status))
+    let page = Page::new(StatusCode::GONE, title).items(stands_now(&ticket.bot, status));
+    let said = format!("{then} Nothing was changed now.");
+    match fresh(context, ticket, status).filter(|_| !used) {
+        Some(fresh) => {
+            let question = question(fresh.act, &fresh.bot, &status.state);
+            page.say(format!("{said} As things stand now: {question}")).button_to(verb(fresh.act), fresh.seal(&context.notifications.key()))
+        }
+        None => page.say(said),
+    }
+}
+
+/// The same for how things stand now, if it would be done: whoever has looked at the page may still do it. It is good for no longer
+/// than the link that it comes from.
+fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> {
+    let snapshot = context.live.current();
+    let bot = &snapshot.config.bots[snapshot.bot(&ticket.bot)?];
+    let is_possible = held::is_possible(&snapshot.config, bot, status, ticket.act);
+    let (revision, stands) = (status.state.revision, Stands::of(&status.state));
+    is_possible.then(|| Ticket { revision, stands, ..ticket.clone() })
 }
 
 /// Is that what comes of it? The last step's approval is a promotion, and so is to go on with everybody.
@@ -116,7 +134,7 @@ fn did(act: Act, decision: &str) -> bool {
 }
 
 fn told(row: &Row) -> String {
-    format!("At {} {} did: {}, from {}% to {}%.", row.at, row.actor, row.decision, row.from_percent, row.to_percent)
+    format!("At {} {} did this: {}.", row.at, row.actor, summary::happened(row))
 }
 
 /// The name in the history. No token's name has a colon.
@@ -158,18 +176,14 @@ fn question(act: Act, bot: &str, state: &BotState) -> String {
     }
 }
 
-/// What serves, and what is known.
+/// What its summary says.
 fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
-    let state = &status.state;
-    let mut items = vec![Item::new("Bot", bot), Item::new("Stable", state.stable.to_string())];
-    if let Some(canary) = &state.canary {
-        items.push(Item::new("Canary", format!("{canary}, at {}", state.weight)));
+    let Summary { state, customers, next, todo, .. } = Summary::of(status);
+    let mut items = vec![Item::new("Bot", bot), Item::new("Now", state), Item::new("Customers", customers)];
+    if !next.is_empty() {
+        items.push(Item::new("Next", next));
     }
-    items.push(Item::new("Phase", state.phase.name()));
-    items.extend(state.hold.as_ref().map(|hold| Item::new("Holds", hold.to_string())));
-    items.extend(status.frozen.as_ref().map(|why| Item::new("Frozen", why.clone())));
-    let known = Known::of_status(status).filter(|_| state.weight > Weight::ZERO);
-    items.extend(message::evidence(known.as_ref()).into_iter().map(|fact| Item::new(fact.label, fact.text)));
+    items.push(Item::new("To do", todo));
     items
 }
 

@@ -17,7 +17,6 @@ mod preview;
 mod problem;
 mod rules;
 mod statuses;
-mod tolerated;
 mod traffic;
 mod whoami;
 

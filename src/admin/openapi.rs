@@ -188,6 +188,7 @@ fn schemas() -> Value {
         json!({ "type": "boolean" }),
     );
     let (text, maybe, count) = (nullable(string.clone()), nullable(number.clone()), nullable(whole.clone()));
+    let (perhaps, failing) = (nullable(truth.clone()), json!({ "enum": ["errors", "late", "rejected"] }));
     let label =
         || nullable(json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[^\\s\\u0000-\\u001f\\u007f-\\u009f]+$" }));
     let reason = || nullable(json!({ "type": "string", "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }));
@@ -243,6 +244,10 @@ fn schemas() -> Value {
                 "abort_at": number, "leading": text, "components": nullable(components), "harm_could_be_percent": maybe,
                 "examinations": examinations,
             })),
+            "concentration": nullable(object(json!({
+                "metric": failing, "bucket": whole, "of": whole, "in_bucket": whole, "fails_on_stable": perhaps, "over": truth,
+                "text": string, "workspace": text,
+            }))),
             "tracks": object(json!({ "stable": totals, "canary": totals })),
             "quarantine": list(object(json!({ "upstream": string, "version": text, "why": string, "at": maybe, "from_percent": maybe }))),
             "durable": truth, "history_error": text, "frozen": text,
@@ -268,7 +273,11 @@ fn schemas() -> Value {
             "reach": object(json!({ "active_buckets": whole, "now": share, "next": share })),
             "largest": list(object(json!({
                 "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
-                "errors": whole, "late": whole, "rejected": whole,
+                "errors": whole, "late": whole, "rejected": whole, "workspace": text,
+            }))),
+            "failing": list(object(json!({
+                "bucket": whole, "track": { "enum": ["stable", "canary"] }, "requests_percent": number, "requests": whole,
+                "errors": whole, "late": whole, "rejected": whole, "fails_on_stable": perhaps, "text": string, "workspace": text,
             }))),
         })),
         "Preview": object(json!({
@@ -279,7 +288,7 @@ fn schemas() -> Value {
         })),
         "Whoami": object(json!({
             "name": text, "scope": { "enum": ["read", "operate"] }, "bots": nullable(list(string.clone())), "read_only": truth,
-            "version": string,
+            "show_workspaces": truth, "version": string,
         })),
         "Drilled": object(json!({
             "bot": string, "side": string, "preflight_ms": number, "back_ms": number, "durable_ms": maybe, "moved_percent": percent,

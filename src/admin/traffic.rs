@@ -1,4 +1,5 @@
-//! `GET /v1/bots/{bot}/traffic`: the last hour in points, whom the weight and the next step reach, and the largest buckets.
+//! `GET /v1/bots/{bot}/traffic`: the last hour in points, whom the weight and the next step reach, the largest buckets, and
+//! those that fail. With `[admin] show_workspaces` they have names.
 
 use std::time::SystemTime;
 
@@ -8,9 +9,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::problem::ApiError;
-use crate::controller::{Counted, Reach, SLOT_SECS};
+use crate::controller::{Counted, FailingBucket, Reach, SLOT_SECS};
 use crate::core::{Bucket, Tally, Track};
-use crate::live::Snapshot;
+use crate::live::{Epoch, Failing, on_stable};
 
 #[derive(Serialize)]
 pub struct Traffic {
@@ -20,6 +21,8 @@ pub struct Traffic {
     reach: Reached,
     /// Of this split, by requests, the largest first.
     largest: Vec<Large>,
+    /// Of this split, by failures, the worst first.
+    failing: Vec<Failed>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +70,24 @@ struct Large {
     errors: u32,
     late: u32,
     rejected: u32,
+    /// Only with `show_workspaces`.
+    workspace: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    bucket: usize,
+    track: &'static str,
+    requests_percent: f64,
+    requests: u32,
+    errors: u32,
+    late: u32,
+    rejected: u32,
+    /// Null where too little is known.
+    fails_on_stable: Option<bool>,
+    text: String,
+    /// Only with `show_workspaces`.
+    workspace: Option<String>,
 }
 
 const LARGEST: usize = 10;
@@ -78,7 +99,9 @@ pub async fn show(State(context): State<Context>, Path(name): Path<String>) -> R
     let traffic = context.controller.traffic(&name).await.ok_or_else(unknown)?;
     let reach = Reached { active_buckets: traffic.active_buckets, now: traffic.now.map(share), next: traffic.next.map(share) };
     let points = traffic.points.iter().map(point).collect();
-    Ok(Json(Traffic { slot_seconds: SLOT_SECS, points, reach, largest: largest(&snapshot, index), bot: name }))
+    let (epoch, counted) = (&snapshot.epochs[index], Counts::of(&snapshot.epochs[index]));
+    let failing = traffic.failing.iter().map(|one| failed(epoch, &counted, one)).collect();
+    Ok(Json(Traffic { slot_seconds: SLOT_SECS, points, reach, failing, largest: counted.largest(epoch), bot: name }))
 }
 
 fn point(point: &crate::controller::Point) -> Point {
@@ -105,19 +128,88 @@ fn share(reach: Reach) -> Share {
     Share { weight_percent: reach.weight.percent(), active_buckets: reach.active_buckets, requests_percent }
 }
 
-fn largest(snapshot: &Snapshot, index: usize) -> Vec<Large> {
-    let epoch = &snapshot.epochs[index];
-    let mut buckets: Vec<(Bucket, Track, Tally)> = epoch.ledger.by_bucket(&epoch.split).collect();
-    let all: u64 = buckets.iter().map(|(_, _, tally)| u64::from(tally.requests)).sum();
-    buckets.sort_unstable_by_key(|(bucket, _, tally)| (std::cmp::Reverse(tally.requests), bucket.index()));
-    let large = |(bucket, track, tally): &(Bucket, Track, Tally)| Large {
+/// What the buckets of a split had.
+struct Counts {
+    buckets: Vec<(Bucket, Track, Tally)>,
+    requests: u64,
+}
+
+impl Counts {
+    fn of(epoch: &Epoch) -> Counts {
+        let buckets: Vec<_> = epoch.ledger.by_bucket(&epoch.split).collect();
+        Counts { requests: buckets.iter().map(|(_, _, tally)| u64::from(tally.requests)).sum(), buckets }
+    }
+
+    fn percent(&self, tally: &Tally) -> f64 {
+        f64::from(tally.requests) / self.requests.max(1) as f64 * 100.0
+    }
+
+    fn largest(mut self, epoch: &Epoch) -> Vec<Large> {
+        self.buckets.sort_unstable_by_key(|(bucket, _, tally)| (std::cmp::Reverse(tally.requests), bucket.index()));
+        let large = |(bucket, track, tally): &(Bucket, Track, Tally)| Large {
+            bucket: bucket.index(),
+            track: track.name(),
+            requests_percent: self.percent(tally),
+            requests: tally.requests,
+            errors: tally.errors,
+            late: tally.late,
+            rejected: tally.rejected,
+            workspace: epoch.names.as_ref().and_then(|names| names.busiest(*bucket)),
+        };
+        self.buckets.iter().take(LARGEST).map(large).collect()
+    }
+}
+
+fn failed(epoch: &Epoch, counts: &Counts, one: &FailingBucket) -> Failed {
+    let FailingBucket { bucket, track, tally, failing: _, fails_on_stable } = *one;
+    Failed {
         bucket: bucket.index(),
         track: track.name(),
-        requests_percent: f64::from(tally.requests) / all.max(1) as f64 * 100.0,
+        requests_percent: counts.percent(&tally),
         requests: tally.requests,
         errors: tally.errors,
         late: tally.late,
         rejected: tally.rejected,
+        fails_on_stable,
+        text: text(one),
+        workspace: epoch.names.as_ref().and_then(|names| names.failing_most(bucket)),
+    }
+}
+
+/// `9 errors and 1 late answer in 12 requests on the canary; it did not fail on stable.`
+fn text(one: &FailingBucket) -> String {
+    let counts = Failing::ALL.map(|failing| (failing, failing.of(&one.tally))).into_iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(failing, count)| failing.counted(count.into())).collect();
+    let requests = if one.tally.requests == 1 { "request" } else { "requests" };
+    let end = match (one.track, on_stable(one.failing, one.fails_on_stable)) {
+        (Track::Stable, _) => String::new(),
+        (Track::Canary, Some(known)) => format!("; it {known}"),
+        (Track::Canary, None) => "; its past on stable is not known".to_owned(),
     };
-    buckets.iter().take(LARGEST).map(large).collect()
+    let track = match one.track {
+        Track::Stable => "stable",
+        Track::Canary => "the canary",
+    };
+    format!("{} in {} {requests} on {track}{end}.", counts.join(" and "), one.tally.requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failing_bucket_has_its_sentence() {
+        let bucket = Bucket::all().next().unwrap();
+        let tally = Tally { requests: 12, errors: 9, late: 1, ..Tally::default() };
+        let one = FailingBucket { bucket, track: Track::Canary, tally, failing: Failing::Errors, fails_on_stable: Some(false) };
+        let counts = "9 errors and 1 late answer in 12 requests on";
+        assert_eq!(text(&one), format!("{counts} the canary; it did not fail on stable."));
+        let own = FailingBucket { fails_on_stable: Some(true), ..one };
+        assert_eq!(text(&own), format!("{counts} the canary; it fails on stable too: its own trouble."));
+        let unknown = FailingBucket { fails_on_stable: None, ..one };
+        assert_eq!(text(&unknown), format!("{counts} the canary; its past on stable is not known."));
+        let tally = Tally { requests: 1, rejected: 1, ..Tally::default() };
+        let on_stable = FailingBucket { track: Track::Stable, tally, failing: Failing::Rejected, fails_on_stable: Some(true), ..one };
+        assert_eq!(text(&on_stable), "1 rejected request in 1 request on stable.");
+    }
 }

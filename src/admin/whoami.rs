@@ -17,6 +17,8 @@ pub struct Whoami {
     bots: Option<Vec<String>>,
     /// Only the config changes what serves.
     read_only: bool,
+    /// Workspaces are shown by name.
+    show_workspaces: bool,
     version: &'static str,
 }
 
@@ -39,6 +41,7 @@ pub async fn show(
             Reach::AllBots | Reach::Open => None,
         },
         read_only: admin.read_only,
+        show_workspaces: admin.show_workspaces,
         version: env!("CARGO_PKG_VERSION"),
     })
 }

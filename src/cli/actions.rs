@@ -4,12 +4,26 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::AdminAddress;
 use super::client::Client;
-use super::status::table;
+use super::status::{self, plain};
+use super::terminal::{self, wrap};
+
+/// Asks an action what it would do.
+pub(super) const DRY_RUN: &str = "?dry_run=true";
+
+/// Prints what an action has done, or would do.
+pub(super) fn shown(document: &Value, json: bool) {
+    let Some(lines) = document["lines"].as_array().filter(|_| !json) else { return status::print(document, json) };
+    let mut text = format!("{}: nothing is done; {} would do this:\n", plain(&document["bot"]), plain(&document["action"]));
+    for line in lines.iter().filter_map(Value::as_str) {
+        text += &wrap(line, "  ", terminal::width());
+    }
+    terminal::print(&text);
+}
 
 /// What all of them take.
 #[derive(Debug, Args)]
@@ -28,6 +42,9 @@ struct Manner {
     /// Why; it stands in the history
     #[arg(long)]
     reason: Option<String>,
+    /// Do nothing: only say what it would do, or why it would be refused
+    #[arg(long)]
+    dry_run: bool,
     /// The API's own document
     #[arg(long)]
     json: bool,
@@ -50,11 +67,9 @@ impl Manner {
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
         }
-        let document = Client::new(&self.address)?.post(&format!("/v1/bots/{bot}/{action}"), &body, self.if_match)?;
-        match self.json {
-            true => println!("{document}"),
-            false => print!("{}", table(&document)),
-        }
+        let query = if self.dry_run { DRY_RUN } else { "" };
+        let document = Client::new(&self.address)?.post(&format!("/v1/bots/{bot}/{action}{query}"), &body, self.if_match)?;
+        shown(&document, self.json);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -143,8 +158,8 @@ impl Undo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let word = Instant::now();
         let code = self.common.post("undo", self.force, Value::Null)?;
-        if !self.common.manner.json {
-            println!("  undone   in {:.1} ms, on every core", word.elapsed().as_secs_f64() * 1000.0);
+        if !self.common.manner.json && !self.common.manner.dry_run {
+            println!("  undone     in {:.1} ms, on every core", word.elapsed().as_secs_f64() * 1000.0);
         }
         Ok(code)
     }
@@ -190,9 +205,9 @@ impl Adopt {
 
 /// One bot, or all.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["bot", "all"])))]
 pub struct Which {
-    /// The bot
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    /// The bot; or all of them with --all
     bot: Option<String>,
     /// All bots
     #[arg(long)]

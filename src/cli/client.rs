@@ -74,29 +74,35 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        self.answer(request.call())
+        self.answer(path, request.call())
     }
 
     pub fn put(&self, path: &str, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
-        self.change(self.agent.put(format!("{}{path}", self.base)), body, if_match)
+        self.change(path, self.agent.put(format!("{}{path}", self.base)), body, if_match)
     }
 
     pub fn post(&self, path: &str, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
-        self.change(self.agent.post(format!("{}{path}", self.base)), body, if_match)
+        self.change(path, self.agent.post(format!("{}{path}", self.base)), body, if_match)
     }
 
-    fn change(&self, mut request: ureq::RequestBuilder<WithBody>, body: &Value, if_match: Option<u64>) -> anyhow::Result<Value> {
+    fn change(
+        &self,
+        path: &str,
+        mut request: ureq::RequestBuilder<WithBody>,
+        body: &Value,
+        if_match: Option<u64>,
+    ) -> anyhow::Result<Value> {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         if let Some(revision) = if_match {
             request = request.header("If-Match", format!("\"{revision}\""));
         }
-        self.answer(request.send_json(body))
+        self.answer(path, request.send_json(body))
     }
 
     /// The document, or the problem's own words as an error.
-    fn answer(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
+    fn answer(&self, path: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
         let mut answer = answer.map_err(|error| anyhow!("no serin answers at {}: {error}", self.base))?;
         let status = answer.status();
         let document: Value = answer.body_mut().read_json().with_context(|| format!("{} answered {status} without JSON", self.base))?;
@@ -108,7 +114,8 @@ impl Client {
             // It was not carried out, and the next connection is another one.
             bail!("no serin answers at {} on this connection: {detail}", self.base);
         }
-        match self.advice(status.as_u16()) {
+        let advice = self.advice(status.as_u16()).map(str::to_owned).or_else(|| command_for(document["code"].as_str()?, path));
+        match advice {
             Some(advice) => Err(anyhow!("{detail}\n{advice}")),
             None => Err(anyhow!("{detail}")),
         }
@@ -127,6 +134,28 @@ impl Client {
             _ => None,
         }
     }
+}
+
+/// The command that helps after a refusal, by the problem's code. `path` names the bot and the action.
+fn command_for(code: &str, path: &str) -> Option<String> {
+    let (bot, action) = path.strip_prefix("/v1/bots/")?.split_once('/')?;
+    let action = match action.split('?').next()? {
+        "rollouts" => "start",
+        action => action,
+    };
+    Some(match code {
+        "frozen" => format!("serin thaw {bot}, or serin {action} {bot} --force --reason \"…\""),
+        "failing" | "broken" => format!("serin abort {bot}, or serin {action} {bot} --force if you know better"),
+        "paused" => format!("serin resume {bot}"),
+        "under_way" if action == "start" => format!("serin abort {bot}, or serin start {bot} --replace"),
+        "under_way" | "live_split" => format!("serin abort {bot}"),
+        "quarantined" => format!("serin start {bot} --retry --reason \"…\""),
+        "preflight" => format!("serin {action} {bot} --force, if the side is well all the same"),
+        "reason" => format!("serin {action} {bot} … --reason \"…\""),
+        "nothing_to_undo" | "undone" => format!("serin switch {bot}"),
+        "stale" | "overtaken" => format!("serin status {bot}"),
+        _ => return None,
+    })
 }
 
 /// Whose certificate is good with https.

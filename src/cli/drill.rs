@@ -55,7 +55,7 @@ impl Drill {
         println!("{}: the way back to {} works", plain(&went["bot"]), plain(&went["side"]));
         println!("  preflight {}", millis("preflight_ms"));
         let kept = went["durable_ms"].as_f64().map_or("not on the disk yet".to_owned(), |ms| format!("{ms:.1} ms until it was kept"));
-        println!("  back      {} from the word to all cores, {kept}", millis("back_ms"));
+        println!("  back      {} until all cores served it, {kept}", millis("back_ms"));
         println!("  moved     {} of the buckets", percent(&went["moved_percent"]));
         Ok(ExitCode::SUCCESS)
     }

@@ -12,7 +12,7 @@ use http::uri::PathAndQuery;
 use serde_json::Value;
 
 use super::client::Client;
-use super::status::percent;
+use super::status::{percent, plain};
 use super::{AdminAddress, ConfigFile};
 use crate::config::{self, Bot};
 use crate::core::{Reason, Split};
@@ -22,6 +22,9 @@ use crate::proxy::{Decision, Looked, decide, find_bot};
 
 #[derive(Debug, Args)]
 pub struct Explain {
+    /// A workspace, as namespace:id or an id alone: ask a running serin where it goes. No config and no webhook are read
+    #[arg(value_name = "WORKSPACE", conflicts_with_all = ["headers", "method", "path", "offline"])]
+    workspace: Option<String>,
     /// The bot; without it, the one that the path and Host belong to
     #[arg(short, long)]
     bot: Option<String>,
@@ -36,6 +39,9 @@ pub struct Explain {
     /// Do not ask a running serin: then only the bucket is sure, and the rank is that of a split by hand
     #[arg(long)]
     offline: bool,
+    /// The API's own document; with a workspace
+    #[arg(long, requires = "workspace")]
+    json: bool,
     #[command(flatten)]
     file: ConfigFile,
     #[command(flatten)]
@@ -44,6 +50,9 @@ pub struct Explain {
 
 impl Explain {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        if let Some(workspace) = &self.workspace {
+            return self.ask(workspace);
+        }
         let config = match config::load(&self.file.config) {
             Ok(config) => config,
             Err(error) => {
@@ -69,8 +78,7 @@ impl Explain {
         if let (Found::Workspace { workspace, .. }, Reason::Rank | Reason::Pinned) = (&decision.reading.found, decision.assignment.reason)
             && !self.offline
         {
-            let encoded = percent_encoding::utf8_percent_encode(&workspace.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
-            match Client::new(&self.address)?.get(&format!("/v1/bots/{}/explain?workspace={encoded}", bot.name)) {
+            match Client::new(&self.address)?.get(&asked(bot.name.as_str(), &workspace.to_string())) {
                 Ok(document) => print!("{}", online(&document)),
                 Err(error) => println!("{}track      unknown: {error}", offline(&split, &decision)),
             }
@@ -79,6 +87,21 @@ impl Explain {
         }
         let understood = decision.source.is_some() || decision.reading.handshake;
         Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    /// Asks a running serin, and nothing else.
+    fn ask(&self, workspace: &str) -> anyhow::Result<ExitCode> {
+        let client = Client::new(&self.address)?;
+        let bot = match &self.bot {
+            Some(bot) => bot.clone(),
+            None => only_bot(&client.get("/v1/bots")?)?,
+        };
+        let document = client.get(&asked(&bot, workspace))?;
+        match self.json {
+            true => println!("{document}"),
+            false => print!("bot        {bot}\nworkspace  {}\n{}", plain(&document["workspace"]), online(&document)),
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     fn find<'c>(&self, bots: &'c [Bot], fields: &Fields) -> anyhow::Result<&'c Bot> {
@@ -94,6 +117,20 @@ impl Explain {
                     .ok_or_else(|| anyhow!("no bot is configured for {}; name one with --bot: {}", self.path, known()))
             }
         }
+    }
+}
+
+fn asked(bot: &str, workspace: &str) -> String {
+    let encoded = percent_encoding::utf8_percent_encode(workspace, percent_encoding::NON_ALPHANUMERIC);
+    format!("/v1/bots/{bot}/explain?workspace={encoded}")
+}
+
+/// The bot that is meant where there is only one.
+fn only_bot(bots: &Value) -> anyhow::Result<String> {
+    let names: Vec<&str> = bots["bots"].as_array().into_iter().flatten().filter_map(|bot| bot["bot"].as_str()).collect();
+    match names.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        _ => bail!("name a bot with --bot: {}", names.join(", ")),
     }
 }
 

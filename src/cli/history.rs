@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::AdminAddress;
 use super::client::Client;
-use super::status::{percent, plain};
+use super::status::plain;
+use super::terminal::{self, Tone, paint, wrap};
+use crate::core::Worth;
+use crate::summary::words::{count, share};
 
 #[derive(Debug, Args)]
 pub struct History {
@@ -51,47 +54,42 @@ impl History {
         for change in &changes {
             match self.export || self.json {
                 true => println!("{change}"),
-                false => print!("{}", shown(change)),
+                false => terminal::print(&shown(change, terminal::width())),
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Who, what, and below it why.
-fn shown(change: &Value) -> String {
-    let moved = match change["decision"].as_str() {
-        Some("promote" | "switch") => "-> everyone".to_owned(),
-        _ if change["from_percent"] == change["to_percent"] => percent(&change["to_percent"]),
-        _ => format!("{} -> {}", percent(&change["from_percent"]), percent(&change["to_percent"])),
-    };
+/// What it did, who did it and when, and below it why.
+fn shown(change: &Value, width: usize) -> String {
     let kind = plain(&change["actor_kind"]);
-    let who = if kind == "operator" { plain(&change["actor"]) } else { kind };
-    let canary = change["canary"].as_str().map_or(String::new(), |canary| format!(", canary {canary}"));
+    let who = match kind.as_str() {
+        "operator" => format!("by {}", plain(&change["actor"])),
+        "ratchet" => "by serin itself".to_owned(),
+        other => format!("by the {other}"),
+    };
+    let bad = ["abort", "trip", "retreat", "undo"].iter().any(|decision| change["decision"] == *decision);
+    let head = format!("{:>5}  {}  {who}", plain(&change["revision"]), plain(&change["at"]));
+    let said = wrap(&plain(&change["text"]), "       ", width);
     let mut text = format!(
-        "{:>5}  {}  {:<10} {:<12} {moved:<14} stable {}{canary}\n",
-        plain(&change["revision"]),
-        plain(&change["at"]),
-        who,
-        plain(&change["decision"]),
-        plain(&change["stable"]),
+        "{}\n{}",
+        paint(Tone::Soft, &head),
+        if bad { said.lines().map(|line| paint(Tone::Bad, line) + "\n").collect() } else { said }
     );
     for (what, said) in [("why", &change["why"]), ("reason", &change["reason"])] {
         if let Some(said) = said.as_str() {
-            text += &format!("       {what}: {said}\n");
+            text += &wrap(&format!("{what}: {said}"), "       ", width);
         }
     }
     if let Some(known) = change["evidence"].as_object() {
-        let of = |track: &str, what: &str| plain(&known[track][what]);
-        let e = known["e_value"].as_f64().map_or("-".to_owned(), |e| format!("{e:.2}"));
-        text += &format!(
-            "       evidence: E = {e}, {}; canary {} errors of {}, stable {} of {}\n",
-            plain(&known["verdict"]),
-            of("canary", "errors"),
-            of("canary", "requests"),
-            of("stable", "errors"),
-            of("stable", "requests"),
-        );
+        let number = |track: &str, what: &str| known[track][what].as_u64().unwrap_or(0);
+        let rate = |track: &str| {
+            let (errors, requests) = (number(track, "errors"), number(track, "requests"));
+            format!("{track} {} errors ({} of {})", share(errors as f64, requests as f64), count(errors), count(requests))
+        };
+        let e = known["e_value"].as_f64().map_or("-".to_owned(), |e| Worth(e).to_string());
+        text += &wrap(&format!("seen: {}, {}; E = {e}, {}", rate("canary"), rate("stable"), plain(&known["verdict"])), "       ", width);
     }
     text
 }

@@ -13,6 +13,7 @@ mod pages;
 mod run;
 mod simulate;
 mod status;
+mod terminal;
 mod wait;
 mod weight;
 

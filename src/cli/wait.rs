@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use super::AdminAddress;
 use super::client::Client;
-use super::status::plain;
+use super::status::{percent, plain, release};
 use crate::config::parse_duration;
 use crate::core::Weight;
+use crate::summary::words::lasting;
 
 #[derive(Debug, Args)]
 pub struct Wait {
@@ -80,6 +81,21 @@ const TAKEN_BACK: u8 = 3;
 const NOT_IN_TIME: u8 = 4;
 const HELD: u8 = 5;
 
+/// What was last told of the bot.
+#[derive(Default)]
+struct Saw(String);
+
+impl Saw {
+    /// Says on standard error where the bot stands, whenever its phase or its weight has changed.
+    fn tell(&mut self, bot: &Value) {
+        let now = format!("{} at {}", plain(&bot["phase"]), percent(&bot["weight_percent"]));
+        if now != self.0 {
+            eprintln!("{}: {now}. {}", plain(&bot["bot"]), plain(&bot["summary"]["state"]));
+            self.0 = now;
+        }
+    }
+}
+
 impl Wait {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.address)?;
@@ -89,6 +105,7 @@ impl Wait {
         }
         let version = self.version.as_deref().unwrap_or("");
         let (began, mut away, mut held, mut begun) = (Instant::now(), None::<Instant>, None::<Instant>, false);
+        let mut saw = Saw::default();
         loop {
             let bot = match client.get(&path) {
                 Ok(bot) => bot,
@@ -104,10 +121,11 @@ impl Wait {
             };
             away = None;
             let look = look(&bot, version, self.until, begun);
+            saw.tell(&bot);
             begun |= matches!(look, Look::Held | Look::OnItsWay);
             match look {
                 Look::Reached => {
-                    println!("{version}: {}", plain(&bot["phase"]));
+                    println!("{version}: {}", plain(&bot["summary"]["state"]));
                     return Ok(ExitCode::SUCCESS);
                 }
                 Look::TakenBack => {
@@ -121,14 +139,15 @@ impl Wait {
                 }
                 Look::Held => {
                     if held.get_or_insert_with(Instant::now).elapsed() >= self.held_for {
-                        eprintln!("serin: {version} waits for a human: {}", plain(&bot["waits_for_human"]["text"]));
+                        eprintln!("serin: {version} waits for a human: {}", plain(&bot["summary"]["text"]));
                         return Ok(ExitCode::from(HELD));
                     }
                 }
                 Look::OnItsWay | Look::NotYet => held = None,
             }
             if began.elapsed() >= self.timeout {
-                eprintln!("serin: {version} is not there after {:?}: {}, {}", self.timeout, plain(&bot["phase"]), plain(&bot["hold_text"]));
+                let waited = crate::config::show_duration(self.timeout);
+                eprintln!("serin: {version} is not there after {waited}: {}", plain(&bot["summary"]["text"]));
                 return Ok(ExitCode::from(NOT_IN_TIME));
             }
             std::thread::sleep(EVERY.min(self.timeout));
@@ -155,11 +174,6 @@ fn look(bot: &Value, version: &str, until: Until, begun: bool) -> Look {
     }
 }
 
-fn release(release: &Value) -> String {
-    let upstream = plain(&release["upstream"]);
-    release["version"].as_str().map_or(upstream.clone(), |version| format!("{version} on {upstream}"))
-}
-
 fn why(bot: &Value, version: &str) -> String {
     let found = bot["quarantine"].as_array().into_iter().flatten().find(|one| one["version"] == version);
     found.map_or("-".to_owned(), |one| plain(&one["why"]))
@@ -170,9 +184,9 @@ fn drilled(bot: &Value, age: Duration) -> anyhow::Result<ExitCode> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
     let seconds = (now - at).max(0.0);
     if seconds > age.as_secs_f64() {
-        bail!("the last drill is {:.1} days old: serin drill {}", seconds / 86_400.0, plain(&bot["bot"]));
+        bail!("the last drill is {} old: serin drill {}", lasting(Duration::from_secs_f64(seconds)), plain(&bot["bot"]));
     }
-    println!("the last drill went well {seconds:.0} s ago");
+    println!("the last drill went well {} ago", lasting(Duration::from_secs_f64(seconds)));
     Ok(ExitCode::SUCCESS)
 }
 

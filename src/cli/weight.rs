@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::AdminAddress;
+use super::actions::{DRY_RUN, shown};
 use super::client::Client;
-use super::status::table;
 use crate::core::Weight;
 
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub struct WeightArgs {
     /// Even in a freeze
     #[arg(long)]
     force: bool,
+    /// Do nothing: only say what it would do, or why it would be refused
+    #[arg(long)]
+    dry_run: bool,
     /// The API's own document
     #[arg(long)]
     json: bool,
@@ -36,14 +39,11 @@ impl WeightArgs {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.address)?;
         let document = client.put(
-            &format!("/v1/bots/{}/weight", self.bot),
+            &format!("/v1/bots/{}/weight{}", self.bot, if self.dry_run { DRY_RUN } else { "" }),
             &json!({ "percent": self.weight.percent(), "reason": self.reason, "force": self.force }),
             self.if_match,
         )?;
-        match self.json {
-            true => println!("{document}"),
-            false => print!("{}", table(&document)),
-        }
+        shown(&document, self.json);
         Ok(ExitCode::SUCCESS)
     }
 }

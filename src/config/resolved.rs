@@ -106,6 +106,8 @@ pub struct Admin {
     pub metrics_open: bool,
     /// Only the config changes what serves; to take back, to pause and to freeze is still for operators.
     pub read_only: bool,
+    /// Whether workers keep some workspaces' names for the API, and the API shows them.
+    pub show_workspaces: bool,
     /// Where people reach this listener, for links in messages: a URL without a slash at its end.
     pub public_url: Option<String>,
     /// A listener of its own for `/livez` and `/readyz`.

@@ -31,7 +31,7 @@ impl Owner {
                 // The config's weight is that of a first beginning, and this is none.
                 pilot.state.seen.weight = bot.weight;
             }
-            rows.extend(entries.into_iter().map(|entry| if known { entry } else { keep::beginning(bot, &pilot.state) }));
+            rows.extend(entries.into_iter().map(|entry| if known { entry } else { keep::beginning(bot, &pilot.state, now) }));
             pilots.push(pilot);
         }
         for gone in bots.keys() {
@@ -51,7 +51,7 @@ impl Owner {
             Some(kept) => self.recover(config, bot, kept),
             None => self.first(config, bot),
         };
-        entries.iter().for_each(|entry| pilot.note(entry, self.now));
+        entries.iter().for_each(|entry| pilot.note(entry));
         (pilot, entries)
     }
 
@@ -68,7 +68,7 @@ impl Owner {
             }
         }
         state.seen = Seen { weight: Weight::ZERO, release: bot.release.clone(), rule: rule(config, bot) };
-        let row = keep::beginning(bot, &state);
+        let row = keep::beginning(bot, &state, self.now);
         (Pilot::new(config, bot, state, Duration::ZERO, self.now), vec![row])
     }
 
@@ -86,7 +86,7 @@ impl Owner {
                 continue;
             }
             let pilot = Pilot::new(config, bot, before.clone(), at, self.now);
-            rows.push(keep::entry(bot, &pilot, &Actor::Config, &decision, (&before, after.clone()), input, &bot.guard, at, None));
+            rows.push(keep::entry(bot, &pilot, &Actor::Config, &decision, (&before, after.clone()), input, &bot.guard, self.now, None));
             state = after;
         }
         tracing::info!(bot = %bot.name, revision = state.revision, phase = state.phase.name(), weight = %state.weight, stable = %state.stable, "recovered");

@@ -156,7 +156,7 @@ impl Owner {
             decision if !decision.commits() => Decided::Stays(Box::new(after)),
             decision => {
                 let exposes = (self.rules.exposes)(state, &after, &decision);
-                let entry = keep::entry(bot, pilot, actor, &decision, (state, after), input, guard, at, said);
+                let entry = keep::entry(bot, pilot, actor, &decision, (state, after), input, guard, self.now, said);
                 let (bot, actor) = (bot.name.clone(), actor.clone());
                 Decided::Change(Box::new(Step { bot, decision, entry, actor, exposes }))
             }
@@ -198,7 +198,7 @@ impl Owner {
             if let Some(number) = self.number(step.bot.as_str()) {
                 let pilot = &mut self.pilots[number];
                 pilot.change(&step.decision, step.after().clone(), self.now);
-                pilot.note(&step.entry, self.now);
+                pilot.note(&step.entry);
             }
         }
         if let Some(take_up) = take_up {

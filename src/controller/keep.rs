@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::pilot::Pilot;
+use super::time::Now;
 use super::wish::Actor;
 use crate::config::Bot;
 use crate::core::evidence::{Exposure, Finding, Metric};
@@ -23,7 +24,7 @@ pub(super) fn entry(
     (before, after): (&State, State),
     input: Input,
     guard: &Guard,
-    at: Duration,
+    now: Now,
     said: Option<String>,
 ) -> Entry {
     Entry {
@@ -34,13 +35,14 @@ pub(super) fn entry(
         before: Some(before.clone()),
         input: Some(input),
         guard: guard.clone(),
-        at,
+        at: pilot.now(now),
+        unix_ms: now.timestamp().as_millisecond(),
         state: after,
     }
 }
 
 /// The first row of a bot.
-pub(super) fn beginning(bot: &Bot, state: &State) -> Entry {
+pub(super) fn beginning(bot: &Bot, state: &State, now: Now) -> Entry {
     Entry {
         bot: bot.name.to_string(),
         who: who(&Actor::Config),
@@ -50,6 +52,7 @@ pub(super) fn beginning(bot: &Bot, state: &State) -> Entry {
         input: None,
         guard: bot.guard.clone(),
         at: Duration::ZERO,
+        unix_ms: now.timestamp().as_millisecond(),
         state: state.clone(),
     }
 }

@@ -7,6 +7,7 @@
 
 mod begin;
 mod change;
+mod concentration;
 mod drill;
 #[cfg(test)]
 mod faults;
@@ -46,6 +47,7 @@ use time::Now;
 
 pub use drill::{Drill, Drilled};
 pub use looks::{Answer, How, Look, Sides};
+pub use pilot::FailingBucket;
 pub use possible::possible;
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};

@@ -297,9 +297,9 @@ impl Owner {
             self.is_published();
             return;
         }
-        let (config, sequence) = (self.config.clone(), self.snapshot.sequence + 1);
+        let (config, sequence, now) = (self.config.clone(), self.snapshot.sequence + 1, self.now);
         for (pilot, bot) in self.pilots.iter_mut().zip(&config.bots).filter(|(pilot, _)| pilot.due) {
-            pilot.is_published(&config, bot, sequence);
+            pilot.is_published(&config, bot, sequence, now);
             pilot.news = true;
         }
         let epochs = self.pilots.iter().map(|pilot| pilot.epoch.clone()).collect();
@@ -390,7 +390,9 @@ impl Owner {
             }
             let durability = self.durability(pilot, pilot.state.revision);
             let pilot = &mut self.pilots[number];
-            pilot.epoch.report(pilot.status(bot, durability, now));
+            let status = pilot.status(bot, durability, now);
+            pilot.log_whom_it_needs(&status);
+            pilot.epoch.report(status);
             (pilot.news, pilot.shown) = (false, now.running);
         }
     }

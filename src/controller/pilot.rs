@@ -1,6 +1,7 @@
 //! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
 
 mod change;
+mod failures;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::failures::{Failures, canary_failed};
 use super::past::Past;
 use super::recent::{Answers, Recent};
 use super::time::Now;
@@ -19,9 +21,11 @@ use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
 use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
 use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status, Times};
-use crate::store::{Entry, Kept, Row, Snapshot, Ticket};
+use crate::store::{Entry, Kept, Snapshot, Ticket};
+use crate::summary::Summary;
 
 pub(super) use change::Opening;
+pub use failures::FailingBucket;
 pub(super) use split::{candidate, index, release, roles, rule, split};
 
 /// What is usual is written down this often.
@@ -57,6 +61,8 @@ pub(super) struct Pilot {
     pub unsaved: bool,
     /// When the status was last made.
     pub shown: Duration,
+    /// At which revision a human was last said to be needed, for as long as one is.
+    asked_at: Option<u64>,
     /// What serves everywhere: whose ledger is read.
     observed: Arc<Epoch>,
     opening: Option<Opening>,
@@ -74,6 +80,7 @@ pub(super) struct Pilot {
     began: (Duration, Duration),
     /// What the config's release waits for, and since when.
     config_waits: Option<(String, Duration)>,
+    failures: Failures,
     /// When what last happened.
     landmarks: Arc<Landmarks>,
     /// Since when the ledger of what serves counts, in Unix seconds.
@@ -106,6 +113,7 @@ impl Pilot {
             news: true,
             unsaved: true,
             shown: Duration::ZERO,
+            asked_at: None,
             opening: None,
             evidence: None,
             judged: None,
@@ -117,6 +125,7 @@ impl Pilot {
             warning: None,
             began: (at, now.running),
             config_waits: None,
+            failures: Failures::default(),
             landmarks: Arc::default(),
             counted_since: now.unix_secs(),
             past_kept: None,
@@ -195,6 +204,12 @@ impl Pilot {
 
     /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
     pub fn gather(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
+        let (facts, moved) = self.facts(guard, now);
+        self.concentrate(moved);
+        (facts, moved)
+    }
+
+    fn facts(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
         let trip = self.read(now);
         let now = self.now(now);
         let mut facts = Facts {
@@ -225,10 +240,13 @@ impl Pilot {
     pub fn read(&mut self, time: Now) -> Option<Trip> {
         let now = self.now(time);
         let epoch = self.observed.clone();
-        let News { seen, examined, connections, rescued, latencies } = epoch.ledger.read(&mut self.reading);
+        let news = epoch.ledger.read(&mut self.reading);
+        let failed = canary_failed(&news, |bucket| epoch.split.track(bucket));
+        let News { seen, examined, connections, rescued, latencies } = news;
         let came = !seen.is_empty() || !examined.is_empty() || connections.iter().any(|of| of.wanted > 0) || rescued != [0; 2];
         self.news |= came;
         self.unsaved |= came;
+        self.failures.hear(came, failed);
         let mut tallies = [Tally::default(); 2];
         for one in &seen {
             let label = epoch.split.track(one.bucket);
@@ -310,10 +328,18 @@ impl Pilot {
     }
 
     /// A change of this bot is in force.
-    pub fn note(&mut self, entry: &Entry, now: Now) {
-        let landmark = Row::made_at(entry, now.timestamp().as_millisecond()).landmark(now.unix_secs());
-        Arc::make_mut(&mut self.landmarks).note(landmark);
+    pub fn note(&mut self, entry: &Entry) {
+        Arc::make_mut(&mut self.landmarks).note(entry.landmark());
         self.news = true;
+    }
+
+    /// Logs once for each revision that a human is needed, and what for.
+    pub fn log_whom_it_needs(&mut self, status: &Status) {
+        let asks = status.waits_for_human().map(|_| self.state.revision);
+        if asks.is_some() && asks != self.asked_at {
+            tracing::warn!(bot = %self.name, revision = self.state.revision, summary = Summary::of(status).text(), "a human is needed");
+        }
+        self.asked_at = asks;
     }
 
     pub fn status(&self, bot: &Bot, durability: Durability, now: Now) -> Status {
@@ -323,6 +349,7 @@ impl Pilot {
             guard: bot.guard.clone(),
             judged: self.judged,
             examinations: self.examined().map(Examined::from).collect(),
+            concentration: self.failures.concentration,
             warning: self.warning.clone(),
             in_step: self.step_began.map(|began| at.saturating_sub(began)),
             durability,

@@ -3,7 +3,7 @@
 use super::owner::Owner;
 use super::wish::ChangeError;
 use crate::core::{Outcome, Sample, Workspace};
-use crate::live::Epoch;
+use crate::live::{Epoch, Names};
 
 /// One report about one workspace.
 #[derive(Clone, Debug)]
@@ -57,6 +57,9 @@ fn count(epoch: &Epoch, workspace: &Workspace<'_>, report: &Report) -> bool {
         (false, ReportKind::Engagement) => Outcome::Rejected,
     };
     let (shard, sample) = (epoch.ledger.own_shard(), Sample { outcome, latency_micros: None });
+    if let Some(names) = &epoch.names {
+        names.note_own(bucket, &Names::name(workspace), outcome);
+    }
     shard.record(bucket, assignment.is_set_aside(), assignment.track, sample);
     if let Some(turn) = assignment.examined_in() {
         shard.examined(bucket, turn, sample);

@@ -2,6 +2,7 @@
 //! may well be a third of the requests.
 
 use super::owner::Owner;
+use super::pilot::FailingBucket;
 use super::trail::Point;
 use crate::core::Weight;
 
@@ -15,6 +16,8 @@ pub struct Traffic {
     pub next: Option<Reach>,
     /// Buckets that were active in the last day or so.
     pub active_buckets: usize,
+    /// Of the split that serves, the worst first.
+    pub failing: Vec<FailingBucket>,
 }
 
 /// What is usual for the buckets below a weight.
@@ -38,6 +41,7 @@ impl Owner {
             now: reach(pilot.state.weight),
             next: next.and_then(reach),
             active_buckets: pilot.active_buckets(),
+            failing: pilot.failing(),
         })
     }
 }

@@ -62,6 +62,30 @@ pub struct News {
     pub latencies: [Latencies; 2],
 }
 
+impl Reading {
+    /// What each bucket had so far, by the track of its rank; those that had nothing are left out.
+    pub fn by_bucket(&self) -> impl Iterator<Item = (Bucket, Tally)> + '_ {
+        let pages = self.ranked.0.iter().enumerate();
+        let cells = pages.filter_map(|(number, page)| Some((number, page.tallies.as_deref()?)));
+        let tallies =
+            cells.flat_map(|(number, tallies)| tallies.iter().enumerate().map(move |(place, tally)| (number * PAGE + place, *tally)));
+        tallies
+            .filter(|(_, tally)| *tally != Tally::default())
+            .filter_map(|(index, tally)| Some((Bucket::try_from(index as u16).ok()?, tally)))
+    }
+
+    /// What stable answered so far for a bucket that is canary by its rank.
+    pub fn set_aside(&self, bucket: Bucket) -> Tally {
+        let page = self.set_aside.0.get(bucket.index() / PAGE).and_then(|page| page.tallies.as_deref());
+        page.map_or_else(Tally::default, |tallies| tallies[bucket.index() % PAGE])
+    }
+
+    /// Requests of a track that the other one answered, since it took no connection.
+    pub fn rescued(&self, track: Track) -> u32 {
+        self.rescued[track as usize]
+    }
+}
+
 impl Ledger {
     pub fn new(workers: usize, marks: LatencyMarks) -> Ledger {
         Ledger { shards: (0..=workers).map(|_| Shard::new(marks)).collect() }
@@ -302,6 +326,8 @@ mod tests {
         assert_eq!((set_aside.set_aside, set_aside.bucket, set_aside.tally.errors), (true, canary, 1));
         assert_eq!(news.connections, [Connections::default(), Connections { wanted: 2, broken: 1 }]);
         assert_eq!([news.latencies[0].count(), news.latencies[1].count()], [0, 1]);
+        let all = |reading: &Reading| reading.by_bucket().map(|(bucket, tally)| (bucket, tally.requests, tally.errors)).collect::<Vec<_>>();
+        assert_eq!((all(&reading), reading.set_aside(canary).errors), (vec![(canary, 1, 0)], 1));
         let news = ledger.read(&mut reading);
         assert!(news.seen.is_empty() && news.connections == [Connections::default(); 2] && news.latencies[1].count() == 0);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Concentration;
 use crate::core::evidence::{Examination, Finding, Judgement};
 use crate::core::{Guard, Landmarks, State, Verdict};
 
@@ -13,6 +14,8 @@ pub struct Status {
     /// `None` where there is nothing to judge.
     pub judged: Option<Judged>,
     pub examinations: Vec<Examined>,
+    /// Where most of the canary's failures come from, if it is one bucket.
+    pub concentration: Option<Concentration>,
     /// What an operator should know about the way of this rollout.
     pub warning: Option<String>,
     /// How long the step in force has lasted, where there is one.
@@ -82,6 +85,7 @@ impl Status {
             guard,
             judged: None,
             examinations: Vec::new(),
+            concentration: None,
             warning: None,
             in_step: None,
             durability: Durability::default(),

@@ -3,35 +3,46 @@
 use std::time::Duration;
 
 use super::link::Act;
-use crate::config::Bot;
-use crate::core::{Hold, Phase, State, Weight};
+use crate::config::{Bot, Config};
+use crate::controller::possible;
+use crate::core::{Hold, Phase, Release, State, Weight};
 use crate::live::{Status, Waits};
 use crate::store::Row;
+use crate::summary::{Action, Summary};
 
-/// What may help.
-pub fn offers(status: &Status, waits: &Waits<'_>) -> Vec<Act> {
-    match waits {
-        // No approval goes above it.
-        Waits::Step(Hold::MaxWeight { .. }) | Waits::Failing => vec![Act::Abort],
-        Waits::Step(_) => vec![Act::Advance, Act::Abort],
-        Waits::Braked(_) if status.state.phase == Phase::Paused => vec![Act::Resume, Act::Abort],
-        Waits::Braked(_) | Waits::NoHistory(_) | Waits::SameUpstream(_) => Vec::new(),
-        Waits::Switched(_) => vec![Act::Undo],
-    }
+/// What may help, the safest first where it looks bad. What would be refused now is left out.
+pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) -> Vec<Act> {
+    let acts: &[Act] = match waits {
+        Waits::Failing => &[Act::Abort],
+        Waits::Step(_) if Summary::of(status).action == Some(Action::Abort) => &[Act::Abort, Act::Advance],
+        Waits::Step(_) => &[Act::Advance, Act::Abort],
+        Waits::Braked(_) if status.state.phase == Phase::Paused => &[Act::Resume, Act::Abort],
+        Waits::Braked(_) | Waits::NoHistory(_) | Waits::SameUpstream(_) => &[],
+        Waits::Switched(_) => &[Act::Undo],
+    };
+    acts.iter().copied().filter(|act| is_possible(config, bot, status, *act)).collect()
 }
 
-/// What the mark of a hold is about.
-pub fn topic(code: &str) -> String {
-    format!("held:{code}")
+/// Would it be done now?
+pub fn is_possible(config: &Config, bot: &Bot, status: &Status, act: Act) -> bool {
+    possible(config, bot, status).iter().any(|(action, refusal)| *action == act.action() && refusal.is_none())
 }
 
-/// The hold that a change says too: who is told of the change needs no second message, as long as it is the last one.
-pub fn says_too(row: &Row) -> Option<&'static str> {
-    match row.decision.as_str() {
-        "trip" => Some("breaker"),
-        "retreat" => Some("retreated"),
-        _ => None,
-    }
+/// What the mark of a hold is about. While a step waits, it may wait for one thing and then for another: that is told once, and
+/// again only if it begins to look bad.
+pub fn topic(waits: &Waits<'_>) -> String {
+    let event = match waits {
+        Waits::Step(Hold::Marginal { .. }) | Waits::Failing => "suspicious",
+        Waits::Step(_) => "asks",
+        Waits::Braked(_) => "braked",
+        Waits::Switched(_) | Waits::NoHistory(_) | Waits::SameUpstream(_) => waits.code(),
+    };
+    format!("held:{event}")
+}
+
+/// The topic of the hold that a change says too: who is told of the change needs no second message, as long as it is the last one.
+pub fn says_too(row: &Row) -> Option<String> {
+    matches!(row.decision.as_str(), "trip" | "retreat").then(|| "held:braked".to_owned())
 }
 
 /// What an approval does. The last step is a promotion.
@@ -42,6 +53,12 @@ pub fn approval(state: &State) -> String {
 /// The weight of the next step; `None` where it is everybody's.
 pub fn approves(state: &State) -> Option<Weight> {
     state.under_way()?.next().map(|step| step.weight).filter(|weight| *weight < Weight::FULL)
+}
+
+/// The config's release, and why it cannot be started although nothing freezes it.
+pub fn config_waits(status: &Status) -> Option<(&Release, &str)> {
+    let wanted = status.state.to_start().filter(|_| status.frozen.is_none())?;
+    Some((wanted, status.config_waits.as_deref()?))
 }
 
 /// The last drill, in whole Unix seconds (0: none), if it is too long ago.
@@ -61,27 +78,71 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::{AbortReason, Former, Landmark, Plan, Release, Rollout};
+    use crate::core::{AbortReason, Former, Landmark, Plan, Rollout};
+
+    fn config() -> Config {
+        let text = "[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nstable = \"blue\"\n\
+            upstreams = { blue = \"http://a\", green = \"http://b\" }\ndrill_every = \"1h\"\n";
+        crate::config::parse(text, std::path::Path::new("serin.toml")).unwrap()
+    }
+
+    fn release(upstream: &str) -> Release {
+        Release { upstream: upstream.into(), version: None }
+    }
 
     fn status(phase: Phase) -> Status {
-        let mut state = State::new(Release { upstream: "blue".into(), version: None });
+        let mut state = State::new(release("blue"));
         state.phase = phase;
         Status::of(state, crate::core::Guard::default())
     }
 
+    /// green is on its way, at its first step.
+    fn under_way(phase: Phase, hold: Hold) -> Status {
+        let mut status = status(phase);
+        let (at, plan, green) = (Duration::ZERO, Plan::usual(), release("green"));
+        status.state.weight = plan.steps[0].weight;
+        let rollout = Rollout { release: green.clone(), plan, step: 0, step_began: at, looked: at, no_retreat_before: at, failing: false };
+        (status.state.rollout, status.state.canary, status.state.hold) = (Some(rollout), Some(green), Some(hold));
+        status
+    }
+
+    fn offered(status: &Status) -> Vec<Act> {
+        let config = config();
+        offers(&config, &config.bots[0], status, &status.waits_for_human().expect("a human is asked"))
+    }
+
     #[test]
-    fn what_is_offered_is_what_would_help() {
-        let (marginal, max) = (Hold::Marginal { e: 30.0, abort_at: 150.0 }, Hold::MaxWeight { max: Weight::ZERO });
-        let held = status(Phase::Held);
-        assert_eq!(offers(&held, &Waits::Step(&marginal)), [Act::Advance, Act::Abort]);
-        assert_eq!(offers(&held, &Waits::Step(&max)), [Act::Abort]);
-        assert_eq!(offers(&status(Phase::Progressing), &Waits::Failing), [Act::Abort]);
-        let braked = Waits::Braked(&Hold::Retreated);
-        assert_eq!(offers(&status(Phase::Paused), &braked), [Act::Resume, Act::Abort]);
-        assert_eq!(offers(&status(Phase::Manual), &braked), []);
-        assert_eq!((topic(braked.code()), topic(Waits::Step(&marginal).code())), ("held:retreated".to_owned(), "held:marginal".to_owned()));
-        let failed = Hold::Failed(AbortReason::Evidence { e: 1.0 });
-        assert_eq!(offers(&status(Phase::Promoted), &Waits::Switched(&failed)), [Act::Undo]);
+    fn what_is_offered_is_what_would_help_and_would_be_done() {
+        let trip = || Hold::Breaker(crate::core::Trip { canary: crate::core::Connections { wanted: 8, broken: 8 } });
+        assert_eq!(offered(&under_way(Phase::Held, Hold::AwaitingAdvance)), [Act::Advance, Act::Abort]);
+        assert_eq!(offered(&under_way(Phase::Held, Hold::Evidence { e: 7.0 })), [Act::Abort, Act::Advance], "the safe one first");
+        assert_eq!(offered(&under_way(Phase::Paused, trip())), [Act::Resume, Act::Abort]);
+        let mut manual = under_way(Phase::Progressing, Hold::PolicyManual);
+        manual.state.rollout.as_mut().unwrap().failing = true;
+        assert_eq!(offered(&manual), [Act::Abort]);
+        let mut by_hand = status(Phase::Manual);
+        by_hand.state.hold = Some(trip());
+        assert_eq!(offered(&by_hand), [], "there is no rollout to resume");
+        let mut capped = under_way(Phase::Held, Hold::MaxWeight { max: Weight::ZERO });
+        capped.guard.max = capped.state.weight;
+        assert_eq!(offered(&capped), [Act::Abort]);
+        let mut frozen = under_way(Phase::Held, Hold::AwaitingAdvance);
+        frozen.frozen = Some("by ana".to_owned());
+        assert_eq!(offered(&frozen), [Act::Abort]);
+        let mut switched = status(Phase::Promoted);
+        switched.state.hold = Some(Hold::Failed(AbortReason::Evidence { e: 1.0 }));
+        switched.state.previous = Some(Former { release: release("green"), until: Duration::ZERO });
+        assert_eq!(offered(&switched), [Act::Undo]);
+    }
+
+    #[test]
+    fn what_a_step_waits_for_is_told_once_and_again_when_it_looks_bad() {
+        let step = |hold: &Hold| topic(&Waits::Step(hold));
+        let asks = [Hold::AwaitingAdvance, Hold::NotJudged, Hold::Deadline { could_be: 0.1, tolerated: 0.02 }];
+        assert!(asks.iter().all(|hold| step(hold) == "held:asks"));
+        assert_eq!(step(&Hold::Marginal { e: 30.0, abort_at: 150.0 }), "held:suspicious");
+        assert_eq!(topic(&Waits::Failing), "held:suspicious");
+        assert_eq!(topic(&Waits::Braked(&Hold::Retreated)), "held:braked");
     }
 
     #[test]
@@ -109,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_drill_is_due_and_a_side_is_free_once() {
-        let text = "[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = { a = \"http://a\" }\ndrill_every = \"1h\"\n";
-        let bot = &crate::config::parse(text, std::path::Path::new("serin.toml")).unwrap().bots[0];
+        let config = config();
+        let bot = &config.bots[0];
         let mut idle = status(Phase::Idle);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(3_600)), Some(0), "never");
         let drilled = Landmark {

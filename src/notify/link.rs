@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::State;
 use crate::store::{InstallationKey, Row};
+use crate::summary::Action;
 
 /// How long a link is good for, in seconds.
 pub const LINK_SECS: u64 = 24 * 3600;
@@ -31,20 +32,21 @@ pub enum Act {
 
 impl Act {
     pub fn name(self) -> &'static str {
+        self.action().name()
+    }
+
+    pub fn action(self) -> Action {
         match self {
-            Act::Advance => "advance",
-            Act::Resume => "resume",
-            Act::Abort => "abort",
-            Act::Undo => "undo",
+            Act::Advance => Action::Advance,
+            Act::Resume => Action::Resume,
+            Act::Abort => Action::Abort,
+            Act::Undo => Action::Undo,
         }
     }
 
     /// May it be asked for where the config is the only way in?
     pub fn takes_back(self) -> bool {
-        match self {
-            Act::Abort | Act::Undo => true,
-            Act::Advance | Act::Resume => false,
-        }
+        self.action().takes_back()
     }
 }
 

@@ -1,12 +1,15 @@
 //! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
 
-use super::held;
 use super::known::Known;
 use super::link::Act;
 use crate::config::{Bot, Occasion};
+use crate::core::Release;
 use crate::live::{Status, Waits};
 use crate::store::Row;
-use crate::summary;
+use crate::summary::{self, Summary};
+
+/// What the link to the dashboard is called.
+pub const OPEN: &str = "Open the page";
 
 /// One message to one notifier.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,8 @@ pub struct Message {
     pub headline: String,
     pub facts: Vec<Fact>,
     pub links: Vec<Link>,
+    /// Where the dashboard shows the bot, if the config says where it can be reached.
+    pub page: Option<String>,
     /// The change, if it is one.
     pub change: Option<Row>,
     /// Why the weight stays: a code, and a text.
@@ -102,7 +107,7 @@ pub fn offers(row: &Row) -> &'static [Act] {
 }
 
 /// A message about a change.
-pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>) -> Message {
+pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>, page: Option<String>) -> Message {
     let known = Known::of_row(row);
     let mut facts = Vec::new();
     fact(&mut facts, "Why", row.why.clone());
@@ -113,7 +118,11 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
     };
     fact(&mut facts, "By", Some(by));
     fact(&mut facts, "Reason", row.reason.clone());
-    facts.extend(evidence(known.as_ref()));
+    // Where the evidence decided, the reason has the rates.
+    if row.actor_kind != "ratchet" || row.why.is_none() {
+        facts.extend(evidence(known.as_ref()));
+    }
+    fact(&mut facts, "To do", Some(summary::todo_after(row)));
     Message {
         id: format!("{instance}.{}.{}", row.bot, row.revision),
         about: About::Occasion(occasion),
@@ -122,6 +131,7 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
         headline: format!("{}: {}", row.bot, summary::happened(row)),
         facts,
         links,
+        page,
         change: Some(row.clone()),
         hold: None,
         known,
@@ -129,34 +139,50 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
     }
 }
 
-/// A rollout that waits for a human.
-pub fn of_hold(instance: &str, bot: &str, status: &Status, waits: &Waits<'_>, at: String, links: Vec<Link>) -> Message {
+/// A bot that waits for a human: what its summary says.
+pub fn of_hold(
+    instance: &str,
+    bot: &str,
+    status: &Status,
+    waits: &Waits<'_>,
+    at: String,
+    links: Vec<Link>,
+    page: Option<String>,
+) -> Message {
     let state = &status.state;
-    let known = Known::of_status(status).filter(|_| state.under_way().is_some());
-    let tried = state.canary.as_ref().map_or("the rollout".to_owned(), ToString::to_string);
-    let mut facts = vec![Fact { label: "Waits", text: waits.to_string() }];
-    let next = |state| held::approves(state).map_or("a promotion".to_owned(), |weight| weight.to_string());
-    fact(&mut facts, "Next", state.under_way().map(|_| next(state)));
-    fact(&mut facts, "Stable", Some(state.stable.to_string()));
-    fact(&mut facts, "Nothing rises", status.frozen.clone());
-    facts.extend(evidence(known.as_ref()));
-    let headline = match state.under_way().is_some() {
-        true => format!("{bot}: {tried} waits for a human at {}", state.weight),
-        false => format!("{bot}: somebody must decide"),
-    };
+    let summary = Summary::of(status);
+    let (first, rest) = summary.state.split_once(". ").unwrap_or((summary.state.trim_end_matches('.'), ""));
+    let mut facts = Vec::new();
+    fact(&mut facts, "Stands", Some(rest.to_owned()));
+    fact(&mut facts, "Customers", Some(summary.customers.clone()));
+    fact(&mut facts, "Next", Some(summary.next.clone()));
+    fact(&mut facts, "To do", Some(summary.todo.clone()));
     Message {
         id: format!("{instance}.{bot}.{}.held.{}", state.revision, waits.code()),
         about: About::Occasion(Occasion::Held),
         bot: bot.to_owned(),
         at,
-        headline,
+        headline: format!("{bot} needs you: {first}"),
         facts,
         links,
+        page,
         change: None,
         hold: Some((waits.code(), waits.to_string())),
-        known,
+        known: Known::of_status(status).filter(|_| state.under_way().is_some()),
         dropped: 0,
     }
+}
+
+/// The config's release cannot be started.
+pub fn config_waits(instance: &str, bot: &Bot, status: &Status, wanted: &Release, why: &str, at: String, page: Option<String>) -> Message {
+    let facts = vec![
+        Fact { label: "Why", text: why.to_owned() },
+        Fact { label: "Customers", text: format!("Everybody stays where they are; stable is {}.", status.state.stable) },
+        Fact { label: "Next", text: "serin tries again every 10 s.".to_owned() },
+        Fact { label: "To do", text: "Mend the release, or name another one in the config.".to_owned() },
+    ];
+    let id = format!("{instance}.{}.{}.config_waits", bot.name, status.state.revision);
+    Message { page, ..plain(id, Occasion::Held, bot, at, &format!("the config's release {wanted} cannot be started"), facts) }
 }
 
 pub fn drill_due(instance: &str, bot: &Bot, last: i64, at: String) -> Message {
@@ -168,7 +194,7 @@ pub fn drill_due(instance: &str, bot: &Bot, last: i64, at: String) -> Message {
     let facts = vec![
         Fact { label: "Last drill", text: last_text },
         Fact { label: "Wanted every", text: every },
-        Fact { label: "To do", text: format!("serin drill {}", bot.name) },
+        Fact { label: "To do", text: format!("Run serin drill {}.", bot.name) },
     ];
     plain(format!("{instance}.{}.drill_due.{last}", bot.name), Occasion::DrillDue, bot, at, "a drill of the way back is due", facts)
 }
@@ -180,7 +206,7 @@ pub fn teardown(instance: &str, bot: &Bot, status: &Status, mark: i64, at: Strin
     let facts = vec![
         Fact { label: "Stable", text: status.state.stable.to_string() },
         Fact { label: "Idle for", text: idle },
-        Fact { label: "Mind", text: "without it there is no undo".to_owned() },
+        Fact { label: "To do", text: "Tear it down, or leave it: without it there is no undo.".to_owned() },
     ];
     let headline = format!("{former} is free to tear down");
     plain(format!("{instance}.{}.teardown.{mark}", bot.name), Occasion::Teardown, bot, at, &headline, facts)
@@ -195,6 +221,7 @@ fn plain(id: String, occasion: Occasion, bot: &Bot, at: String, headline: &str, 
         headline: format!("{}: {headline}", bot.name),
         facts,
         links: Vec::new(),
+        page: None,
         change: None,
         hold: None,
         known: None,
@@ -212,6 +239,7 @@ pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message
         headline: "serin: this is a test".to_owned(),
         facts: vec![Fact { label: "Notifier", text: notifier.to_owned() }],
         links: Vec::new(),
+        page: None,
         change: None,
         hold: None,
         known: None,
@@ -219,13 +247,9 @@ pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message
     }
 }
 
+/// What was seen, in words and numbers.
 pub fn evidence(known: Option<&Known>) -> Vec<Fact> {
-    let Some(known) = known else { return Vec::new() };
-    vec![
-        Fact { label: "Evidence against it", text: known.against() },
-        Fact { label: "Canary saw", text: known.canary.text() },
-        Fact { label: "Stable saw", text: known.stable.text() },
-    ]
+    known.map(|known| Fact { label: "Seen", text: known.text() }).into_iter().collect()
 }
 
 fn fact(facts: &mut Vec<Fact>, label: &'static str, text: Option<String>) {

@@ -17,6 +17,7 @@ use super::teller::Teller;
 use super::told::{CHANGE, Told};
 use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
+use crate::core::Release;
 use crate::live::{Status, Waits};
 use crate::store::{Mark, Row};
 use crate::telemetry;
@@ -24,6 +25,8 @@ use crate::telemetry;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What holds for less than this may be a flicker.
 const HELD_FOR: Duration = Duration::from_secs(3);
+/// A release that was just named in Git may take as long as this to start: it is tried again every 10 s.
+const CONFIG_WAITS_FOR: Duration = Duration::from_secs(60);
 /// More changes of one bot than this, missed at once, are not told.
 const MISSED_MOST: usize = 256;
 /// A disk that hangs does not stop the listening.
@@ -46,6 +49,8 @@ pub struct Watch {
     desks: Vec<Desk>,
     /// By bot, since when it waits for a human, and what for.
     waiting: HashMap<String, (u64, &'static str, Instant)>,
+    /// By bot, since when the config's release cannot be started, and which one.
+    config_waits: HashMap<String, (Release, Instant)>,
 }
 
 /// One notifier, as this task sees it.
@@ -69,7 +74,17 @@ impl Watch {
         let config = snapshot.config.clone();
         let bots = snapshot.config.bots.iter().zip(&snapshot.epochs);
         let heard = bots.map(|(bot, epoch)| (bot.name.to_string(), epoch.revision)).collect();
-        Watch { all, changes, heard, config, marks: Vec::new(), keeps: false, desks: Vec::new(), waiting: HashMap::new() }
+        Watch {
+            all,
+            changes,
+            heard,
+            config,
+            marks: Vec::new(),
+            keeps: false,
+            desks: Vec::new(),
+            waiting: HashMap::new(),
+            config_waits: HashMap::new(),
+        }
     }
 
     /// Listens for ever.
@@ -200,13 +215,13 @@ impl Watch {
                 }
                 continue;
             };
-            if let Some(code) = held::says_too(row) {
-                let topic = held::topic(code);
+            if let Some(topic) = held::says_too(row) {
                 desk.told.is(&row.bot, &topic, revision);
                 marks.push(mark(&desk.notifier, &row.bot, &topic, revision));
             }
             let links = links(&self.all, &self.config, desk, &row.bot, row.revision, &Stands::after(row), message::offers(row), "");
-            let message = message::of_change(&self.all.instance, row, occasion, links);
+            let page = page(&self.config, &row.bot);
+            let message = message::of_change(&self.all.instance, row, occasion, links, page);
             put(&self.all, self.keeps, desk, message, marks);
         }
         self.keep(passed_over);
@@ -235,6 +250,7 @@ impl Watch {
             if let Some(waits) = self.lasting(bot, &status) {
                 self.tell_hold(bot, &status, &waits);
             }
+            self.look_at_the_config(bot, &status);
             if let Some(last) = held::drill_due(&status, bot, unix_now()) {
                 self.tell(bot, Occasion::DrillDue, last, |instance| message::drill_due(instance, bot, last, now()));
             }
@@ -260,15 +276,45 @@ impl Watch {
 
     fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
-        let (topic, at) = (held::topic(waits.code()), whole(revision));
+        let (topic, at) = (held::topic(waits), whole(revision));
+        let acts = held::offers(&self.config, bot, status, waits);
         for desk in &mut self.desks {
             if !desk.notifier.tells_of(name, Occasion::Held) || !desk.told.is_news(name, &topic, at) {
                 continue;
             }
             let (stands, next) = (Stands::of(&status.state), held::approval(&status.state));
-            let links = links(&self.all, &self.config, desk, name, revision, &stands, &held::offers(status, waits), &next);
-            let message = message::of_hold(&self.all.instance, name, status, waits, now(), links);
+            let links = links(&self.all, &self.config, desk, name, revision, &stands, &acts, &next);
+            let page = page(&self.config, name);
+            let message = message::of_hold(&self.all.instance, name, status, waits, now(), links, page);
             put(&self.all, self.keeps, desk, message, vec![mark(&desk.notifier, name, &topic, at)]);
+        }
+    }
+
+    /// Does the config's release wait for too long?
+    fn look_at_the_config(&mut self, bot: &Bot, status: &Status) {
+        let Some((wanted, why)) = held::config_waits(status) else {
+            self.config_waits.remove(bot.name.as_str());
+            return;
+        };
+        let now = Instant::now();
+        let (release, since) = self.config_waits.entry(bot.name.to_string()).or_insert_with(|| (wanted.clone(), now));
+        if release != wanted {
+            (*release, *since) = (wanted.clone(), now);
+        }
+        if now.duration_since(*since) >= CONFIG_WAITS_FOR {
+            self.tell_config_waits(bot, status, wanted, why);
+        }
+    }
+
+    /// Once for each release that the config names, as long as nothing else changes.
+    fn tell_config_waits(&mut self, bot: &Bot, status: &Status, wanted: &Release, why: &str) {
+        let (name, topic, at) = (bot.name.as_str(), format!("config:{wanted}"), whole(status.state.revision));
+        for desk in &mut self.desks {
+            if desk.notifier.tells_of(name, Occasion::Held) && desk.told.is_news(name, &topic, at) {
+                let page = page(&self.config, name);
+                let message = message::config_waits(&self.all.instance, bot, status, wanted, why, now(), page);
+                put(&self.all, self.keeps, desk, message, vec![mark(&desk.notifier, name, &topic, at)]);
+            }
         }
     }
 
@@ -297,6 +343,11 @@ fn put(all: &Notifications, keeps: bool, desk: &Desk, message: Message, marks: V
         all.metrics.notified(&desk.notifier.name, telemetry::Told::Dropped, gone);
         tracing::warn!(notifier = desk.notifier.name, "too many notifications wait: the oldest is dropped");
     }
+}
+
+/// Where the dashboard shows the bot; `None` where nobody could reach it.
+fn page(config: &Config, bot: &str) -> Option<String> {
+    Some(format!("{}/#/bots/{bot}", config.admin.public_url.as_ref()?))
 }
 
 /// One link for each thing that may be done; none where nobody could reach them.

@@ -24,8 +24,15 @@ pub struct Exchange {
     /// For the breaker.
     broken: bool,
     state: State,
-    /// For the access log, if it wants this one.
-    noted: Option<Box<Noted>>,
+    wanted: Option<Box<Wanted>>,
+}
+
+/// What is wanted of some requests alone. One pointer, so that all others are not moved about with room for it.
+pub struct Wanted {
+    /// For the access log.
+    pub line: Option<Noted>,
+    /// For the bot's [`Names`](crate::live::Names): the workspace that this is evidence about.
+    pub name: Option<Box<str>>,
 }
 
 /// What was found out before the exchange began.
@@ -33,7 +40,7 @@ pub struct Assigned {
     pub assignment: Assignment,
     /// Sent again by the platform.
     pub retried: bool,
-    pub noted: Option<Box<Noted>>,
+    pub wanted: Option<Box<Wanted>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +58,9 @@ enum State {
 
 impl Exchange {
     pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assigned: Assigned) -> Exchange {
-        let Assigned { assignment, retried, noted } = assigned;
+        let Assigned { assignment, retried, wanted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, noted };
+        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, wanted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -93,8 +100,8 @@ impl Exchange {
     /// The answer's head is here.
     pub fn answered(&mut self, status: u16, said: Option<Said>) {
         let first_byte = self.bots_time(Instant::now());
-        if let Some(noted) = &mut self.noted {
-            noted.answered(status, first_byte);
+        if let Some(line) = self.line() {
+            line.answered(status, first_byte);
         }
         if self.state == State::Waiting {
             self.bot.meters().first_byte[self.assignment.track as usize].record(first_byte);
@@ -131,9 +138,13 @@ impl Exchange {
     }
 
     fn note(&mut self, problem: Problem) {
-        if let Some(noted) = &mut self.noted {
-            noted.failed(problem);
+        if let Some(line) = self.line() {
+            line.failed(problem);
         }
+    }
+
+    fn line(&mut self) -> Option<&mut Noted> {
+        self.wanted.as_mut()?.line.as_mut()
     }
 
     /// The client's own fault (a body that broke off or never came): no evidence.
@@ -173,9 +184,9 @@ impl Exchange {
         if let Some((bucket, turn)) = self.examined() {
             self.bot.shard().came_back(bucket, turn);
         }
-        if let Some(noted) = self.noted.take() {
+        if let Some(Wanted { line: Some(line), .. }) = self.wanted.take().map(|wanted| *wanted) {
             let ended = Finished { bot: &self.bot, assignment: self.assignment, retried: self.retried, rescued, outcome, took };
-            self.slot.worker().access_log.write(&noted, &ended);
+            self.slot.worker().access_log.write(&line, &ended);
         }
     }
 
@@ -186,6 +197,11 @@ impl Exchange {
         let (true, Some(bucket), false) = (reason.is_evidence(), bucket, self.retried) else { return };
         if rescued {
             return self.bot.shard().rescued(track);
+        }
+        if let Some(Wanted { name: Some(name), .. }) = self.wanted.as_deref()
+            && let Some(names) = &self.bot.epoch.names
+        {
+            names.note(self.bot.worker, bucket, name, outcome);
         }
         let sample = Sample { outcome, latency_micros: first_byte.map(|d| d.as_micros() as u64) };
         self.bot.shard().record(bucket, self.assignment.is_set_aside(), track, sample);

@@ -11,7 +11,7 @@ use super::access_log::Noted;
 use super::assign::{Looked, decide};
 use super::body::{AnswerBody, Hold, RequestBody, hold};
 use super::client::{Session, Upload};
-use super::exchange::{Assigned, Exchange};
+use super::exchange::{Assigned, Exchange, Wanted};
 use super::forward::{Outbound, forward};
 use super::headers;
 use super::listen::Worker;
@@ -22,6 +22,7 @@ use super::view::BotView;
 use crate::config::OverCap;
 use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
+use crate::live::Names;
 
 /// Answers one request. Never fails: what goes wrong is an answer too.
 pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
@@ -165,14 +166,18 @@ fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, t
     let assignment = decision.assignment;
     let retried = decision.reading.retry.map(|retry| bot.retried(assignment.track, retry.reason)).is_some();
     let log = &bot.snapshot.config.log;
-    let noted = worker.chance.takes(log.access_bp).then(|| {
+    let (has_line, has_name) =
+        (worker.chance.takes(log.access_bp), bot.epoch.names.is_some() && assignment.reason.is_evidence() && !retried);
+    let wanted = (has_line || has_name).then(|| {
         let workspace = match &decision.reading.found {
-            Found::Workspace { workspace, .. } if log.access_workspace => Some(workspace.to_string()),
-            Found::Workspace { .. } | Found::Missing | Found::Invalid | Found::Mixed => None,
+            Found::Workspace { workspace, .. } => Some(workspace),
+            Found::Missing | Found::Invalid | Found::Mixed => None,
         };
-        Box::new(Noted::new(head.method.clone(), trace.id(), workspace))
+        let said = workspace.filter(|_| log.access_workspace);
+        let line = has_line.then(|| Noted::new(head.method.clone(), trace.id(), said.map(ToString::to_string)));
+        Box::new(Wanted { line, name: workspace.filter(|_| has_name).map(Names::name) })
     });
-    Assigned { assignment, retried, noted }
+    Assigned { assignment, retried, wanted }
 }
 
 fn of<'a>(head: &'a RequestHead, target: &'a Target) -> Head<'a> {

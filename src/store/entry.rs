@@ -21,6 +21,8 @@ pub struct Entry {
     pub guard: Guard,
     /// By the controller's clock, which stands still while no serin runs.
     pub at: Duration,
+    /// When it was decided, in Unix milliseconds.
+    pub unix_ms: i64,
     pub state: State,
 }
 
@@ -70,18 +72,13 @@ pub struct Row {
 }
 
 impl Row {
-    /// As it will be read, of a change that is made now.
+    /// As it will be read.
     pub fn of(entry: &Entry) -> Row {
-        Row::made_at(entry, unix_millis())
-    }
-
-    /// As it will be read, of a change that was made at this moment, in Unix milliseconds.
-    pub fn made_at(entry: &Entry, at: i64) -> Row {
         let Entry { bot, who, reasons, decision, state, .. } = entry;
         Row {
             bot: bot.clone(),
             revision: state.revision,
-            at: written(at),
+            at: written(entry.unix_ms),
             actor_kind: who.kind.to_owned(),
             actor: who.name.clone(),
             decision: (*decision).to_owned(),
@@ -136,6 +133,11 @@ pub(super) fn is_rehearsal(before: Option<&State>, after: &State) -> bool {
 }
 
 impl Entry {
+    /// What is spoken of later.
+    pub fn landmark(&self) -> Landmark {
+        Row::of(self).landmark(self.unix_ms as f64 / 1000.0)
+    }
+
     pub fn from(&self) -> Weight {
         self.before.as_ref().map_or(Weight::ZERO, |state| state.weight)
     }

@@ -93,7 +93,7 @@ fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
         .execute(params![
             entry.bot,
             state.revision,
-            unix_millis(),
+            entry.unix_ms,
             micros(entry.at),
             entry.who.kind,
             entry.who.name,
@@ -344,6 +344,7 @@ mod tests {
             input: None,
             guard: Guard::default(),
             at: Duration::from_micros(17),
+            unix_ms: unix_millis(),
             state,
         }
     }

@@ -304,7 +304,18 @@ mod tests {
         let state = State { revision, ..State::new(Release { upstream: "blue".into(), version: None }) };
         let who = Who { kind: "operator", name: "ana".to_owned() };
         let (before, input, guard) = (None, None, Guard::default());
-        Entry { bot: bot.to_owned(), who, reasons: Reasons::default(), decision: "freeze", before, input, guard, at: TRY_AGAIN, state }
+        Entry {
+            bot: bot.to_owned(),
+            who,
+            reasons: Reasons::default(),
+            decision: "freeze",
+            before,
+            input,
+            guard,
+            at: TRY_AGAIN,
+            unix_ms: 0,
+            state,
+        }
     }
 
     fn keep(writer: &mut Writer, ticket: u64, entries: Vec<Entry>) {

@@ -3,6 +3,19 @@
 use super::words::{name_of, percent};
 use crate::store::Row;
 
+/// What whoever hears of the change has to do.
+pub fn todo_after(row: &Row) -> String {
+    let upstream = row.canary.as_deref().map_or("the canary", |canary| canary.rsplit(" on ").next().unwrap_or(canary));
+    match (row.decision.as_str(), row.phase.as_str()) {
+        ("trip", "paused") => format!("Resume it when {upstream} takes connections again, or abort it."),
+        ("trip", _) => format!("Set the weight again when {upstream} takes connections."),
+        ("retreat", "paused") => "Resume it when the cause is mended, or abort it.".to_owned(),
+        ("retreat", _) => "Nothing to do: it goes on by itself from there, or back.".to_owned(),
+        ("start" | "advance" | "resume", "progressing") => "Nothing to do: if it fails, it goes back by itself.".to_owned(),
+        _ => super::NOTHING_TO_DO.to_owned(),
+    }
+}
+
 /// Without who did it and why, which stand beside it.
 pub fn happened(row: &Row) -> String {
     let tried = row.release.as_deref().map_or("the canary", name_of);

@@ -16,7 +16,7 @@ use crate::core::{Phase, State, Weight};
 use crate::live::Status;
 use words::{clock, short, weight};
 
-pub use happened::happened;
+pub use happened::{happened, todo_after};
 pub use looks::{Looks, rates, why};
 pub use preview::{Moves, Preview};
 pub use until::{Needs, Then, Until};
@@ -192,25 +192,34 @@ impl fmt::Display for Summary {
 }
 
 /// How the canary and stable are called in the sentences: by their versions, if these tell them apart.
-struct Names {
+struct ReleaseNames {
     tried: String,
     stable: String,
 }
 
-impl Names {
-    fn of(state: &State) -> Names {
+impl ReleaseNames {
+    fn of(state: &State) -> ReleaseNames {
         let tried = state.canary.as_ref().or(state.rollout.as_ref().map(|rollout| &rollout.release));
         let stable = &state.stable;
         match tried {
-            Some(tried) if short(tried) == short(stable) => Names { tried: tried.to_string(), stable: stable.to_string() },
-            Some(tried) => Names { tried: short(tried).to_owned(), stable: short(stable).to_owned() },
-            None => Names { tried: "the canary".to_owned(), stable: short(stable).to_owned() },
+            Some(tried) if short(tried) == short(stable) => ReleaseNames { tried: tried.to_string(), stable: stable.to_string() },
+            Some(tried) => ReleaseNames { tried: short(tried).to_owned(), stable: short(stable).to_owned() },
+            None => ReleaseNames { tried: "the canary".to_owned(), stable: short(stable).to_owned() },
         }
     }
 }
 
+/// How the canary looks beside stable, and where its failures come from, if that is mostly one bucket.
+fn looks(status: &Status, names: &ReleaseNames) -> String {
+    let sentence = looks::sentence(status.judged.as_ref(), &names.tried, &names.stable);
+    match status.concentration.filter(|concentration| !concentration.over) {
+        Some(concentration) => format!("{sentence} {concentration}"),
+        None => sentence,
+    }
+}
+
 /// Who is where. `worried`: say of those on stable that they are safe.
-fn customers(state: &State, names: &Names, worried: bool) -> String {
+fn customers(state: &State, names: &ReleaseNames, worried: bool) -> String {
     let safe = if worried { "safe on" } else { "on" };
     match state.weight {
         Weight::ZERO => format!("Everybody is {safe} {}.", names.stable),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::words::{lasting, share, some, weight};
-use super::{Action, Names};
+use super::{Action, ReleaseNames};
 use crate::core::{Hold, Phase, Release, State, Weight};
 
 /// An action that was planned and not done.
@@ -52,7 +52,7 @@ impl Preview {
 
     fn what_happens(&self) -> Vec<String> {
         let (before, after) = (&self.before, &self.after);
-        let Names { tried, stable } = Names::of(if after.canary.is_some() { after } else { before });
+        let ReleaseNames { tried, stable } = ReleaseNames::of(if after.canary.is_some() { after } else { before });
         let moves = self.moving();
         if after.phase == Phase::Promoted && self.action != Action::Switch && before.stable != after.stable {
             return vec![

@@ -2,7 +2,7 @@
 
 use super::looks::{self, Looks};
 use super::words::{clock, lasting, short, weight};
-use super::{Action, NOTHING_TO_DO, Names, Summary, Urgency, by_whom, customers};
+use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
 use crate::core::{AbortReason, Hold, Landmark, Policy, Release, Weight, Worth};
 use crate::live::Status;
 
@@ -12,7 +12,7 @@ fn said(urgency: Urgency, state: String, customers: String) -> Summary {
 
 /// A weight that was set by hand, a drill, or what is left of either.
 pub(super) fn by_hand(status: &Status) -> Summary {
-    let (state, names) = (&status.state, Names::of(&status.state));
+    let (state, names) = (&status.state, ReleaseNames::of(&status.state));
     let tried = &names.tried;
     let moved = status.landmarks.moved();
     let at = |landmark: Option<&Landmark>| landmark.map_or(String::new(), |one| format!(" at {}", clock(one.at, status.times.unix)));
@@ -53,7 +53,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
     }
     let looks = Looks::of(status.judged.as_ref());
     let set = format!("It was set to {}{}.", weight(state.weight), by_whom(status, moved));
-    let shown = format!("{} {set}", looks::sentence(status.judged.as_ref(), tried, &names.stable));
+    let shown = format!("{} {set}", super::looks(status, &names));
     let mut summary = said(Urgency::Watch, shown, customers(state, &names, looks.is_suspicious()));
     let acts = status.guard.by_hand != Policy::Manual;
     let e = status.judged.map_or(1.0, |judged| judged.judgement.wealth.log_e().exp());
@@ -99,7 +99,7 @@ pub(super) fn promoted(status: &Status) -> Summary {
         };
     }
     if let (Some(Hold::Failed(why)), Some(former)) = (&state.hold, former) {
-        let names = Names { tried: stable.to_owned(), stable: short(former).to_owned() };
+        let names = ReleaseNames { tried: stable.to_owned(), stable: short(former).to_owned() };
         summary.urgency = Urgency::Act;
         summary.state = format!("{stable} fails after the switch: {}. {}", reason(why, None, &names), summary.state);
         summary.next = match status.guard.by_hand {
@@ -122,7 +122,7 @@ pub(super) fn aborted(status: &Status) -> Summary {
         true => quarantined.release.to_string(),
         false => short(&quarantined.release).to_owned(),
     });
-    let names = Names { tried: release.clone(), stable: stable.to_owned() };
+    let names = ReleaseNames { tried: release.clone(), stable: stable.to_owned() };
     let from =
         ended.filter(|landmark| landmark.from > Weight::ZERO).map_or(String::new(), |landmark| format!(" at {}", weight(landmark.from)));
     let undone = ended.is_some_and(|landmark| landmark.decision == "undo");
@@ -131,7 +131,9 @@ pub(super) fn aborted(status: &Status) -> Summary {
     let why = taken_back.map(|quarantined| quarantined.why);
     let why = why.filter(|why| !matches!(why, AbortReason::Operator | AbortReason::Undone));
     let why = why.map_or(String::new(), |why| format!(": {}", reason(&why, ended, &names)));
-    let mut summary = said(Urgency::None, format!("{release} {done}{by}{why}."), format!("Nobody is on it; everybody is on {stable}."));
+    let concentration = status.concentration.map_or(String::new(), |concentration| format!(" {concentration}"));
+    let what = format!("{release} {done}{by}{why}.{concentration}");
+    let mut summary = said(Urgency::None, what, format!("Nobody is on it; everybody is on {stable}."));
     summary.next = "It is not rolled out again unless somebody starts it with retry.".to_owned();
     summary
 }
@@ -163,7 +165,7 @@ fn way_back(status: &Status, former: Option<&Release>) -> String {
 }
 
 /// Why it was taken back, with the rates where they are known.
-fn reason(why: &AbortReason, landmark: Option<&Landmark>, names: &Names) -> String {
+fn reason(why: &AbortReason, landmark: Option<&Landmark>, names: &ReleaseNames) -> String {
     match why {
         AbortReason::Operator | AbortReason::Undone => why.to_string(),
         AbortReason::Limit(crossed) => looks::limit(crossed, &names.stable),

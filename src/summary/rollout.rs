@@ -1,9 +1,9 @@
 //! The sentences about a rollout that is under way.
 
-use super::looks::{self, Looks};
+use super::looks::Looks;
 use super::until::{Then, Until};
 use super::words::{clock, lasting, share, some, weight};
-use super::{Action, NOTHING_TO_DO, Names, Summary, Urgency, by_whom, customers};
+use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
 use crate::core::{Hold, Phase, RAISE_BELOW, Rollout, State, Weight, Worth};
 use crate::live::Status;
 
@@ -20,7 +20,7 @@ struct About<'a> {
     status: &'a Status,
     state: &'a State,
     rollout: &'a Rollout,
-    names: Names,
+    names: ReleaseNames,
     looks: Looks,
     until: Option<Until>,
 }
@@ -30,11 +30,11 @@ impl<'a> About<'a> {
         // What was judged before nobody was left on it is the past.
         let live = status.judged.as_ref().filter(|_| status.state.weight > Weight::ZERO);
         let looks = Looks::of(live);
-        About { status, state: &status.state, rollout, names: Names::of(&status.state), looks, until: Until::of(status) }
+        About { status, state: &status.state, rollout, names: ReleaseNames::of(&status.state), looks, until: Until::of(status) }
     }
 
     fn progressing(&self) -> Summary {
-        let Names { tried, stable } = &self.names;
+        let ReleaseNames { tried, stable } = &self.names;
         let hold = self.state.hold.as_ref();
         let mut said = self.said("is", Urgency::Watch);
         said.next = self.next(hold);
@@ -194,8 +194,7 @@ impl<'a> About<'a> {
         if self.state.weight == Weight::ZERO {
             return position.replacen("It ", &format!("{} ", self.names.tried), 1);
         }
-        let Names { tried, stable } = &self.names;
-        format!("{} {position}", looks::sentence(self.status.judged.as_ref(), tried, stable))
+        format!("{} {position}", super::looks(self.status, &self.names))
     }
 
     /// `It is held at 25 %, step 4 of 7.`

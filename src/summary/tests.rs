@@ -10,7 +10,7 @@ use crate::core::{
     AbortReason, AtDeadline, Connections, Crossed, Doubt, Fail, Former, Freeze, Hold, Landmark, Most, Plan, Policy, Quarantined, Release,
     Rollout, Tally, Trip, Verdict,
 };
-use crate::live::{Durability, Judged, Times};
+use crate::live::{Concentration, Durability, Failing, Judged, Times};
 
 /// 2026-11-28, 22:40 UTC; the controller's clock says one hour.
 const NOW: Times = Times { clock: Duration::from_secs(3_600), unix: 1_795_905_600.0 };
@@ -202,6 +202,25 @@ fn a_rollout_that_looks_bad_says_so_first() {
         said,
         "v42 looks worse than v41: a few workspaces have trouble on v42 that work on v41 (0 % errors against 0 % (0 of 239, 0 of 610) over \
          all). It is held at 25 %, step 4 of 7."
+    );
+}
+
+#[test]
+fn one_workspace_with_trouble_of_its_own_is_named_at_once() {
+    let mut status = with(at_a_quarter(Phase::Held, Some(Hold::Marginal { e: 67.0, abort_at: ABORT_AT })), worse());
+    status.concentration = Some(Concentration {
+        failing: Failing::Errors,
+        bucket: 8_753,
+        in_bucket: 7,
+        of: 8,
+        fails_on_stable: Some(true),
+        workspaces_per_bucket: 1.0,
+        over: false,
+    });
+    let state = Summary::of(&status).state;
+    assert!(
+        state.contains("(8 of 239, 0 of 610). 7 of 8 errors come from one workspace (bucket 8753), which fails on stable too"),
+        "{state}"
     );
 }
 

@@ -37,7 +37,7 @@ BOTS = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("world"), BOTS, admin="")
+    world = World(tmp_path_factory.mktemp("world"), BOTS, admin="show_workspaces = true\n")
     time.sleep(LEARN_SECS)
     for name in ("orders", "support", "billing", "alerts", "search", "standup", "helpdesk", "polls"):
         world.act(name, "rollouts", upstream="green", version="v42", reason="the release of the week")

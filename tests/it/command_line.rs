@@ -136,11 +136,7 @@ fn explain_asks_a_running_serin_where_the_workspace_goes() {
         let output = explain(&serin.admin.to_string());
         code(&output, 0);
         assert!(out(&output).contains(track), "{}", out(&output));
-        assert!(
-            out(&output).contains(&format!("weight     {percent}%")) || out(&output).contains(&format!("weight     {percent:.1}%")),
-            "{}",
-            out(&output)
-        );
+        assert!(out(&output).contains(&format!("weight     {percent} %")), "{}", out(&output));
     }
     let output = explain("127.0.0.1:1");
     code(&output, 0);
@@ -196,7 +192,7 @@ fn status_shows_what_serves() {
     for arguments in [&["status", "--admin", &admin][..], &["status", "support", "--admin", &format!("http://{admin}/")]] {
         let output = run(arguments, "");
         code(&output, 0);
-        for part in ["support", "manual", "5%", "stable", "blue", "canary", "green"] {
+        for part in ["support", "manual", "5 %", "stable", "blue", "canary", "green"] {
             assert!(out(&output).contains(part), "{part}: {}", out(&output));
         }
     }
@@ -224,7 +220,7 @@ fn weight_sets_the_share() {
     let weight = |arguments: &[&str]| run(&[&["weight", "support", "--admin", &admin], arguments].concat(), "");
     let output = weight(&["12.5%"]);
     code(&output, 0);
-    assert!(out(&output).contains("canary 12.5% of buckets"), "{}", out(&output));
+    assert!(out(&output).contains("About 12.5 % of the workspaces are on green"), "{}", out(&output));
     assert_eq!(serin.bot()["weight_percent"], 12.5);
     let output = weight(&["5", "--if-match", "1"]);
     code(&output, 1);
@@ -343,4 +339,45 @@ fn a_pipeline_waits_for_a_release_and_learns_by_the_exit_code() {
     process.admin(Ask::new("POST", "/v1/bots/support/drill").json("{}"));
     assert_eq!(wait(&["--drill-younger-than", "30d"]).0, Some(0));
     assert_eq!(wait(&["--version", "v2", "--until", "step:200%"]).0, Some(2));
+}
+
+#[test]
+fn explain_of_a_workspace_needs_no_config() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config);
+    let admin = serin.admin.to_string();
+    let output = run(&["explain", "T1", "--admin", &admin], "");
+    code(&output, 0);
+    for part in ["bot        support", "workspace  team:T1", "bucket     5947", "track      stable (blue)"] {
+        assert!(out(&output).contains(part), "{part}: {}", out(&output));
+    }
+    let output = run(&["explain", "T1", "--json", "--admin", &admin], "");
+    code(&output, 0);
+    assert_eq!(serde_json::from_str::<Value>(out(&output)).unwrap(), serin.explain("T1"));
+    code(&run(&["explain", "--json", "--admin", &admin], ""), 2);
+}
+
+#[test]
+fn an_action_can_be_tried_without_doing_it_and_a_refusal_names_the_command_that_helps() {
+    let (_blue, _green, config) = split();
+    let serin = Serin::start(&config.bot("rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }"));
+    let admin = serin.admin.to_string();
+    let run_it = |arguments: &[&str]| run(&[arguments, &["--admin", &admin]].concat(), "");
+    let output = run_it(&["start", "support", "--version", "v2", "--dry-run"]);
+    code(&output, 0);
+    assert!(out(&output).contains("nothing is done") && out(&output).contains("v2 starts at 50 % of the workspaces"), "{}", out(&output));
+    assert_eq!((serin.bot()["phase"].as_str(), serin.bot()["revision"].as_u64()), (Some("idle"), Some(1)));
+    let output = run_it(&["weight", "support", "5%", "--dry-run"]);
+    assert!(out(&output).contains("green goes from 0 % to 5 % of the workspaces"), "{}", out(&output));
+    code(&run_it(&["freeze", "support", "--reason", "a test"]), 0);
+    let output = run_it(&["start", "support", "--version", "v2"]);
+    code(&output, 1);
+    assert!(err(&output).contains("serin thaw support, or serin start support --force --reason"), "{}", err(&output));
+    // Without a bot it says that all of them can be meant.
+    let output = run_it(&["freeze"]);
+    code(&output, 2);
+    assert!(err(&output).contains("--all"), "{}", err(&output));
+    // In a pipe there are no escapes.
+    let output = run_it(&["status"]);
+    assert!(!out(&output).contains('\u{1b}') && out(&output).contains("Nothing rises: it is frozen by local: a test."), "{}", out(&output));
 }

@@ -80,7 +80,12 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
     for _ in 0..3 {
         let page = knock(&process, "GET", approve);
         says(&page, 200, "support: send 75% of the buckets to v2 on green?");
-        assert!(page.text().contains("<form method=\"post\">") && page.text().contains("no canary traffic"), "{}", page.text());
+        assert!(
+            page.text().contains("<form method=\"post\">")
+                && page.text().contains("The deadline has passed without enough requests to judge by"),
+            "{}",
+            page.text()
+        );
         assert_eq!(knock(&process, "HEAD", approve).status, 200);
     }
     assert_eq!((process.bot()["revision"].as_u64(), process.bot()["weight_percent"].as_f64()), (Some(2), Some(50.0)));
@@ -96,10 +101,18 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
     let row = newest(&process);
     assert_eq!((&row["actor"], &row["actor_kind"], &row["decision"]), (&"link:ops".into(), &"operator".into(), &"advance".into()));
     says(&knock(&process, "POST", approve), 410, "This link was used already");
-    says(&knock(&process, "GET", approve), 410, "link:ops did: advance, from 50% to 75%");
+    says(&knock(&process, "GET", approve), 410, "link:ops did this: v2 goes from 50 % to 75 %");
     says(&knock(&process, "POST", abort), 410, "This link is out of date");
     assert_eq!(process.bot()["weight_percent"], 75.0);
     assert_eq!(process.logged_times(path.trim_start_matches("/act/")), 0, "a link in the log");
+    // Whoever has looked may still do it, as things stand now; what was done by a link is not offered again.
+    let page = knock(&process, "GET", abort);
+    says(&page, 410, "As things stand now: support: send everybody back to blue?");
+    assert!(!knock(&process, "GET", approve).text().contains("<form"), "it was used");
+    let fresh = page.text().split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    says(&knock(&process, "POST", &format!("/act/{fresh}")), 200, "Done: abort");
+    assert_eq!(process.bot()["phase"], "aborted");
+    assert!(!knock(&process, "GET", abort).text().contains("<form"), "there is nothing to abort any more");
 }
 
 #[test]

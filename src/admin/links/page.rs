@@ -26,8 +26,14 @@ pub struct Page {
     title: String,
     said: Option<String>,
     items: Vec<Item>,
-    button: Option<&'static str>,
+    button: Option<Button>,
     retry_after: Option<Duration>,
+}
+
+struct Button {
+    label: String,
+    /// Where it posts to, beside this page; nowhere else than this page itself, if it is empty.
+    to: String,
 }
 
 pub struct Item {
@@ -55,8 +61,13 @@ impl Page {
     }
 
     /// A form with nothing but this button, which posts to where the page came from.
-    pub fn button(self, label: &'static str) -> Page {
-        Page { button: Some(label), ..self }
+    pub fn button(self, label: &str) -> Page {
+        self.button_to(label, String::new())
+    }
+
+    /// The same for another link: `to` is its token.
+    pub fn button_to(self, label: &str, to: String) -> Page {
+        Page { button: Some(Button { label: label.to_owned(), to }), ..self }
     }
 
     pub fn retry_after(self, wait: Duration) -> Page {
@@ -94,8 +105,9 @@ impl Page {
                 self.items.iter().map(|item| format!("<dt>{}</dt><dd>{}</dd>\n", escape(item.label), escape(&item.text))).collect();
             body += &format!("<dl>\n{items}</dl>\n");
         }
-        if let Some(label) = self.button {
-            body += &format!("<form method=\"post\"><button type=\"submit\">{}</button></form>\n", escape(label));
+        if let Some(Button { label, to }) = &self.button {
+            let action = if to.is_empty() { String::new() } else { format!(" action=\"{}\"", escape(to)) };
+            body += &format!("<form method=\"post\"{action}><button type=\"submit\">{}</button></form>\n", escape(label));
         }
         let head =
             "<meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><meta name=\"robots\" content=\"noindex\">";

@@ -91,12 +91,14 @@ export function details(bot) {
 
 const list = (pairs) => h("dl", { class: "pairs small" }, pairs.filter(Boolean).map(([name, text]) => [h("dt", null, name), h("dd", null, local(text))]));
 
-export function alarms(bot) {
+/** `find(workspace)` explains one. */
+export function alarms(bot, find) {
+  const { concentration } = bot;
   return [
     bot.history_error && h("p", { class: "alarm" }, `The history cannot be written: ${bot.history_error}. Nothing rises until it can.`),
     !bot.durable && !bot.history_error && h("p", { class: "note" }, "Nothing is kept on a disk: a restart forgets this rollout."),
     bot.warning && h("p", { class: "note" }, local(bot.warning)),
-    bot.concentration && h("p", { class: "note" }, bot.concentration.text),
+    concentration && h("p", { class: "note" }, local(concentration.text), concentration.workspace && [" Its name is ", h("button", { type: "button", class: "link", click: () => find(concentration.workspace) }, concentration.workspace), "."]),
   ];
 }
 

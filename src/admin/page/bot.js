@@ -38,7 +38,7 @@ export function botPage(name) {
     document.title = title(bot);
     top.dataset.urgency = bot.summary.urgency;
     parts.banner.show([bot.summary, bot.phase, bot.revision], () => banner(bot));
-    parts.alarms.show([bot.durable, bot.history_error, bot.warning, bot.concentration], () => alarms(bot));
+    parts.alarms.show([bot.durable, bot.history_error, bot.warning, bot.concentration], () => alarms(bot, find));
     parts.shares.show([bot.weight_percent, bot.stable, bot.canary, bot.phase], () => shares(bot));
     parts.steps.show([bot.rollout, bot.step], () => steps(bot));
     parts.actions.show(possible(bot), () => buttons(() => bot, afterwards));

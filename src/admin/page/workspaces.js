@@ -6,7 +6,7 @@ import { count, isSplit, local, percent, some, weight, worth } from "./words.js"
 
 export function touched(bot, traffic, find) {
   const { examinations } = bot.evidence;
-  const { reach, largest, failing = [] } = traffic;
+  const { reach, largest, failing } = traffic;
   const looked = examinations.open + examinations.refuted + examinations.went_away;
   return [
     failing.length > 0 && [h("h3", null, "Who fails"), table("The buckets that fail", ["Workspace", "Track", "Failed", "What is known"], failing.map((one) =>

@@ -56,9 +56,8 @@ fn evidence(text: &mut String, moments: &[Moment], panel: impl Fn(f64, f64) -> P
     let high = values().map(|(_, value)| value).fold(2.5, f64::max).min(12.0);
     let low = values().map(|(_, value)| value).fold(-1.0, f64::min).max(-4.0);
     let panel = panel(low, high);
-    panel.frame(text, "log10 of the evidence E");
-    panel.level(text, 0.0, "E = 1");
-    for e in [5.0_f64, 20.0, 150.0] {
+    panel.frame(text, "evidence E, on a logarithmic scale: from 5 on no raise, from 20 on a human is told, at 150 the canary goes to zero");
+    for e in [1.0_f64, 5.0, 20.0, 150.0] {
         panel.level(text, e.log10(), &format!("{e}"));
     }
     panel.line(text, CANARY, values());
@@ -94,8 +93,9 @@ fn smoothed(moments: &[Moment], of: impl Fn(&Moment) -> Counts) -> Vec<(f64, f64
 }
 
 fn time_axis(text: &mut String, minutes: f64, height: f64) {
-    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\" dx=\"-15\" text-anchor=\"end\">minutes</text>", height - 15.0);
-    let every = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0].into_iter().find(|every| minutes / every <= 12.0).unwrap_or(60.0);
+    let _ = writeln!(text, "<text x=\"{LEFT}\" y=\"{:.1}\" dx=\"-15\" text-anchor=\"end\">minute</text>", height - 15.0);
+    let rounds = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 360.0, 720.0];
+    let every = rounds.into_iter().find(|every| minutes / every <= 12.0).unwrap_or_else(|| (minutes / 12.0 / 1_440.0).ceil() * 1_440.0);
     for tick in 0..=(minutes / every) as u32 {
         let at = f64::from(tick) * every;
         let x = LEFT + (WIDTH - LEFT - RIGHT) * at / minutes;

@@ -35,6 +35,7 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
     let tokens = table.tables("token", "[[admin.token]]").and_then(|tables| tokens(tables, bots, problems));
     let tls = table.table("tls", "[admin.tls]").and_then(|table| table.map(tls::tls).transpose());
     let read_only = table.read_or("read_only", false);
+    let show_workspaces = table.read_or("show_workspaces", false);
     let public_url = table.read::<String>("public_url");
     table.close();
     let public_url = public_url?.map(|url| Ok(Spanned::new(url.span(), public(&url, problems)?))).transpose()?;
@@ -48,6 +49,7 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
         tls,
         metrics_open: metrics_open?,
         read_only: read_only?,
+        show_workspaces: show_workspaces?,
         public_url: public_url.map(Spanned::into_inner),
         probes: probes.map(Spanned::into_inner),
     };

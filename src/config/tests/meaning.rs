@@ -58,6 +58,7 @@ fn what_is_left_out_has_a_default() {
         (config.admin.listen.to_string().as_str(), config.admin.tokens.len(), config.admin.metrics_open),
         ("127.0.0.1:9400", 0, false)
     );
+    assert!(!config.admin.show_workspaces);
     let bot = &config.bots[0];
     assert_eq!((bot.canary, bot.weight, bot.max_weight, bot.body_cap), (Some(1), Weight::ZERO, Weight::FULL, 1 << 20));
     assert_eq!((bot.over_cap, bot.retries, bot.host, bot.rescue), (OverCap::Stable, Retries::Assigned, HostHeader::Preserve, true));

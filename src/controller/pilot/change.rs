@@ -50,6 +50,7 @@ impl Pilot {
             || matches!(decision, SetWeight { .. } if self.evidence.is_none())
         {
             self.judged = None;
+            self.failures.forget();
         }
         self.due = true;
         self.unsaved = true;
@@ -83,11 +84,14 @@ impl Pilot {
     }
 
     /// A snapshot was made for it, with this number.
-    pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64) {
+    pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64, now: Now) {
         let epoch = self.make_epoch(config, bot);
         // A split that waits to serve everywhere does so as soon as its first snapshot does.
         if self.sequence == 0 || !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
             self.sequence = sequence;
+        }
+        if !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
+            self.counted_since = now.unix_secs();
         }
         self.epoch = epoch;
         self.due = false;
@@ -100,7 +104,7 @@ impl Pilot {
         if another_ledger {
             self.reading = Reading::default();
             self.recent = Recent::default();
-            self.counted_since = now.unix_secs();
+            self.failures.end_of_split(self.state.weight);
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),

@@ -9,23 +9,24 @@ use super::Pilot;
 use crate::config::{Bot, Config, Upstream};
 use crate::core::evidence::Evidence;
 use crate::core::{Bucket, Release, Salt, Split, State, Track, Weight};
-use crate::live::{Epoch, Ledger, Roles};
+use crate::live::{Epoch, Ledger, Names, Roles, Status};
 use crate::summary::Moves;
 
 impl Pilot {
     /// What the state means for what serves. The ledger stays if the split does.
     pub(super) fn make_epoch(&self, config: &Config, bot: &Bot) -> Arc<Epoch> {
-        let ledger = match self.epoch.split_id == self.state.split_id {
+        let same = self.epoch.split_id == self.state.split_id;
+        let ledger = match same {
             true => self.epoch.ledger.clone(),
             false => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
         };
+        let names = config.admin.show_workspaces.then(|| {
+            let kept = self.epoch.names.clone().filter(|_| same);
+            kept.unwrap_or_else(|| Arc::new(Names::new(config.proxy.workers)))
+        });
         let status = (*self.epoch.status()).clone();
-        Arc::new(Epoch::new(
-            self.split(&config.proxy.salt, bot),
-            self.roles(bot),
-            ledger,
-            crate::live::Status { state: self.state.clone(), ..status },
-        ))
+        let status = Status { state: self.state.clone(), ..status };
+        Arc::new(Epoch::new(self.split(&config.proxy.salt, bot), self.roles(bot), ledger, status).with_names(names))
     }
 
     pub(super) fn split(&self, salt: &Salt, bot: &Bot) -> Split {

@@ -5,16 +5,20 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::config;
+use crate::core::evidence::Finding;
 use crate::core::ratchet::{self, Command, Decision, Input};
 use crate::core::{Bucket, Outcome, Phase, Plan, Sample};
+use crate::live::Failing;
 
 const BUCKETS: usize = 60;
+
+/// Who fails, and where.
+type Fails = fn(&World, Bucket, Track) -> bool;
 
 struct World {
     config: Config,
     pilot: Pilot,
-    /// Who fails, and where.
-    fails: fn(&World, Bucket, Track) -> bool,
+    fails: Fails,
     secs: u64,
 }
 
@@ -50,7 +54,7 @@ fn nobody_fails(_: &World, _: Bucket, _: Track) -> bool {
 }
 
 impl World {
-    fn new(fails: fn(&World, Bucket, Track) -> bool, command: Command) -> World {
+    fn new(fails: Fails, command: Command) -> World {
         let text = "[proxy]\nworkers = 1\n[[bot]]\nname = \"support\"\nworkspace = \"header:X\"\nstable = \"blue\"\n\
             upstreams = { blue = \"http://127.0.0.1:1\", green = \"http://127.0.0.1:2\" }\n";
         let config = config::parse(text, Path::new("serin.toml")).unwrap_or_else(|error| panic!("{error}"));
@@ -77,7 +81,7 @@ impl World {
 
     /// What is due is published, and serves on every core at once.
     fn serves(&mut self) {
-        self.pilot.is_published(&self.config, &self.config.bots[0], 1);
+        self.pilot.is_published(&self.config, &self.config.bots[0], 1, at(self.secs));
         self.pilot.opens(&self.config.bots[0].guard, at(self.secs));
     }
 
@@ -231,4 +235,89 @@ fn at_a_hundred_per_cent_by_hand_nobody_stays_set_aside() {
         assert_eq!(split.examined_in(bucket), None);
         world.second();
     }
+}
+
+/// Before the rollout all buckets of one parity fail; during it the suspect alone does, on the canary.
+fn noisy(world: &World, bucket: Bucket, track: Track, odd: bool) -> bool {
+    match world.pilot.epoch.split.weight() == Weight::ZERO {
+        true => bucket.index().is_multiple_of(2) != odd,
+        false => suspect_fails_on_the_canary(world, bucket, track),
+    }
+}
+
+#[test]
+fn where_the_canarys_failures_come_from_is_told_and_what_the_bucket_did_on_stable() {
+    let even: Fails = |world, bucket, track| noisy(world, bucket, track, false);
+    let odd: Fails = |world, bucket, track| noisy(world, bucket, track, true);
+    let mut told = Vec::new();
+    for fails in [even, odd] {
+        let mut world = World::new(fails, set(0));
+        for _ in 0..30 {
+            world.second();
+        }
+        world.does(rollout(Policy::Guarded));
+        let bucket = suspect(&world);
+        world.until("a concentration", |world| world.pilot.failures.concentration.is_some());
+        let found = world.pilot.failures.concentration.unwrap();
+        assert_eq!((found.failing, found.bucket, found.of, found.over), (Failing::Errors, bucket.index(), found.in_bucket, false));
+        assert!(found.in_bucket >= 5 && (found.workspaces_per_bucket - 1.0).abs() < 0.01, "{found:?}");
+        told.push(found.fails_on_stable);
+        // What stable answers for it while it is examined says more than its past.
+        world.until("stable has answered for it", |world| world.pilot.reading.set_aside(bucket).requests > 10);
+        world.second();
+        assert_eq!(world.pilot.failures.concentration.unwrap().fails_on_stable, Some(false));
+        assert_eq!(world.pilot.failing().iter().map(|one| (one.bucket, one.track)).collect::<Vec<_>>(), [(bucket, Track::Canary)]);
+        world.does(Command::Abort);
+        world.second();
+        let last = world.pilot.failures.concentration.unwrap();
+        assert!(last.over && last.text().contains("came from"), "what was counted last is still to be seen");
+        world.does(set(5_000));
+        assert_eq!(world.pilot.failures.concentration, None);
+    }
+    told.sort();
+    assert_eq!(told, [Some(false), Some(true)]);
+}
+
+#[test]
+fn a_workspace_that_fails_anywhere_has_its_own_trouble() {
+    let mut world = World::new(|world, bucket, _| bucket == suspect_of_halves(world), rollout(Policy::Guarded));
+    world.until("a finding", |world| world.examinations().iter().any(|exam| exam.finding == Finding::Refuted));
+    world.second();
+    let failing = world.pilot.failing();
+    assert_eq!(failing.iter().map(|one| (one.bucket, one.fails_on_stable)).collect::<Vec<_>>(), [(suspect(&world), Some(true))]);
+    assert_eq!(world.pilot.failures.concentration, None, "the canary had too few of its failures");
+}
+
+/// As [`suspect`], whatever the weight is.
+fn suspect_of_halves(world: &World) -> Bucket {
+    let split = world.pilot.epoch.split.with_weight(half());
+    Bucket::all().take(BUCKETS).find(|bucket| split.track(*bucket) == Track::Canary).unwrap()
+}
+
+#[test]
+fn another_step_begins_to_count_anew() {
+    let mut world = World::new(suspect_fails_on_the_canary, rollout(Policy::Guarded));
+    world.until("a concentration", |world| world.pilot.failures.concentration.is_some());
+    world.fails = nobody_fails;
+    world.does(set(6_000));
+    assert_eq!(world.pilot.failures.concentration, None);
+    world.second();
+    assert_eq!((world.pilot.failures.concentration, world.pilot.failing().len()), (None, 0));
+}
+
+#[test]
+fn names_are_of_one_split_and_there_are_none_unless_they_are_wanted() {
+    let mut world = World::new(nobody_fails, set(5_000));
+    assert!(world.pilot.epoch.names.is_none());
+    world.config.admin.show_workspaces = true;
+    world.serves();
+    let first = world.pilot.epoch.names.clone().expect("they are wanted");
+    world.serves();
+    assert!(Arc::ptr_eq(&first, world.pilot.epoch.names.as_ref().unwrap()), "the same split");
+    world.does(set(6_000));
+    assert!(!Arc::ptr_eq(&first, world.pilot.epoch.names.as_ref().unwrap()), "another one");
+    assert_eq!(Arc::strong_count(&first), 1, "nobody keeps those of the split before");
+    world.config.admin.show_workspaces = false;
+    world.serves();
+    assert!(world.pilot.epoch.names.is_none() && world.pilot.observed.names.is_none());
 }

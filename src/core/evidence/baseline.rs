@@ -128,6 +128,12 @@ impl History {
         self.buckets.get(bucket.index()).requests
     }
 
+    /// How many of a bucket's requests on stable were such, and of how many; what is long ago counts less.
+    pub fn counted(&self, bucket: Bucket, metric: Metric) -> (f64, f64) {
+        let past = self.buckets.get(bucket.index());
+        (past.counts.get(metric as usize).copied().unwrap_or(0.0), past.exposed(metric))
+    }
+
     pub fn requests(&self) -> f64 {
         self.buckets.values().map(|past| past.requests).sum()
     }

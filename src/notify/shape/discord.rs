@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cut;
-use crate::notify::message::{Message, Mood};
+use crate::notify::message::{Message, Mood, OPEN};
 
 /// An embed's title has at most 256 characters, its description 4,096. Both may double when they are escaped.
 const TITLE_MOST: usize = 120;
@@ -13,6 +13,7 @@ pub fn body(message: &Message) -> Value {
     let mut lines: Vec<String> =
         message.lines().iter().map(|fact| format!("**{}**: {}", fact.label, escape(&cut(&fact.text, FACT_MOST)))).collect();
     lines.extend(message.links.iter().map(|link| format!("[{}]({})", escape(&cut(&link.label, 80)), link.url)));
+    lines.extend(message.page.iter().map(|page| format!("[{OPEN}]({page})")));
     json!({
         "username": "serin",
         "allowed_mentions": { "parse": [] },

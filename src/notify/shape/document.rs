@@ -15,6 +15,7 @@ pub fn body(message: &Message) -> Value {
         "change": message.change,
         "hold": message.hold.as_ref().map(|(code, text)| json!({ "code": code, "text": text })),
         "evidence": message.known,
+        "page": message.page,
         "links": message.links.iter().map(link).collect::<Vec<_>>(),
         "dropped": message.dropped,
     })

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::notify::message::Message;
+use crate::notify::message::{Message, OPEN};
 
 /// A section's text has at most 3,000 characters, entities and all; a message has at most eight facts.
 const FACT_MOST: usize = 280;
@@ -17,8 +17,9 @@ pub fn body(message: &Message) -> Value {
         text += &format!("\n{}: {}", fact.label, escape(&fact.text, FACT_MOST));
     }
     let mut blocks = vec![section(&text)];
-    if !message.links.is_empty() {
-        let links: Vec<String> = message.links.iter().map(|link| format!("<{}|{}>", link.url, escape(&link.label, LABEL_MOST))).collect();
+    let acts = message.links.iter().map(|link| format!("<{}|{}>", link.url, escape(&link.label, LABEL_MOST)));
+    let links: Vec<String> = acts.chain(message.page.iter().map(|page| format!("<{page}|{OPEN}>"))).collect();
+    if !links.is_empty() {
         blocks.push(section(&links.join("   ")));
     }
     json!({ "text": headline, "blocks": blocks, "unfurl_links": false, "unfurl_media": false })

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::cut;
-use crate::notify::message::{Message, Mood};
+use crate::notify::message::{Message, Mood, OPEN};
 
 /// A message has at most 28 KB.
 const FACT_MOST: usize = 500;
@@ -17,8 +17,9 @@ pub fn body(message: &Message) -> Value {
         let label = run(&format!("{}: ", fact.label), json!({ "weight": "Bolder" }));
         lines.push(paragraph(&[label, run(&cut(&fact.text, FACT_MOST), json!({}))]));
     }
-    let actions: Vec<Value> =
-        message.links.iter().map(|link| json!({ "type": "Action.OpenUrl", "title": cut(&link.label, 80), "url": link.url })).collect();
+    let acts = message.links.iter().map(|link| (cut(&link.label, 80), &link.url));
+    let links = acts.chain(message.page.iter().map(|page| (OPEN.to_owned(), page)));
+    let actions: Vec<Value> = links.map(|(title, url)| json!({ "type": "Action.OpenUrl", "title": title, "url": url })).collect();
     json!({
         "type": "message",
         "attachments": [{

@@ -23,7 +23,7 @@ fn row() -> Row {
         stable: "v1 on blue".to_owned(),
         canary: None,
         release: Some("v2 on green".to_owned()),
-        why: Some("E = 153".to_owned()),
+        why: Some("3.1 % errors against 0.11 % (37 of 1,204, 12 of 10,803), E = 153".to_owned()),
         reason: None,
         evidence: Some(json!({
             "e_value": 153.4, "verdict": "fail", "leading": "errors", "harm_could_be_percent": 4.125,
@@ -44,7 +44,7 @@ fn links() -> Vec<Link> {
 }
 
 fn message(row: &Row) -> Message {
-    message::of_change("c0ffee", row, message::occasion(row).unwrap(), links())
+    message::of_change("c0ffee", row, message::occasion(row).unwrap(), links(), Some("https://serin.example.com/#/bots/support".to_owned()))
 }
 
 fn webhook() -> NotifierKind {
@@ -54,16 +54,14 @@ fn webhook() -> NotifierKind {
 #[test]
 fn slack_is_sent_a_section_and_its_links() {
     let text = "*support: v2 is taken back from 12.5 %; everybody is on v1*\n\
-                Why: E = 153\n\
+                Why: 3.1 % errors against 0.11 % (37 of 1,204, 12 of 10,803), E = 153\n\
                 By: serin itself\n\
-                Evidence against it: 153 (aborts at 150), verdict fail, worst: errors, harm could be 4.12 pp\n\
-                Canary saw: 1204 requests, 37 errors, 1 late, 2 rejected\n\
-                Stable saw: 10803 requests, 12 errors, 1 late, 2 rejected";
+                To do: Nothing to do.";
     let expected = json!({
         "text": "support: v2 is taken back from 12.5 %; everybody is on v1",
         "blocks": [
             { "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } },
-            { "type": "section", "text": { "type": "mrkdwn", "text": "<https://serin.example.com/act/abc.def|Abort>", "verbatim": true } },
+            { "type": "section", "text": { "type": "mrkdwn", "text": "<https://serin.example.com/act/abc.def|Abort>   <https://serin.example.com/#/bots/support|Open the page>", "verbatim": true } },
         ],
         "unfurl_links": false,
         "unfurl_media": false,
@@ -80,10 +78,11 @@ fn discord_is_sent_an_embed_that_mentions_nobody() {
     assert_eq!((&embed["color"], &embed["timestamp"]), (&0x00d9_534f.into(), &"2026-11-23T05:00:00.000Z".into()));
     let description = embed["description"].as_str().unwrap();
     assert!(
-        description.starts_with("**Why**: E = 153\n**By**: serin itself\n**Evidence against it**: 153 \\(aborts at 150\\)"),
+        description.starts_with("**Why**: 3.1 % errors against 0.11 % \\(37 of 1,204, 12 of 10,803\\), E = 153\n**By**: serin itself\n"),
         "{description}"
     );
-    assert!(description.ends_with("\n[Abort](https://serin.example.com/act/abc.def)"), "{description}");
+    let links = "\n[Abort](https://serin.example.com/act/abc.def)\n[Open the page](https://serin.example.com/#/bots/support)";
+    assert!(description.ends_with(links), "{description}");
 }
 
 #[test]
@@ -94,9 +93,15 @@ fn teams_is_sent_an_adaptive_card_in_a_message() {
     let card = &attachment["content"];
     assert_eq!((&card["type"], &card["version"]), (&"AdaptiveCard".into(), &"1.4".into()));
     let runs = &card["body"][1]["inlines"];
-    assert_eq!((&runs[0]["text"], &runs[1]["text"]), (&"Why: ".into(), &"E = 153".into()));
+    assert_eq!(
+        (&runs[0]["text"], &runs[1]["text"]),
+        (&"Why: ".into(), &"3.1 % errors against 0.11 % (37 of 1,204, 12 of 10,803), E = 153".into())
+    );
     assert_eq!(card["body"][0]["inlines"][0]["color"], "Attention");
-    assert_eq!(card["actions"], json!([{ "type": "Action.OpenUrl", "title": "Abort", "url": "https://serin.example.com/act/abc.def" }]));
+    let open = |title: &str, url: &str| json!({ "type": "Action.OpenUrl", "title": title, "url": url });
+    let actions =
+        [open("Abort", "https://serin.example.com/act/abc.def"), open("Open the page", "https://serin.example.com/#/bots/support")];
+    assert_eq!(card["actions"], json!(actions));
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn a_program_is_sent_the_change_itself() {
     assert_eq!(body["evidence"]["canary"], json!({ "requests": 1204, "errors": 37, "late": 1, "rejected": 2 }));
     assert_eq!(body["links"], json!([{ "action": "abort", "url": "https://serin.example.com/act/abc.def", "expires_at": 1_800_000_000 }]));
     let keys: Vec<&String> = body.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["bot", "change", "dropped", "evidence", "hold", "id", "links", "text", "time", "type"]);
+    assert_eq!(keys, ["bot", "change", "dropped", "evidence", "hold", "id", "links", "page", "text", "time", "type"]);
 }
 
 #[test]
@@ -149,7 +154,7 @@ fn what_is_long_is_cut_to_what_the_platforms_take() {
 fn every_change_that_somebody_may_hear_of_has_words_of_its_own() {
     let of = |decision: &str, phase: &str, from: f64, to: f64| {
         let row = Row { decision: decision.to_owned(), phase: phase.to_owned(), from_percent: from, to_percent: to, ..row() };
-        let told = message::occasion(&row).map(|occasion| (occasion, message::of_change("i", &row, occasion, Vec::new()).headline));
+        let told = message::occasion(&row).map(|occasion| (occasion, message::of_change("i", &row, occasion, Vec::new(), None).headline));
         (told, message::offers(&row))
     };
     let expect = |decision: &str, phase: &str, from, to, occasion: Occasion, headline: &str, offers: &[Act]| {
