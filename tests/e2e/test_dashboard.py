@@ -268,7 +268,7 @@ def test_a_canary_turns_bad_before_ones_eyes(idle, open_page):
     expect(last.get_by_text("(fail), most of it from errors")).to_be_visible()
     # The charts have it within the next look, without a reload.
     expect(errors).not_to_have_class(re.compile("flat"))
-    expect(errors.locator("line.mark.down")).to_be_attached()
+    expect(errors.locator("line.mark.down").first).to_be_attached()
 
 
 def test_where_a_workspace_goes(idle, open_page):
