@@ -1,11 +1,12 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers check fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers screenshots check fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
 LOGS := $(abspath target)/test-logs
+PICTURES := $(abspath target)/screenshots
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
 # The tests' size: `test` is for every change, `test-long` for a night.
@@ -64,6 +65,11 @@ test-peers: ## the conformance tests against nginx and HAProxy: are our expectat
 	tests/e2e/setup.sh nginx haproxy
 	cd tests/conformance && PROXY=nginx $(PYTEST) .
 	cd tests/conformance && PROXY=haproxy $(PYTEST) .
+
+screenshots: $(BUILD) setup ## a picture of the page in every situation, in target/screenshots, and the README's
+	rm -rf $(PICTURES)
+	cd tests/e2e && SERIN_PICTURES=$(PICTURES) SERIN_PLAY_SECS=150 $(PYTEST) test_situations.py
+	cp $(PICTURES)/readme.png docs/page.png
 
 setup:
 	tests/e2e/setup.sh

@@ -152,10 +152,11 @@ impl Access<'_> {
             return Err(Denial::Forwarded(name.to_owned()));
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        if !self.is_own(host) {
+        if !self.is_own(host) && !is_loopback(host) {
             return Err(Denial::Host(host.to_owned()));
         }
-        self.check_origin(headers, |host| self.is_own(host))
+        // An origin that equals the Host is this listener's page, as the browser reaches it.
+        self.check_origin(headers, |origin| self.is_own(origin) || origin == host)
     }
 
     /// No Origin is no web page.
@@ -181,6 +182,13 @@ impl Access<'_> {
         };
         name && port == Some(self.address.port())
     }
+}
+
+/// A loopback name without a port, which is what a client says that leaves the port out of Host, and what a tunnel from a usual
+/// port passes on. No name of somebody else's can be turned to point here by that.
+fn is_loopback(host: &str) -> bool {
+    let ip = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Of which bots the token's answer is. The name in the path is compared as it was sent: those of bots need no escaping, so
@@ -364,6 +372,10 @@ mod tests {
             ("127.0.0.1:9400", true),
             ("localhost:9400", true),
             ("[::1]:9400", true),
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("evil.example", false),
             ("evil.example:9400", false),
             ("127.0.0.1:80", false),
             ("", false),
@@ -373,6 +385,10 @@ mod tests {
         let host = (header::HOST, "localhost:9400");
         assert_eq!(check(&admin, Method::GET, "/v1/bots", &[host.clone(), (header::ORIGIN, "http://evil.example")]), Err(403));
         assert!(check(&admin, Method::GET, "/v1/bots", &[host.clone(), (header::ORIGIN, "http://localhost:9400")]).is_ok());
+        assert_eq!(check(&admin, Method::GET, "/v1/bots", &[host.clone(), (header::ORIGIN, "http://localhost")]), Err(403));
+        let bare = (header::HOST, "localhost");
+        assert!(check(&admin, Method::GET, "/v1/bots", &[bare.clone(), (header::ORIGIN, "http://localhost")]).is_ok());
+        assert_eq!(check(&admin, Method::GET, "/v1/bots", &[bare, (header::ORIGIN, "http://localhost:3000")]), Err(403));
         assert_eq!(check(&admin, Method::PUT, "/v1/bots/b/weight", &[host.clone(), (header::CONTENT_TYPE, "text/plain")]), Err(415));
         assert!(
             check(&admin, Method::PUT, "/v1/bots/b/weight", &[host, (header::CONTENT_TYPE, "application/json; charset=utf-8")]).is_ok()

@@ -1,6 +1,7 @@
 //! The documents that the API answers with. Scripts depend on their fields: add freely, never rename.
 
 mod standing;
+mod tolerated;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::core::evidence::Finding;
 use crate::core::{Bucket, HeldBy, Reason, Release, Track, Weight, Worth};
 use crate::live::{Epoch, Examined, Judged, Names, Snapshot, Status, TrackTotals};
 use standing::{FrozenBy, Possible, Since, Summary, Until};
+use tolerated::Tolerated;
 
 #[derive(Debug, Serialize)]
 pub struct Bots {
@@ -49,6 +51,7 @@ pub struct Bot {
     /// What an operator should know about the way of the rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
+    pub tolerated: Tolerated,
     pub concentration: Option<Concentration>,
     pub tracks: Tracks,
     /// What was taken back, and is not rolled out again unless somebody insists.
@@ -265,6 +268,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
         counted_since: status.counted_since,
         warning: status.warning.clone(),
         evidence: evidence(&status),
+        tolerated: Tolerated::of(&status),
         concentration: status.concentration.map(|concentration| self::concentration(epoch, &concentration)),
         tracks: Tracks { stable, canary },
         quarantine: state.quarantine.iter().map(|one| quarantined(&status, one)).collect(),

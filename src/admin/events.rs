@@ -41,6 +41,8 @@ pub struct Asked {
 
 /// A stream says at least so often that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The same where somebody looks at the bots as they are: so that they soon see that what they look at is old.
+const KEEP_FRESH: Duration = Duration::from_secs(2);
 /// A comment: no event.
 const ALIVE: &str = ":\n\n";
 
@@ -97,12 +99,13 @@ impl Wanted {
 impl Listener {
     /// One event or some.
     async fn next(&mut self) -> Option<Bytes> {
+        let silence = if self.watch.is_some() { KEEP_FRESH } else { KEEP_ALIVE };
         tokio::select! {
             event = change(&mut self.changes, &self.wanted) => event,
             events = status(self.watch.as_mut(), &self.wanted) => Some(events),
             // Who may still look connects again, and says who it is.
             () = differ(&mut self.keys, &self.rules) => None,
-            () = sleep(KEEP_ALIVE) => Some(Bytes::from_static(ALIVE.as_bytes())),
+            () = sleep(silence) => Some(Bytes::from_static(ALIVE.as_bytes())),
         }
     }
 }

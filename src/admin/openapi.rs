@@ -234,6 +234,9 @@ fn schemas() -> Value {
                 "to_percent": percent,
             }))),
             "counted_since": number,
+            "tolerated": object(json!({
+                "added_errors_percent": maybe, "errors_percent": maybe, "late_percent": maybe, "p50_ms": maybe, "p90_ms": maybe, "p99_ms": maybe,
+            })),
             "frozen_by": nullable(object(json!({ "at": maybe, "by": string, "reason": text }))),
             "waits_for_human": nullable(object(json!({ "reason": string, "text": string }))),
             "evidence": object(json!({

@@ -143,13 +143,17 @@ fn without_tokens_a_change_is_json_from_this_machine_and_from_no_other_page() {
         refused(&serin.admin(Ask::new("GET", "/v1/bots").field("Origin", origin)), 403, "forbidden", "origin");
     }
     let port = serin.admin.port();
-    for host in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1", &format!("127.0.0.1.evil.example:{port}")] {
+    for host in ["evil.example", &format!("evil.example:{port}"), "localhost:1", &format!("127.0.0.1.evil.example:{port}")] {
         let answer = Client::connect(serin.admin).ask(&put("application/json").host(host));
         refused(&answer, 403, "forbidden", "Host");
     }
     assert_eq!(serin.bot()["weight_percent"], 0.0);
     let local = Client::connect(serin.admin).ask(&put("application/json").host(&format!("localhost:{port}")).field("Origin", &own));
     assert_eq!(local.status, 200, "{local:?}");
+    for host in ["localhost", "127.0.0.1"] {
+        let local = Client::connect(serin.admin).ask(&put("application/json").host(host));
+        assert_eq!(local.status, 200, "without a port: {local:?}");
+    }
 }
 
 #[test]

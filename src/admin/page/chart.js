@@ -1,33 +1,39 @@
-// Line charts as SVG, drawn to the width they have. A chart takes the keyboard's focus: the arrows move through its points,
-// and what is there is said.
+// One line chart as SVG, drawn to the width it has. It takes the keyboard's focus: the arrows move through its points and
+// marks, and what is there is said. The words that lead it are its tile's (tiles.js).
 
 import { h } from "./dom.js";
-import { clock } from "./words.js";
+import { high, along, up } from "./scale.js";
+import { clock, when } from "./words.js";
 
 const HEIGHT = 150;
-const EDGE = { left: 46, right: 8, top: 8, bottom: 20 };
-const HOUR_MS = 3600000;
-/** A scale ends here; beyond it only the readout goes on. */
-const LARGEST = 1e30;
-/** A young process has no hour to show. */
-const LEAST_MS = 300000;
+const EDGE = { left: 46, right: 8, top: 14, bottom: 20 };
+/** Points farther apart have no line between them: nothing is known of the time between. */
+const APART_MS = 300000;
+/** A mark is read out with what is so near to it. */
+const NEAR_PX = 5;
+const LETTER_PX = 6.5;
+
+/** What a mark is, by its shape: drawn around the point where it stands. */
+const SHAPES = { up: "M-5 4h10L0-5Z", down: "M-5-5h10L0 4Z", hold: "M-4-5h3V4h-3ZM1-5h3V4H1Z", other: "M0-5 5 0 0 5-5 0Z" };
+
+export const shape = (kind) => h("path", { class: `mark ${kind}`, d: SHAPES[kind] });
 
 /**
- * `name`; `lines`: [{ name, look, value(point) → number | null }]; `format(value)`; `log`: a logarithmic scale; `least`: the
- * top of the scale at least, `most`: at most; `limits`: [{ at, name, mild }]; `steps`: values hold until the next point.
- * `show(points)` draws points with `at` in ms.
+ * `name`; `lines`: [{ name, look, steps }], where `steps` holds a value until the next; `format(value)`; `log`: a logarithmic
+ * scale; `least`: the top of the scale at least, `most`: at most; `pointed(time)`: called where somebody points.
+ * `show({ begin, end, lines, limits, marks, known })` draws: in `lines` the points { at, value, hollow } of each, `limits`
+ * [{ at, name, mild }], `marks` [{ at, kind, text }], `known`: since when there is anything to draw. All times are in ms.
  */
-export function chart({ name, lines, format, log = false, least = 0, most = Infinity, limits = [], steps = false, since }) {
-  const svg = h("svg", { "aria-hidden": "true", focusable: "false" });
-  const readout = h("p", { class: "readout", "aria-live": "off" });
-  const figure = h("div", { class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": name, keydown: onKey, blur: () => point(null) },
-    h("h3", { class: "small strong" }, name), svg, readout);
-  svg.addEventListener("pointermove", (event) => point(nearest(event.offsetX)));
-  svg.addEventListener("pointerleave", () => point(null));
-  let points = [];
+export function chart({ name, lines, format, log = false, least = 0, most = Infinity, hint = "", pointed }) {
+  const svg = h("svg", { class: "plot", "aria-hidden": "true", focusable: "false" });
+  const readout = h("p", { class: "readout", "aria-live": "off" }, hint);
+  const figure = h("div", { class: "chart", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": name, keydown: onKey, blur: () => pointed(null) }, svg, readout);
+  svg.addEventListener("pointermove", (event) => x && pointed(x.time(event.offsetX)));
+  svg.addEventListener("pointerleave", () => pointed(null));
+  let drawn = { begin: 0, end: 1, lines: lines.map(() => []), limits: [], marks: [], known: null };
+  let x = null;
+  let y = null;
   let at = null;
-  let scale = null;
-  let bounds = limits;
 
   new ResizeObserver(draw).observe(figure);
 
@@ -35,118 +41,104 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
     const width = svg.clientWidth;
     if (!width) return;
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    scale = scales(width);
-    svg.replaceChildren(...grid(width), ...bounds.map(limit).filter(Boolean), ...lines.map(line), h("g", { class: "here" }));
+    const values = drawn.lines.flat().map(({ value }) => value);
+    x = along(drawn.begin, drawn.end, EDGE.left, width - EDGE.right);
+    y = up(high(Math.max(least, ...values.map((value) => value * 1.05)), most, log), log, HEIGHT - EDGE.bottom, EDGE.top);
+    svg.replaceChildren(...grid(width), ...unknown(width), ...drawn.limits.map(limit).filter(Boolean), ...drawn.marks.map(mark), ...drawn.lines.map(line), h("g", { class: "here" }));
     point(at);
   }
 
-  function scales(width) {
-    const end = Date.now();
-    const first = since?.() ?? Math.max(points[0]?.at ?? 0, end - HOUR_MS);
-    const begin = Math.min(first, end - LEAST_MS);
-    const values = points.flatMap((p) => lines.map((l) => l.value(p))).filter((v) => v !== null && v !== undefined);
-    const top = Math.min(most, LARGEST, nice(Math.max(least, ...values.map((v) => v * 1.05)), log));
-    const x = (t) => EDGE.left + ((t - begin) / (end - begin)) * (width - EDGE.left - EDGE.right);
-    const inner = HEIGHT - EDGE.top - EDGE.bottom;
-    const low = 0.1;
-    const share = (v) => (log ? Math.log(Math.max(v, low) / low) / Math.log(top / low) : v / top);
-    return { x, y: (v) => EDGE.top + inner * (1 - Math.min(share(v), 1)), top, begin, end, low };
-  }
-
-  function ticks() {
-    if (!log) return [0, scale.top / 2, scale.top];
-    const all = [];
-    for (let v = scale.low; v <= scale.top * 1.001; v *= 10) all.push(v);
-    const every = Math.ceil(all.length / 4);
-    return all.filter((_, i) => i % every === 0);
-  }
-
   function grid(width) {
-    const across = ticks().flatMap((v) => [
-      h("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: scale.y(v), y2: scale.y(v) }),
-      h("text", { x: EDGE.left - 6, y: scale.y(v) + 4, "text-anchor": "end" }, format(v)),
+    const texts = new Set();
+    const across = y.ticks().filter((value) => !texts.has(format(value)) && texts.add(format(value))).flatMap((value) => [
+      h("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y.at(value), y2: y.at(value) }),
+      h("text", { x: EDGE.left - 6, y: y.at(value) + 4, "text-anchor": "end" }, format(value)),
     ]);
-    const shown = Math.max(1, Math.min(4, Math.floor(width / 110)));
-    const along = Array.from({ length: shown + 1 }, (_, i) => scale.begin + ((scale.end - scale.begin) * i) / shown);
-    const anchor = (i) => (i === 0 ? "start" : i === shown ? "end" : "middle");
-    return [...across, ...along.map((t, i) => h("text", { x: scale.x(t), y: HEIGHT - 5, "text-anchor": anchor(i) }, clock(t)))];
+    return [...across, ...x.ticks().map(({ at: time, text }) => h("text", { x: x.at(time), y: HEIGHT - 5, "text-anchor": "middle" }, text))];
+  }
+
+  /** The time of which nothing is known. */
+  function unknown(width) {
+    if (drawn.known === null) return [h("text", { x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "no data in this time")];
+    const end = Math.min(x.at(drawn.known), width - EDGE.right);
+    if (end - EDGE.left < 4) return [];
+    const text = [`no data before ${when(drawn.known)}`, "no data"].find(({ length }) => end - EDGE.left > length * LETTER_PX);
+    return [h("rect", { class: "unknown", x: EDGE.left, y: EDGE.top, width: end - EDGE.left, height: HEIGHT - EDGE.top - EDGE.bottom }),
+      text && h("text", { x: (EDGE.left + end) / 2, y: HEIGHT / 2, "text-anchor": "middle" }, text)].filter(Boolean);
   }
 
   function limit({ at: value, name: what, mild }) {
-    if (value > scale.top) return null;
-    const y = scale.y(value);
-    const right = svg.clientWidth - EDGE.right;
-    return h("g", null, h("line", { class: mild ? "limit mild" : "limit", x1: EDGE.left, x2: right, y1: y, y2: y }),
-      h("text", { x: right, y: y - 3, "text-anchor": "end" }, what));
+    if (value > y.top) return null;
+    return h("g", null, h("line", { class: mild ? "limit mild" : "limit", x1: EDGE.left, x2: svg.clientWidth - EDGE.right, y1: y.at(value), y2: y.at(value) }),
+      h("text", { x: EDGE.left + 4, y: y.at(value) - 3 }, what));
   }
 
-  function line({ value, look }) {
+  function mark({ at: time, kind, text }) {
+    const drawing = shape(kind);
+    drawing.setAttribute("transform", `translate(${x.at(time).toFixed(1)} 7)`);
+    return h("g", null, h("title", null, `${clock(time)} ${text}`), h("line", { class: `mark ${kind}`, x1: x.at(time), x2: x.at(time), y1: EDGE.top, y2: HEIGHT - EDGE.bottom }), drawing);
+  }
+
+  function line(points, i) {
+    const { look, steps } = lines[i];
     let path = "";
-    let pen = false;
-    let last = 0;
-    for (const p of points) {
-      const v = value(p);
-      if (v === null || v === undefined) {
-        pen = false;
-        continue;
-      }
-      const [x, y] = [scale.x(Math.max(p.at, scale.begin)), scale.y(v)];
-      if (pen && steps) path += `L${x.toFixed(1)} ${last.toFixed(1)}`;
-      path += `${pen ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    let last = null;
+    const dots = [];
+    for (const point of points) {
+      const [px, py] = [x.at(point.at).toFixed(1), y.at(point.value).toFixed(1)];
+      if (point.hollow) dots.push(h("circle", { class: `dot hollow ${look}`, cx: px, cy: py, r: 3 }));
+      const joined = last && !last.ends && !point.hollow && !last.hollow && (steps || point.at - last.at < APART_MS + (point.wide ?? 0));
+      if (joined && steps) path += `L${px} ${y.at(last.value).toFixed(1)}`;
+      path += point.hollow ? "" : joined ? `L${px} ${py}` : `M${px} ${py}`;
       // A point alone is a dot.
-      if (!pen) path += `h0.01`;
-      [pen, last] = [true, y];
+      if (!point.hollow && !joined) dots.push(h("circle", { class: `dot ${look}`, cx: px, cy: py, r: 2 }));
+      last = point;
     }
-    if (pen && steps) path += `L${scale.x(scale.end).toFixed(1)} ${last.toFixed(1)}`;
-    return h("path", { class: `line ${look}`, d: path || "M0 0", "stroke-linecap": "round", "stroke-linejoin": "round" });
+    if (steps && last && !last.ends) path += `L${x.at(drawn.end).toFixed(1)} ${y.at(last.value).toFixed(1)}`;
+    return h("g", null, h("path", { class: `line ${look}`, d: path || "M0 0", "stroke-linecap": "round", "stroke-linejoin": "round" }), dots);
   }
 
-  function nearest(x) {
-    let best = null;
-    points.forEach((p, i) => {
-      if (best === null || Math.abs(scale.x(p.at) - x) < Math.abs(scale.x(points[best].at) - x)) best = i;
-    });
-    return best;
+  /** Of a line, what was so at a time. */
+  function found(points, i, time) {
+    if (lines[i].steps) return points.findLast((point) => point.at <= time && !(point.ends && point.at < time)) ?? null;
+    const best = points.reduce((near, point) => (near === null || Math.abs(point.at - time) < Math.abs(near.at - time) ? point : near), null);
+    return best && Math.abs(best.at - time) <= APART_MS ? best : null;
   }
 
-  /** Shows the values at a point, or the last ones. */
-  function point(index) {
-    at = index !== null && points[index] ? index : null;
-    const p = points[at ?? points.length - 1];
+  /** Shows what was so at a time, or nothing of it. */
+  function point(time) {
+    at = time;
     const here = svg.querySelector(".here");
-    if (here && scale) {
-      const dots = lines.map(({ value, look }) => [value(p ?? {}), look]).filter(([v]) => at !== null && v !== null && v !== undefined);
-      const x = at === null ? 0 : scale.x(points[at].at);
-      here.replaceChildren(...(at === null ? [] : [h("line", { class: "cursor", x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom })]),
-        ...dots.map(([v, look]) => h("circle", { class: `dot ${look}`, cx: x, cy: scale.y(v), r: 3.5 })));
+    if (!here) return;
+    if (time === null) {
+      here.replaceChildren();
+      readout.textContent = hint;
+      return;
     }
-    const when = h("span", { class: "soft" }, !p ? "nothing yet" : at === null ? "now" : clock(p.at));
-    const values = p ? lines.map(({ name: of, value, look }) => h("span", { class: look.split(" ")[0] }, `${of} ${value(p) === null || value(p) === undefined ? "–" : format(value(p))}`)) : [];
-    readout.replaceChildren(when, ...values);
-    figure.setAttribute("aria-label", `${name}: ${readout.textContent ? [when, ...values].map((s) => s.textContent).join(", ") : ""}`);
+    const seen = drawn.lines.map((points, i) => [lines[i], found(points, i, time)]);
+    const near = drawn.marks.filter((one) => Math.abs(x.at(one.at) - x.at(time)) <= NEAR_PX);
+    here.replaceChildren(h("line", { class: "cursor", x1: x.at(time), x2: x.at(time), y1: EDGE.top, y2: HEIGHT - EDGE.bottom }),
+      ...seen.filter(([, it]) => it).map(([of, it]) => h("circle", { class: `dot ${of.look}`, cx: of.steps ? x.at(time) : x.at(it.at), cy: y.at(it.value), r: 3.5 })));
+    readout.replaceChildren(h("span", { class: "soft" }, when(time)), ...seen.map(([of, it]) => h("span", { class: of.look }, `${of.name} ${it ? format(it.value) : "–"}${it?.hollow ? " (few requests)" : ""}`)),
+      ...near.map((one) => h("span", { class: "strong" }, one.text)));
   }
 
   function onKey(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step || !points.length) return;
+    const times = [...new Set([...drawn.lines.flat(), ...drawn.marks].map((one) => one.at))].filter((time) => time >= drawn.begin && time <= drawn.end).sort((a, b) => a - b);
+    if (!step || !times.length) return;
     event.preventDefault();
     readout.setAttribute("aria-live", "polite");
-    point(Math.max(0, Math.min(points.length - 1, (at ?? points.length) + step)));
+    const next = step > 0 ? times.find((time) => time > (at ?? -1)) : times.findLast((time) => time < (at ?? Infinity));
+    pointed(next ?? (step > 0 ? times.at(-1) : times[0]));
   }
 
   return {
     figure,
-    show(now, limitsNow = limits) {
-      [points, bounds] = [now, limitsNow];
+    point,
+    show(now) {
+      drawn = now;
       draw();
     },
   };
-}
-
-/** The next round number above. */
-function nice(value, log) {
-  if (value <= 0) return 1;
-  const ten = 10 ** Math.floor(Math.log10(value));
-  if (log) return value <= ten ? ten : ten * 10;
-  return [1, 2, 2.5, 5, 10].find((step) => step * ten >= value * 0.999) * ten;
 }

@@ -1,95 +1,61 @@
 // Which page is shown, who may see it, and what comes in live.
 
-import { forAll } from "./actions.js";
 import { listen, read, token } from "./api.js";
-import { bar, botPage, tone } from "./bot.js";
-import { h, place, say } from "./dom.js";
-import { by, done, isSplit, nowHappening, percent, release, weight } from "./words.js";
+import { botPage } from "./bot.js";
+import { h, say } from "./dom.js";
+import { heard, isConnected, restart } from "./fresh.js";
+import { forgetMe, meet } from "./me.js";
+import { overview } from "./overview.js";
+import { signIn } from "./signin.js";
+import { by } from "./words.js";
 
 const main = document.getElementById("main");
-const connection = document.getElementById("connection");
 const forget = document.getElementById("forget");
 
 let page = null;
 let stop = () => {};
+/** The page whose data is asked for. */
+let turn = 0;
 
-function overview() {
-  const list = h("div", { class: "cards" });
-  const cards = new Map();
-  let bots = new Map();
-  const update = (bot) => {
-    bots.set(bot.bot, bot);
-    if (!cards.has(bot.bot)) cards.set(bot.bot, list.appendChild(place("article", { class: "card" })));
-    cards.get(bot.bot).show([bot.phase, bot.weight_percent, bot.hold_text, bot.waits_for_human, bot.evidence.text, bot.tracks, bot.canary, bot.stable, bot.history_error, bot.frozen], () => card(bot));
-  };
-  const gone = (name) => {
-    cards.get(name)?.remove();
-    [bots, cards].forEach((known) => known.delete(name));
-  };
-  const news = async () => {
-    const now = (await read("/v1/bots")).bots;
-    const names = new Set(now.map((bot) => bot.bot));
-    [...cards.keys()].filter((name) => !names.has(name)).forEach(gone);
-    bots = new Map();
-    now.forEach(update);
-  };
-  const everybody = h("details", null, h("summary", null, "More actions"), h("div", { class: "row actions" }, forAll(() => [...bots.values()], news)));
-  return { view: [h("h1", null, "Bots"), list, everybody], news, update, gone, changed: () => {}, end: () => {} };
-}
-
-function card(bot) {
-  const rate = (track) => (bot.tracks[track].requests ? percent((bot.tracks[track].errors / bot.tracks[track].requests) * 100) : "–");
-  return [
-    h("div", { class: "row" }, h("h2", null, h("a", { href: `#/bots/${encodeURIComponent(bot.bot)}` }, bot.bot)), h("span", { class: `badge end ${tone(bot)}` }, bot.waits_for_human ? `${bot.phase}: needs you` : bot.phase)),
-    h("div", { class: "row" }, h("span", { class: "strong number" }, weight(bot.weight_percent)), h("span", { class: "canary" }, isSplit(bot) ? release(bot.canary) : "canary")),
-    h("div", { class: "share", "aria-hidden": "true" }, bar(bot.weight_percent)),
-    h("p", null, nowHappening(bot)),
-    isSplit(bot) && bot.evidence.text && h("p", { class: "small soft" }, bot.evidence.text),
-    h("p", { class: "small soft" }, `errors: stable ${rate("stable")}, canary ${rate("canary")}`),
-    bot.history_error && h("p", { class: "alarm" }, "The history cannot be written."),
-    bot.frozen && h("p", { class: "note small" }, `Frozen ${bot.frozen}.`),
-  ];
-}
-
-function signIn(problem) {
+function refuse(problem) {
   page?.end();
   page = null;
+  turn++;
   stop();
-  const field = h("input", { type: "password", name: "token", required: true, autocomplete: "current-password" });
-  const keep = h("input", { type: "checkbox", name: "remember" });
-  const submit = (event) => {
-    event.preventDefault();
-    token.set(field.value.trim(), keep.checked);
-    begin();
-  };
-  // 403 without a token says why none would do: there is none in the config, or the page is open behind a proxy.
-  const alarms = token.get() || problem.status === 403;
-  const told = alarms ? problem.message : "The API wants a token: one of the [[admin.token]] of the config. Its scope says what you may do here: read looks, operate changes.";
-  main.replaceChildren(h("form", { class: "card", submit }, h("h1", null, "Who are you?"), h("p", { role: alarms ? "alert" : null }, told), h("label", null, "Token", field),
-    h("label", { class: "check" }, keep, "Keep it in this browser, not only in this tab"), h("div", { class: "row" }, h("button", { type: "submit" }, "Look"))));
+  restart();
+  forgetMe();
   forget.hidden = true;
-  connection.textContent = "";
-  field.focus();
+  document.title = "serin";
+  const { view, focus } = signIn(problem, begin);
+  main.replaceChildren(...view);
+  focus();
 }
 
-/** Shows what the address says. */
-async function route() {
+const isDenied = (error) => error.status === 401 || error.status === 403;
+const back = () => h("nav", { "aria-label": "Way back" }, h("a", { href: "#/" }, "‹ All bots"));
+
+/** Shows what the address says. `moved`: somebody went there, and the focus goes along. */
+async function route(moved) {
   if (location.hash === "#main") return main.focus();
   const name = wanted();
   page?.end();
   page = name ? botPage(name) : overview();
   const shown = page;
+  const mine = ++turn;
   document.title = name ? `${name} – serin` : "serin";
-  const back = name ? [h("p", null, h("a", { href: "#/" }, "All bots"))] : [];
-  main.replaceChildren(...back, ...page.view);
   try {
     await page.news();
+    heard();
+    if (mine !== turn) return;
+    main.replaceChildren(...[name && back(), ...page.view.flat()].filter(Boolean));
+    if (moved) main.querySelector("h1").focus();
   } catch (error) {
-    if (page !== shown) return;
-    if (error.status === 401 || error.status === 403) return signIn(error);
+    if (mine !== turn || page !== shown) return;
+    if (isDenied(error)) return refuse(error);
     page.end();
     page = null;
-    main.replaceChildren(h("p", null, h("a", { href: "#/" }, "All bots")), h("p", { class: "alarm", role: "alert" }, error.message));
+    main.replaceChildren(back(), h("h1", { tabindex: -1 }, name ?? "Bots"), h("p", { class: "alarm", role: "alert" }, error.message));
+    if (moved) main.querySelector("h1").focus();
   }
 }
 
@@ -103,31 +69,39 @@ function wanted() {
   }
 }
 
-function begin() {
+async function begin() {
   stop();
   forget.hidden = !token.get();
   let lost = false;
   stop = listen({
+    heard,
     // A bot that was not there when it was asked for has a page now.
     status: (bot) => (page ? page.update(bot) : bot.bot === wanted() && route()),
     gone: (name) => (name === wanted() ? route() : page?.gone(name)),
     change(row) {
       page?.changed(row)?.catch(() => {});
-      if (row) say(`${row.bot}: ${done(row)}, ${by(row)}.`);
+      if (row) say(`${row.bot}: ${row.text}, ${by(row)}.`);
     },
     state(connected, problem) {
-      connection.textContent = connected ? "live" : "serin does not answer; trying again";
-      connection.classList.toggle("lost", !connected);
-      if (problem) signIn(problem);
-      // What happened meanwhile nobody has told.
-      else if (connected && lost) page ? page.news().catch(() => {}) : route();
+      if (problem) return refuse(problem);
+      isConnected(connected);
+      if (connected && lost) {
+        // What happened meanwhile nobody has told, and who may do what may be otherwise.
+        meet().catch(() => {});
+        page ? page.news().catch(() => {}) : route();
+      }
       lost = !connected;
     },
   });
+  try {
+    await meet();
+  } catch (error) {
+    if (isDenied(error)) return refuse(error);
+  }
   route();
 }
 
-window.addEventListener("hashchange", route);
+window.addEventListener("hashchange", () => route(true));
 forget.addEventListener("click", () => {
   token.forget();
   location.reload();

@@ -23,17 +23,31 @@ macro_rules! part {
     };
 }
 
-static PARTS: [Part; 10] = [
+static PARTS: [Part; 24] = [
     part!("/", "text/html; charset=utf-8", "index.html"),
     part!("/page/style.css", "text/css; charset=utf-8", "style.css"),
+    part!("/page/parts.css", "text/css; charset=utf-8", "parts.css"),
     part!("/page/icon.svg", "image/svg+xml", "icon.svg"),
     part!("/page/main.js", "text/javascript; charset=utf-8", "main.js"),
     part!("/page/api.js", "text/javascript; charset=utf-8", "api.js"),
+    part!("/page/fresh.js", "text/javascript; charset=utf-8", "fresh.js"),
+    part!("/page/me.js", "text/javascript; charset=utf-8", "me.js"),
     part!("/page/words.js", "text/javascript; charset=utf-8", "words.js"),
     part!("/page/dom.js", "text/javascript; charset=utf-8", "dom.js"),
     part!("/page/bot.js", "text/javascript; charset=utf-8", "bot.js"),
+    part!("/page/banner.js", "text/javascript; charset=utf-8", "banner.js"),
     part!("/page/actions.js", "text/javascript; charset=utf-8", "actions.js"),
+    part!("/page/confirm.js", "text/javascript; charset=utf-8", "confirm.js"),
+    part!("/page/inputs.js", "text/javascript; charset=utf-8", "inputs.js"),
+    part!("/page/tiles.js", "text/javascript; charset=utf-8", "tiles.js"),
     part!("/page/chart.js", "text/javascript; charset=utf-8", "chart.js"),
+    part!("/page/scale.js", "text/javascript; charset=utf-8", "scale.js"),
+    part!("/page/series.js", "text/javascript; charset=utf-8", "series.js"),
+    part!("/page/interval.js", "text/javascript; charset=utf-8", "interval.js"),
+    part!("/page/workspaces.js", "text/javascript; charset=utf-8", "workspaces.js"),
+    part!("/page/past.js", "text/javascript; charset=utf-8", "past.js"),
+    part!("/page/overview.js", "text/javascript; charset=utf-8", "overview.js"),
+    part!("/page/signin.js", "text/javascript; charset=utf-8", "signin.js"),
 ];
 
 /// Nothing but our own scripts and styles, nobody's frame, and no form that goes elsewhere: what a bot, an upstream or a

@@ -5,15 +5,16 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const count = (number) => whole.format(number);
 export const some = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
-/** `5 %`, `0.25 %`, `38 %`. */
+/** `5 %`, `0.25 %`, `38 %`; the space does not break. */
 export function percent(number) {
   if (number === null || number === undefined) return "–";
-  const digits = number === 0 || number >= 10 ? 0 : number >= 1 ? 1 : number >= 0.01 ? 2 : 3;
-  return `${Number(number.toFixed(digits))} %`;
+  const size = Math.abs(number);
+  const digits = size === 0 || size >= 10 ? 0 : size >= 1 ? 1 : size >= 0.01 ? 2 : 3;
+  return `${Number(number.toFixed(digits))}\u00a0%`;
 }
 
 /** A weight has two digits after the point, and all of them count. */
-export const weight = (number) => `${Number(number.toFixed(2))} %`;
+export const weight = (number) => `${Number(number.toFixed(2))}\u00a0%`;
 
 export function millis(number) {
   if (number === null || number === undefined) return "–";
@@ -36,8 +37,25 @@ export function lasting(seconds) {
   return `${Math.floor(seconds / size)} ${unit}${rest && at < 3 ? ` ${rest} ${parts[at + 1][1]}` : ""}`;
 }
 
-export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-export const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
+export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = (at) => new Date(at).toLocaleDateString([], { dateStyle: "medium" });
+export const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+
+/** The time alone where it is today, else with its day. */
+export const when = (at) => (day(at) === day(Date.now()) ? clock(at) : `${day(at)}, ${clock(at)}`);
+
+const TIMES = /(?:(\d{4})-(\d\d)-(\d\d) )?(\d\d):(\d\d) UTC/g;
+
+/**
+ * serin's sentences have their times in UTC, without the day where it is today's there: here they become the reader's. A
+ * number stays on the line of its unit.
+ */
+export function local(text) {
+  const today = new Date();
+  const read = (_, year, month, date, hour, minute) =>
+    when(Date.UTC(year ?? today.getUTCFullYear(), month ? month - 1 : today.getUTCMonth(), date ?? today.getUTCDate(), hour, minute));
+  return text.replace(TIMES, read).replace(/(\d) (%|s|min|h|d|ms)(?![a-z])/g, "$1\u00a0$2");
+}
 
 /** `v42 on green`. */
 export function release(side) {
@@ -45,36 +63,15 @@ export function release(side) {
   return side.version ? `${side.version} on ${side.upstream}` : side.upstream;
 }
 
+/** What people call it: its version, else its upstream. */
+export const label = (side) => side?.version ?? side?.upstream ?? "the canary";
+
 export const underWay = (bot) => ["progressing", "paused", "held"].includes(bot.phase);
 export const isSplit = (bot) => bot.weight_percent > 0 || underWay(bot);
 
-/** One sentence: what is going on. */
-export function nowHappening(bot) {
-  const canary = release(bot.canary);
-  if (bot.waits_for_human) return `Waits for you: ${bot.waits_for_human.text}.`;
-  switch (bot.phase) {
-    case "progressing":
-    case "held":
-      return bot.hold_text ? `Waits: ${bot.hold_text}.` : "About to go on.";
-    case "paused":
-      return `Paused${bot.hold_text && bot.hold_reason !== "paused" ? `: ${bot.hold_text}` : ""}. A failing canary still goes to zero.`;
-    case "manual":
-      return bot.hold_text ? `Set by hand: ${bot.hold_text}.` : `Set by hand: serin raises nothing, and takes ${canary} to zero if it fails.`;
-    case "aborted":
-      return `${bot.quarantine.at(-1) ? `${release(bot.quarantine.at(-1))} was taken back: ${bot.quarantine.at(-1).why}` : "The last release was taken back"}. Everybody is on ${release(bot.stable)}.`;
-    case "promoted":
-      return `Everybody is on ${release(bot.stable)}.`;
-    default:
-      return bot.hold_text ? `${bot.hold_text}.` : `Everybody is on ${release(bot.stable)}; nothing is rolled out.`;
-  }
-}
-
-/** What a change did, in a few words. */
-export function done(row) {
-  const moved = row.from_percent === row.to_percent ? "" : `: ${weight(row.from_percent)} → ${weight(row.to_percent)}`;
-  return `${row.decision.replaceAll("_", " ")}${moved}`;
-}
+/** A refusal as a sentence of its own. Names stay as they are written. */
+export const sentence = (text) => (/^(?!serin)[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text) + (/[.!?”]$/.test(text) ? "" : ".");
 
 export function by(row) {
-  return row.actor_kind === "ratchet" ? "by serin itself" : `by ${row.actor}`;
+  return row.actor_kind === "ratchet" ? "by serin itself" : row.actor_kind === "config" ? "by the config" : `by ${row.actor}`;
 }
