@@ -1,8 +1,9 @@
 //! What one request costs on the worker before it goes upstream: finding its workspace, assigning it to a track; and what
-//! its record costs afterwards.
+//! its record costs afterwards, with the workspaces' names and without.
 //!
 //! `cargo bench --bench hot_path`
 
+use std::borrow::Cow;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -11,7 +12,7 @@ use http::uri::PathAndQuery;
 use serin::core::{Bucket, LatencyMarks, Outcome, Pins, Salt, Sample, Split, Track, Weight, Workspace};
 use serin::http1::Fields;
 use serin::identify::{Found, Head, Mixed, Plan, Source, find};
-use serin::live::Ledger;
+use serin::live::{Ledger, Names};
 
 fn identify(c: &mut Criterion) {
     let (small, large, prose) = (slack_event(2_000), slack_event(27_000), slack_text(2_000));
@@ -55,6 +56,25 @@ fn record(c: &mut Criterion) {
     c.bench_function("record", |b| {
         b.iter(|| ledger.shard(0).record(*next.next().expect("a cycle"), false, Track::Stable, black_box(sample)))
     });
+}
+
+/// What `[admin] show_workspaces` adds: a copy of the name for the time of the request, and its note at the end. With places for
+/// all workspaces, and with many more workspaces than places.
+fn note(c: &mut Criterion) {
+    for (title, workspaces) in [("note, 300 workspaces", 300), ("note, 10,000 workspaces", 10_000)] {
+        let ids: Vec<String> = (0..workspaces).map(|number| format!("T{number:08}")).collect();
+        let salt = Salt::new("serin");
+        let workspace = |id| Workspace { namespace: "team", id: Cow::Borrowed(id) };
+        let all: Vec<_> = ids.iter().map(|id| (salt.bucket(&workspace(id)), workspace(id))).collect();
+        let (names, mut next) = (Names::new(1), all.iter().cycle());
+        c.bench_function(title, |b| {
+            b.iter(|| {
+                let (bucket, workspace) = next.next().expect("a cycle");
+                let name = Names::name(black_box(workspace));
+                names.note(0, *bucket, &name, Outcome::Ok);
+            })
+        });
+    }
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -120,5 +140,5 @@ fn fill(len: usize, whole: impl Fn(&str) -> String, part: impl Fn(usize) -> Stri
     unreachable!("the parts grow")
 }
 
-criterion_group!(benches, identify, assign, record);
+criterion_group!(benches, identify, assign, record, note);
 criterion_main!(benches);

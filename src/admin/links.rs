@@ -24,6 +24,7 @@ use crate::notify::held;
 use crate::notify::link::{Act, Stands, Ticket};
 use crate::notify::unix_now;
 use crate::store::Row;
+use crate::summary::words::weight;
 use crate::summary::{self, Summary};
 use page::{Item, Page};
 
@@ -164,7 +165,7 @@ fn question(act: Act, bot: &str, state: &BotState) -> String {
     let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
     match act {
         Act::Advance => match held::approves(state) {
-            Some(next) => format!("{bot}: send {next} of the buckets to {canary}?"),
+            Some(next) => format!("{bot}: send {} of the workspaces to {canary}?", weight(next)),
             None => format!("{bot}: promote {canary}, and send everybody to it?"),
         },
         Act::Resume => format!("{bot}: go on with {canary}?"),

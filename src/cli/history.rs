@@ -9,8 +9,7 @@ use super::AdminAddress;
 use super::client::Client;
 use super::status::plain;
 use super::terminal::{self, Tone, paint, wrap};
-use crate::core::Worth;
-use crate::summary::words::{count, share};
+use crate::summary::words::{count, evidence, share};
 
 #[derive(Debug, Args)]
 pub struct History {
@@ -82,14 +81,15 @@ fn shown(change: &Value, width: usize) -> String {
             text += &wrap(&format!("{what}: {said}"), "       ", width);
         }
     }
-    if let Some(known) = change["evidence"].as_object() {
+    // Where serin decided by itself, the reason has the rates.
+    if let Some(known) = change["evidence"].as_object().filter(|_| kind != "ratchet") {
         let number = |track: &str, what: &str| known[track][what].as_u64().unwrap_or(0);
         let rate = |track: &str| {
             let (errors, requests) = (number(track, "errors"), number(track, "requests"));
             format!("{track} {} errors ({} of {})", share(errors as f64, requests as f64), count(errors), count(requests))
         };
-        let e = known["e_value"].as_f64().map_or("-".to_owned(), |e| Worth(e).to_string());
-        text += &wrap(&format!("seen: {}, {}; E = {e}, {}", rate("canary"), rate("stable"), plain(&known["verdict"])), "       ", width);
+        let e = evidence(known["e_value"].as_f64().unwrap_or(f64::INFINITY));
+        text += &wrap(&format!("seen: {}, {}; {e}, {}", rate("canary"), rate("stable"), plain(&known["verdict"])), "       ", width);
     }
     text
 }

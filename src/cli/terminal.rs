@@ -51,6 +51,8 @@ pub fn paint(tone: Tone, text: &str) -> String {
 pub fn wrap(text: &str, indent: &str, width: usize) -> String {
     let most = width.saturating_sub(indent.chars().count()).max(1);
     let (mut lines, mut line) = (String::new(), String::new());
+    // A number stays with its sign.
+    let text = text.replace(" %", "\u{a0}%").replace("E = ", "E\u{a0}=\u{a0}");
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > most {
             lines += &format!("{indent}{line}\n");
@@ -64,7 +66,7 @@ pub fn wrap(text: &str, indent: &str, width: usize) -> String {
     if !line.is_empty() {
         lines += &format!("{indent}{line}\n");
     }
-    lines
+    lines.replace('\u{a0}', " ")
 }
 
 #[cfg(test)]

@@ -89,16 +89,19 @@ pub enum Hold {
     NoHistory,
 }
 
-/// An amount of evidence as people read it: two figures are enough to know whether to worry.
+/// An amount of evidence as people read it: `7.3`, `153`, `8,041`, and beyond that nobody needs to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Worth(pub f64);
 
 impl fmt::Display for Worth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.round() as u64;
         match self.0 {
+            e if e.is_nan() => write!(f, "no number"),
             e if e < 10.0 => write!(f, "{e:.1}"),
-            e if e < 1e6 => write!(f, "{e:.0}"),
-            e => write!(f, "{e:.0e}"),
+            _ if whole < 1_000 => write!(f, "{whole}"),
+            _ if whole < 1_000_000 => write!(f, "{},{:03}", whole / 1_000, whole % 1_000),
+            _ => write!(f, "over a million"),
         }
     }
 }
@@ -192,9 +195,20 @@ impl fmt::Display for AbortReason {
         match self {
             AbortReason::Operator => write!(f, "aborted on request"),
             AbortReason::Undone => write!(f, "undone on request"),
-            AbortReason::Evidence { e } => write!(f, "the evidence was against it, E = {}", Worth(*e)),
+            AbortReason::Evidence { e } => write!(f, "the evidence was against it (E: {})", Worth(*e)),
             AbortReason::Limit(crossed) => crossed.fmt(f),
             AbortReason::Broken(trip) => trip.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_as_exact_as_anybody_needs() {
+        let shown = [0.44, 7.32, 66.7, 153.4, 999.6, 8_041.5, 4e8, f64::INFINITY, f64::NAN].map(|e| Worth(e).to_string());
+        assert_eq!(shown, ["0.4", "7.3", "67", "153", "1,000", "8,042", "over a million", "over a million", "no number"]);
     }
 }

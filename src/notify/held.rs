@@ -8,6 +8,7 @@ use crate::controller::possible;
 use crate::core::{Hold, Phase, Release, State, Weight};
 use crate::live::{Status, Waits};
 use crate::store::Row;
+use crate::summary::words::weight;
 use crate::summary::{Action, Summary};
 
 /// What may help, the safest first where it looks bad. What would be refused now is left out.
@@ -47,7 +48,7 @@ pub fn says_too(row: &Row) -> Option<String> {
 
 /// What an approval does. The last step is a promotion.
 pub fn approval(state: &State) -> String {
-    approves(state).map_or("promote".to_owned(), |weight| format!("on to {weight}"))
+    approves(state).map_or("promote".to_owned(), |next| format!("on to {}", weight(next)))
 }
 
 /// The weight of the next step; `None` where it is everybody's.
@@ -160,7 +161,7 @@ mod tests {
             failing: false,
         };
         held.state.rollout = Some(begun(0));
-        assert_eq!(approval(&held.state), format!("on to {}", plan.steps[1].weight));
+        assert_eq!(approval(&held.state), format!("on to {}", weight(plan.steps[1].weight)));
         // Whether everybody is a step of its own or comes after the last one.
         for step in [last, last - usize::from(plan.steps[last].weight == Weight::FULL)] {
             held.state.rollout = Some(begun(step));

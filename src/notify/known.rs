@@ -75,9 +75,9 @@ impl Known {
         let (n, m) = (canary.requests, stable.requests);
         let shares = [(x, n), (y, m)].map(|(part, all)| words::share(part as f64, all as f64));
         let [x, n, y, m] = [x, n, y, m].map(words::count);
-        let e = self.e_value.map_or("beyond all numbers".to_owned(), |e| Worth(e).to_string());
-        let abort_at = self.abort_at.map_or(String::new(), |abort_at| format!(" of {abort_at}"));
-        format!("{} {what} against {} ({x} of {n}, {y} of {m}), E = {e}{abort_at}", shares[0], shares[1])
+        let e = words::evidence(self.e_value.unwrap_or(f64::INFINITY));
+        let abort_at = self.abort_at.map_or(String::new(), |abort_at| format!(" of {}", Worth(abort_at)));
+        format!("{} {what} against {} ({x} of {n}, {y} of {m}), {e}{abort_at}", shares[0], shares[1])
     }
 }
 

@@ -1,8 +1,8 @@
 //! How a canary looks beside stable, in words and numbers: the words first, the evidence's number elsewhere.
 
-use super::words::{count, latency, share, short};
+use super::words::{count, evidence, latency, share, short};
 use crate::core::evidence::{Exposure, Judgement, Metric};
-use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict, Worth};
+use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict};
 use crate::live::Judged;
 
 /// What the last look means for whoever decides.
@@ -53,7 +53,11 @@ pub fn sentence(judged: Option<&Judged>, tried: &str, stable: &str) -> String {
             format!("{tried} looks slightly worse than {stable}, which may be chance: {}.", against(judgement, tried, stable))
         }
         (Looks::TooFew, _) => format!("There are too few requests to judge {tried}: {}.", rates(judgement, Metric::Errors)),
-        (Looks::AsGood, _) => format!("{tried} looks as good as {stable}: {}.", rates(judgement, Metric::Errors)),
+        (Looks::AsGood, _) => match COUNTED.into_iter().find(|metric| differs(judgement, *metric)) {
+            // A customer's own trouble, or the next look will say more.
+            Some(metric) => format!("{tried} has {}, but nothing says yet that it causes them.", rates(judgement, metric)),
+            None => format!("{tried} looks as good as {stable}: {}.", rates(judgement, Metric::Errors)),
+        },
     }
 }
 
@@ -68,7 +72,26 @@ fn against(judgement: &Judgement, tried: &str, stable: &str) -> String {
 
 /// Why the evidence decided, for a row of the history. `tried` and `stable` are the names of the releases.
 pub fn why(judgement: &Judgement, tried: &Release, stable: &Release, e: f64) -> String {
-    format!("{}, E = {}", against(judgement, short(tried), short(stable)), Worth(e))
+    format!("{}, {}", against(judgement, short(tried), short(stable)), evidence(e))
+}
+
+/// What is counted by requests, the gravest first.
+const COUNTED: [Metric; 3] = [Metric::Errors, Metric::Late, Metric::Rejected];
+/// Where the shares differ by more than so many standard errors, nobody would call them alike.
+const ALIKE_WITHIN: f64 = 2.0;
+/// Fewer than so many say nothing about a share.
+const FEW: f64 = 3.0;
+
+/// Is the canary's share so much larger than stable's that chance among requests would seldom do it? The standard error is that of the
+/// difference of two shares, pooled. Requests of one workspace are alike, so this is no evidence; it only keeps a sentence from saying
+/// what its own numbers deny.
+fn differs(judgement: &Judgement, metric: Metric) -> bool {
+    let ([x, n], [y, m]) = (of(metric, &judgement.canary.tally), of(metric, &judgement.stable.tally));
+    if x < FEW || n < 1.0 || m < 1.0 {
+        return false;
+    }
+    let pooled = (x + y) / (n + m);
+    x / n - y / m > ALIKE_WITHIN * (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt()
 }
 
 /// Does the worst metric look worse over all workspaces together? If not, the evidence is about a few of them.

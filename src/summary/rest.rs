@@ -1,7 +1,7 @@
 //! The sentences about a bot without a rollout under way: a weight by hand, the ends of rollouts, and nothing at all.
 
 use super::looks::{self, Looks};
-use super::words::{clock, lasting, short, weight};
+use super::words::{clock, count, evidence, lasting, short, weight};
 use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
 use crate::core::{AbortReason, Hold, Landmark, Policy, Release, Weight, Worth};
 use crate::live::Status;
@@ -60,7 +60,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
     summary.next = match (acts, looks) {
         (false, _) => "serin changes it only if it takes no connections: the policy is manual.".to_owned(),
         (true, Looks::Fails) => "It goes to 0 % by itself now.".to_owned(),
-        (true, Looks::Worse) => format!("It goes to 0 % by itself at E = {}, now {}.", Worth(status.guard.abort_at), Worth(e)),
+        (true, Looks::Worse) => format!("It goes to 0 % by itself at E = {}, now {}.", count(status.guard.abort_at as u64), Worth(e)),
         (true, _) => "serin does not raise it; if it fails, it goes to 0 % by itself.".to_owned(),
     };
     if looks.is_suspicious() {
@@ -174,6 +174,6 @@ fn reason(why: &AbortReason, landmark: Option<&Landmark>, names: &ReleaseNames) 
         }
         AbortReason::Evidence { e } => landmark
             .and_then(|landmark| landmark.why.clone())
-            .unwrap_or_else(|| format!("the evidence says that it fails (E = {})", Worth(*e))),
+            .unwrap_or_else(|| format!("the evidence says that it fails ({})", evidence(*e))),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::looks::Looks;
 use super::until::{Then, Until};
-use super::words::{clock, lasting, share, some, weight};
+use super::words::{clock, count, lasting, share, some, weight};
 use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
 use crate::core::{Hold, Phase, RAISE_BELOW, Rollout, State, Weight, Worth};
 use crate::live::Status;
@@ -229,7 +229,7 @@ impl<'a> About<'a> {
 
     fn goes_back_at(&self) -> String {
         let (abort_at, e) = (self.status.guard.abort_at, self.e());
-        format!("It goes back by itself at E = {}, now {}.", Worth(abort_at), Worth(e))
+        format!("It goes back by itself at E = {}, now {}.", count(abort_at as u64), Worth(e))
     }
 
     fn e(&self) -> f64 {

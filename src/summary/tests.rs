@@ -176,6 +176,17 @@ fn a_rollout_that_goes_on_by_itself() {
 }
 
 #[test]
+fn numbers_that_differ_are_not_called_alike() {
+    let early = judged(1.2, Verdict::Inconclusive(Doubt::Harm { could_be: 0.1, tolerated: 0.02 }), [7, 150], [2, 455]);
+    let status = with(at_a_quarter(Phase::Progressing, Some(Hold::Baking { left: Duration::from_secs(300) })), early);
+    let state = Summary::of(&status).state;
+    assert!(
+        state.starts_with("v42 has 4.7 % errors against 0.44 % (7 of 150, 2 of 455), but nothing says yet that it causes them. It is at"),
+        "{state}"
+    );
+}
+
+#[test]
 fn a_rollout_that_looks_bad_says_so_first() {
     let marginal = Hold::Marginal { e: 67.0, abort_at: ABORT_AT };
     says(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Release, Weight};
+use crate::core::{Release, Weight, Worth};
 
 /// `0 %`, `0.42 %`, `3.3 %`, `38 %`: two figures, and no more digits than they need.
 pub fn share(part: f64, all: f64) -> String {
@@ -50,6 +50,14 @@ pub fn lasting(time: Duration) -> String {
         _ if secs < hour => format!("{} min", secs / minute),
         _ if secs < day => both((hour, "h"), (minute, "min")),
         _ => both((day, "d"), (hour, "h")),
+    }
+}
+
+/// `E = 67`, `E over a million`.
+pub fn evidence(e: f64) -> String {
+    match Worth(e).to_string() {
+        number if number.starts_with(|c: char| c.is_ascii_digit()) => format!("E = {number}"),
+        words => format!("E {words}"),
     }
 }
 
@@ -118,6 +126,7 @@ mod tests {
     fn counts_are_grouped_and_latencies_have_a_unit() {
         assert_eq!([7, 610, 1_204, 1_000_000].map(count), ["7", "610", "1,204", "1,000,000"]);
         assert_eq!([900.0, 12_400.0, 1_440_000.0, -3.0].map(latency), ["0.9 ms", "12 ms", "1.4 s", "0.0 ms"]);
+        assert_eq!([67.4, 4e8].map(evidence), ["E = 67", "E over a million"]);
         assert_eq!((some(1, "request"), some(2, "request")), ("1 request".to_owned(), "2 requests".to_owned()));
     }
 }

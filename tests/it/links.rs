@@ -79,7 +79,7 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
     let (approve, abort) = (&links[0].1, &links[1].1);
     for _ in 0..3 {
         let page = knock(&process, "GET", approve);
-        says(&page, 200, "support: send 75% of the buckets to v2 on green?");
+        says(&page, 200, "support: send 75 % of the workspaces to v2 on green?");
         assert!(
             page.text().contains("<form method=\"post\">")
                 && page.text().contains("The deadline has passed without enough requests to judge by"),
