@@ -22,7 +22,7 @@ SUSPICIOUS = 25
 # With few errors, so that the evidence does not jump from nothing to certainty.
 SUSPICIOUS_SECS = 120
 BOTS = {
-    "orders": {"steps": ["25%", "50%", "98%", "100%"], "abort_at": 100000, "per_second": 40},
+    "orders": {"steps": ["25%", "50%", "98%", "100%"], "abort_at": 20000, "per_second": 40},
     "support": {"steps": ["5%", "10%", "25%", "50%", "98%", "100%"]},
     "billing": {"steps": ["50%", "80%", "100%"], "bake": "4s", "deadline": "6s", "at_deadline": "proceed"},
     "alerts": {"steps": ["25%", "50%", "100%"]},
@@ -132,7 +132,7 @@ def test_a_good_release_rises(world, look):
 
 
 def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
-    world.pairs["orders"][1].fails = 0.07
+    world.pairs["orders"][1].fails = 0.05
     for _ in range(SUSPICIOUS_SECS):
         if (world.bot("orders")["evidence"]["e_value"] or 0) >= SUSPICIOUS:
             break
@@ -153,7 +153,7 @@ def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
     if PICTURES:
         page.keyboard.press("Escape")
         page.evaluate("document.activeElement.blur()")
-        page.set_viewport_size({"width": 1000, "height": 1000})
+        page.set_viewport_size({"width": 1000, "height": 1100})
         page.wait_for_timeout(400)
         page.screenshot(path=pathlib.Path(PICTURES) / "readme.png")
 

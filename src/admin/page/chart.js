@@ -91,7 +91,7 @@ export function chart({ name, lines, format, log = false, least = 0, most = Infi
       if (joined && steps) path += `L${px} ${y.at(last.value).toFixed(1)}`;
       path += point.hollow ? "" : joined ? `L${px} ${py}` : `M${px} ${py}`;
       // A point alone is a dot.
-      if (!point.hollow && !joined) dots.push(h("circle", { class: `dot ${look}`, cx: px, cy: py, r: 2 }));
+      if (!point.hollow && !joined && !steps) dots.push(h("circle", { class: `dot ${look}`, cx: px, cy: py, r: 2 }));
       last = point;
     }
     if (steps && last && !last.ends) path += `L${x.at(drawn.end).toFixed(1)} ${y.at(last.value).toFixed(1)}`;

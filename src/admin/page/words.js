@@ -41,8 +41,11 @@ export const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digi
 const day = (at) => new Date(at).toLocaleDateString([], { dateStyle: "medium" });
 export const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 
-/** The time alone where it is today, else with its day. */
-export const when = (at) => (day(at) === day(Date.now()) ? clock(at) : `${day(at)}, ${clock(at)}`);
+/** Nearer than this a time alone can mean no other day. */
+const NEAR_MS = 12 * 3600000;
+
+/** The time alone where it is today or near, else with its day. */
+export const when = (at) => (day(at) === day(Date.now()) || Math.abs(at - Date.now()) < NEAR_MS ? clock(at) : `${day(at)}, ${clock(at)}`);
 
 const TIMES = /(?:(\d{4})-(\d\d)-(\d\d) )?(\d\d):(\d\d) UTC/g;
 
