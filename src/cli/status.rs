@@ -10,7 +10,7 @@ use super::AdminAddress;
 use super::client::Client;
 use super::terminal::{self, Tone, paint, wrap};
 use crate::core::Weight;
-use crate::summary::words::{count, lasting, share};
+use crate::summary::words::{clock, count, lasting, share};
 
 #[derive(Debug, Args)]
 pub struct Status {
@@ -207,10 +207,18 @@ fn more(bot: &Value, width: usize) -> String {
             format!("{open} buckets now; before that {refuted} failed on stable as well, and {went_away} recovered by themselves"),
         );
     }
+    if let Some(at) = bot["drilled_at"].as_f64() {
+        line("last drill", format!("went well, {}", clock(at, unix_now())));
+    }
     for quarantined in bot["quarantine"].as_array().into_iter().flatten() {
         line("taken back", format!("{}: {}", release(quarantined), plain(&quarantined["why"])));
     }
     text
+}
+
+/// In Unix seconds.
+fn unix_now() -> f64 {
+    jiff::Timestamp::now().as_millisecond() as f64 / 1000.0
 }
 
 fn labelled(label: &str, said: &str, width: usize) -> String {

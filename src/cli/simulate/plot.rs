@@ -35,7 +35,8 @@ pub fn svg(title: &str, moments: &[Moment], record: &Record) -> String {
         escaped(title),
         escaped(&super::table::ending(record))
     );
-    weight(&mut text, &panel(0, 0.0, 100.0), moments);
+    let highest = moments.iter().map(|moment| moment.weight.percent()).fold(0.0, f64::max);
+    weight(&mut text, &panel(0, 0.0, top(highest)), moments);
     evidence(&mut text, moments, |low, high| panel(1, low, high));
     rates(&mut text, moments, |high| panel(2, 0.0, high));
     time_axis(&mut text, minutes, height);
@@ -44,7 +45,8 @@ pub fn svg(title: &str, moments: &[Moment], record: &Record) -> String {
 
 fn weight(text: &mut String, panel: &Panel, moments: &[Moment]) {
     panel.frame(text, "weight, %");
-    for percent in [0.0, 50.0, 100.0] {
+    for part in [0.0, 0.5, 1.0] {
+        let percent = part * panel.high;
         panel.level(text, percent, &format!("{percent}"));
     }
     panel.line(text, CANARY, moments.iter().map(|moment| (minutes(moment), moment.weight.percent())));
@@ -67,14 +69,20 @@ fn evidence(text: &mut String, moments: &[Moment], panel: impl Fn(f64, f64) -> P
 fn rates(text: &mut String, moments: &[Moment], panel: impl Fn(f64) -> Panel) {
     let tracks = [smoothed(moments, |moment| moment.stable), smoothed(moments, |moment| moment.canary)];
     let most = tracks.iter().flatten().map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let most = top(most);
     let panel = panel(most);
     panel.frame(text, "error, late or rejected, % of the last minute: stable blue, canary orange");
     for share in [0.0, 0.5, 1.0] {
-        panel.level(text, share * most, &format!("{:.1}", share * most));
+        panel.level(text, share * most, &format!("{}", share * most));
     }
     for (line, colour) in tracks.into_iter().zip([STABLE, CANARY]) {
         panel.line(text, colour, line.into_iter());
     }
+}
+
+/// The next round number of per cent above.
+fn top(percent: f64) -> f64 {
+    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0].into_iter().find(|top| *top >= percent).unwrap_or(100.0)
 }
 
 fn smoothed(moments: &[Moment], of: impl Fn(&Moment) -> Counts) -> Vec<(f64, f64)> {
