@@ -3,6 +3,8 @@
 //! checked, and a change must be JSON, which a form is not). With neither configured: only from this machine, by both
 //! addresses of the connection, not through a proxy on it, whose connections are local whoever is behind it, and not from a
 //! web page that happens to be open on it (Host as well, against names that were turned to point here).
+//!
+//! A token of some bots gets the same answer for a bot that is not its own and for one that does not exist.
 
 use std::net::{IpAddr, SocketAddr};
 

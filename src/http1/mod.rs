@@ -3,6 +3,8 @@
 //!
 //! `request` and `answer` read heads into `fields`, `framing` says how their bodies end, `decode` finds that end, `write`
 //! is the way back to bytes. httparse reads the syntax; the strictness where two readers could differ is ours.
+//!
+//! What is read of a message does not depend on where the network cut its bytes.
 
 mod answer;
 mod decode;

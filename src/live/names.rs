@@ -1,6 +1,7 @@
 //! The names of some workspaces of one split, for whoever asks who fails: kept only with `[admin] show_workspaces`. The ledger
 //! counts by bucket, and no name can be had from a bucket; so each worker keeps the names of the workspaces with the most
 //! requests, and of those with the most failures. They are in memory alone and go with the split.
+//! Only the API's documents read them: no log line, metric, message or row of the history does.
 
 use std::collections::HashMap;
 use std::fmt;

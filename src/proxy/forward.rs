@@ -1,5 +1,6 @@
 //! From the assignment to the answer: send, wait within the bot's timeout, let stable answer where the canary could
 //! not be connected to, and hand the answer back as it came.
+//! A request that stable rescues keeps its trace.
 
 use std::future::Future;
 use std::pin::Pin;

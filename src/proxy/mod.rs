@@ -3,6 +3,10 @@
 //! `route` finds the bot, `exchange` is one webhook from arrival to its record, `forward` talks to upstreams through
 //! `upstream`'s pools; `reply`, `headers`, `body`, `problem` are what they say, and `wire` is how they say it.
 //! `access_log` tells of them, if it is wanted.
+//!
+//! A webhook takes no lock that another thread could hold, with four exceptions: a worker hands over some 8 KiB of the access log;
+//! a new connection goes to an upstream that has a host name; the addresses of such a name have changed (once for each pool); and
+//! `[admin] show_workspaces` is set, where the lock is only tried.
 
 mod access_log;
 mod assign;

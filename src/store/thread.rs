@@ -1,5 +1,8 @@
 //! The one thread that writes. Rows of what serves already wait here, each bot's in order, and are tried again each second. A row
 //! that cannot be written for its own sake holds up its own bot's rows and nobody else's; a disk that takes nothing holds up all.
+//!
+//! What it writes: rows, durably, when the controller orders them; snapshots (ordered every 5 s) and the marks of sent messages, on a
+//! connection that does not wait for the disk; `roles.json`, when another release became stable. Once a day it deletes old rows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

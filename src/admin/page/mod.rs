@@ -1,5 +1,6 @@
 //! `/`: the dashboard. A page and a few scripts that stand in the binary, need nothing from elsewhere, and ask the same API
 //! as everybody else, with the token of whoever looks at it. So they are open to all: there is nothing in them.
+//! The page shows what the API returns as text, never as markup.
 
 use std::future::ready;
 
