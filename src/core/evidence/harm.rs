@@ -54,7 +54,7 @@ pub fn tolerable(tolerated: f64, next: f64) -> f64 {
 
 impl HarmBound {
     /// About how many requests the canary needs in all until this bound, which rests on `requests` of them, is down to `tolerated`;
-    /// if what comes is like what came. The sum in [`bound`] grows then with the square root of the requests, but for the doubt:
+    /// if what comes is like what came. The sum in the bound grows then with the square root of the requests, but for the doubt:
     /// `(a·√N + 1.5)/N = tolerated`, a quadratic equation in √N.
     pub fn requests_needed(self, requests: f64, tolerated: f64) -> f64 {
         let spread = (self.0 * requests - DOUBT).max(0.0) / requests.max(1.0).sqrt();
