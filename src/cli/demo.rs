@@ -93,7 +93,7 @@ impl Stage {
         self.start("green", "v42").await?;
         let seen = self.watch(self.patience, |bot| bot["phase"] == "promoted" || bot["phase"] == "aborted").await?;
         if seen["phase"] != "promoted" {
-            bail!("v42 was not promoted: {} {}", seen["phase"], seen["hold_text"]);
+            bail!("v42 was not promoted: {} {}", seen["phase"], seen["summary"]["text"]);
         }
         self.view.scene("v42 is stable now: everybody is on green, and blue is free for the next release");
         self.watch(LEARN / 3, |_| false).await?;
@@ -106,13 +106,13 @@ impl Stage {
         self.start("blue", "v43").await?;
         let seen = self.watch(self.patience, |bot| bot["phase"] == "aborted" || bot["phase"] == "promoted").await?;
         if seen["phase"] != "aborted" {
-            bail!("v43 was not taken back: {} {}", seen["phase"], seen["hold_text"]);
+            bail!("v43 was not taken back: {} {}", seen["phase"], seen["summary"]["text"]);
         }
         let bad = self.traffic.totals().bad - before.bad;
         self.view.scene(&format!(
-            "v43 was taken back after {:.1} s and {bad} bad answers ({}); it will not be rolled out again unless somebody insists",
+            "v43 was taken back after {:.1} s and {bad} bad answers. {}",
             started.elapsed().as_secs_f64(),
-            seen["quarantine"][0]["why"].as_str().unwrap_or("")
+            seen["summary"]["next"].as_str().unwrap_or("")
         ));
         self.watch(LEARN / 3, |_| false).await?;
         Ok(())

@@ -6,6 +6,7 @@ use super::bot::ExampleBot;
 use super::traffic::Totals;
 use crate::app::App;
 use crate::cli::status::percent;
+use crate::cli::terminal;
 
 const BAR: usize = 40;
 
@@ -34,7 +35,8 @@ impl View {
     }
 
     pub fn frame(&mut self, document: &Value, totals: &Totals) {
-        let lines = [bar(document, totals), rollout(document), evidence(document), counts(document), traffic(totals)];
+        let lines = [bar(document, totals), said(document, "state"), said(document, "next"), traffic(totals)];
+        let lines = lines.map(|line| cut(&line, terminal::width()));
         if self.terminal && self.drawn {
             print!("\x1b[{}A", lines.len());
         }
@@ -67,21 +69,17 @@ fn bar(document: &Value, totals: &Totals) -> String {
     )
 }
 
-fn rollout(document: &Value) -> String {
-    let text = |name: &str| document[name].as_str().unwrap_or("");
-    format!("  {}: {}", text("phase"), if text("hold_text").is_empty() { "-" } else { text("hold_text") })
+/// A part of the bot's summary, in one line.
+fn said(document: &Value, part: &str) -> String {
+    format!("  {}", document["summary"][part].as_str().unwrap_or(""))
 }
 
-fn evidence(document: &Value) -> String {
-    format!("  {}", document["evidence"]["text"].as_str().unwrap_or("no evidence is being collected"))
-}
-
-fn counts(document: &Value) -> String {
-    let track = |name: &str| {
-        let counts = &document["tracks"][name];
-        format!("{name} {} requests, {} errors, {} rejected", counts["requests"], counts["errors"], counts["rejected"])
-    };
-    format!("  since the change: {}; {}", track("stable"), track("canary"))
+/// A line that the terminal would break into two could not be drawn over.
+fn cut(line: &str, width: usize) -> String {
+    match line.char_indices().nth(width) {
+        None => line.to_owned(),
+        Some(_) => line.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
 }
 
 fn traffic(totals: &Totals) -> String {
