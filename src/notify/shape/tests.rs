@@ -1,4 +1,4 @@
-//! The golden shapes: what each platform is sent for the same news, to the byte.
+//! The exact body that each platform gets for the same message.
 
 use serde_json::{Value, json};
 
@@ -124,7 +124,7 @@ fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
     let slack = shape(&NotifierKind::Slack, &message).to_string();
     assert!(slack.contains("&lt;!channel&gt;&amp;[x](http://evil)") && !slack.contains("<!") && !slack.contains("<@"), "{slack}");
     assert!(slack.contains("Reason: ∗∗&lt;@U1&gt;∗∗ ˋxˋ ∼y∼ ＿z＿ v1_2"), "{slack}");
-    // A URL or a name would be a link without it.
+    // Without `verbatim` a URL or a name would become a link.
     let shaped = shape(&NotifierKind::Slack, &message);
     assert!(shaped["blocks"].as_array().unwrap().iter().all(|block| block["text"]["verbatim"] == true), "{shaped}");
     let discord = shape(&NotifierKind::Discord, &message);
@@ -141,7 +141,7 @@ fn what_is_long_is_cut_to_what_the_platforms_take() {
     row.evidence.as_mut().unwrap()["leading"] = Value::from(long);
     let message = message(&row);
     let slack = shape(&NotifierKind::Slack, &message);
-    // Slack counts what it is sent, entities and all.
+    // Slack's limit includes entities.
     assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= 3_000);
     let discord = &shape(&NotifierKind::Discord, &message)["embeds"][0];
     assert!(discord["title"].as_str().unwrap().chars().count() <= 256);
