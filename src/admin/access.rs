@@ -344,7 +344,7 @@ mod tests {
 
     /// A connection without a certificate may have been opened before the config demanded one.
     #[test]
-    fn where_clients_need_a_certificate_nobody_is_local_without() {
+    fn if_certificates_are_required_no_client_is_local_without_one() {
         let (admin, _, _folder) = with_certificates(Scope::Read, &[]);
         assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400")]), Err(401));
     }

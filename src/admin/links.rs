@@ -248,7 +248,7 @@ mod tests {
     use crate::live::NotApplied;
 
     #[test]
-    fn what_is_decided_is_not_called_undone() {
+    fn a_change_that_is_decided_is_not_called_undone() {
         let late = ChangeError::NotApplied(NotApplied { workers: 1 });
         assert_eq!(failed(&late), "It is decided, but does not serve on every core yet");
         assert_eq!(failed(&ChangeError::ReadOnly), "This was not done");

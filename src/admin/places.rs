@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_with_too_many_takes_from_itself() {
+    fn a_source_over_its_limit_loses_its_own_places() {
         let places = places(10, 2, 0);
         let other = take(&places, "10.0.0.2");
         let mine: Vec<_> = (0..4).map(|_| take(&places, "10.0.0.1")).collect();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_sent_nothing_gives_way_before_who_is_idle_and_nobody_who_waits_for_an_answer() {
+    fn silent_connections_give_way_before_idle_ones_and_busy_ones_never() {
         let places = places(4, 4, 0);
         let [waits, known, idle, silent] = [1, 2, 3, 4].map(|n| take(&places, &format!("10.0.0.{n}")));
         let _asking = waits.ask().unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_loses_a_place_hears_it() {
+    async fn a_connection_is_told_that_its_place_is_lost() {
         let places = places(1, 1, 0);
         let first = take(&places, "10.0.0.1");
         assert!(first.is_silent());

@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_has_at_least_half_of_all(counts in proptest::collection::vec(0_u32..20, 0..8), rescued in 0_u32..10) {
+        fn a_concentration_has_at_least_half_of_all_failures(counts in proptest::collection::vec(0_u32..20, 0..8), rescued in 0_u32..10) {
             if let Some((at, in_bucket, of)) = found(&counts, rescued) {
                 prop_assert_eq!((in_bucket, of), (counts[at], u64::from(counts.iter().sum::<u32>() + rescued)));
                 prop_assert!(in_bucket >= 5 && u64::from(in_bucket) * 2 >= of && counts.iter().all(|count| *count <= in_bucket));

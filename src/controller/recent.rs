@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_observed_follows_what_comes_and_goes_and_rest_holds_nothing() {
+    fn observations_follow_the_counts_and_old_slots_are_dropped() {
         let (mut recent, quiet) = (Recent::default(), <[Connections; 2]>::default());
         let requests = |recent: &Recent| recent.observed().map(|of| of[0].requests);
         let mut add = |secs, count| {

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_tells_what_is_new_once() {
+    fn a_reading_reports_each_request_once() {
         let ledger = Ledger::new(2, LatencyMarks { slow_micros: 999, very_slow_micros: 1_000 });
         let mut reading = Reading::default();
         let canary = bucket_on(Track::Canary);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_examined_is_told_by_turns_with_what_is_under_way() {
+    fn examined_requests_are_read_by_turn_with_those_under_way() {
         let ledger = Ledger::new(2, LatencyMarks::NONE);
         let mut reading = Reading::default();
         let canary = bucket_on(Track::Canary);

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_told_from_who_is_there() {
+    fn failing_workspaces_are_kept_apart_from_busy_ones() {
         let names = Names::new(1);
         noted(&names, 0, "team:BUSY", Outcome::Ok, 50);
         noted(&names, 0, "team:BUSY", Outcome::Rejected, 9);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn while_somebody_reads_nobody_waits() {
+    fn a_writer_does_not_wait_for_a_reader() {
         let names = Names::new(1);
         let reads = whole(&names.parts[0]);
         noted(&names, 0, "team:T1", Outcome::Ok, 1);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_in_nothing_that_is_printed() {
+    fn debug_output_contains_no_names() {
         let names = Names::new(1);
         noted(&names, 0, "team:SECRET", Outcome::Error, 1);
         assert_eq!(format!("{names:?}"), "Names { .. }");
@@ -205,7 +205,7 @@ mod tests {
     proptest! {
         /// For any counts in any order.
         #[test]
-        fn no_more_names_are_kept_than_there_are_places_and_who_comes_often_is_among_them(
+        fn names_are_bounded_and_frequent_ones_are_kept(
             others in proptest::collection::vec(0_u16..3_000, 2_000..6_000),
             every in 2_usize..100,
         ) {

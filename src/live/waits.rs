@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_step_is_a_humans_they_are_asked_after_the_bake_or_when_it_fails() {
+    fn the_policy_manual_asks_after_the_bake_or_when_a_step_fails() {
         let mut manual = status(Phase::Progressing, Some(Hold::PolicyManual));
         assert_eq!(asks(&manual), None);
         manual.in_step = Some(Plan::usual().steps[0].bake);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_to_nobody_by_itself_asks() {
+    fn a_trip_and_a_retreat_to_zero_wait_for_a_human() {
         let trip = || Some(Hold::Breaker(Trip { canary: Connections { wanted: 8, broken: 8 } }));
         assert_eq!(asks(&status(Phase::Paused, trip())), Some("breaker"));
         assert_eq!(asks(&status(Phase::Paused, Some(Hold::Retreated))), Some("retreated"));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_decided_stands_between_the_config_and_what_serves() {
+    fn a_release_of_the_config_that_waits_asks_only_if_no_operator_decided_that() {
         let mut idle = status(Phase::Idle, None);
         idle.state.seen = Seen { release: Some(release("green")), ..Seen::default() };
         for (held_by, code) in

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_offered_is_what_would_help_and_would_be_done() {
+    fn only_useful_and_possible_actions_are_offered() {
         let trip = || Hold::Breaker(crate::core::Trip { canary: crate::core::Connections { wanted: 8, broken: 8 } });
         assert_eq!(offered(&under_way(Phase::Held, Hold::AwaitingAdvance)), [Act::Advance, Act::Abort]);
         assert_eq!(offered(&under_way(Phase::Held, Hold::Evidence { e: 7.0 })), [Act::Abort, Act::Advance], "the safe one first");

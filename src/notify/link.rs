@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_is_called_depends_on_its_key_alone() {
+    fn the_name_of_an_instance_depends_only_on_its_key() {
         assert_eq!(instance(&key()), instance(&key()));
         assert_ne!(instance(&key()), instance(&InstallationKey::of_test(8)));
         assert_eq!(instance(&key()).len(), 12);

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rests_only_once_what_was_taken_is_done() {
+    fn a_queue_rests_only_once_the_taken_message_is_done() {
         let queue = Queue::new(notifier());
         queue.put(job(0));
         assert!(!queue.rests() && !queue.is_done());
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_came_during_the_attempt_leaves_nothing_to_wait_for() {
+    fn a_config_that_changed_during_the_attempt_ends_the_pause() {
         let queue = Queue::new(notifier());
         let tried = queue.notifier();
         queue.is_now(notifier());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_as_old_as_what_it_is_about() {
+    fn the_age_of_a_message_is_that_of_its_event() {
         let of = |at: jiff::Timestamp| Job::new(message::test("i", "ops", at.to_string(), "1"), Vec::new()).age();
         let (now, quarter) = (jiff::Timestamp::now(), Duration::from_secs(900));
         assert!((quarter..2 * quarter).contains(&of(now - quarter)), "of before a restart");

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
+    fn only_temporary_failures_are_retried() {
         for code in [200, 201, 202, 204] {
             assert_eq!(after(&status(code), 0), Next::Sent, "{code}");
         }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_time_gets_it_within_reason() {
+    fn retry_after_is_respected_up_to_ten_minutes() {
         let asks = |secs| Heard::Status { code: 429, retry_after: Some(Duration::from_secs(secs)) };
         assert_eq!(after(&asks(7), 0), Next::Again(Duration::from_secs(7)));
         assert_eq!(after(&asks(0), 0), Next::Again(FIRST));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_an_hour_old_is_given_up() {
+    fn a_message_is_given_up_after_an_hour() {
         let almost = NEWS - Duration::from_millis(1_500);
         assert_eq!(next(&status(500), 0, almost, 1.0), Next::Again(FIRST));
         assert_eq!(next(&status(500), 1, almost, 1.0), Next::GiveUp);

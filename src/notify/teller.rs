@@ -99,7 +99,7 @@ mod tests {
     use crate::notify::message;
 
     #[test]
-    fn what_has_waited_for_an_hour_is_not_even_tried() {
+    fn a_message_older_than_an_hour_is_not_tried() {
         let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         receiver.set_nonblocking(true).unwrap();
         let url = Hidden::new(format!("http://{}/", receiver.local_addr().unwrap()));

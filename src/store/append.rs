@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_of_the_disk_and_whoever_gave_up_wins() {
+    fn only_one_of_the_disk_and_the_owner_wins() {
         let (written, given_up) = (Claim::default(), Claim::default());
         assert!(written.written() && !written.give_up() && !written.is_given_up());
         assert!(given_up.give_up() && !given_up.written() && given_up.is_given_up());

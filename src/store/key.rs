@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stays_until_its_file_is_gone_and_is_nobody_elses_to_read() {
+    fn a_key_stays_until_its_file_is_gone_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let history = folder.path().join("serin.db");
         let (key, why) = InstallationKey::kept(&history);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_else_can_read_it_is_noticed() {
+    fn a_key_that_others_can_read_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let (history, file) = (folder.path().join("serin.db"), folder.path().join("serin.db.key"));
         let (key, _) = InstallationKey::kept(&history);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_history_has_a_key_of_its_own_and_one_without_an_id_the_bare_one() {
+    fn each_history_has_its_own_key_and_one_without_an_id_has_the_installations() {
         let key = InstallationKey::of_test(7);
         assert_eq!(key.of_history(&[]), key);
         assert_eq!(key.of_history(b"a"), key.of_history(b"a"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_kept_serves_until_the_end() {
+    fn a_key_that_cannot_be_stored_is_used_until_the_process_ends() {
         let (key, why) = InstallationKey::kept(Path::new("/nowhere/at/all/serin.db"));
         assert!(why.unwrap().contains("/nowhere/at/all/serin.db.key"));
         assert_eq!(key.bytes().len(), 32);

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_goes_but_not_the_newest_change_of_each_kind() {
+    fn old_rows_are_deleted_except_the_newest_of_each_decision() {
         let connection = filled();
         assert_eq!(prune(&connection, Duration::from_secs(3600)).unwrap(), 0);
         std::thread::sleep(Duration::from_millis(5));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn each_history_has_an_id_and_one_of_before_there_were_ids_still_opens() {
+    fn each_history_has_an_id_and_an_old_one_without_still_opens() {
         let connection = filled();
         let first = id(&connection).unwrap();
         prepare(&connection).unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_never_changed_and_all_of_a_change_is_written_or_none() {
+    fn rows_are_never_changed_and_are_written_all_or_none() {
         let mut connection = filled();
         let changed = connection.execute("UPDATE history SET actor = 'bob'", ());
         assert!(changed.unwrap_err().to_string().contains("append-only"));

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_does_not_go_the_way_that_waits_for_the_disk() {
+    fn a_mark_is_written_without_waiting_for_the_disk() {
         let (mut writer, _answers) = writer();
         let mark = |bot: &str| Mark { notifier: "ops".to_owned(), bot: bot.to_owned(), topic: "change".to_owned(), at: 1 };
         writer.mark(&[mark("a"), mark("b")]);
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_not_written_or_is_taken_back() {
+    fn rows_of_a_withdrawn_order_are_not_written_or_are_deleted() {
         let (mut writer, _answers) = writer();
         let claim = Claim::default();
         claim.give_up();

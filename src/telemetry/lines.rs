@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_lost_counted_and_told() {
+    fn lines_that_do_not_fit_are_lost_counted_and_reported() {
         let gate = gate();
         let lines = Lines::start(gate.clone(), Style::Json).unwrap();
         let closed = gate.closed.lock().unwrap();

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_and_nobody_learns_the_address() {
+    fn the_page_fetches_nothing_and_keeps_its_address_secret() {
         let answer = Page::new(StatusCode::GONE, "gone").button("Abort").into_response();
         let field = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(

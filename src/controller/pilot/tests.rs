@@ -166,7 +166,7 @@ fn a_weight_by_hand_without_a_rollout_begins_fresh_evidence() {
 }
 
 #[test]
-fn a_weight_by_hand_in_a_rollout_closes_the_window_and_keeps_what_was_won() {
+fn a_weight_by_hand_in_a_rollout_closes_the_window_and_keeps_the_wealth() {
     for bp in [6_000, 4_000] {
         // Many fail on the canary, and one alone is examined.
         let mut world = World::new(|_, bucket, track| bucket.index() % 3 == 0 && track == Track::Canary, rollout(Policy::Automatic));
@@ -246,7 +246,7 @@ fn noisy(world: &World, bucket: Bucket, track: Track, odd: bool) -> bool {
 }
 
 #[test]
-fn where_the_canarys_failures_come_from_is_told_and_what_the_bucket_did_on_stable() {
+fn a_concentration_names_the_bucket_and_what_it_did_on_stable() {
     let even: Fails = |world, bucket, track| noisy(world, bucket, track, false);
     let odd: Fails = |world, bucket, track| noisy(world, bucket, track, true);
     let mut told = Vec::new();
@@ -306,7 +306,7 @@ fn another_step_begins_to_count_anew() {
 }
 
 #[test]
-fn names_are_of_one_split_and_there_are_none_unless_they_are_wanted() {
+fn names_end_with_their_split_and_are_kept_only_if_configured() {
     let mut world = World::new(nobody_fails, set(5_000));
     assert!(world.pilot.epoch.names.is_none());
     world.config.admin.show_workspaces = true;

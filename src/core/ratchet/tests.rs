@@ -351,7 +351,7 @@ fn everybody_by_hand_and_then_resume_is_a_promotion() {
 }
 
 #[test]
-fn a_promotion_is_a_clear_word_in_a_pause_but_not_to_a_broken_canary() {
+fn a_promotion_is_allowed_in_a_pause_but_not_to_a_broken_canary() {
     let mut story = Story::started(Plan::usual());
     story.does(Command::Pause);
     assert_eq!(story.does(Command::Advance { force: true }), Decision::Refuse(Refusal::Paused));

@@ -116,7 +116,7 @@ fn a_program_is_sent_the_change_itself() {
 }
 
 #[test]
-fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
+fn text_from_outside_mentions_nobody_and_makes_no_links() {
     let mut row = row();
     row.release = Some("<!channel>&[x](http://evil)@everyone on green".to_owned());
     row.reason = Some("**<@U1>** `x` ~y~ _z_ v1_2".to_owned());
@@ -134,7 +134,7 @@ fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
 }
 
 #[test]
-fn what_is_long_is_cut_to_what_the_platforms_take() {
+fn long_texts_are_cut_to_the_platforms_limits() {
     let mut row = row();
     let long = "ü<".repeat(5_000);
     (row.release, row.why, row.reason) = (Some(long.clone()), Some(long.clone()), Some(long.clone()));

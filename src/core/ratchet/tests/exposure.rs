@@ -43,7 +43,7 @@ fn oracle(before: &State, after: &State) -> bool {
 
 proptest! {
     #[test]
-    fn whoever_reaches_more_is_exposed(plan in any_plan(), commands in proptest::collection::vec((0u8..26, 0u16..=10_000, any::<bool>()), 1..25)) {
+    fn exposes_agrees_with_the_oracle(plan in any_plan(), commands in proptest::collection::vec((0u8..26, 0u16..=10_000, any::<bool>()), 1..25)) {
         let mut story = Story::new();
         for (which, bp, frozen) in commands {
             story.guard.frozen = frozen.then(|| Frozen::Asked("a test".into()));

@@ -74,7 +74,7 @@ pub(super) fn command(which: u8, bp: u16, plan: &Plan) -> Command {
 proptest! {
     /// The invariants, after every input of any sequence.
     #[test]
-    fn whatever_happens(plan in any_plan(), happenings in proptest::collection::vec(any_happening(), 1..120)) {
+    fn the_invariants_hold_after_any_inputs(plan in any_plan(), happenings in proptest::collection::vec(any_happening(), 1..120)) {
         let mut story = Story::started(plan.clone());
         for happening in happenings {
             let before = story.state.clone();
