@@ -1,6 +1,6 @@
-//! What serves now. A snapshot holds the whole configuration and each bot's epoch; publishing one swaps it in at once,
-//! and every worker says when it has taken it up, so that whoever changed something can wait until it is true on every
-//! core. `proxy` reads snapshots and records into epochs, `controller` publishes: they meet here and nowhere else.
+//! What serves now. A snapshot contains the whole config and each bot's epoch. Publishing one swaps it in atomically, and each worker
+//! reports when it serves it, so that the publisher can wait until every worker does. `proxy` reads snapshots and records into epochs,
+//! `controller` publishes them; the two meet only here.
 
 mod concentration;
 mod ledger;
@@ -25,11 +25,11 @@ pub use shard::Shard;
 pub use status::{Durability, Examined, Judged, Status, Times};
 pub use waits::Waits;
 
-/// One bot's split, who plays which role in it, and the tallies that belong to it. A new split is a new epoch with an
-/// empty ledger; a change that leaves the assignment as it is keeps the ledger.
+/// One bot's split, its roles, and the tallies that belong to them. A new split is a new epoch with an empty ledger; a change that
+/// leaves the assignment as it is keeps the ledger.
 #[derive(Debug)]
 pub struct Epoch {
-    /// The number of the last committed change to this bot, rising by one.
+    /// The number of the last committed change of this bot. Each change adds 1.
     pub revision: u64,
     /// Rises only when the assignment changes.
     pub split_id: u64,
@@ -37,18 +37,18 @@ pub struct Epoch {
     pub roles: Roles,
     /// Shared by successive epochs of the same split.
     pub ledger: Arc<Ledger>,
-    /// Who was counted, with `[admin] show_workspaces`: of the same split as the ledger.
+    /// With `[admin] show_workspaces`: the names of workspaces that were counted in the ledger.
     pub names: Option<Arc<Names>>,
     status: Mutex<Arc<Status>>,
-    /// Counted when somebody asks.
+    /// Computed on first use.
     canary_buckets: OnceLock<usize>,
 }
 
-/// Which upstream plays which track: indices into the bot's upstreams.
+/// The upstream of each track, as indices into the bot's upstreams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
     pub stable: usize,
-    /// `None` where nobody may be sent to a canary: there is none, or it was taken back.
+    /// `None` if no workspace may be sent to a canary: there is none, or it was taken back.
     pub canary: Option<usize>,
 }
 
@@ -67,23 +67,22 @@ impl Epoch {
         }
     }
 
-    /// The same, with these names.
+    /// The same epoch with these names.
     pub fn with_names(self, names: Option<Arc<Names>>) -> Epoch {
         Epoch { names, ..self }
     }
 
-    /// What the controller last said about it.
+    /// The status that the controller reported last.
     pub fn status(&self) -> Arc<Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many buckets the split puts on the canary.
+    /// The number of buckets that the split puts on the canary.
     pub fn canary_buckets(&self) -> usize {
         *self.canary_buckets.get_or_init(|| self.split.canary_buckets())
     }
 
-    /// The upstream of the release that is tried, or may be: also of one that the breaker took back, for which nobody plays the canary
-    /// until somebody resumes it.
+    /// The upstream of the release that is tried. Also set after a trip, when no upstream plays the canary until a resume.
     pub fn tried(&self, bot: &Bot) -> Option<usize> {
         let status = self.status();
         let release = status.state.canary.as_ref();
@@ -92,7 +91,7 @@ impl Epoch {
             .or_else(|| bot.upstreams.iter().position(|upstream| Some(&upstream.name) == release.map(|release| &release.upstream)))
     }
 
-    /// For the controller: what it now makes of what serves. Nothing that serves changes by it.
+    /// Sets the status; only the controller calls this. It does not change what serves.
     pub fn report(&self, status: Status) {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }
@@ -117,12 +116,12 @@ impl Snapshot {
 #[derive(Debug)]
 pub struct Live {
     sender: watch::Sender<Arc<Snapshot>>,
-    /// The sequence that each worker serves.
+    /// By worker: the sequence of the snapshot that it serves.
     applied: Box<[AtomicU64]>,
     progress: Notify,
 }
 
-/// A worker that does not take up a snapshot for this long is stuck; whoever published is told so.
+/// A worker that does not take up a snapshot within this time counts as stuck, and the publisher gets an error.
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,12 +144,12 @@ impl Live {
         self.applied.len()
     }
 
-    /// Swaps a snapshot in; the workers take it up by themselves. Only the controller calls it, with rising sequences.
+    /// Swaps a snapshot in; the workers pick it up. Only the controller calls this, with rising sequences.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         self.sender.send_replace(snapshot);
     }
 
-    /// The newest sequence that every worker serves, or a later one.
+    /// The newest sequence that every worker has reached.
     pub fn served(&self) -> u64 {
         self.applied.iter().map(|applied| applied.load(Ordering::Acquire)).min().unwrap_or(0)
     }
@@ -158,7 +157,7 @@ impl Live {
     /// Waits until every worker serves a later sequence than this one, and returns the newest such. Cancel safe.
     pub async fn served_beyond(&self, sequence: u64) -> u64 {
         loop {
-            // Registered before the look, so that no progress between the two is missed.
+            // Registered before the check, so that no progress in between is missed.
             let mut progress = std::pin::pin!(self.progress.notified());
             progress.as_mut().enable();
             let served = self.served();
@@ -175,7 +174,7 @@ impl Live {
         served.map(drop).map_err(|_| NotApplied { workers: self.applied.len() })
     }
 
-    /// For one worker's thread: what to serve, and the changes of it.
+    /// The end for one worker's thread.
     pub fn follow(self: &Arc<Self>, worker: usize) -> Follower {
         let mut receiver = self.sender.subscribe();
         receiver.mark_changed();
@@ -183,7 +182,7 @@ impl Live {
     }
 }
 
-/// One worker's end: it takes up snapshots and says so.
+/// One worker's end: it receives snapshots and reports the one it serves.
 #[derive(Debug)]
 pub struct Follower {
     live: Arc<Live>,
@@ -192,13 +191,13 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Waits for a snapshot that was not seen yet; `None` when serin ends.
+    /// Waits for a new snapshot; the first call returns the current one. Returns `None` when serin ends.
     pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
         self.receiver.changed().await.ok()?;
         Some(self.receiver.borrow_and_update().clone())
     }
 
-    /// To be called once the snapshot serves on this worker.
+    /// Reports that this worker serves the snapshot.
     pub fn applied(&self, snapshot: &Snapshot) {
         self.live.applied[self.worker].store(snapshot.sequence, Ordering::Release);
         self.live.progress.notify_waiters();

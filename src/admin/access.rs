@@ -1,8 +1,8 @@
-//! Who may do what. A bearer token may do what its scope allows, on the bots that it is for. A client's certificate may do what
-//! `client_scope` allows, but not from a web page, for a browser shows its certificate to every page's requests (Origin is
-//! checked, and a change must be JSON, which a form is not). With neither configured: only from this machine, by both
-//! addresses of the connection, not through a proxy on it, whose connections are local whoever is behind it, and not from a
-//! web page that happens to be open on it (Host as well, against names that were turned to point here).
+//! Authorisation of a request. A bearer token allows what its scope allows, on its bots. A client certificate allows what
+//! `client_scope` allows, but not from a web page, because a browser presents its certificate for the requests of every page: so the
+//! Origin is checked, and a change must be JSON, which an HTML form cannot send. If neither is configured, only this machine is
+//! allowed: both addresses of the connection must be loopback; proxy headers are refused, because a proxy's connections are local
+//! for every client; and the Host must be a local name, against web pages whose DNS name was pointed at this machine.
 //!
 //! A token of some bots gets the same answer for a bot that is not its own and for one that does not exist.
 
@@ -18,15 +18,15 @@ use crate::config::{Admin, BotName, Scope, SecretHash, Token};
 
 pub struct Access<'a> {
     pub admin: &'a Admin,
-    /// The listener's.
+    /// The listener's address.
     pub address: SocketAddr,
     pub peer: &'a Peer,
 }
 
-/// The answer to a request that is allowed: as whom it acts, and which bots it may be about.
+/// The result for an allowed request: its actor, and the bots that it may be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// The name that the history gets.
+    /// The actor's name in the history.
     pub actor: String,
     pub reach: Reach,
     pub scope: Scope,
@@ -35,7 +35,7 @@ pub struct Granted {
 /// The bots that a request may be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// The path is open to clients that show neither a token nor a certificate. It grants no bot by name.
+    /// The path is open to clients without token and certificate. It grants no bot by name.
     Open,
     AllBots,
     /// The bots that the request's token names.
@@ -52,7 +52,7 @@ impl Reach {
     }
 }
 
-/// Why not.
+/// Why a request is not allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Denial {
     NoToken,
@@ -61,43 +61,43 @@ pub enum Denial {
         who: String,
         needed: &'static str,
     },
-    /// Not one of the token's.
+    /// The bot is not one of the token's.
     Bot {
         asked: String,
         own: Vec<BotName>,
     },
-    /// About all bots.
+    /// The request is about all bots, but the token is for some.
     NotForOneBot {
         who: String,
     },
-    /// The connection's address that is not this machine's own.
+    /// An address of the connection that is not a loopback address.
     Remote(IpAddr),
-    /// The header of a proxy.
+    /// The name of a proxy's header.
     Forwarded(String),
     Host(String),
     Origin,
     ContentType,
 }
 
-/// What a bot itself may do, and no more.
+/// The only path for the scope `report`, which bots themselves have.
 const OUTCOMES: &str = "/outcomes";
-/// Below it a path goes on with a bot's name.
+/// The path continues with a bot's name.
 const BOT: &str = "/v1/bots/";
-/// What a token of some bots may use beside them. The list and the events leave the others out.
+/// Other paths that a token for some bots may use. The list and the events leave other bots out.
 const FOR_EACH: [&str; 4] = ["/v1/bots", "/v1/events", "/v1/whoami", "/openapi.json"];
-/// Who asks where nobody has to say who they are.
+/// The actor if no token and no certificate is needed.
 pub(super) const LOCAL: &str = "local";
-/// What proxies say of the client for whom they ask, beside `X-Forwarded-*`.
+/// Headers in which proxies describe their client, besides `X-Forwarded-*`.
 const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 const PROXIES_BEGIN: &str = "x-forwarded-";
 
 impl Access<'_> {
-    /// As whom this is allowed, if it is.
+    /// Checks a request. Returns its actor, reach and scope, or why it is not allowed.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Granted, Denial> {
         if matches!(path, "/livez" | "/readyz") || page::is_part(path) || (path == "/metrics" && self.admin.metrics_open) {
             return Ok(Granted { actor: "anonymous".to_owned(), reach: Reach::Open, scope: Scope::Read });
         }
-        // Whoever has a link has what it takes, from wherever the public URL leads here.
+        // The link itself is the authorisation. The request may come through a proxy that serves the public URL.
         if path.starts_with(links::BELOW) {
             return Ok(Granted { actor: "link".to_owned(), reach: Reach::Open, scope: Scope::Read });
         }
@@ -131,7 +131,7 @@ impl Access<'_> {
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
         let given = SecretHash::of(given.ok_or(Denial::NoToken)?);
-        // All are compared, whatever comes of it, so that the time does not tell which one it is.
+        // Compares all tokens in any case, so that the time does not tell which one matches.
         let mut found = None;
         for token in &self.admin.tokens {
             if token.secret.is(&given) {
@@ -145,7 +145,7 @@ impl Access<'_> {
         if self.admin.asks_who() {
             return Err(Denial::NoToken);
         }
-        // The accepted address too: a listener on all addresses takes local clients and others.
+        // A listener on all addresses also accepts remote clients, so the address that was connected to must be local, too.
         if let Some(remote) = [self.peer.address, self.peer.local].into_iter().find(|address| !address.is_loopback()) {
             return Err(Denial::Remote(remote));
         }
@@ -157,11 +157,11 @@ impl Access<'_> {
         if !self.is_own(host) && !is_loopback(host) {
             return Err(Denial::Host(host.to_owned()));
         }
-        // An origin that equals the Host is this listener's page, as the browser reaches it.
+        // An origin that equals the Host is this listener's own page.
         self.check_origin(headers, |origin| self.is_own(origin) || origin == host)
     }
 
-    /// No Origin is no web page.
+    /// A request without Origin comes from no web page.
     fn check_origin(&self, headers: &HeaderMap, is_own: impl Fn(&str) -> bool) -> Result<(), Denial> {
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let scheme = if self.peer.tls { "https://" } else { "http://" };
@@ -169,7 +169,7 @@ impl Access<'_> {
         own.then_some(()).ok_or(Denial::Origin)
     }
 
-    /// `localhost`, a loopback address, or the listener's own, with its port.
+    /// Whether the host is `localhost`, a loopback address or the listener's own, with the listener's port.
     fn is_own(&self, host: &str) -> bool {
         let usual = if self.peer.tls { 443 } else { 80 };
         let (name, port) = match host.parse::<SocketAddr>() {
@@ -186,15 +186,15 @@ impl Access<'_> {
     }
 }
 
-/// A loopback name without a port, which is what a client says that leaves the port out of Host, and what a tunnel from a usual
-/// port passes on. No name of somebody else's can be turned to point here by that.
+/// Whether the host is a loopback name without a port. Clients that leave the port out of Host send that, and so do tunnels from a
+/// default port. No foreign DNS name can look like this.
 fn is_loopback(host: &str) -> bool {
     let ip = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Of which bots the token's answer is. The name in the path is compared as it was sent: those of bots need no escaping, so
-/// another spelling of one is another bot.
+/// The bots that the token may use on this path. The name in the path is compared as it was sent: bots' names need no escaping, so
+/// another spelling is another bot.
 fn reach(token: &Token, path: &str, who: impl Fn() -> String) -> Result<Reach, Denial> {
     let Some(own) = &token.bots else { return Ok(Reach::AllBots) };
     let reach = Reach::Only(own.clone());
@@ -211,7 +211,7 @@ fn reach(token: &Token, path: &str, who: impl Fn() -> String) -> Result<Reach, D
     }
 }
 
-/// Or the scope that it takes.
+/// Returns the scope that is needed if this one does not suffice.
 fn allowed(scope: Scope, changes: bool, path: &str) -> Result<(), &'static str> {
     let (allowed, needed) = match (changes, path.ends_with(OUTCOMES)) {
         (true, true) => (matches!(scope, Scope::Report | Scope::Operate), "report"),
@@ -232,7 +232,7 @@ impl Denial {
         Denial::Scope { who, needed }
     }
 
-    /// For `serin_admin_denied_total`.
+    /// The label of `serin_admin_denied_total`.
     pub fn reason(&self) -> &'static str {
         match self {
             Denial::NoToken => "no_token",
@@ -344,9 +344,9 @@ mod tests {
         }
     }
 
-    /// Such a connection was opened before the authorities were asked for.
+    /// A connection without a certificate may have been opened before the config demanded one.
     #[test]
-    fn where_clients_need_a_certificate_nobody_is_local_without() {
+    fn if_certificates_are_required_no_client_is_local_without_one() {
         let (admin, _, _folder) = with_certificates(Scope::Read, &[]);
         assert_eq!(check(&admin, Method::GET, "/v1/bots", &[(header::HOST, "localhost:9400")]), Err(401));
     }

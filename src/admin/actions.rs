@@ -1,5 +1,5 @@
-//! What may be asked of a bot. Every action takes `If-Match`, answers with the bot's document, and answers only once the
-//! change serves on every core; with `?dry_run=true` it is only told what it would do. Beside them stand the outcomes that a bot reports, which change nothing by themselves.
+//! The actions on a bot. Each takes `If-Match`, and answers with the bot's document once every worker serves the change; with
+//! `?dry_run=true` it only returns what it would do. Also the outcomes that a bot reports, which change nothing by themselves.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,14 +14,14 @@ use super::{Caller, Context, bot_answer};
 use crate::controller::{Actor, ChangeRequest, Drill, Report, ReportKind, Wish};
 use crate::core::{Release, Weight};
 
-/// `?dry_run=true`: only to be told what it would do.
+/// With `?dry_run=true` the action is not done: the answer says what it would do.
 #[derive(Deserialize)]
 struct Manners {
     #[serde(default)]
     dry_run: bool,
 }
 
-/// One request for an action.
+/// A request for an action.
 pub struct Call {
     context: Context,
     bot: String,
@@ -41,14 +41,14 @@ impl FromRequest<Context> for Call {
             .map_err(|error| ApiError::unprocessable("path", error.body_text()))?;
         let Query(Manners { dry_run }) = Query::try_from_uri(&parts.uri)?;
         let based_on = problem::if_match(&parts.headers)?;
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized("nobody asks"))?;
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized("the request has no caller"))?;
         let body = Bytes::from_request(Request::from_parts(parts, body), context).await?;
         Ok(Call { context: context.clone(), bot, based_on, caller, dry_run, body })
     }
 }
 
 impl Call {
-    /// The body as a JSON object; an empty body is an empty object. `example` shows it in the error.
+    /// Parses the body as a JSON object; an empty body is an empty object. `example` is shown in the error.
     fn wanted<T: DeserializeOwned>(&self, example: &str) -> Result<T, ApiError> {
         problem::json(if self.body.is_empty() { b"{}" } else { &self.body }, example)
     }
@@ -56,7 +56,7 @@ impl Call {
     async fn wish(self, wish: Wish, Manner { force, reason }: Manner) -> Result<Response, ApiError> {
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         if reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control)) {
-            let told = format!("a reason is at most {REASON_MAX} characters in one line: it stands in the history");
+            let told = format!("a reason has at most {REASON_MAX} characters in one line, because it is kept in the history");
             return Err(ApiError::unprocessable("reason", told));
         }
         let actor = Actor::Operator(self.caller.name.into());
@@ -68,25 +68,25 @@ impl Call {
         bot_answer(&snapshot, &self.bot)
     }
 
-    /// An action that takes nothing but how it is meant.
+    /// An action whose body has only `force` and `reason`.
     async fn plain(self, wish: Wish) -> Result<Response, ApiError> {
         let manner: Manner = self.wanted("{} or {\"force\": true, \"reason\": \"why\"}")?;
         self.wish(wish, manner).await
     }
 }
 
-/// How an action is meant; every action takes it.
+/// The fields that every action accepts.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manner {
-    /// Against a freeze, a preflight, or evidence that says fail.
+    /// Overrides a freeze, a failed preflight and the verdict `fail`.
     #[serde(default)]
     force: bool,
-    /// Stands in the history.
+    /// Kept in the history.
     reason: Option<String>,
 }
 
-/// A sentence or two.
+/// Room for a sentence or two.
 const REASON_MAX: usize = 256;
 
 pub async fn put_weight(call: Call) -> Result<Response, ApiError> {
@@ -119,10 +119,10 @@ pub async fn start(call: Call) -> Result<Response, ApiError> {
     struct Wanted {
         upstream: Option<String>,
         version: Option<String>,
-        /// Roll out what was taken back.
+        /// Allows a release that is quarantined.
         #[serde(default)]
         retry: bool,
-        /// The rollout under way makes room.
+        /// Withdraws the rollout under way.
         #[serde(default)]
         replace: bool,
         #[serde(default)]
@@ -134,7 +134,7 @@ pub async fn start(call: Call) -> Result<Response, ApiError> {
     call.wish(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Manner { force, reason }).await
 }
 
-/// A side, and what is on it.
+/// An upstream and the version on it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Side {
@@ -187,7 +187,7 @@ pub async fn thaw(call: Call) -> Result<Response, ApiError> {
     call.plain(Wish::Thaw).await
 }
 
-/// Longer is no rehearsal.
+/// A longer drill is no rehearsal any more.
 const DRILL_SECONDS_MOST: u64 = 300;
 const DRILL_SECONDS: u64 = 5;
 
@@ -196,7 +196,7 @@ pub async fn drill(call: Call) -> Result<Response, ApiError> {
     #[serde(deny_unknown_fields)]
     struct Wanted {
         upstream: Option<String>,
-        /// Customers to move to the idle side and back.
+        /// The share of customers to move to the idle side and back.
         share_percent: Option<f64>,
         seconds: Option<u64>,
     }
@@ -215,7 +215,7 @@ pub async fn drill(call: Call) -> Result<Response, ApiError> {
     Ok(Json(drilled).into_response())
 }
 
-/// More in one batch is refused; send several.
+/// The most reports in one batch; a client with more sends several batches.
 const REPORTS_MAX: usize = 1_000;
 
 #[derive(Serialize)]

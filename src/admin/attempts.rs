@@ -1,17 +1,17 @@
-//! How often an address may send a wrong token. Tokens are too long to be guessed, so this does not protect them: it
-//! shows the attempt, and keeps it cheap. Only what is wrong is refused: a right token is served from a blocked address
-//! too, since many clients can share one (NAT, a load balancer), and nobody shall lock another one out.
+//! Limits how often an address may send a wrong token. Tokens are too long to be guessed, so this does not protect them: it makes the
+//! attempt visible and keeps it cheap. Only wrong tokens are refused; a right one is accepted from a blocked address, too, because many
+//! clients can share an address (NAT, a load balancer) and one must not lock out another.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A person who mistypes does not reach this.
+/// More than somebody who mistypes reaches.
 const FAILURES_MAX: u32 = 10;
-/// In this time, counted from the first one.
+/// The time in which failures are counted, from the first one on.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are remembered, some hundred kilobytes. When there are more, the one with the oldest window is forgotten.
+/// The most addresses that are remembered, some hundred kilobytes. Beyond that the one with the oldest window is forgotten.
 const ADDRESSES_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
@@ -23,19 +23,19 @@ struct Window {
     failures: u32,
 }
 
-/// What becomes of a wrong token.
+/// How a wrong token is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Told that it is wrong.
+    /// With an error that says that it is wrong.
     Told,
-    /// The first one over the limit: worth a line in the log.
+    /// Blocks the address: the first failure over the limit, which is logged.
     Blocks { retry_after: Duration },
-    /// Not looked at closer.
+    /// The address is blocked.
     Blocked { retry_after: Duration },
 }
 
 impl Attempts {
-    /// Counts a wrong token.
+    /// Counts a wrong token and returns how to answer it.
     pub fn failed(&self, from: IpAddr, now: Instant) -> Failure {
         let from = network(from);
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,7 @@ fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
     }
 }
 
-/// Whom the limit is for: an IPv4 address, or the /64 of an IPv6 one, for all of that is one customer's.
+/// The unit that the limit applies to: an IPv4 address, or the /64 of an IPv6 address, because a /64 usually belongs to one customer.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         v4 @ IpAddr::V4(_) => v4,

@@ -1,4 +1,4 @@
-//! The documents that the API answers with. Scripts depend on their fields: add freely, never rename.
+//! The JSON documents of the API. Scripts depend on their fields: fields may be added, but never renamed.
 
 mod standing;
 mod tolerated;
@@ -25,70 +25,70 @@ pub struct Bot {
     pub revision: u64,
     pub phase: &'static str,
     pub weight_percent: f64,
-    /// The share of buckets that really is on the canary: near the weight, for buckets are drawn independently.
+    /// The share of buckets that is on the canary. It is only near the weight, because each bucket's rank is drawn independently.
     pub actual_percent: f64,
     pub max_percent: f64,
     pub stable: Upstream,
     pub canary: Option<Upstream>,
-    /// All there are, in the config's order; their versions are the config's.
+    /// All upstreams in the config's order, with the config's versions.
     pub upstreams: Vec<Upstream>,
-    /// The index of the step in force.
+    /// The index of the current step.
     pub step: Option<usize>,
     pub rollout: Option<Rollout>,
     pub hold_reason: Option<&'static str>,
     pub hold_text: Option<String>,
     pub waits_for_human: Option<WaitsForHuman>,
-    /// What all of this means, in sentences.
+    /// The status in sentences.
     pub summary: Summary,
-    /// What may be asked of it now, and why not.
+    /// Every action, with the reason if it is not possible now.
     pub actions: Vec<Possible>,
-    /// Until when the step waits; null where none does.
+    /// How long the current step still waits; null without one.
     pub until: Option<Until>,
     /// The last change of the phase, the weight or a release.
     pub since: Option<Since>,
-    /// Since when the tracks are counted, in Unix seconds.
+    /// When the current tallies began, in Unix seconds.
     pub counted_since: f64,
-    /// What an operator should know about the way of the rollout.
+    /// A warning about the current rollout.
     pub warning: Option<String>,
     pub evidence: Evidence,
     pub tolerated: Tolerated,
     pub concentration: Option<Concentration>,
     pub tracks: Tracks,
-    /// What was taken back, and is not rolled out again unless somebody insists.
+    /// Releases that were taken back. They are started again only with `retry`.
     pub quarantine: Vec<Quarantined>,
-    /// Would a restart find all of this?
+    /// Whether all of this would survive a restart.
     pub durable: bool,
-    /// Why the history cannot be written, if it cannot.
+    /// Why the history cannot be written; null if it can be.
     pub history_error: Option<String>,
-    /// Why nothing rises now.
+    /// Why no weight may rise now; null if it may.
     pub frozen: Option<String>,
-    /// Who froze it; null where a window of the config does.
+    /// The operator's freeze; null without one, also in a window of the config.
     pub frozen_by: Option<FrozenBy>,
-    /// What the config wants; null where it names no release.
+    /// The release that the config names; null if it names none.
     pub desired: Option<Desired>,
-    /// Who was stable before, to go back to.
+    /// The release that was stable before, for an undo.
     pub previous: Option<Previous>,
-    /// When a drill last went well, in Unix seconds.
+    /// When a drill last succeeded, in Unix seconds.
     pub drilled_at: Option<f64>,
 }
 
-/// What only a human can end.
+/// A wait that only a human can end.
 #[derive(Debug, Serialize)]
 pub struct WaitsForHuman {
     pub reason: &'static str,
     pub text: String,
 }
 
-/// The config's release, beside what serves.
+/// The config's release, compared with what serves.
 #[derive(Debug, Serialize)]
 pub struct Desired {
     pub upstream: String,
     pub version: Option<String>,
-    /// It is stable, or on its way to it.
+    /// Whether it is stable or on its way.
     pub effective: bool,
-    /// What was done against it.
+    /// What holds it back: an action such as `undo`, or `no_history` or `same_upstream`.
     pub held_by: Option<&'static str>,
-    /// What it waits for.
+    /// What its start waits for.
     pub waits: Option<String>,
 }
 
@@ -98,7 +98,7 @@ pub struct Previous {
     pub version: Option<String>,
     /// How long it has been idle.
     pub idle_seconds: u64,
-    /// `undo_window` is over: nobody expects to go back to it.
+    /// `undo_window` is over, so the side may be torn down.
     pub free: bool,
 }
 
@@ -116,19 +116,19 @@ pub struct Side {
     pub version: Option<String>,
 }
 
-/// What is known against the canary; null where nothing is judged.
+/// The evidence against the canary; fields are null if nothing is judged.
 #[derive(Debug, Default, Serialize)]
 pub struct Evidence {
     pub e_value: Option<f64>,
     pub verdict: Option<&'static str>,
-    /// The same in words.
+    /// The evidence in words.
     pub text: Option<String>,
     pub abort_at: f64,
-    /// What looks worst.
+    /// The metric that looks worst.
     pub leading: Option<&'static str>,
     /// The bettors' wealths.
     pub components: Option<Components>,
-    /// The errors that the canary may still be adding, in per cent of its requests (95 %).
+    /// The harm bound: errors that the canary may still add, in per cent of its requests (95 % confidence).
     pub harm_could_be_percent: Option<f64>,
     pub examinations: Examinations,
 }
@@ -142,11 +142,11 @@ pub struct Components {
     pub examinations: f64,
 }
 
-/// Buckets that a coin sends to and fro, because they look broken on the canary alone.
+/// Buckets whose track is tossed by a coin, because they look broken only on the canary.
 #[derive(Debug, Default, Serialize)]
 pub struct Examinations {
     pub open: usize,
-    /// It was their own trouble.
+    /// Found to fail on stable as well.
     pub refuted: usize,
     pub went_away: usize,
     pub buckets: Vec<Examination>,
@@ -167,12 +167,12 @@ pub struct Concentration {
     /// `errors`, `late` or `rejected`.
     pub metric: &'static str,
     pub bucket: usize,
-    /// All failures of the canary of this kind.
+    /// All failures of this kind on the canary.
     pub of: u64,
     pub in_bucket: u64,
-    /// Null where too little is known.
+    /// Null if too little is known.
     pub fails_on_stable: Option<bool>,
-    /// It was counted in a split that is over.
+    /// The split is over.
     pub over: bool,
     pub text: String,
     /// Only with `show_workspaces`.
@@ -189,9 +189,9 @@ pub struct Rollout {
     pub bake_seconds: u64,
     pub in_step_seconds: Option<u64>,
     pub next_percent: Option<f64>,
-    /// In Unix seconds; null where the history has it no more.
+    /// In Unix seconds; null if the history does not have it any more.
     pub started_at: Option<f64>,
-    /// Null while it is under way.
+    /// Null while the rollout is under way.
     pub ended_at: Option<f64>,
 }
 
@@ -200,7 +200,7 @@ pub struct Quarantined {
     pub upstream: String,
     pub version: Option<String>,
     pub why: String,
-    /// When, in Unix seconds, and from which weight; null of all but the last one.
+    /// When it was taken back, in Unix seconds, and from which weight; null for all but the last one.
     pub at: Option<f64>,
     pub from_percent: Option<f64>,
 }
@@ -211,14 +211,14 @@ pub struct Tracks {
     pub canary: Totals,
 }
 
-/// What was counted since the split last changed; only requests that chance assigned.
+/// Counts since the split last changed; only requests that were assigned by chance.
 #[derive(Debug, Serialize)]
 pub struct Totals {
     pub requests: u64,
     pub errors: u64,
     pub late: u64,
     pub rejected: u64,
-    /// Buckets with traffic (about as many workspaces while they are few).
+    /// Buckets with traffic. If there are few, each is about one workspace.
     pub active_buckets: usize,
     /// The geometric mean of the time to the first byte, in milliseconds.
     pub typical_ms: Option<f64>,
@@ -229,11 +229,11 @@ pub struct Explained {
     pub bot: String,
     pub workspace: String,
     pub bucket: usize,
-    /// Of 2^64, as text: JavaScript's numbers are too short for it.
+    /// Out of 2^64; a string, because JavaScript's numbers are not exact up to there.
     pub rank: String,
-    /// The number of the rollout whose ranks are in force; 0 for a split by hand, and while nothing is tried.
+    /// The attempt whose ranks are in force; 0 for a split by hand and without a canary.
     pub attempt: u64,
-    /// The weight from which on the workspace is on the canary.
+    /// The least weight at which the workspace is on the canary.
     pub canary_from_percent: f64,
     pub weight_percent: f64,
     pub track: &'static str,
@@ -393,7 +393,7 @@ fn examinations(status: &Status) -> Examinations {
 
 fn concentration(epoch: &Epoch, concentration: &crate::live::Concentration) -> Concentration {
     let crate::live::Concentration { failing, bucket, in_bucket, of, fails_on_stable, over, .. } = *concentration;
-    // The names of a split that is over went with it.
+    // The names of a split that is over are gone.
     let names = epoch.names.as_ref().filter(|_| !over);
     let bucket_of = |names: &Arc<Names>| names.failing(Bucket::try_from(bucket as u16).ok()?, failing);
     Concentration {
@@ -415,12 +415,12 @@ fn totals(totals: TrackTotals) -> Totals {
         late: totals.late,
         rejected: totals.rejected,
         active_buckets: totals.active_buckets,
-        // Its logarithm is kept in whole units: a mean of 0 may come out a little below.
+        // The sum of logarithms is stored in integers, so a mean of 0 may come out slightly negative.
         typical_ms: totals.typical_micros().map(|micros| micros.max(0.0) / 1000.0),
     }
 }
 
-/// `workspace` as `namespace:id`, or an id alone, which is taken in the namespace of the bot's first source.
+/// `workspace` is `namespace:id`, or only an id, which then is in the namespace of the bot's first source.
 pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained {
     let (bot, epoch) = (&snapshot.config.bots[index], &snapshot.epochs[index]);
     let workspace = bot.plan.workspace(workspace);

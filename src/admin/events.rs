@@ -1,6 +1,6 @@
-//! `GET /v1/events`: each change as it is made, as server-sent events; with `status=true` also each bot as it is, once a
-//! second if anything about it is new, and who has left the config. Who was away asks the history. A stream lasts as long as
-//! the rules that its connection was opened under.
+//! `GET /v1/events`: each change as it is committed, as server-sent events. With `status=true` also each bot's document, at most once a
+//! second and only if it has changed, and the bots that have left the config. A client that was disconnected reads the history for what
+//! it missed. A stream ends when the access rules of its connection change.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -33,17 +33,17 @@ use crate::store::Row;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// Only this bot's.
+    /// Only events of this bot.
     bot: Option<String>,
     #[serde(default)]
     status: bool,
 }
 
-/// A stream says at least so often that it is still there.
+/// The longest silence on a stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The same where somebody looks at the bots as they are: so that they soon see that what they look at is old.
+/// The longest silence with `status=true`, so that the dashboard soon notices that its data is old.
 const KEEP_FRESH: Duration = Duration::from_secs(2);
-/// A comment: no event.
+/// An SSE comment, which is no event.
 const ALIVE: &str = ":\n\n";
 
 pub async fn stream(
@@ -76,11 +76,11 @@ struct Listener {
     wanted: Wanted,
     watch: Option<Watch>,
     keys: watch::Receiver<Arc<Admin>>,
-    /// Those of the connection.
+    /// The access rules that the connection was opened under.
     rules: Rules,
 }
 
-/// Whose events.
+/// The bots whose events the client gets.
 struct Wanted {
     bot: Option<String>,
     reach: Reach,
@@ -97,13 +97,13 @@ impl Wanted {
 }
 
 impl Listener {
-    /// One event or some.
+    /// Waits for the next events.
     async fn next(&mut self) -> Option<Bytes> {
         let silence = if self.watch.is_some() { KEEP_FRESH } else { KEEP_ALIVE };
         tokio::select! {
             event = change(&mut self.changes, &self.wanted) => event,
             events = status(self.watch.as_mut(), &self.wanted) => Some(events),
-            // Who may still look connects again, and says who it is.
+            // A client that is still allowed connects again and is authorised anew.
             () = differ(&mut self.keys, &self.rules) => None,
             () = sleep(silence) => Some(Bytes::from_static(ALIVE.as_bytes())),
         }
@@ -122,7 +122,7 @@ async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
     let _ = keys.wait_for(|admin| Rules::of(admin) != *rules).await;
 }
 
-/// The next change; who reads too slowly is told how many it has missed.
+/// The next change. A client that reads too slowly gets an event with the number of changes that it missed.
 async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Bytes> {
     loop {
         match changes.recv().await {
@@ -137,11 +137,11 @@ async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Byt
     }
 }
 
-/// The bots as they are, for one who has heard some of it.
+/// The bots' documents, for a client that has been sent some of them.
 struct Watch {
     statuses: Arc<Statuses>,
     heard: Heard,
-    /// When to ask again. Kept here, since whatever else happens ends the waiting.
+    /// When to ask again. A field, because other events cancel the wait.
     due: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! What happened, the newest first: `GET /v1/bots/{bot}/history`.
+//! `GET /v1/bots/{bot}/history`: a bot's changes, the newest first.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +13,7 @@ use crate::summary;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// Only changes before this revision.
+    /// Only changes below this revision.
     before: Option<u64>,
     limit: Option<usize>,
 }
@@ -21,11 +21,11 @@ pub struct Asked {
 #[derive(Serialize)]
 pub struct History {
     changes: Vec<Change>,
-    /// For the next page: `before`; none where this is the last one.
+    /// The value of `before` for the next page; null on the last one.
     before: Option<u64>,
 }
 
-/// A change, with what it did in a sentence.
+/// A change, with a sentence that says what it did.
 #[derive(Serialize)]
 pub struct Change {
     #[serde(flatten)]
@@ -39,7 +39,7 @@ impl From<Row> for Change {
     }
 }
 
-/// The largest whole number that every JSON reader takes.
+/// The largest integer that every JSON reader represents exactly.
 const REVISION_MOST: u64 = (1 << 53) - 1;
 const LIMIT: usize = 50;
 const LIMIT_MOST: usize = 1_000;

@@ -1,6 +1,6 @@
-//! What opens the admin listener: the tokens, and TLS with its certificates. A config brings them; their files are
-//! read again while serin runs, each for itself and whatever becomes of the config, since secrets and certificates
-//! are renewed by others and more often. What is of no use is said once, and the old one serves on.
+//! The secrets of the admin listener: the tokens, and TLS with its certificates. They come with the config. Their files are also read
+//! again while serin runs, each for itself and independently of the config, because secrets and certificates are renewed more often,
+//! and by other programs. A file that cannot be used is logged once, and its old content stays in force.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::config::{Admin, SecretHash, read_again};
 use crate::telemetry::Metrics;
 
-/// Topics beside the tokens, whose names have no space.
+/// Keys of `said` beside the tokens' names, which contain no space.
 const TWINS: &str = "all tokens";
 const TLS: &str = "the certificates";
 
@@ -19,7 +19,7 @@ const TLS: &str = "the certificates";
 pub struct Keys {
     current: watch::Sender<Arc<Admin>>,
     metrics: Arc<Metrics>,
-    /// By topic, what was last said about files that are of no use.
+    /// By topic: the last error about a file that cannot be used.
     said: Mutex<HashMap<String, String>>,
 }
 
@@ -45,13 +45,13 @@ impl Keys {
         admin.tokens.iter().filter_map(|token| token.file.as_deref()).chain(tls).map(Path::to_owned).collect()
     }
 
-    /// For a config that was taken: it has just read its files.
+    /// Takes the secrets of a config that is now in force. The config has just read the files.
     pub fn take(&self, admin: &Admin) {
         self.said().clear();
         self.publish(admin.clone());
     }
 
-    /// Takes up what has changed in the files.
+    /// Reads the files again and puts their changes in force.
     pub fn refresh(&self) {
         let mut admin = (*self.current()).clone();
         let tokens = self.refresh_tokens(&mut admin);
@@ -75,7 +75,7 @@ impl Keys {
                 }
             }
         }
-        // Who did something is known by the secret: of two alike neither is taken, nor what changed beside them.
+        // Each secret must identify one actor: if two tokens have the same secret, none of the new secrets is taken.
         for (index, token) in admin.tokens.iter().enumerate() {
             if let Some(twin) = (0..index).find(|other| secrets[*other] == secrets[index]) {
                 let twin = &admin.tokens[twin].name;

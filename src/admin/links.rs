@@ -1,6 +1,6 @@
-//! `/act/{token}`: where a link in a message leads. GET shows what the link would do, and does nothing, for chats fetch the
-//! links that are written in them; only the page's own POST acts. The link is the capability: no token is asked for, and
-//! what it may do goes through the controller like everybody's wish, for the revision that it names and no other.
+//! `/act/{token}`: the target of a link in a message. GET shows what the link would do and does nothing, because chat platforms fetch
+//! links; only the page's own POST acts. The link is the capability, so no token is needed. Its action goes through the controller like
+//! every other request, for the revision that the link names and no other.
 
 mod page;
 
@@ -31,10 +31,10 @@ use page::{Item, Page};
 /// Paths that need no token.
 pub const BELOW: &str = "/act/";
 
-/// A disk that hangs does not keep a page back.
+/// The time limit for the history, so that the page is shown even if the disk hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A link that is good now: what it says, and the bot that it is about.
+/// A valid link, and the status of its bot.
 struct Good {
     ticket: Ticket,
     status: Arc<Status>,
@@ -54,10 +54,10 @@ pub async fn act(State(context): State<Context>, Extension(peer): Extension<Arc<
     }
 }
 
-/// Whether the link is good, or the page that says why not.
+/// Checks a link. The error is the page that says why it is not valid.
 async fn look(context: &Context, peer: &Peer, token: &str) -> Result<Good, Page> {
     let snapshot = context.live.current();
-    // Who is not told any more does not act any more.
+    // A notifier that was removed from the config cannot act any more.
     let told = |ticket: &Ticket| snapshot.config.notifiers.iter().any(|notifier| notifier.name == ticket.notifier);
     let offered = |ticket: &Ticket| snapshot.config.admin.public_url.is_some() && told(ticket);
     let Some(ticket) = Ticket::open(&context.notifications.key(), token).filter(offered) else {
@@ -79,7 +79,7 @@ fn status(snapshot: &Snapshot, bot: &str) -> Option<Arc<Status>> {
     Some(snapshot.epochs[snapshot.bot(bot)?].status())
 }
 
-/// Not ours, or made with a key that is gone: counted like a wrong token.
+/// The page for a link that is not ours, or was made with an old key. Counts like a wrong token.
 fn unknown(context: &Context, peer: &Peer) -> Page {
     let failure = context.attempts.failed(peer.address, Instant::now());
     context.metrics.denied(if failure == Failure::Told { "bad_link" } else { "too_many_attempts" });
@@ -96,7 +96,7 @@ fn unknown(context: &Context, peer: &Peer) -> Page {
     }
 }
 
-/// Something was changed since; perhaps by this link.
+/// The page for a link whose revision has passed, perhaps because the link itself was used.
 async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page {
     let next = ticket.revision.saturating_add(1);
     let read = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1);
@@ -116,8 +116,8 @@ async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page 
     }
 }
 
-/// The same for how things stand now, if it would be done: whoever has looked at the page may still do it. It is good for no longer
-/// than the link that it comes from.
+/// The same action for the current state, if it is possible: the person has seen the page, so it is offered again. It expires with the
+/// original link.
 fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> {
     let snapshot = context.live.current();
     let bot = &snapshot.config.bots[snapshot.bot(&ticket.bot)?];
@@ -126,7 +126,7 @@ fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> 
     is_possible.then(|| Ticket { revision, stands, ..ticket.clone() })
 }
 
-/// Is that what comes of it? The last step's approval is a promotion, and so is to go on with everybody.
+/// Whether this decision is the result of the action. The approval of the last step is a promotion, and so is a resume at 100 %.
 fn did(act: Act, decision: &str) -> bool {
     match act {
         Act::Advance | Act::Resume => decision == act.name() || decision == "promote",
@@ -138,7 +138,7 @@ fn told(row: &Row) -> String {
     format!("At {} {} did this: {}.", row.at, row.actor, summary::happened(row))
 }
 
-/// The name in the history. No token's name has a colon.
+/// The actor's name in the history. A token's name cannot contain a colon.
 fn actor(ticket: &Ticket) -> String {
     format!("link:{}", ticket.notifier)
 }
@@ -177,7 +177,7 @@ fn question(act: Act, bot: &str, state: &BotState) -> String {
     }
 }
 
-/// What its summary says.
+/// The bot's summary.
 fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
     let Summary { state, customers, next, todo, .. } = Summary::of(status);
     let mut items = vec![Item::new("Bot", bot), Item::new("Now", state), Item::new("Customers", customers)];
@@ -188,7 +188,7 @@ fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
     items
 }
 
-/// Acts as the API does.
+/// Carries out the link's action.
 async fn done(context: &Context, ticket: Ticket) -> Page {
     let wish = match ticket.act {
         Act::Advance => Wish::Advance,
@@ -206,7 +206,7 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
             let items = after.map_or_else(Vec::new, |status| stands_now(&ticket.bot, &status));
             Page::new(StatusCode::OK, &format!("Done: {done}")).say("It serves on every core.").items(items)
         }
-        // Another one was faster.
+        // Another change was faster.
         Err(ChangeError::Refused { refusal: Refusal::Stale { .. }, .. }) => match status(&context.live.current(), &ticket.bot) {
             Some(status) => overtaken(context, &ticket, &status).await,
             None => Page::new(StatusCode::GONE, "This bot is gone"),
@@ -223,7 +223,7 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
     }
 }
 
-/// After `NotApplied` it is in the history, and serves on some cores.
+/// After `NotApplied` the change is in the history and serves on some workers.
 fn failed(error: &ChangeError) -> &'static str {
     match error {
         ChangeError::NotApplied(_) => "It is decided, but does not serve on every core yet",
@@ -248,7 +248,7 @@ mod tests {
     use crate::live::NotApplied;
 
     #[test]
-    fn what_is_decided_is_not_called_undone() {
+    fn a_change_that_is_decided_is_not_called_undone() {
         let late = ChangeError::NotApplied(NotApplied { workers: 1 });
         assert_eq!(failed(&late), "It is decided, but does not serve on every core yet");
         assert_eq!(failed(&ChangeError::ReadOnly), "This was not done");

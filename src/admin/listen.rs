@@ -1,7 +1,7 @@
-//! The admin listener, and the one for probes. Few use them, but they are the last to close and the first to be asked when
-//! something is wrong: so whoever holds a connection without using it is bounded in time and in number, and gives its place up
-//! to whoever asks for something. A connection is served by the rules that it was opened under: once the config has others
-//! it is closed after the request in flight; a renewed certificate of serin's own closes none.
+//! The admin listener and the listener for probes. They have few clients, but must work when something is wrong. So connections that
+//! are not used are limited in time and number, and give way to connections with requests. A connection is served under the access
+//! rules that it was opened under: when the config changes them, the connection is closed after the request in flight. A renewed
+//! certificate of serin's own closes none.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,43 +31,42 @@ use super::rules::Rules;
 use crate::config::{Admin, Certificate};
 use crate::telemetry::Metrics;
 
-/// Scrapers, probes and operators of a large installation, several times over.
+/// Several times as many as the scrapers, probes and operators of a large installation need.
 const CONNECTIONS_MAX: usize = 256;
-/// A quarter of them: a browser has 6, and behind one address there may be a whole office, or everybody behind a proxy.
+/// A quarter of them. A browser opens 6, and one address may be a whole office or a proxy.
 const CONNECTIONS_PER_SOURCE_MAX: usize = 64;
-/// For probes, and for an operator who takes something back, when all others wait for answers.
+/// For probes and urgent actions, when all other connections wait for answers.
 const CONNECTIONS_RESERVED: usize = 16;
-/// From a connection's begin to the end of the first head: who connects means to ask.
+/// From the start of a connection to the end of its first request head.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// From an answer's end to the end of the next head. Above the 15 s between two scrapes that are usual, so that a scraper
-/// keeps its connection.
+/// From the end of an answer to the end of the next head. More than the usual 15 s between two scrapes, so that a scraper keeps its
+/// connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client that takes nothing of its answer for this long is cut off, by the kernel.
+/// After this time the kernel closes a connection whose client does not take the answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// A client's certificate is looked at when its connection begins, so no connection lasts for ever, nor a stream of
-/// events on it.
+/// The longest life of a connection, because the client's certificate is only checked at its start. It also ends streams of events.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// What the request in flight has when its connection is to end; no action takes as long.
+/// The time for the request in flight when its connection is to end; no action takes that long.
 const GRACE: Duration = Duration::from_secs(60);
 /// Request line and header fields; more is answered 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// When no connection can be taken: try again, and say so, this often.
+/// The pause before the next attempt to accept a connection, and the least time between two log lines about it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
 const BOUNDS: Bounds = Bounds { connections: CONNECTIONS_MAX, per_source: CONNECTIONS_PER_SOURCE_MAX, reserved: CONNECTIONS_RESERVED };
 
-/// Who is at the other end of a connection.
+/// The client of a connection.
 #[derive(Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// The address that it has connected to.
+    /// The local address that the client connected to.
     pub local: IpAddr,
     pub tls: bool,
-    /// As the history names the client's certificate, which was made by one of the authorities that the config names.
+    /// The name of the client's certificate as the history shows it. The certificate was issued by one of the config's authorities.
     pub certificate: Option<String>,
-    /// Those that the connection was opened under.
+    /// The access rules that the connection was opened under.
     pub rules: Rules,
     pub place: Arc<Place>,
 }
@@ -85,7 +84,7 @@ pub async fn serve(listener: TcpListener, router: Router, keys: Arc<Keys>, metri
     Server { name: "the admin listener", router, keys: Some(keys), metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
 }
 
-/// Answers `/livez` and `/readyz`, to everybody and without TLS, until `stop` changes.
+/// Answers `/livez` and `/readyz`, for everybody and without TLS, until `stop` changes.
 pub async fn serve_probes(listener: TcpListener, ready: Arc<AtomicBool>, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     let (name, router) = ("the listener for probes", super::probes(ready));
     Server { name, router, keys: None, metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
@@ -94,7 +93,7 @@ pub async fn serve_probes(listener: TcpListener, ready: Arc<AtomicBool>, metrics
 struct Server {
     name: &'static str,
     router: Router,
-    /// Without, everybody is admitted.
+    /// `None`: everybody is admitted.
     keys: Option<Arc<Keys>>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<bool>,
@@ -127,7 +126,7 @@ impl Server {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Without one the connection is closed at once.
+    /// Returns `None` if there is no place; then the connection is closed at once.
     fn place(&self, from: SocketAddr, said: &mut Option<Instant>) -> Option<Arc<Place>> {
         match self.places.take(from.ip()) {
             Ok((place, shed)) => {
@@ -173,7 +172,7 @@ impl Connection {
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_TIMEOUT));
         let admin = self.keys.as_mut().map(|keys| keys.borrow_and_update().clone());
         let rules = admin.as_deref().map(Rules::of).unwrap_or_default();
-        // Whose own address cannot be known is no local client.
+        // If the local address is unknown, the client does not count as local.
         let local = stream.local_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |local| local.ip().to_canonical());
         let (address, place) = (from.ip().to_canonical(), self.place.clone());
         let peer = Peer { address, local, tls: false, certificate: None, rules, place };
@@ -193,7 +192,7 @@ impl Connection {
                 return self.drive(stream, Peer { tls: true, certificate, ..peer }).await;
             }
             Some(Ok(Err(error))) => {
-                // Who connects and leaves, as probes of a port do, asked for nothing.
+                // A client that connects and leaves, such as a port probe, is not counted.
                 if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
                     self.metrics.denied("handshake");
                 }
@@ -211,7 +210,7 @@ impl Connection {
             request.extensions_mut().insert(peer.clone());
             let begun = self.place.ask().map(|asking| (asking, router.call(request)));
             async move {
-                let (asking, answer) = begun.ok_or_else(|| io::Error::other("its place is another connection's"))?;
+                let (asking, answer) = begun.ok_or_else(|| io::Error::other("its place was given to another connection"))?;
                 let Ok(answer) = answer.await;
                 Ok::<_, io::Error>(answer.map(|body| Answer { body, _asking: asking }))
             }
@@ -224,10 +223,10 @@ impl Connection {
         let mut has_time = false;
         loop {
             tokio::select! {
-                // Before anything is read: nothing may begin on a place that is lost.
+                // Before anything is read: no request may begin on a place that is lost.
                 biased;
                 () = self.place.lost() => return,
-                // What went wrong here, the client knows.
+                // The client knows about the error.
                 _ = &mut connection => return,
                 () = &mut first, if !has_time => match self.place.is_silent() {
                     true => return,
@@ -247,7 +246,7 @@ impl Connection {
     }
 }
 
-/// Returns when the config has other rules than these.
+/// Returns when the config's access rules differ from these.
 async fn change(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
     match keys {
         // Without a sender serin ends, and the connection with it.
@@ -256,7 +255,7 @@ async fn change(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
     }
 }
 
-/// An answer's body, which knows when all of it is handed on.
+/// An answer's body. It holds the request as in flight until the body is sent.
 struct Answer {
     body: Body,
     _asking: Asking,
@@ -279,7 +278,7 @@ impl hyper::body::Body for Answer {
     }
 }
 
-/// As the history names a client by its certificate; one without a name has its hash, which no name can look like.
+/// The certificate's name as the history shows it; a certificate without a name is shown by its hash, in a form that no name has.
 fn name(certificate: &CertificateDer<'_>) -> String {
     match Certificate::read(certificate).and_then(|certificate| certificate.name) {
         Some(name) => format!("cert:{name}"),

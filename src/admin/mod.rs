@@ -1,4 +1,4 @@
-//! The HTTP API for operators, on a listener of its own. Wire types live here and are made by hand from the core's.
+//! The HTTP API for operators, on its own listener. Its JSON types are here, and are converted by hand from the core's types.
 
 mod access;
 mod actions;
@@ -52,7 +52,7 @@ use statuses::Statuses;
 pub use keys::Keys;
 pub use listen::{serve, serve_probes};
 
-/// What the API acts on.
+/// What the handlers need.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub live: Arc<Live>,
@@ -63,21 +63,21 @@ pub struct Context {
     pub notifications: Arc<Notifications>,
     /// False until all workers serve, and again from SIGTERM on.
     pub ready: Arc<AtomicBool>,
-    /// Where the listener is, to know our own name in Host and Origin.
+    /// The listener's address, to recognise its own name in Host and Origin.
     pub address: SocketAddr,
 }
 
-/// Who asked, for the history: a token's name, `cert:` and a certificate's, or `local` where there is neither. No token's name
-/// has a colon or is one of those.
+/// The actor of a request for the history: a token's name, `cert:` and a certificate's name, or `local` if there is neither. A token's
+/// name cannot contain a colon or be `local`.
 #[derive(Clone, Debug)]
 struct Caller {
     name: String,
     scope: Scope,
 }
 
-/// A request to the API is small; more is a mistake.
+/// Requests to the API are small; a larger body is a mistake.
 const BODY_MAX: usize = 256 * 1024;
-/// And is there soon.
+/// The time limit for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn router(context: Context) -> Router {
@@ -117,7 +117,7 @@ pub fn router(context: Context) -> Router {
         .with_state(context)
 }
 
-/// The one place that decides who may do what.
+/// The only place that authorises requests.
 async fn guard(
     State(context): State<Context>,
     Extension(peer): Extension<Arc<Peer>>,
@@ -141,7 +141,7 @@ async fn guard(
         return Err(ApiError::full());
     }
     let mut request = match is_open {
-        // Nobody waits for the body of who has shown nothing; nothing that is open to all has one.
+        // Nobody is authorised here, so the body is not read; no open path needs one.
         true => request.map(|_| Body::empty()),
         false => {
             peer.place.becomes_known();
@@ -153,7 +153,7 @@ async fn guard(
     Ok(next.run(request).await)
 }
 
-/// Counts it; who is wrong too often is told no more than that.
+/// Counts a refusal. An address with too many wrong tokens gets only a 429.
 fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
     let failure = match denial {
         Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
@@ -183,7 +183,7 @@ fn denied_address(peer: &Peer, retry_after: Duration) {
     tracing::warn!(%address, ?retry_after, "too many wrong tokens or links from an address: they are answered 429");
 }
 
-/// The request with its whole body, so that nobody waits for it without a limit.
+/// Reads the whole body, within a time limit.
 async fn whole(request: Request) -> Result<Request, ApiError> {
     let (parts, body) = request.into_parts();
     let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
@@ -191,7 +191,7 @@ async fn whole(request: Request) -> Result<Request, ApiError> {
     Ok(Request::from_parts(parts, body.into()))
 }
 
-/// What the listener for probes answers: these two, and nothing else to nobody.
+/// The routes of the listener for probes: these two and nothing else.
 fn probes(ready: Arc<AtomicBool>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))

@@ -1,4 +1,4 @@
-//! `POST /v1/notifications/test`: does a message come through? Sent once, and answered with what the receivers said.
+//! `POST /v1/notifications/test`: sends one test message, and answers with the receivers' answers.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,7 +11,7 @@ use super::problem::{self, ApiError};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// All of them, if left out.
+    /// All notifiers if absent.
     notifier: Option<String>,
 }
 
@@ -24,9 +24,9 @@ pub struct Tests {
 struct Test {
     notifier: String,
     sent: bool,
-    /// What happened, in words.
+    /// The outcome in words.
     outcome: String,
-    /// The beginning of what the receiver said.
+    /// The beginning of the receiver's answer.
     answer: String,
 }
 

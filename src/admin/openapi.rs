@@ -1,5 +1,5 @@
-//! `GET /openapi.json`: the API, described (OpenAPI 3.1). `tests/it/openapi.rs` holds it against the documents that are
-//! really answered, and the tests with real bots have a client made of it try everything.
+//! `GET /openapi.json`: the API's description (OpenAPI 3.1). `tests/it/openapi.rs` checks it against real answers, and a client that is
+//! generated from it runs against real bots in the end-to-end tests.
 
 use std::sync::LazyLock;
 
@@ -134,7 +134,7 @@ fn text(id: &str, summary: &str, parameters: &[Value], kind: &str) -> Value {
     json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": answers(kind, &json!({ "type": "string" })) })
 }
 
-/// Answers with the bot as it is once the change serves on every core.
+/// An operation that changes a bot and answers with its document once every worker serves the change.
 fn change(id: &str, summary: &str, body: &str, required: bool) -> Value {
     let mut operation = may_be_tried(does(id, summary, body, required, "Bot"), "Bot");
     operation["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }, dry_run()]);
@@ -145,7 +145,7 @@ fn dry_run() -> Value {
     json!({ "$ref": "#/components/parameters/dryRun" })
 }
 
-/// With `dry_run` it answers with what it would do.
+/// With `dry_run` the operation answers with a preview.
 fn may_be_tried(mut operation: Value, answer: &str) -> Value {
     operation["responses"]["200"]["content"]["application/json"]["schema"] = json!({ "anyOf": [reference(answer), reference("Preview")] });
     operation
@@ -159,7 +159,7 @@ fn does(id: &str, summary: &str, body: &str, required: bool, answer: &str) -> Va
     })
 }
 
-/// An object of exactly these fields; one that ends in `?` may be left out.
+/// An object with exactly these fields; a name that ends in `?` is optional.
 fn object(fields: Value) -> Value {
     let Value::Object(fields) = fields else { return json!({ "type": "object" }) };
     let required: Vec<&str> = fields.keys().map(String::as_str).filter(|name| !name.ends_with('?')).collect();

@@ -1,6 +1,5 @@
-//! The places for connections on a listener, and who gives one up when there are none left. A place is worth as much as
-//! what its holder does: who has not sent a request yet gives way first, then who is idle, and never who waits for an answer.
-//! So whoever opens connections without using them takes them from itself, and not from others.
+//! The places for connections on a listener, and which one is freed when none is left: first one whose client has sent no request yet,
+//! then an idle one, never one with a request in flight. So a client that opens connections without using them only harms itself.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,13 +9,13 @@ use tokio::sync::Notify;
 
 use super::attempts::network;
 
-/// How many connections a listener has.
+/// The numbers of connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub connections: usize,
-    /// Of one source: an IPv4 address, or the /64 of an IPv6 one.
+    /// Per source: an IPv4 address, or the /64 of an IPv6 address.
     pub per_source: usize,
-    /// Beyond these, for when all others wait for answers: one request each.
+    /// Additional places for when all others wait for answers: one request each.
     pub reserved: usize,
 }
 
@@ -28,7 +27,7 @@ pub struct Places {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Numbers connections, and what they begin: the lowest is the oldest.
+    /// Numbers connections and their activities; the lowest number is the oldest.
     turn: u64,
     held: HashMap<u64, Held>,
 }
@@ -38,9 +37,9 @@ struct Held {
     source: IpAddr,
     kind: Kind,
     doing: Doing,
-    /// Since when.
+    /// When that began, as a `turn`.
     turn: u64,
-    /// Whether it has shown that it may do something.
+    /// Whether the client has been authorised on this connection.
     known: bool,
     leave: Arc<Notify>,
 }
@@ -53,7 +52,7 @@ pub enum Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Doing {
-    /// Has not sent a request.
+    /// Has not sent a request yet.
     Silent,
     /// Between two requests.
     Idle,
@@ -61,7 +60,7 @@ enum Doing {
     Busy,
 }
 
-/// A connection's place; dropped, it is free.
+/// A connection's place. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     id: u64,
@@ -70,11 +69,11 @@ pub struct Place {
     places: Arc<Places>,
 }
 
-/// A request in flight; dropped, it is answered.
+/// A request in flight. Dropping it means that it is answered.
 #[derive(Debug)]
 pub struct Asking(Arc<Place>);
 
-/// Everybody who has a place waits for an answer.
+/// Every place has a request in flight.
 #[derive(Debug)]
 pub struct Full;
 
@@ -83,7 +82,7 @@ impl Places {
         Arc::new(Places { bounds, table: Mutex::default() })
     }
 
-    /// A place for a connection from there, and whether another one had to give its own up.
+    /// Takes a place for a connection from this address. The flag says whether another connection lost its place for that.
     pub fn take(self: &Arc<Places>, from: IpAddr) -> Result<(Place, bool), Full> {
         let source = network(from);
         let mut table = self.table();
@@ -96,7 +95,7 @@ impl Places {
         } else {
             (Kind::Ordinary, false)
         };
-        // In a reserved place nobody is idle: who is there asks, or has said nothing yet.
+        // No connection in a reserved place is idle: it has a request in flight or has sent nothing yet.
         let shed = match kind {
             Kind::Reserved if table.count(|held| held.kind == Kind::Reserved) >= self.bounds.reserved => {
                 if !table.shed(|held| held.kind == Kind::Reserved) {
@@ -126,7 +125,7 @@ impl Table {
         self.held.values().filter(|held| which(held)).count()
     }
 
-    /// The place of one of these, else a reserved one.
+    /// Frees one of these places; if there is none to free, a reserved place is used.
     fn ordinary_or_reserved(&mut self, which: impl Fn(&Held) -> bool) -> (Kind, bool) {
         match self.shed(|held| held.kind == Kind::Ordinary && which(held)) {
             true => (Kind::Ordinary, true),
@@ -134,7 +133,8 @@ impl Table {
         }
     }
 
-    /// Tells one of these to leave: who has sent nothing before who is idle, strangers before others, the oldest first.
+    /// Frees one of these places and tells its connection: one without a request first, then an idle one; unknown clients before
+    /// authorised ones, and the oldest first. Returns `false` if all have requests in flight.
     fn shed(&mut self, which: impl Fn(&Held) -> bool) -> bool {
         let idle = self.held.iter().filter(|(_, held)| held.doing != Doing::Busy && which(held));
         let Some(id) = idle.min_by_key(|(_, held)| (held.doing, held.known, held.turn)).map(|(id, _)| *id) else { return false };
@@ -150,7 +150,7 @@ impl Place {
         self.kind
     }
 
-    /// Returns when another connection has got the place. Nothing is in flight then.
+    /// Waits until another connection has got this place. No request is in flight then.
     pub async fn lost(&self) {
         self.leave.notified().await;
     }
@@ -159,12 +159,12 @@ impl Place {
         self.places.table().held.get(&self.id).is_none_or(|held| held.doing == Doing::Silent)
     }
 
-    /// A request begins, if the place is not lost.
+    /// Begins a request. Returns `None` if the place is lost.
     pub fn ask(self: &Arc<Place>) -> Option<Asking> {
         self.is_now(Doing::Busy).then(|| Asking(self.clone()))
     }
 
-    /// It has shown who it is, and may do something.
+    /// The client has been authorised.
     pub fn becomes_known(&self) {
         if let Some(held) = self.places.table().held.get_mut(&self.id) {
             held.known = true;
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_with_too_many_takes_from_itself() {
+    fn a_source_over_its_limit_loses_its_own_places() {
         let places = places(10, 2, 0);
         let other = take(&places, "10.0.0.2");
         let mine: Vec<_> = (0..4).map(|_| take(&places, "10.0.0.1")).collect();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_sent_nothing_gives_way_before_who_is_idle_and_nobody_who_waits_for_an_answer() {
+    fn silent_connections_give_way_before_idle_ones_and_busy_ones_never() {
         let places = places(4, 4, 0);
         let [waits, known, idle, silent] = [1, 2, 3, 4].map(|n| take(&places, &format!("10.0.0.{n}")));
         let _asking = waits.ask().unwrap();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_loses_a_place_hears_it() {
+    async fn a_connection_is_told_that_its_place_is_lost() {
         let places = places(1, 1, 0);
         let first = take(&places, "10.0.0.1");
         assert!(first.is_silent());

@@ -1,4 +1,4 @@
-//! What an action would do, as the API tells it: the answer to `?dry_run=true`.
+//! The answer to `?dry_run=true`: what an action would do.
 
 use serde::Serialize;
 
@@ -11,9 +11,9 @@ pub struct Would {
     dry_run: bool,
     bot: String,
     action: &'static str,
-    /// That the answer is based on.
+    /// The revision that the answer is based on.
     revision: u64,
-    /// What it comes to; `nothing` if it is so already.
+    /// The decision; `nothing` if the state is already as requested.
     decision: &'static str,
     /// For people, a sentence or two each.
     lines: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Would {
     phase: &'static str,
     stable: Side,
     canary: Option<Side>,
-    /// Who would be sent elsewhere; null where that is nobody, or is not known.
+    /// The traffic that would go to another upstream; null if none would, or if that is not known.
     moves: Option<Moves>,
     /// The release that would be quarantined.
     quarantines: Option<String>,

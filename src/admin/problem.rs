@@ -1,4 +1,4 @@
-//! The API's errors: problem documents (RFC 9457) that say what to do.
+//! The API's errors: problem documents (RFC 9457) that also say what to do.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::store::{NotDurable, NotRead};
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
-    /// A word for scripts.
+    /// The error's code, for scripts.
     code: &'static str,
     detail: String,
     retry_after_secs: Option<u64>,
@@ -34,19 +34,19 @@ impl ApiError {
         ApiError::no_such_bot(name, snapshot.config.bots.iter().map(|bot| bot.name.as_str()))
     }
 
-    /// `known` are those that the client may know of.
+    /// `known`: the bots that the client may know of.
     pub fn no_such_bot<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ApiError {
         let known: Vec<_> = known.collect();
         ApiError::new(StatusCode::NOT_FOUND, "unknown_bot", format!("there is no bot {name:?}; there are {}", known.join(", ")))
     }
 
-    /// The connection was opened before the config said who may.
+    /// The connection was opened under other access rules.
     pub fn other_rules() -> ApiError {
-        let detail = "who may use this listener has changed since this connection was opened: connect again";
+        let detail = "the access rules of this listener have changed since this connection was opened: connect again";
         ApiError::new(StatusCode::MISDIRECTED_REQUEST, "other_rules", detail)
     }
 
-    /// There is no place for longer.
+    /// The connection has a reserved place, which is only for short requests.
     pub fn full() -> ApiError {
         let detail =
             "all connections of this listener wait for answers; meanwhile it answers /livez, /readyz, and single requests with a token";
@@ -106,25 +106,25 @@ impl ApiError {
     }
 }
 
-/// A JSON body of the expected shape; `example` shows it in the error.
+/// Parses a JSON body; `example` is shown in the error.
 pub fn json<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, ApiError> {
     let value: serde_json::Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "json", format!("the body is not JSON: {error}; send {example}")))?;
-    // serde takes an array for a struct as well; no caller means that.
+    // serde would accept an array for a struct.
     if !value.is_object() {
         return Err(ApiError::unprocessable("body", format!("the body is not an object; send {example}")));
     }
     serde_json::from_value(value).map_err(|error| ApiError::unprocessable("body", format!("{error}; send {example}")))
 }
 
-/// The revision that a change is based on: `If-Match: "42"`; absent or `*`: whatever serves.
+/// The revision that a change is based on, from `If-Match: "42"`; `None` if the header is absent or `*`.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or("").trim();
     if text == "*" {
         return Ok(None);
     }
-    // An empty list of revisions names none that serves (RFC 9110, 13.1.1); most likely a script's variable is not set.
+    // An empty list matches no revision (RFC 9110, 13.1.1). Most likely a variable in a script is not set.
     if text.is_empty() {
         return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "stale", "If-Match is empty: it names no revision, such as \"42\""));
     }

@@ -1,10 +1,10 @@
-//! What decides whom the admin listener admits. A connection is served by the rules that it was opened under, or it is
-//! closed: nobody keeps by an old connection what a new one would not get.
+//! The access rules of the admin listener: everything that decides which clients are admitted. A connection is served under the rules
+//! that it was opened under, or it is closed, so that no old connection keeps what a new one would not get.
 
 use crate::config::tls::Hash;
 use crate::config::{Admin, BotName, Scope, SecretHash};
 
-/// Two that are equal admit the same clients to the same things. Serin's own certificate is no part of them.
+/// Equal rules admit the same clients to the same things. Serin's own certificate is not part of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     tokens: Vec<TokenRule>,

@@ -1,5 +1,5 @@
-//! Each bot's document as it is, for whoever listens: made once a second for all of them together, and not at all while nobody
-//! listens. Who asks gets what has changed since it last asked, in bytes that are shared.
+//! Each bot's document for the streams of events. Documents are made once a second for all streams together, and not at all without a
+//! stream. Each stream gets what has changed since it last asked, in shared bytes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,30 +13,30 @@ use super::document;
 use crate::config::Config;
 use crate::live::{Epoch, Live, Snapshot, Status};
 
-/// The controller looks at everything as often.
+/// As often as the controller's ticks.
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Statuses {
     live: Arc<Live>,
-    /// All who listen ask at the same moments: whole multiples of [`EVERY`] since then.
+    /// All streams ask at the same moments: whole multiples of [`EVERY`] after this one.
     began: Instant,
     made: Mutex<Made>,
 }
 
 #[derive(Default)]
 struct Made {
-    /// In which multiple.
+    /// The multiple of [`EVERY`] in which the documents were last made.
     tick: Option<u128>,
-    /// Rises each time.
+    /// Rises each time that the documents are made.
     version: u64,
-    /// The config whose bots are known.
+    /// The config whose bots are in `bots`.
     config: Weak<Config>,
     bots: BTreeMap<String, Told>,
-    /// All that was new in this version.
+    /// All events that were new in this version.
     latest: Bytes,
 }
 
-/// What was last said of a bot, as an event, and in which version.
+/// The last event about a bot, and the version in which it was new.
 struct Told {
     event: Bytes,
     version: u64,
@@ -45,11 +45,12 @@ struct Told {
 
 enum What {
     Status(MadeOf),
-    /// The config has it no more. Its name stays known, for those who listen now and have been told of the bot.
+    /// The bot has left the config. It is kept, for streams that were told of it.
     Gone,
 }
 
-/// What a document was made of: from the same comes the same. Nothing is kept alive by it, and no address is used twice.
+/// What a document was made from: if it is the same, so is the document. Weak pointers keep nothing alive, but no address is used
+/// twice.
 struct MadeOf {
     config: Weak<Config>,
     epoch: Weak<Epoch>,
@@ -62,7 +63,7 @@ struct Gone<'a> {
     bot: &'a str,
 }
 
-/// How much of it somebody has been told.
+/// The version up to which a stream has been told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heard(Option<u64>);
 
@@ -77,8 +78,7 @@ impl Statuses {
         self.began + EVERY * ticks as u32
     }
 
-    /// What is new since then, of all bots or of those that are wanted, as events; `heard` is brought up to date. Who has heard nothing is told
-    /// of every bot.
+    /// The events since `heard`, for all bots or for those that `wanted` accepts; updates `heard`. A new stream gets every bot.
     pub fn news(&self, heard: &mut Heard, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let tick = self.began.elapsed().as_nanos() / EVERY.as_nanos();
@@ -119,7 +119,7 @@ impl Made {
         self.latest = latest.into();
     }
 
-    /// With those that the config has no more.
+    /// Adds an event for each bot that has left the config.
     fn part(&mut self, snapshot: &Snapshot, latest: &mut Vec<u8>) {
         let known: HashSet<&str> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
         for (name, told) in self.bots.iter_mut().filter(|(name, told)| !matches!(told.what, What::Gone) && !known.contains(name.as_str())) {
@@ -163,7 +163,7 @@ impl MadeOf {
     }
 }
 
-/// An event of a stream. `data` is of one line.
+/// A server-sent event. `data` must be one line.
 pub(super) fn event(kind: &str, id: Option<&str>, data: &str) -> Bytes {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {kind}\n{id}data: {data}\n\n").into()

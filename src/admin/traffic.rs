@@ -1,5 +1,5 @@
-//! `GET /v1/bots/{bot}/traffic`: the last hour in points, whom the weight and the next step reach, the largest buckets, and
-//! those that fail. With `[admin] show_workspaces` they have names.
+//! `GET /v1/bots/{bot}/traffic`: the last hour in points, what the current weight and the next step reach, the largest buckets, and the
+//! failing ones. With `[admin] show_workspaces` buckets have names.
 
 use std::time::SystemTime;
 
@@ -19,9 +19,9 @@ pub struct Traffic {
     slot_seconds: u64,
     points: Vec<Point>,
     reach: Reached,
-    /// Of this split, by requests, the largest first.
+    /// The buckets of the current split with the most requests, the largest first.
     largest: Vec<Large>,
-    /// Of this split, by failures, the worst first.
+    /// The buckets of the current split with failures, the worst first.
     failing: Vec<Failed>,
 }
 
@@ -46,7 +46,7 @@ struct Answered {
     p99_ms: Option<f64>,
 }
 
-/// By what was usual on stable, of which a day ago counts half.
+/// By what is usual on stable; what is a day old counts half.
 #[derive(Serialize)]
 struct Reached {
     active_buckets: usize,
@@ -83,7 +83,7 @@ struct Failed {
     errors: u32,
     late: u32,
     rejected: u32,
-    /// Null where too little is known.
+    /// Null if too little is known.
     fails_on_stable: Option<bool>,
     text: String,
     /// Only with `show_workspaces`.
@@ -128,7 +128,7 @@ fn share(reach: Reach) -> Share {
     Share { weight_percent: reach.weight.percent(), active_buckets: reach.active_buckets, requests_percent }
 }
 
-/// What the buckets of a split had.
+/// The tallies of a split's buckets.
 struct Counts {
     buckets: Vec<(Bucket, Track, Tally)>,
     requests: u64,

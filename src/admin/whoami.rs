@@ -1,4 +1,4 @@
-//! `GET /v1/whoami`: as whom a request is taken, and what that allows; for the page, and for somebody who tries a token.
+//! `GET /v1/whoami`: how a request is authorised and what that allows; for the dashboard, and to try a token.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -10,12 +10,12 @@ use crate::config::Scope;
 
 #[derive(Serialize)]
 pub struct Whoami {
-    /// What the history calls it; null where no token is needed.
+    /// The actor's name in the history; null if no token is needed.
     name: Option<String>,
     scope: &'static str,
-    /// The bots that the token is for; null: all of them.
+    /// The bots that the token is for; null for all bots.
     bots: Option<Vec<String>>,
-    /// Only the config changes what serves.
+    /// Only the config can change what serves.
     read_only: bool,
     /// Workspaces are shown by name.
     show_workspaces: bool,

@@ -1,4 +1,4 @@
-//! The first moment: what is kept, what the config says, and what becomes of both.
+//! The start: builds the pilots from the stored history and the config.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::core::{HeldBy, Hold, Release, Seen, State, Weight};
 use crate::store::{Entry, Found, Kept, Unwritten};
 
 impl Owner {
-    /// The owner of what is kept, and for a bot without a history of what the config says. `outlives`: the history does not end
-    /// with the process. The effects are to be done before any event.
+    /// Builds the owner from what the history has, and, for a bot without a history, from the config. `outlives`: whether the history
+    /// outlives the process. The effects must be executed before the first event.
     pub fn begin(config: Config, found: Found, outlives: bool, now: Now) -> (Owner, Vec<Effect>) {
         found.alarms.iter().for_each(|alarm| tracing::error!("{alarm}"));
         let Found { mut bots, stable, lost, .. } = found;
@@ -28,7 +28,7 @@ impl Owner {
             let known = kept.is_some();
             let (mut pilot, entries) = owner.came(&config, bot, kept);
             if lost && !known {
-                // The config's weight is that of a first beginning, and this is none.
+                // This is no first start, so a weight that the config states is not applied as a new one.
                 pilot.state.seen.weight = bot.weight;
             }
             rows.extend(entries.into_iter().map(|entry| if known { entry } else { keep::beginning(bot, &pilot.state, now) }));
@@ -45,7 +45,7 @@ impl Owner {
         (owner, effects)
     }
 
-    /// A bot that the config names now, and did not before; with the rows that say so.
+    /// Builds the pilot of a bot that the config has just added. Returns it with the history rows that record this.
     pub(super) fn came(&self, config: &Config, bot: &Bot, kept: Option<Kept>) -> (Pilot, Vec<Entry>) {
         let (mut pilot, entries) = match kept {
             Some(kept) => self.recover(config, bot, kept),
@@ -55,10 +55,11 @@ impl Owner {
         (pilot, entries)
     }
 
-    /// A bot without a history: everybody is on stable. A weight that its config states is followed as any change of the config is;
-    /// a release that it wants waits for somebody who says whether it is new or live already.
+    /// Builds the pilot of a bot without a history: all workspaces are on stable. A weight in the config is then followed like any
+    /// change of the config. A release in the config is not started: serin cannot know whether it is new or serves already, so an
+    /// operator must say.
     fn first(&self, config: &Config, bot: &Bot) -> (Pilot, Vec<Entry>) {
-        // Somebody may have been promoted before the history was lost.
+        // The release may have been promoted before the history was lost.
         let known = self.stable_before.get(bot.name.as_str()).and_then(|known| index(bot, known));
         let mut state = State::new(release(&bot.upstreams[known.unwrap_or(bot.stable)]));
         if let Some(wanted) = &bot.release {
@@ -72,7 +73,8 @@ impl Owner {
         (Pilot::new(config, bot, state, Duration::ZERO, self.now), vec![row])
     }
 
-    /// A bot as it was left, made to fit a config that may have changed since.
+    /// Builds the pilot of a bot from its history, with the changes that make its state fit a config that may have changed since.
+    /// Returns the history rows of these changes.
     fn recover(&self, config: &Config, bot: &Bot, kept: Kept) -> (Pilot, Vec<Entry>) {
         let at = kept.at;
         let mut state = kept.state.clone();
@@ -97,7 +99,7 @@ impl Owner {
     }
 }
 
-/// What must be done so that a state fits its config.
+/// The commands that make a state fit the config.
 fn repairs(config: &Config, bot: &Bot, state: &State) -> Vec<Command> {
     let missing = |of: &Release| index(bot, of).is_none();
     let to_nobody = || if state.under_way().is_some() { Command::Withdraw } else { Command::Abort };
@@ -120,7 +122,7 @@ fn repairs(config: &Config, bot: &Bot, state: &State) -> Vec<Command> {
     let rule = rule(config, bot);
     if state.seen.rule != rule {
         if state.is_live() {
-            tracing::error!(bot = %bot.name, "salt, sources or pins have changed while customers are on the canary: others are now");
+            tracing::error!(bot = %bot.name, "salt, sources or pins have changed with customers on the canary: it has other customers now");
         }
         repairs.push(Command::Reassign { rule, exposes: false });
     }

@@ -1,5 +1,6 @@
-//! The way of a change: decided, kept, served, told. What exposes somebody is kept first, and if the disk does not take it,
-//! nothing has happened. All else is in force at once, and is kept then, or when the disk takes it.
+//! The stages of a change: decided, stored, served, answered. A change that exposes somebody is stored before it serves; if the disk
+//! does not store it, it is dropped and nothing has happened. Any other change is in force at once, and is stored afterwards, as soon
+//! as the disk takes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,27 +17,27 @@ use crate::core::{Guard, State};
 use crate::live::{APPLY_TIMEOUT, NotApplied, Snapshot};
 use crate::store::{Append, Claim, Entry, Health, NotDurable, Ticket, Unwritten, Written};
 
-/// One step of the ratchet, decided and not yet done. The state that it leads to is the entry's.
+/// One decision of the ratchet, before it is in force. `entry.state` is the state that it leads to.
 #[derive(Debug)]
 pub(super) struct Step {
     pub bot: BotName,
     pub decision: Decision,
     pub entry: Entry,
     pub actor: Actor,
-    /// Somebody may reach a release by it that they could not reach before.
+    /// Whether the step may let a workspace reach a release that it could not reach before.
     pub exposes: bool,
 }
 
-/// Steps that are done together or not at all.
+/// Steps that are made all together or not at all.
 #[derive(Debug)]
 pub(super) struct Change {
     pub steps: Vec<Step>,
-    /// The config that they belong to, if it is another one.
+    /// The new config that the steps belong to, if a reload causes the change.
     pub take_up: Option<Box<TakeUp>>,
     pub answer: Answer,
 }
 
-/// Whom to answer once it is done.
+/// The caller to answer once the change is done.
 #[derive(Debug)]
 pub(super) enum Answer {
     Nobody,
@@ -45,7 +46,7 @@ pub(super) enum Answer {
     Drill(Box<Rehearsal>, Stage),
 }
 
-/// A change that waits for the disk.
+/// A change that must be stored before it may serve.
 #[derive(Debug)]
 pub(super) struct Keeping {
     change: Change,
@@ -53,43 +54,44 @@ pub(super) struct Keeping {
     since: Duration,
 }
 
-/// A change that is in force.
+/// A change that is in force and whose caller is not answered yet.
 #[derive(Debug)]
 pub(super) struct Serving {
-    /// The snapshot that has it; none before it is published.
+    /// The first snapshot that contains the change; `None` until it is published.
     pub snapshot: Option<Arc<Snapshot>>,
     steps: Vec<Step>,
     since: Duration,
-    /// When it served on every core.
+    /// When every worker served the change; `None` until then.
     served: Option<Duration>,
-    /// Its rows are not on the disk yet.
+    /// The order for the change's rows, until they are on the disk.
     unwritten: Option<Ticket>,
     answer: Answer,
 }
 
-/// What was ordered from the history.
+/// An order of rows to the history: bots and revisions.
 #[derive(Debug)]
 pub(super) struct Order {
     pub since: Duration,
     rows: Vec<(String, u64)>,
 }
 
-/// Steps of one bot, each decided from the state that the one before it leads to. Nothing is changed by it.
+/// The steps of one request for one bot, each decided from the state that the step before leads to. Planning changes nothing.
 pub(super) struct Plan {
-    /// Where the steps lead to.
+    /// The state after the last step.
     pub state: State,
     pub steps: Vec<Step>,
 }
 
-/// What the ratchet makes of an input.
+/// The answer of the ratchet to one input.
 pub(super) enum Decided {
-    /// The weight stays; perhaps something else is said about it.
+    /// Nothing is committed: the weight stays, and the state may differ only in what it says, such as its hold.
     Stays(Box<State>),
     Refused(Refusal),
     Change(Box<Step>),
 }
 
-/// Whoever lowers waits at most this long for the disk; then the answer says that it is not durable.
+/// The answer to a change that exposes nobody waits at most this long for the disk, counted from when the change serves. After that,
+/// the answer says that the change is not durable yet.
 const GRACE: Duration = Duration::from_millis(500);
 
 impl Step {
@@ -103,7 +105,7 @@ impl Plan {
         Plan { state: state.clone(), steps: Vec::new() }
     }
 
-    /// Takes in what was decided from its state.
+    /// Appends what was decided from the plan's current state. Returns the refusal if the ratchet refused.
     pub fn add(&mut self, decided: Decided) -> Result<(), Refusal> {
         match decided {
             Decided::Refused(refusal) => return Err(refusal),
@@ -126,7 +128,7 @@ impl Change {
         self.steps.iter().any(|step| step.exposes) || self.take_up.as_ref().is_some_and(|take_up| take_up.exposes)
     }
 
-    /// The first rows of bots that a config brings.
+    /// The first history rows of the bots that a new config adds.
     fn beginnings(&self) -> impl Iterator<Item = Entry> {
         self.take_up.iter().flat_map(|take_up| take_up.beginnings.iter().cloned())
     }
@@ -139,14 +141,14 @@ impl Keeping {
 }
 
 impl Order {
-    /// Then it waits for that bot's row, and says nothing of the disk.
+    /// Such an order waits for the failing bot's row. It does not show that the disk hangs.
     pub fn is_of_a_failing_bot(&self, health: &Health) -> bool {
         self.rows.iter().any(|(bot, _)| health.bots.contains_key(bot))
     }
 }
 
 impl Owner {
-    /// Asks the ratchet, from `state` on. Nothing is changed by it.
+    /// Asks the ratchet for its decision on `input` in `state`. Changes nothing.
     pub(super) fn decide(&self, number: usize, state: &State, input: Input, guard: &Guard, actor: &Actor, said: Option<String>) -> Decided {
         let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);
         let at = pilot.now(self.now);
@@ -163,7 +165,7 @@ impl Owner {
         }
     }
 
-    /// Does a change. Whoever has to wait for another one of the bot has done so already, or has made way for it.
+    /// Carries a change out. The caller has checked [`Owner::must_wait`], or has called [`Owner::make_way`].
     pub(super) fn carry_out(&mut self, change: Change) {
         let entries: Vec<Entry> = change.steps.iter().map(|step| step.entry.clone()).chain(change.beginnings()).collect();
         if !change.exposes() {
@@ -191,7 +193,7 @@ impl Owner {
         Some(ticket)
     }
 
-    /// It is in force from now on. `unwritten`: its rows still are.
+    /// Puts the change in force. `unwritten`: the order for its rows, if they are not stored yet.
     fn take_effect(&mut self, change: Change, unwritten: Option<Ticket>) {
         let Change { steps, take_up, answer } = change;
         for step in &steps {
@@ -207,13 +209,13 @@ impl Owner {
         self.serving.push(Serving { snapshot: None, steps, since: self.now.running, served: None, unwritten, answer });
     }
 
-    /// The same is published again, and whoever waits for it is answered.
+    /// Publishes the bot unchanged, and answers once every worker serves that snapshot.
     pub(super) fn publish_again(&mut self, number: usize, answer: Answer) {
         self.pilots[number].due = true;
         self.take_effect(Change::of(Vec::new(), answer), None);
     }
 
-    /// The history has answered an order.
+    /// Handles the history's answer to an order.
     pub(super) fn written(&mut self, Written { ticket, result }: Written) {
         let order = self.orders.remove(&ticket);
         if result.is_ok() {
@@ -248,8 +250,8 @@ impl Owner {
         }
     }
 
-    /// Somebody lowers: what waits for the disk to raise this bot, and a config that does, are given up. The lowering starts from
-    /// what is in force then.
+    /// For a change that lowers the weight: gives up the raise of this bot, and the reload, that wait for the disk. The caller decides
+    /// again afterwards, because a raise that was stored in the meantime is in force then.
     pub(super) fn make_way(&mut self, number: usize, by: &Actor) {
         let of_this_bot = self.pilots[number].keeping;
         let in_the_way: Vec<Ticket> = self
@@ -265,8 +267,8 @@ impl Owner {
         }
     }
 
-    /// A change that waits for the disk is not waited for any longer. It is handed back, to be answered, if it is not done; if the
-    /// disk has it already, it is in force.
+    /// Stops waiting for the disk. Returns the change if it was not stored, so that the caller can answer it. If the disk has stored it
+    /// already, the change takes effect and the result is `None`.
     fn give_up(&mut self, ticket: Ticket) -> Option<Change> {
         let Keeping { change, claim, .. } = self.is_kept_no_more(ticket)?;
         if claim.give_up() {
@@ -281,7 +283,7 @@ impl Owner {
         match change.answer {
             Answer::Nobody => {}
             Answer::Change { bot, reply } => drop(reply.send(Err(error(&bot)))),
-            // It is taken up all the same, as things stand then.
+            // The reload is planned again, from the state after the other change.
             Answer::Reload { reload, .. } => self.reloads.push_front(reload),
             Answer::Drill(rehearsal, _) => {
                 let error = error(&rehearsal.bot);
@@ -290,7 +292,7 @@ impl Owner {
         }
     }
 
-    /// Gives up what has waited for too long.
+    /// Gives up the changes that have waited for the disk for `DISK_PATIENCE`, and ends the drills whose time is over.
     pub(super) fn keep_time_limits(&mut self) {
         let now = self.now.running;
         let late: Vec<Ticket> =
@@ -306,7 +308,7 @@ impl Owner {
         }
     }
 
-    /// When the owner wants to be woken, if nothing happens before.
+    /// The time at which the owner needs an [`Event::Alarm`](super::owner::Event::Alarm), if no other event comes before.
     pub fn alarm(&self) -> Option<Duration> {
         let keeping = self.keeping.values().map(|keeping| keeping.since + DISK_PATIENCE);
         let serving = self.serving.iter().map(|serving| serving.served.map_or(serving.since + APPLY_TIMEOUT, |served| served + GRACE));
@@ -314,7 +316,8 @@ impl Owner {
         keeping.chain(serving).chain(drills).min()
     }
 
-    /// Tells and answers what is done. Whether something else has to be done for it.
+    /// Reports the changes that every worker serves and answers their callers. Returns `true` if that began another change, which must
+    /// be published in the same event.
     pub(super) fn answer(&mut self) -> bool {
         let (applied, now) = (self.applied, self.now.running);
         let mut goes_on = false;
@@ -323,7 +326,7 @@ impl Owner {
                 serving.served = Some(now);
                 self.tell(&serving.steps, Some(now.saturating_sub(serving.since)));
             }
-            // A side that customers have come back from is measured from the word to the cores, not to the disk.
+            // For a drill, the time until every worker served the way back is measured, not the time until it was stored.
             let measures = matches!(serving.answer, Answer::Drill(_, Stage::Back));
             match serving.served {
                 Some(served) if serving.unwritten.is_none() || measures || now >= served + GRACE || self.cannot_be_written(&serving) => {
@@ -345,7 +348,7 @@ impl Owner {
 
     fn tell(&mut self, steps: &[Step], took: Option<Duration>) {
         if took.is_none() {
-            steps.iter().for_each(|step| tracing::error!(bot = %step.bot, "a change does not serve everywhere"));
+            steps.iter().for_each(|step| tracing::error!(bot = %step.bot, "not every worker serves the change"));
         }
         let told = steps.iter().map(|step| Effect::Tell(Box::new(Told { entry: step.entry.clone(), actor: step.actor.clone(), took })));
         self.effects.extend(told);
@@ -356,7 +359,8 @@ impl Owner {
             Answer::Nobody => false,
             Answer::Change { bot, reply } => {
                 self.show();
-                // What was decided since is in the answer only once it serves, too.
+                // The newest snapshot may contain changes that not every worker serves yet: then the caller gets the snapshot of its
+                // own change.
                 let newest = self.snapshot.clone();
                 let own = snapshot.filter(|_| newest.sequence > self.applied).inspect(|own| self.show_in(own, &bot));
                 let _ = reply.send(Ok(own.unwrap_or(newest)));
@@ -380,7 +384,7 @@ impl Owner {
         }
     }
 
-    /// Lets a request wait until it can be decided.
+    /// Queues a request until the change that the disk has not stored yet is decided. Refuses it if the queue is full.
     pub(super) fn put_off(&mut self, number: usize, waiting: Waiting) {
         let line = &mut self.pilots[number].waiting;
         match line.len() < WAITING_MOST {
@@ -390,5 +394,5 @@ impl Owner {
     }
 }
 
-/// Requests of one bot that may wait for a change of it that waits for the disk.
+/// The length of a bot's queue of requests that wait for a change of that bot to be stored.
 const WAITING_MOST: usize = 32;

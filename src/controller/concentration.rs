@@ -1,17 +1,17 @@
-//! Whose trouble a failure is: pure functions of what was counted in the split that serves. Whether most of the canary's failures
-//! come from one bucket, and whether that bucket fails on stable as well.
+//! Pure functions over the tallies of the current split: whether most of the canary's failures come from one bucket, and whether that
+//! bucket also fails on stable.
 
 use crate::core::{Bucket, Tally};
 use crate::live::Failing;
 
-/// Fewer failures say nothing about where they come from.
+/// Fewer failures than this say nothing about where failures come from.
 const FAILURES_LEAST: u64 = 5;
-/// With fewer active buckets on the canary one of them has most of everything.
+/// With fewer active buckets on the canary, one of them has most of everything.
 const BUCKETS_LEAST: usize = 3;
-/// If it failed on stable as often as on the canary, this many failures would be expected there: then none at all has a chance of
-/// e⁻³ = 5 %, and more than half as many are likely. From less nothing is concluded.
+/// The least number of failures to expect on stable if the bucket failed there as often as on the canary. With 3 expected, the chance
+/// of none at all is e⁻³ = 5 %, and more than half as many are likely. With fewer expected nothing is concluded.
 const EXPECTED_LEAST: f64 = 3.0;
-/// It fails on stable too if it does so at this part of its rate on the canary.
+/// A bucket fails on stable, too, if its failure rate there is at least this part of its rate on the canary.
 const AS_OFTEN: f64 = 0.5;
 
 /// One bucket has at least half of the canary's failures of one kind.
@@ -19,24 +19,25 @@ const AS_OFTEN: f64 = 0.5;
 pub(super) struct Concentrated {
     pub failing: Failing,
     pub bucket: Bucket,
-    /// What it had on the canary.
+    /// The bucket's tally on the canary.
     pub tally: Tally,
-    /// All of the canary's failures of this kind.
+    /// All failures of this kind on the canary.
     pub of: u64,
 }
 
-/// What is known of one bucket beside the canary. Failures and requests, each.
+/// What is known of one bucket on stable. The pairs are failures and requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OnStable {
-    /// Its examination found that the trouble is its own.
+    /// Whether an examination found that the workspace fails on stable as well.
     pub refuted: bool,
-    /// What stable answered for it in this split, while it was set aside.
+    /// Stable's answers to the bucket in this split, while the bucket was set aside.
     pub set_aside: (f64, f64),
-    /// Its past on stable, of which what is long ago counts less.
+    /// The bucket's past on stable; old counts weigh less.
     pub past: (f64, f64),
 }
 
-/// Looks at the first kind of failures of which the canary has enough; `rescued` are errors of the canary that are of no bucket.
+/// Returns the bucket with the most failures of the first kind of which the canary has enough, if it has at least half of them; `None`
+/// otherwise. `rescued`: the canary's errors that are counted for no bucket.
 pub(super) fn concentrated(canary: &[(Bucket, Tally)], rescued: u32) -> Option<Concentrated> {
     if canary.len() < BUCKETS_LEAST {
         return None;
@@ -52,18 +53,18 @@ pub(super) fn concentrated(canary: &[(Bucket, Tally)], rescued: u32) -> Option<C
 }
 
 impl OnStable {
-    /// `None` where too little is known. `rate` is the share of its requests on the canary that fail.
+    /// Whether the bucket fails on stable; `None` if too little is known. `rate`: the share of its requests on the canary that fail.
     pub fn fails(&self, rate: f64) -> Option<bool> {
         if self.refuted {
             return Some(true);
         }
-        // What is so now goes before what was.
+        // What is counted now says more than the past.
         let (failed, requests) = [self.set_aside, self.past].into_iter().find(|(_, requests)| requests * rate >= EXPECTED_LEAST)?;
         Some(failed >= AS_OFTEN * rate * requests)
     }
 }
 
-/// The share of a bucket's requests that fail like this.
+/// The share of a bucket's requests that fail in this way.
 pub(super) fn rate(failing: Failing, tally: &Tally) -> f64 {
     f64::from(failing.of(tally)) / f64::from(tally.requests.max(1))
 }
@@ -130,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_has_at_least_half_of_all(counts in proptest::collection::vec(0_u32..20, 0..8), rescued in 0_u32..10) {
+        fn a_concentration_has_at_least_half_of_all_failures(counts in proptest::collection::vec(0_u32..20, 0..8), rescued in 0_u32..10) {
             if let Some((at, in_bucket, of)) = found(&counts, rescued) {
                 prop_assert_eq!((in_bucket, of), (counts[at], u64::from(counts.iter().sum::<u32>() + rescued)));
                 prop_assert!(in_bucket >= 5 && u64::from(in_bucket) * 2 >= of && counts.iter().all(|count| *count <= in_bucket));

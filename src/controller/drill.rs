@@ -1,5 +1,5 @@
-//! A rehearsed rollback on the live system: the idle side is looked at, and the whole way from a word to all cores is gone
-//! and measured; with customers, if somebody asks for it.
+//! Drills: the idle side is checked by a preflight, then the way back to stable is made on the live system and measured. If the
+//! operator gives a share, customers take part.
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ use crate::summary::{Action, Preview};
 /// What to rehearse.
 #[derive(Clone, Debug)]
 pub struct Drill {
-    /// Whom to move to the idle side and back: nobody, if none is given.
+    /// The share of the buckets to move to the idle side and back; `None` moves nobody.
     pub share: Option<Weight>,
-    /// How long they stay there.
+    /// How long the share stays on the idle side.
     pub lasts: Duration,
     pub upstream: Option<String>,
 }
 
-/// How it went.
+/// The measurements of a drill.
 #[derive(Clone, Debug, Serialize)]
 pub struct Drilled {
     pub bot: String,
     pub side: String,
-    /// From asking the idle side to its last right answer.
+    /// From the first request of the preflight to its last right answer.
     pub preflight_ms: f64,
-    /// From the word to go back until all cores served it.
+    /// From the decision to go back until every worker served it.
     pub back_ms: f64,
-    /// The same until it was kept, too; none if the disk had not taken it half a second later.
+    /// From the decision to go back until it was stored; `None` if that took longer than half a second after it served.
     pub durable_ms: Option<f64>,
     pub moved_percent: f64,
     pub revision: u64,
 }
 
-/// A rehearsal on its way.
+/// A drill in progress.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
     pub bot: BotName,
@@ -48,26 +48,27 @@ pub(super) struct Rehearsal {
     actor: Actor,
     reply: Reply<Drilled, ChangeError>,
     idle: Release,
-    /// When the idle side was asked, and how long that took.
+    /// When the preflight began, and how long it took.
     asked: Duration,
     preflight: Duration,
-    /// When the word to go back was given, and how long it took until all cores served it.
+    /// When the decision to go back was made, and how long it took until every worker served it.
     word: Duration,
     back: Duration,
 }
 
-/// What of a rehearsal serves now.
+/// The part of a drill that has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Customers are on the idle side.
     There,
-    /// They are back.
+    /// They are back on stable.
     Back,
-    /// It is written down.
+    /// The drill is recorded as done.
     Noted,
 }
 
-/// A little longer than it is to last: it ends by itself if this process does.
+/// Added to the end time of a drill in the ratchet's state. The owner ends a drill in time; the ratchet ends one that a restart
+/// interrupted.
 const SPARE: Duration = Duration::from_secs(5);
 
 impl Rehearsal {
@@ -88,14 +89,14 @@ impl Owner {
         }
     }
 
-    /// The idle side, where a drill is possible now.
+    /// Returns the bot's index, the idle side and its index, if a drill is possible now; otherwise the error.
     fn may_drill(&self, name: &str, drill: &Drill) -> Result<(usize, Release, usize), ChangeError> {
         let number = self.known(name)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         if drill.share.is_some() && self.config.admin.read_only {
             return Err(ChangeError::ReadOnly);
         }
-        // Who would be gone back to is who is to be rehearsed.
+        // By default the drill rehearses the side that `undo` would go back to.
         let idle = match (&drill.upstream, &state.previous) {
             (None, Some(former)) if index(bot, &former.release).is_some() => former.release.clone(),
             (None, _) => the_other(bot, state)?,
@@ -141,7 +142,7 @@ impl Owner {
         }
     }
 
-    /// The word to go back: whoever took part goes back; without anybody, the same is published again.
+    /// Goes back to stable. If nobody took part, the current split is published again and that is measured.
     pub(super) fn ends_a_drill(&mut self, mut rehearsal: Box<Rehearsal>) {
         rehearsal.word = self.now.running;
         if rehearsal.drill.share.is_some() {
@@ -153,7 +154,8 @@ impl Owner {
         }
     }
 
-    /// Goes on with a rehearsal whose stage serves everywhere. Whether something else has to be done for it.
+    /// Continues a drill whose stage every worker serves. Returns `true` if it began another change, which must be published in the
+    /// same event.
     pub(super) fn goes_on_with(&mut self, mut rehearsal: Box<Rehearsal>, stage: Stage, durable: bool) -> bool {
         match stage {
             Stage::There => {
@@ -190,7 +192,7 @@ impl Owner {
         }));
     }
 
-    /// One step of a rehearsal.
+    /// Decides and carries out one step of a drill.
     fn rehearse(&mut self, rehearsal: Box<Rehearsal>, command: Command, stage: Stage) {
         let Some(number) = self.number(rehearsal.bot.as_str()) else { return self.is_gone(*rehearsal) };
         if self.must_wait(number) {

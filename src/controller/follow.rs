@@ -1,5 +1,5 @@
-//! The config as somebody who wants something: what it says anew is an operator's action, and a release that it names is
-//! started once its side is fit to serve. What is refused is said once, and tried again.
+//! Follows the config: a value that changed is applied like an operator's request, and the release that the config names is started
+//! once its side passes the preflight. A refusal is logged once, and the start is tried again.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::config::BotName;
 use crate::core::ratchet::{Command, Input};
 use crate::core::{HeldBy, Release};
 
-/// A side that is there takes a connection in this time.
+/// The time limit for a connection to stable, in the check after a lost history.
 const IS_THERE: Duration = Duration::from_secs(1);
 
 impl Owner {
-    /// Takes in what the config says that it did not say when it was last followed, and starts what it wants.
+    /// Applies what has changed in the config since it was last followed, and starts the release that it names.
     pub(super) fn follow_the_config(&mut self) {
         for number in 0..self.pilots.len() {
             if self.must_wait(number) || self.pilots[number].following.is_some() {
@@ -28,7 +28,7 @@ impl Owner {
         }
     }
 
-    /// The way back is taken only to a side that still answers.
+    /// If the config names the release that was stable before, the way back to it is taken only if that side takes connections.
     fn hear_of_the_release(&mut self, number: usize) {
         let config = self.config.clone();
         let (bot, state) = (&config.bots[number], &self.pilots[number].state);
@@ -84,7 +84,7 @@ impl Owner {
         let Some(number) = self.number(name.as_str()) else { return };
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         if state.to_start() != Some(wanted) || self.must_wait(number) {
-            // Something else came between; the next tick looks again.
+            // The state has changed during the check; the next tick checks again.
             return;
         }
         if let Err(why) = fit {
@@ -95,7 +95,8 @@ impl Owner {
         self.config_says(number, if makes_room { vec![Command::Withdraw, follow] } else { vec![follow] });
     }
 
-    /// Steps of the config's, all or none.
+    /// Carries out the config's commands for one bot, all or none. If one is refused, its reason is shown as what the config's release
+    /// waits for.
     pub(super) fn config_says(&mut self, number: usize, commands: Vec<Command>) {
         let bot = &self.config.bots[number];
         let state = &self.pilots[number].state;
@@ -113,8 +114,8 @@ impl Owner {
         }
     }
 
-    /// A history that was lost may have been of a promotion: where stable takes no connections and the config's release is
-    /// fit, that is who serves.
+    /// The lost history may have contained a promotion of the config's release. So if stable takes no connections and the config's
+    /// release passes the preflight, that release is adopted as stable.
     pub(super) fn look_who_is_there(&mut self) {
         for number in 0..self.pilots.len() {
             let (pilot, bot) = (&self.pilots[number], &self.config.bots[number]);

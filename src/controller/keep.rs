@@ -1,4 +1,4 @@
-//! A change as a row of the history: who made it, why, and what was known.
+//! Builds the history's row of a change: who made it, why, and on what evidence.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::core::{AbortReason, Guard, State};
 use crate::store::{Entry, Reasons, Who};
 use crate::summary;
 
-/// A change as a row. `said`: what whoever made it said about it.
+/// The row of a change. `said`: the reason that the operator gave.
 #[expect(clippy::too_many_arguments, reason = "they are what a change consists of")]
 pub(super) fn entry(
     bot: &Bot,
@@ -61,7 +61,7 @@ fn who(actor: &Actor) -> Who {
     Who { kind: actor.kind(), name: actor.name().to_owned() }
 }
 
-/// What a decision rests on, in words.
+/// What a decision rests on, in words; `None` if the row's other fields say it.
 fn why(decision: &Decision, pilot: &Pilot, before: &State) -> Option<String> {
     let judgement = pilot.judged().filter(|_| pilot.judges()).map(|judged| judged.judgement);
     match decision {
@@ -69,7 +69,7 @@ fn why(decision: &Decision, pilot: &Pilot, before: &State) -> Option<String> {
             (Some(judgement), Some(canary)) => Some(summary::why(&judgement, canary, &before.stable, *e)),
             _ => Some(AbortReason::Evidence { e: *e }.to_string()),
         },
-        // Who did it is said beside it.
+        // The row names the actor.
         Decision::Abort { why: AbortReason::Operator, .. } | Decision::Undo { why: AbortReason::Undone } => None,
         Decision::Abort { why, .. } | Decision::Undo { why } => Some(why.to_string()),
         Decision::Trip { trip, .. } => Some(trip.to_string()),
@@ -98,7 +98,7 @@ fn why(decision: &Decision, pilot: &Pilot, before: &State) -> Option<String> {
     }
 }
 
-/// To the microsecond below one millisecond.
+/// In microseconds below one millisecond.
 fn told(took: Duration) -> String {
     match took.as_micros() {
         micros if micros < 1_000 => format!("{micros} µs"),
@@ -106,7 +106,7 @@ fn told(took: Duration) -> String {
     }
 }
 
-/// What was known, as people read it later.
+/// The evidence at the time of the decision, as a later reader needs it; `None` if nothing is judged.
 fn evidence(pilot: &Pilot) -> Option<Value> {
     let judged = pilot.judged().filter(|_| pilot.judges())?;
     let judgement = judged.judgement;

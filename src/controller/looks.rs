@@ -1,5 +1,5 @@
-//! Looks at a side: whether it takes connections, or answers as the preflight wants it. They take their time, so they are made
-//! outside the owner; what each was for is kept here until its answer comes.
+//! Checks of an upstream: whether it takes connections, or passes the preflight. A check takes time, so it is made outside the owner.
+//! The owner keeps the purpose of each check until its answer comes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,20 +14,19 @@ use crate::core::Release;
 use crate::core::ratchet::Facts;
 use crate::store::Ticket;
 
-/// Fit, or why not.
+/// The outcome of a check: `Ok` if the side is fit, otherwise the reason.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
-/// Who can look at a side. How that is done is the proxy's; who does it is handed in.
+/// Makes the checks. `app` implements it by calls to the proxy, so that the controller does not depend on the proxy.
 pub trait Sides: Send + Sync {
-    /// Does it take a connection, within that time?
+    /// Checks that the upstream takes a connection within that time.
     fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Answer<'a>;
 
-    /// Does it answer as `[bot.preflight]` wants it?
+    /// Checks that the upstream answers as `[bot.preflight]` demands.
     fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Answer<'a>;
 }
 
-/// A look to be made. It bears the config that its bot belongs to: in that one the indices are right, whatever is reloaded
-/// meanwhile.
+/// A check to be made. `bot` and `upstream` are indices into `config`, which stays the same when another config is loaded.
 #[derive(Clone, Debug)]
 pub struct Look {
     pub config: Arc<Config>,
@@ -52,52 +51,52 @@ impl Look {
     }
 }
 
-/// What a look is for.
+/// What a check is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// A change that would send somebody to this side; and the config that the side was looked up in.
+    /// An operator's change that would send workspaces to `side`; `config` is the one in force when the check began.
     Change {
         waiting: Waiting,
         side: Release,
         config: Arc<Config>,
     },
     Drill(Box<Rehearsal>),
-    /// A switch is in trouble: can it be undone? With the facts of that tick.
+    /// A switch looks bad: does the side before it take connections, so that the switch can be undone? With the facts of that tick.
     Undo {
         bot: BotName,
         facts: Facts,
     },
-    /// The config names the release that was stable before: is it still there to go back to?
+    /// The config names the release that was stable before: does its side take connections?
     WayBack {
         bot: BotName,
     },
-    /// The config names a release that is to be rolled out.
+    /// The config names a release to roll out: does its side pass the preflight?
     Follow {
         bot: BotName,
         wanted: Release,
     },
-    /// Nothing is known of before: does the config's stable side take connections?
+    /// The bot has no history: does the config's stable side take connections?
     IsStableThere {
         bot: BotName,
     },
-    /// It does not: is the config's release fit to serve instead?
+    /// It does not: does the side of the config's release pass the preflight, so that it can serve instead?
     StandIn {
         bot: BotName,
         wanted: Release,
     },
 }
 
-/// The way back must not wait long for a side that is gone. A side behind TLS takes some round trips more.
+/// An undo must not wait long for a side that is gone. TLS takes some more round trips.
 const CONNECTS_WITHIN: Duration = Duration::from_millis(50);
 const CONNECTS_WITHIN_TLS: Duration = Duration::from_secs(1);
 
-/// How long a side may take to show that it is there to go back to: 50 ms, and 1 s where the connection is TLS.
+/// The check of a side before going back to it: a connection within 50 ms, or 1 s with TLS.
 pub(super) fn there(bot: &Bot, upstream: usize) -> How {
     How::Connects { within: if bot.upstreams[upstream].url.tls { CONNECTS_WITHIN_TLS } else { CONNECTS_WITHIN } }
 }
 
 impl Owner {
-    /// Begins a look at an upstream of a bot.
+    /// Begins a check of a bot's upstream. Returns the ticket under which its answer comes.
     pub(super) fn begin_look(&mut self, number: usize, upstream: usize, how: How, purpose: Purpose) -> Ticket {
         let ticket = self.ticket();
         self.looks.insert(ticket, purpose);

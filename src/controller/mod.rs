@@ -1,9 +1,9 @@
-//! The one writer. Every change of what serves goes through here, one after the other: the ratchet's own decisions, an
-//! operator's wish, a new config. Each is a step of `core::ratchet`.
+//! The only module that changes what serves. The ratchet's decisions, operators' requests and new configs pass through it one after the
+//! other; each is one or more steps of `core::ratchet`.
 //!
-//! `owner` holds all pilots and decides; it waits for nothing. `run` is the task around it: it brings the requests, the ticks
-//! and the answers of the disk, the workers and the sides, and does what the owner wants done. [`Controller`] is the handle that
-//! others have: it sends a request and waits for the answer. Whoever stops waiting stops nothing.
+//! `owner` holds all pilots and decides; it never blocks. `run` is the task around the owner: it delivers requests, ticks, and the
+//! answers of the disk, the workers and the upstreams, and executes the effects that the owner returns. [`Controller`] is the handle
+//! for the rest of serin: it sends a request and waits for the answer. A request whose caller stops waiting is still carried out.
 
 mod begin;
 mod change;
@@ -57,29 +57,30 @@ pub use trail::{Counted, Point, SLOT_SECS};
 use wish::ReplyTo;
 pub use wish::{Actor, ChangeError, ChangeRequest, Wish};
 
-/// How often everything is looked at.
+/// The interval between two ticks of the ratchet.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What others have of the controller.
+/// The handle to the controller's task. Each request returns an `Ending` error, or `None`, once the task has ended.
 #[derive(Debug)]
 pub struct Controller {
     live: Arc<Live>,
     store: Arc<Store>,
     requests: mpsc::Sender<Asked>,
-    /// What changed, for whoever listens.
+    /// Every committed change, for its subscribers.
     changes: broadcast::Sender<Arc<Row>>,
-    /// How often everything was looked at.
+    /// Counts the ticks that the controller has processed.
     ticks: Arc<AtomicU64>,
 }
 
 impl Controller {
-    /// Does what an operator asks for; answers once it is kept and serves on every core. What lowers is answered at the latest half a
-    /// second after it serves, whatever the disk does: whether it is durable is in the status.
+    /// Makes the change that an operator requests. Returns the snapshot once every worker serves it and the history has stored the
+    /// change. A change that exposes nobody does not wait for the disk for longer than half a second after it serves; the snapshot's
+    /// status says whether the change is durable.
     pub async fn change(&self, request: ChangeRequest) -> Result<Arc<Snapshot>, ChangeError> {
         self.ask(|reply| Asked::Change { request, reply: ReplyTo::Change(reply) }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
-    /// What the request would do now, or the error with which it would be refused.
+    /// Returns what the request would do now, or the error that would refuse it. Changes nothing.
     pub async fn preview(&self, request: ChangeRequest) -> Result<Preview, ChangeError> {
         self.ask(|reply| Asked::Change { request, reply: ReplyTo::Preview(reply) }).await.unwrap_or(Err(ChangeError::Ending))
     }
@@ -88,12 +89,12 @@ impl Controller {
         self.ask(|reply| Asked::PreviewDrill { bot: bot.to_owned(), drill, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
-    /// Rehearses a rollback.
+    /// Rehearses a rollback and returns its measurements once the rehearsal is over.
     pub async fn drill(&self, bot: &str, drill: Drill, actor: Actor) -> Result<Drilled, ChangeError> {
         self.ask(|reply| Asked::Drill { bot: bot.to_owned(), drill, actor, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
-    /// Takes up a config whole or not at all; `false` if it says what already serves.
+    /// Puts the whole config in force, or none of it. Returns `false` if it equals the config in force.
     pub async fn reload(&self, config: Config) -> Result<bool, ReloadRefused> {
         let config = Box::new(config);
         self.ask(|reply| Asked::Reload { config, reply }).await.unwrap_or(Err(ReloadRefused::Ending))
@@ -104,24 +105,24 @@ impl Controller {
         self.ask(|reply| Asked::Report { bot: bot.to_owned(), reports, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
-    /// `None` where there is no such bot.
+    /// Returns `None` if there is no such bot.
     pub async fn traffic(&self, bot: &str) -> Option<Traffic> {
         self.ask(|reply| Asked::Traffic { bot: bot.to_owned(), reply }).await.flatten()
     }
 
-    /// `None` once the controller has ended.
+    /// Sends a request to the owner. Returns `None` if the controller has ended.
     async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Asked) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(asked(reply)).await.ok()?;
         answer.await.ok()
     }
 
-    /// Who changes something from now on.
+    /// Subscribes to the changes from now on.
     pub fn changes(&self) -> broadcast::Receiver<Arc<Row>> {
         self.changes.subscribe()
     }
 
-    /// It grows for as long as everything is looked at.
+    /// The number of ticks so far. A number that stops growing means that the controller hangs.
     pub fn ticks(&self) -> u64 {
         self.ticks.load(Ordering::Relaxed)
     }
@@ -135,7 +136,7 @@ impl Controller {
     }
 }
 
-/// Why nothing is to rise, by somebody's word or by the time.
+/// The reason why this bot is frozen: an operator's freeze or a window of the config. `None` if it is not frozen.
 fn frozen(bot: &Bot, state: &State, now: Now) -> Option<String> {
     if let Some(freeze) = &state.frozen {
         let why = freeze.why.as_deref().map_or(String::new(), |why| format!(": {why}"));

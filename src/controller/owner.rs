@@ -1,9 +1,8 @@
-//! The one owner of all pilots. It is told what happens, one event after the other, and answers with what is to be done: it has
-//! no clock, waits for nothing and does no I/O. Whatever takes time (the disk, the workers, a look at a side) is begun as an
-//! [`Effect`] and comes back as an [`Event`], so that a change is carried to its end whoever has stopped waiting for it, and
-//! nothing that hangs holds up anything else.
+//! Owns all pilots. It is a state machine: [`Owner::handle`] takes one event and returns the effects to execute. It has no clock, does
+//! no I/O and never blocks. Work that takes time (the disk, the workers, a check of an upstream) leaves as an [`Effect`] and comes back
+//! as an [`Event`]. So a change is completed even if its caller has gone, and one operation that hangs delays nothing else.
 //!
-//! [`run`](super::run) feeds it from the real world, and the fault simulator from a simulated one.
+//! [`run`](super::run) drives the owner with real events, and the fault simulator with simulated ones.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,33 +27,33 @@ use crate::live::{Durability, Snapshot, Status};
 use crate::store::{self, Append, Entry, Health, Kept, Ticket, Written};
 use crate::summary::Preview;
 
-/// What happens to the owner.
+/// An input of the owner.
 #[derive(Debug)]
 pub enum Event {
-    /// A second has passed: everything is looked at.
+    /// One second has passed: the ratchet looks at every bot.
     Tick,
-    /// The moment of [`Owner::alarm`] has come.
+    /// The time that [`Owner::alarm`] returned has come.
     Alarm,
     Asked(Asked),
-    /// An order to the history is done.
+    /// The history has stored the rows of an order, or failed to.
     Written(Written),
-    /// A side was looked at.
+    /// The check of an upstream has ended.
     Looked {
         ticket: Ticket,
         answer: Result<(), String>,
     },
-    /// Every worker serves this snapshot, or a later one.
+    /// Every worker serves this snapshot or a later one.
     Serves {
         sequence: u64,
     },
-    /// serin ends: what has begun is carried to its end, and nothing begins by itself any more.
+    /// serin shuts down: pending changes are completed, and the ratchet decides nothing more.
     Stop,
 }
 
-/// Who has stopped waiting for an answer does not get one; what was asked for is done all the same.
+/// Sends the answer to a request. A closed receiver is no error: the request is carried out all the same.
 pub type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// What may be asked of the owner.
+/// A request to the owner.
 #[derive(Debug)]
 pub enum Asked {
     Change {
@@ -67,13 +66,13 @@ pub enum Asked {
         actor: Actor,
         reply: Reply<Drilled, ChangeError>,
     },
-    /// What would it do?
+    /// Asks what the drill would do.
     PreviewDrill {
         bot: String,
         drill: Drill,
         reply: Reply<Preview, ChangeError>,
     },
-    /// The answer says whether the config differs from the one that served.
+    /// The reply is `true` if the config differs from the one in force.
     Reload {
         config: Box<Config>,
         reply: Reply<bool, ReloadRefused>,
@@ -89,12 +88,12 @@ pub enum Asked {
     },
 }
 
-/// What is to be done, in this order.
+/// Work for the task around the owner, to be executed in the order in which `handle` returns it.
 #[derive(Debug)]
 pub enum Effect {
     Publish(Arc<Snapshot>),
     Append(Append),
-    /// To be kept without waiting for the disk.
+    /// To be stored without waiting for the disk.
     Snapshot(Vec<store::Snapshot>),
     Look {
         ticket: Ticket,
@@ -103,16 +102,16 @@ pub enum Effect {
     Tell(Box<Told>),
 }
 
-/// A change that serves, for the log, the metrics and whoever listens.
+/// A change that is in force, for the log, the metrics and the subscribers.
 #[derive(Debug)]
 pub struct Told {
     pub entry: Entry,
     pub actor: Actor,
-    /// From the decision until it served on every core; none if it does not yet.
+    /// From the decision until every worker served the change; `None` if they did not within `APPLY_TIMEOUT`.
     pub took: Option<Duration>,
 }
 
-/// How the owner decides: by the ratchet. The fault simulator puts faulty rules in their place, to see whether they are noticed.
+/// The decision functions. The fault simulator replaces them by faulty ones, to test that it notices the fault.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
     pub step: fn(State, &Input, &Guard, Duration) -> (State, Decision),
@@ -125,45 +124,45 @@ impl Default for Rules {
     }
 }
 
-/// What is known of all bots is written down this often: a restart forgets at most so much of what was counted since.
+/// The interval at which the state and the evidence of all bots are stored. A crash loses at most what was counted in this time.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
-/// A disk that takes longer than this hangs: a raise is given up, and no other one begins.
+/// A disk that takes longer than this to answer counts as hanging: a raise that waits for the disk is given up, and no raise begins.
 pub(super) const DISK_PATIENCE: Duration = Duration::from_secs(3);
-/// A bot's status is made anew this often at least, for the durations in it.
+/// A bot's status is made anew at least this often, because it contains durations.
 const SHOWN_FOR: Duration = Duration::from_secs(15);
 
 pub struct Owner {
     pub(super) config: Arc<Config>,
-    /// Parallel to the bots of `config`. Nothing outside one call of [`Owner::handle`] holds an index into it.
+    /// Parallel to `config.bots`. An index into `pilots` is valid only within one call of [`Owner::handle`].
     pub(super) pilots: Vec<Pilot>,
-    /// Bots with a history that the config does not name now: one that comes back goes on where it was.
+    /// The last known data of bots that the config does not name now. A bot that comes back continues from them.
     pub(super) absent: HashMap<String, Kept>,
-    /// Who was stable in a history that could not be read.
+    /// By bot: the stable release that was found beside a history that could not be read.
     pub(super) stable_before: HashMap<String, Release>,
-    /// What was published last.
+    /// The snapshot that was published last.
     pub(super) snapshot: Arc<Snapshot>,
-    /// The newest snapshot that every worker serves.
+    /// The sequence of the newest snapshot that every worker serves.
     pub(super) applied: u64,
-    /// Does the history outlive the process?
+    /// Whether the history outlives the process.
     pub(super) outlives: bool,
     pub(super) health: Health,
     pub(super) now: Now,
     pub(super) rules: Rules,
     tickets: u64,
-    /// What was ordered from the history, and is not answered yet.
+    /// Orders to the history that it has not answered yet.
     pub(super) orders: BTreeMap<Ticket, Order>,
-    /// Changes that wait for the disk before they may serve.
+    /// Changes that must be stored before they may serve.
     pub(super) keeping: BTreeMap<Ticket, Keeping>,
-    /// Changes that are in force, and are not answered yet.
+    /// Changes that are in force and whose callers are not answered yet.
     pub(super) serving: Vec<Serving>,
     pub(super) looks: BTreeMap<Ticket, Purpose>,
-    /// Rehearsals that have sent customers to the idle side.
+    /// Drills that have customers on the idle side, each with the time at which they go back.
     pub(super) drills: Vec<(Duration, Box<Rehearsal>)>,
-    /// Configs that wait until no change waits for the disk.
+    /// New configs. Each waits until no change waits for the disk.
     pub(super) reloads: VecDeque<Reload>,
-    /// The disk does not answer.
+    /// Whether an order is older than `DISK_PATIENCE`.
     hangs: bool,
-    /// The config has changed: what it wants anew is heard now.
+    /// The config has changed: the event that is being handled must also follow it.
     pub(super) hear_the_config: bool,
     snapshot_due: Duration,
     stopping: bool,
@@ -177,7 +176,7 @@ impl std::fmt::Debug for Owner {
 }
 
 impl Owner {
-    /// An owner of these pilots, which are parallel to the config's bots.
+    /// `pilots` must be parallel to the config's bots.
     pub(super) fn new(config: Arc<Config>, pilots: Vec<Pilot>, outlives: bool, now: Now) -> Owner {
         let snapshot = Arc::new(Snapshot { sequence: 0, config: config.clone(), epochs: Vec::new() });
         Owner {
@@ -206,7 +205,7 @@ impl Owner {
         }
     }
 
-    /// Takes in one event. `health` is what the history says of itself.
+    /// Handles one event and returns the effects to execute. `health` is the current health of the history.
     pub fn handle(&mut self, event: Event, health: Health, now: Now) -> Vec<Effect> {
         self.now = now;
         self.hear(health);
@@ -251,7 +250,7 @@ impl Owner {
         }
     }
 
-    /// All bots are looked at, whatever became of the others; and the config is heard.
+    /// One second has passed: the ratchet looks at every bot, and then the config is followed.
     fn tick(&mut self) {
         if self.stopping {
             return;
@@ -268,7 +267,7 @@ impl Owner {
         }
     }
 
-    /// What waited, and waits no more.
+    /// Takes up the reload and the requests that have waited and need to wait no more.
     fn go_on(&mut self) {
         if self.keeping.is_empty()
             && let Some(reload) = self.reloads.pop_front()
@@ -287,7 +286,7 @@ impl Owner {
         }
     }
 
-    /// A change that exposes somebody must wait while another one of the bot, or a config, waits for the disk.
+    /// Whether a change that exposes somebody must wait, because another change of the bot, or a config, waits for the disk.
     pub(super) fn must_wait(&self, number: usize) -> bool {
         self.pilots[number].keeping.is_some() || !self.reloads.is_empty() || self.keeping.values().any(Keeping::is_a_reload)
     }
@@ -304,13 +303,13 @@ impl Owner {
         }
         let epochs = self.pilots.iter().map(|pilot| pilot.epoch.clone()).collect();
         self.snapshot = Arc::new(Snapshot { sequence, config, epochs });
-        // Before what is to be written about it, and behind what was published before it.
+        // After the snapshots that were published before, so that they stay in order, and before the rows about this one.
         let first = self.effects.iter().take_while(|effect| matches!(effect, Effect::Publish(_))).count();
         self.effects.insert(first, Effect::Publish(self.snapshot.clone()));
         self.is_published();
     }
 
-    /// What was decided since the last time is in the snapshot of now.
+    /// Gives the current snapshot to the changes that were decided since the last publication.
     fn is_published(&mut self) {
         for serving in self.serving.iter_mut().filter(|serving| serving.snapshot.is_none()) {
             serving.snapshot = Some(self.snapshot.clone());
@@ -329,21 +328,21 @@ impl Owner {
 
     fn stop(&mut self) {
         self.stopping = true;
-        // Customers on the idle side go back now.
+        // Drills end now: customers on the idle side go back to stable.
         self.drills.iter_mut().for_each(|(until, _)| *until = self.now.running);
     }
 
-    /// Has all that was begun come to its end?
+    /// Whether nothing is pending.
     pub fn rests(&self) -> bool {
         self.keeping.is_empty() && self.serving.is_empty() && self.drills.is_empty() && self.reloads.is_empty()
     }
 
-    /// Does a change wait for the disk before it may serve?
+    /// Whether a change waits for the disk before it may serve.
     pub fn waits_for_the_disk(&self) -> bool {
         !self.keeping.is_empty()
     }
 
-    /// What was published last.
+    /// The snapshot that was published last.
     pub fn current(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
@@ -353,7 +352,7 @@ impl Owner {
         Ticket(self.tickets)
     }
 
-    /// Where a bot stands in the config of this moment.
+    /// The index of a bot in the config in force; `None` if the config does not name it.
     pub(super) fn number(&self, name: &str) -> Option<usize> {
         self.pilots.iter().position(|pilot| pilot.name.as_str() == name)
     }
@@ -365,7 +364,7 @@ impl Owner {
         })
     }
 
-    /// Why a bot's changes cannot be kept now.
+    /// The reason why this bot's changes cannot be stored now; `None` if they can be.
     pub(super) fn failing(&self, name: &BotName) -> Option<String> {
         if let Some(why) = self.health.of(name.as_str()) {
             return Some(why.to_owned());
@@ -373,8 +372,8 @@ impl Owner {
         self.hangs.then(|| format!("no answer from the disk within {DISK_PATIENCE:?}"))
     }
 
-    /// What is tolerated of a bot in this state. Whoever insists is not stopped by a freeze; by a history that cannot be
-    /// written, yes.
+    /// The bot's guard with a freeze, if one holds in this state. `force` overrides an operator's or the config's freeze; a history
+    /// that cannot be written freezes the bot all the same.
     pub(super) fn guard(&self, bot: &Bot, state: &State, force: bool) -> Guard {
         let unwritable = self.failing(&bot.name).map(|why| Frozen::Unwritable(why.into()));
         let asked = frozen(bot, state, self.now).filter(|_| !force).map(|why| Frozen::Asked(why.into()));
@@ -397,7 +396,7 @@ impl Owner {
         }
     }
 
-    /// Says in a snapshot that is not the newest whether what it has of a bot is durable.
+    /// Reports in an older snapshot whether the revision that it has of the bot is durable.
     pub(super) fn show_in(&self, snapshot: &Snapshot, name: &BotName) {
         let epoch = snapshot.bot(name.as_str()).and_then(|number| snapshot.epochs.get(number));
         if let (Some(epoch), Some(number)) = (epoch, self.number(name.as_str())) {

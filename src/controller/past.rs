@@ -1,4 +1,4 @@
-//! What is usual for a bot: its buckets' past on stable, and from which latency on an answer is slow.
+//! What is usual for one bot: its buckets' rates on stable, and the latencies from which an answer is slow.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::live::Ledger;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Past {
     pub history: History,
-    /// Stable's, for the marks.
+    /// Stable's latencies, to set the marks by.
     latencies: Latencies,
     faded: Duration,
     halved: Duration,
@@ -20,29 +20,29 @@ pub(super) struct Past {
 
 const FADE_EVERY: Duration = Duration::from_secs(60);
 const HALVE_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// From so many latencies on their p99.5 is worth something.
+/// The least number of latencies from which the p99.5 is computed.
 const LATENCIES_LEAST: u64 = 1_000;
-/// The marks move no more often than this, and only if the p90 has moved by a tenth: what was counted by the old ones
-/// is lost.
+/// The marks change at most this often, and only if the p90 has moved by a tenth, because a change discards what was counted by the old
+/// marks.
 const REMARK_EVERY: Duration = Duration::from_secs(3600);
 const MOVED: f64 = 0.1;
 
 impl Past {
-    /// As it is kept.
+    /// Serialises it for the history.
     pub fn pack(&self) -> Option<Vec<u8>> {
         rmp_serde::to_vec_named(self).ok()
     }
 
     pub fn unpack(bytes: &[u8]) -> Option<Past> {
-        rmp_serde::from_slice(bytes).inspect_err(|error| tracing::warn!(%error, "what was usual cannot be read: it is learnt anew")).ok()
+        rmp_serde::from_slice(bytes).inspect_err(|error| tracing::warn!(%error, "cannot read the stored baseline: relearning it")).ok()
     }
 
-    /// It is now that time: none has passed since it was kept.
+    /// Continues at `now` on the bot's clock, as if no time had passed since it was stored.
     pub fn begins(&mut self, now: Duration) {
         (self.faded, self.halved, self.marked) = (self.faded.min(now), self.halved.min(now), self.marked.min(now));
     }
 
-    /// Time passes.
+    /// Lets old counts fade, up to `now`.
     pub fn pass(&mut self, now: Duration) {
         if now >= self.faded + FADE_EVERY {
             self.history.fade((now - self.faded).as_secs_f64());
@@ -58,7 +58,7 @@ impl Past {
         self.latencies.merge(latencies);
     }
 
-    /// To be called while no canary is compared with stable: sets the marks anew if they are no longer true.
+    /// Sets the marks anew if the latencies have moved. Call it only while no canary is compared with stable.
     pub fn mark(&mut self, ledger: &Ledger, now: Duration) {
         if self.history.marks().is_some() && now < self.marked + REMARK_EVERY || self.latencies.count() < LATENCIES_LEAST {
             return;
@@ -69,7 +69,7 @@ impl Past {
         };
         let moved = |old: LatencyMarks| ((slow_micros + UNNOTICED_MICROS) as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
         if self.history.marks().is_none_or(moved) {
-            // An answer is slow only if somebody could notice it.
+            // A latency that nobody could notice is not slow.
             let marks = LatencyMarks { slow_micros: slow_micros + UNNOTICED_MICROS, very_slow_micros: very_slow_micros + UNNOTICED_MICROS };
             self.history.set_marks(marks);
             ledger.set_marks(marks);

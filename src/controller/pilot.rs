@@ -1,4 +1,4 @@
-//! One bot at the controller: where its rollout stands, the evidence about it, and what is usual for it.
+//! One bot at the controller: its rollout's state, the evidence about it, and what is usual for it.
 
 mod change;
 mod failures;
@@ -28,42 +28,43 @@ pub(super) use change::Opening;
 pub use failures::FailingBucket;
 pub(super) use split::{candidate, index, release, roles, rule, split};
 
-/// What is usual is written down this often.
+/// The interval at which what is usual is stored.
 const KEEP_PAST_EVERY: Duration = Duration::from_secs(60);
-/// A preflight that failed is made again after this.
+/// The pause before a failed preflight is made again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-/// A side of which so many connections broke before a switch says nothing about the one after it.
+/// If at least this share of a side's connections broke before a switch, broken connections after the switch do not count against the
+/// new side.
 const BROKEN_BEFORE: f64 = 0.1;
 
 #[derive(Debug)]
 pub(super) struct Pilot {
     pub name: BotName,
-    /// What is decided and in force. What waits for the disk before it may serve is not in it.
+    /// The state in force. A change that waits for the disk is not in it.
     pub state: State,
-    /// The last change that is known to be on the disk.
+    /// The last revision that is known to be stored.
     pub kept: u64,
-    /// A change of this bot waits for the disk, under this number.
+    /// The order of this bot's change that waits for the disk.
     pub keeping: Option<Ticket>,
-    /// What was asked meanwhile, in order.
+    /// Requests that wait for that change, in order.
     pub waiting: VecDeque<Waiting>,
-    /// The config wants something that a side must first be asked about.
+    /// The check of an upstream that must end before the config is followed further.
     pub following: Option<Ticket>,
-    /// It was asked whether the side before a switch still answers.
+    /// Whether the check of the side before a switch is in progress.
     pub asks_former: bool,
-    /// What was published last, and in which snapshot.
+    /// The epoch that was published last; and its snapshot's sequence, until every worker serves it, then 0.
     pub epoch: Arc<Epoch>,
     pub sequence: u64,
-    /// What serves must be published anew.
+    /// The bot must be published anew.
     pub due: bool,
-    /// There is something new to show.
+    /// The status has changed since it was shown.
     pub news: bool,
-    /// There is something that the last snapshot does not have.
+    /// Something has changed since the last stored snapshot.
     pub unsaved: bool,
-    /// When the status was last made.
+    /// When the status was last shown.
     pub shown: Duration,
-    /// At which revision a human was last said to be needed, for as long as one is.
+    /// The revision for which the log said that a human is needed; `None` while none is.
     asked_at: Option<u64>,
-    /// What serves everywhere: whose ledger is read.
+    /// The newest epoch that every worker serves: its ledger is read.
     observed: Arc<Epoch>,
     opening: Option<Opening>,
     evidence: Option<Evidence>,
@@ -74,26 +75,27 @@ pub(super) struct Pilot {
     /// How far the ledger has been read.
     reading: Reading,
     step_began: Option<Duration>,
-    /// About the rollout under way.
+    /// A warning about the current rollout.
     warning: Option<String>,
-    /// What its own clock said at a moment of this process. Its clock stands still while no serin runs.
+    /// What the bot's clock showed, and since when this process has run, at the same moment. The bot's clock stands still while serin
+    /// does not run.
     began: (Duration, Duration),
-    /// What the config's release waits for, and since when.
+    /// The reason why the config's release is not started yet, and since when.
     config_waits: Option<(String, Duration)>,
     failures: Failures,
-    /// When what last happened.
+    /// When each kind of change last happened.
     landmarks: Arc<Landmarks>,
-    /// Since when the ledger of what serves counts, in Unix seconds.
+    /// When the ledger that serves began to count, in Unix seconds.
     counted_since: f64,
     past_kept: Option<Duration>,
-    /// What stable did in the last hour, for what comes after it by a switch.
+    /// Stable's answers in the last hour. After a switch the new side is compared with them.
     hour: Recent,
-    /// To be shown.
+    /// For the dashboard's chart.
     pub trail: Trail,
 }
 
 impl Pilot {
-    /// A bot that stands there, when its clock says `at`.
+    /// A pilot in this state. `at`: the bot's clock.
     pub fn new(config: &Config, bot: &Bot, state: State, at: Duration, now: Now) -> Pilot {
         let status = Status::of(state.clone(), bot.guard.clone());
         let (split, roles) = (split(&state, &config.proxy.salt, bot), roles(&state, bot));
@@ -136,14 +138,15 @@ impl Pilot {
         pilot
     }
 
-    /// Takes up what was kept beside the state: what is usual, and the evidence, if it is still about what serves.
+    /// Takes over what was stored beside the state: what is usual, and the evidence if it is about the state in force. `changed`: the
+    /// state was changed to fit the config.
     pub fn remember(&mut self, bot: &Bot, kept: Kept, changed: bool, now: Now) {
         self.landmarks = Arc::new(kept.landmarks.clone());
         if let Some(past) = kept.past.as_deref().and_then(Past::unpack) {
             self.past = past;
             self.past.begins(self.now(now));
         }
-        // A rollout that is paused at 0 % goes on with what it knew.
+        // A rollout that is paused at 0 % continues with its evidence.
         if changed || (self.state.weight == Weight::ZERO && self.state.under_way().is_none()) {
             return;
         }
@@ -153,16 +156,16 @@ impl Pilot {
                 self.evidence = Some(evidence);
             }
             Some(Err(error)) => {
-                tracing::warn!(bot = %bot.name, %error, "the evidence of before cannot be read: it begins anew");
+                tracing::warn!(bot = %bot.name, %error, "the stored evidence cannot be read, and begins anew");
                 self.begin_evidence(&bot.guard, now);
             }
-            // With the past that was just taken up.
+            // It uses the past that was restored above.
             None => self.begin_evidence(&bot.guard, now),
         }
     }
 
-    /// What is known now, to be kept; nothing if it is known to be kept already. What is usual moves slowly. While a rollout is
-    /// under way its bake goes on, whatever comes in.
+    /// What is to be stored now; `None` if nothing has changed. While a rollout is under way there is always something: its bake time.
+    /// What is usual moves slowly, so it is included less often.
     pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
         if !std::mem::take(&mut self.unsaved) && self.state.under_way().is_none() {
             return None;
@@ -180,7 +183,7 @@ impl Pilot {
         })
     }
 
-    /// What is known when the config names the bot no more, for when it does again.
+    /// What is kept of a bot that the config names no more, in case it comes back.
     pub fn leave(self, now: Now) -> Kept {
         Kept {
             at: self.now(now),
@@ -195,14 +198,15 @@ impl Pilot {
         self.evidence.as_ref().and_then(|evidence| rmp_serde::to_vec_named(evidence).ok())
     }
 
-    /// Its clock. It stands still while no serin runs: nothing bakes then.
+    /// The bot's clock. It stands still while serin does not run, so that no step bakes then.
     pub fn now(&self, now: Now) -> Duration {
         let (at, began) = self.began;
-        // Whole microseconds, as it is kept: a decision that is made again must come out the same.
+        // Whole microseconds, as they are stored, so that a replay of a decision gives the same result.
         at + Duration::from_micros(now.running.saturating_sub(began).as_micros() as u64)
     }
 
-    /// Reads what came in, and says what is known now; also whether somebody must move for an examination.
+    /// Reads the ledger and returns what is known now. The flag says whether an examination moves a bucket, so that the bot must be
+    /// published anew.
     pub fn gather(&mut self, guard: &Guard, now: Now) -> (Facts, bool) {
         let (facts, moved) = self.facts(guard, now);
         self.concentrate(moved);
@@ -223,7 +227,7 @@ impl Pilot {
         if self.state.watched_until.is_some() {
             self.watch_switch(guard, &mut facts);
         }
-        // A policy that leaves every move to people tosses no coins either.
+        // Under the policy `manual` only operators move anybody, so there are no examinations either.
         let policy = self.state.under_way().map_or(guard.by_hand, |rollout| rollout.plan.policy);
         let Some(evidence) = self.evidence.as_mut().filter(|_| self.opening.is_none()) else { return (facts, false) };
         let released = evidence.examine(guard.examine && policy != Policy::Manual);
@@ -236,7 +240,8 @@ impl Pilot {
         (facts, moved || released)
     }
 
-    /// Takes in what the ledger has got. Also before another ledger takes its place, or its last second would be lost.
+    /// Reads what the ledger has counted since the last call, and returns a trip of the breaker. Must also be called before the ledger
+    /// is replaced, or its last second is lost.
     pub fn read(&mut self, time: Now) -> Option<Trip> {
         let now = self.now(time);
         let epoch = self.observed.clone();
@@ -264,7 +269,7 @@ impl Pilot {
         let [of_stable, of_canary] = latencies;
         let answers = [Answers { tally: tallies[0], latencies: of_stable }, Answers { tally: tallies[1], latencies: of_canary }];
         self.trail.add(time.wall, &answers, rescued, self.state.weight);
-        // While a switch is watched, the hour is that of the side before it.
+        // While a switch is watched, `hour` keeps the side before it.
         if self.state.watched_until.is_none() {
             self.hour.add(now, answers.clone(), connections);
         }
@@ -279,22 +284,22 @@ impl Pilot {
         }
     }
 
-    /// After a switch: what is stable now, beside what was in its last hour.
+    /// After a switch: compares the new stable with the one before in its last hour.
     fn watch_switch(&self, guard: &Guard, facts: &mut Facts) {
         let ([[now, _], _], [[before, _], _]) = (self.recent.observed(), self.hour.observed());
-        // After a restart nothing is known of that hour: then a limit says nothing.
+        // After a restart that hour is empty, and the limits are not checked.
         facts.crossed = guard.limits.crossed(&now, &before).filter(|_| before.requests > 0);
         let [_, before] = self.hour.connections();
         facts.trip = facts.trip.filter(|_| before.share() < BROKEN_BEFORE);
     }
 
-    /// Whom to ask whether a switch can be undone, if it looks as if it should.
+    /// If a switch looks bad, returns the release to go back to, whose side must be checked first.
     pub fn wants_to_know_of_the_former_side(&self, facts: &Facts) -> Option<Release> {
         let troubled = self.state.watched_until.is_some() && (facts.trip.is_some() || facts.crossed.is_some());
         self.state.previous.as_ref().filter(|_| troubled).map(|former| former.release.clone())
     }
 
-    /// The config's release waits, for this; or it does not.
+    /// Sets the reason why the config's release is not started; `None` if nothing stops it. Logs a new reason once.
     pub fn config_waits(&mut self, why: Option<String>, now: Now) {
         let before = self.config_waits.as_ref().map(|(why, _)| why);
         self.news |= before != why.as_ref();
@@ -304,12 +309,12 @@ impl Pilot {
         self.config_waits = why.map(|why| (why, now.running));
     }
 
-    /// What the config's release waits for is looked at now and then.
+    /// Whether the next attempt to start the config's release is due.
     pub fn may_try_again(&self, now: Now) -> bool {
         self.config_waits.as_ref().is_none_or(|(_, since)| now.running >= *since + TRY_AGAIN)
     }
 
-    /// Is there evidence of what serves? What was judged last is still shown after its end.
+    /// Whether there is evidence about the current split. The last judgement is shown even after its end.
     pub fn judges(&self) -> bool {
         self.evidence.is_some()
     }
@@ -322,18 +327,18 @@ impl Pilot {
         self.evidence.iter().flat_map(Evidence::examinations)
     }
 
-    /// Buckets that were active lately.
+    /// Buckets that were active in the last day or so.
     pub fn active_buckets(&self) -> usize {
         self.past.history.active()
     }
 
-    /// A change of this bot is in force.
+    /// Records a change of this bot that is in force.
     pub fn note(&mut self, entry: &Entry) {
         Arc::make_mut(&mut self.landmarks).note(entry.landmark());
         self.news = true;
     }
 
-    /// Logs once for each revision that a human is needed, and what for.
+    /// Logs once per revision that a human is needed, and why.
     pub fn log_whom_it_needs(&mut self, status: &Status) {
         let asks = status.waits_for_human().map(|_| self.state.revision);
         if asks.is_some() && asks != self.asked_at {

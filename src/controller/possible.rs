@@ -1,5 +1,5 @@
-//! What may be asked of a bot now, and why the rest would be refused: each action is tried on the state that a status shows.
-//! Nothing that is offered by this answer is refused, unless something changes meanwhile or a side fails its preflight.
+//! The actions that a bot's state allows now, and why the others would be refused. Each action is tried on the state that the status
+//! shows. An action that is offered is refused later only if the state changes meanwhile or a side fails its preflight.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::core::{Frozen, Guard, Release, State, Weight};
 use crate::live::Status;
 use crate::summary::Action;
 
-/// Every action, and why it would be refused.
+/// Every action, each with the reason why it would be refused; `None` if it would be done.
 pub fn possible(config: &Config, bot: &Bot, status: &Status) -> Vec<(Action, Option<String>)> {
     let failing = status.durability.failing.as_deref().map(|why| Frozen::Unwritable(why.into()));
     let frozen = failing.or_else(|| status.frozen.as_deref().map(|why| Frozen::Asked(why.into())));
@@ -43,18 +43,18 @@ impl Tried<'_> {
             Action::Weight => return self.weight(),
             Action::Adopt => Wish::Adopt { upstream: None, version: Some("another".to_owned()) },
             Action::Drill => return self.drill(),
-            // A release that was taken back may be tried again; and the rollout under way may make room.
+            // The most permissive form: `retry` allows a quarantined release, and `replace` a rollout under way.
             Action::Start => return self.to_another(|upstream| Wish::Start { upstream, version: None, retry: true, replace: true }),
             Action::Switch => return self.to_another(|upstream| Wish::Switch { upstream, version: None }),
         };
         self.tried(state, wish)
     }
 
-    /// Nobody, where somebody is on the canary; else the least weight.
+    /// Tries 0 % if the canary has a share, and the least weight otherwise.
     fn weight(&self) -> Option<String> {
         let weight = if self.status.state.weight > Weight::ZERO { Weight::ZERO } else { Weight::from_bp(1).unwrap_or_default() };
         match the_other(self.bot, &self.status.state) {
-            // Which one is asked.
+            // The caller must name the canary, so only a rollout under way can refuse.
             Err(ChangeError::WhichCanary { .. }) => {
                 self.status.state.under_way().and_then(|_| self.tried(&self.status.state, Wish::SetWeight(weight)))
             }

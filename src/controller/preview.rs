@@ -1,4 +1,4 @@
-//! What a request would do, without doing it: planned as a request is, and then only told.
+//! Previews: plans a request as if it were to be carried out, and returns what it would do.
 
 use super::change::Step;
 use super::owner::Owner;
@@ -7,7 +7,7 @@ use crate::core::{Release, State};
 use crate::summary::{Action, Moves, Preview};
 
 impl Owner {
-    /// What would become of a request, by all that is known now. Nothing is changed, and nothing waits for it.
+    /// Returns what the request would do now, as far as that is known without a check of an upstream. Changes nothing.
     pub(super) fn preview(&self, number: usize, request: &ChangeRequest) -> Result<Preview, ChangeError> {
         let steps = self.plan(number, request)?;
         Ok(self.foretell(number, request.wish.action(), &steps))

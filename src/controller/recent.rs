@@ -1,5 +1,5 @@
-//! What both tracks answered in the last two minutes and in the whole step, by who answered: for the limits that an operator
-//! states. And the connections of the last two minutes, for whether the canary takes any.
+//! Each track's answers in the last two minutes and in the whole step, by the track that answered: the limits are checked on them. Also
+//! the connections of the last two minutes, which show whether the canary takes any.
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
@@ -12,13 +12,13 @@ pub(super) struct Recent {
     slots: VecDeque<Slot>,
     lately: [Answers; 2],
     step: [Answers; 2],
-    /// What the limits look at, until something comes in or goes.
+    /// What the limits are checked on; computed on demand and discarded when the counts change.
     observed: OnceLock<[[Observed; 2]; 2]>,
     span: Duration,
     slot: Duration,
 }
 
-/// By track.
+/// The counts of one slot of time, by track.
 #[derive(Debug)]
 struct Slot {
     began: Duration,
@@ -47,7 +47,7 @@ impl Recent {
         Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), observed: OnceLock::new(), span, slot }
     }
 
-    /// The last hour instead of the last two minutes.
+    /// Keeps the last hour instead of the last two minutes.
     pub fn hour() -> Recent {
         Recent::of(HOUR)
     }
@@ -73,7 +73,7 @@ impl Recent {
         }
     }
 
-    /// The canary's, and stable's, lately.
+    /// The connections of the canary and of stable, in this order, in the last two minutes.
     pub fn connections(&self) -> [Connections; 2] {
         [Track::Canary, Track::Stable].map(|track| {
             let mut sum = Connections::default();
@@ -82,7 +82,7 @@ impl Recent {
         })
     }
 
-    /// What the limits look at, by track: lately, and in the step so far.
+    /// What the limits are checked on, by track: in the last two minutes, and in the step so far.
     pub fn observed(&self) -> [[Observed; 2]; 2] {
         *self.observed.get_or_init(|| [&self.lately, &self.step].map(|answers| [answers[0].observed(), answers[1].observed()]))
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_observed_follows_what_comes_and_goes_and_rest_holds_nothing() {
+    fn observations_follow_the_counts_and_old_slots_are_dropped() {
         let (mut recent, quiet) = (Recent::default(), <[Connections; 2]>::default());
         let requests = |recent: &Recent| recent.observed().map(|of| of[0].requests);
         let mut add = |secs, count| {

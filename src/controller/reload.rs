@@ -1,5 +1,5 @@
-//! A new config, taken whole or not at all. A value that changed is an operator's action; one that did not never
-//! overrides what was set since.
+//! Reloads: a new config is put in force whole or not at all. A value that has changed in the file is applied like an operator's
+//! request; a value that has not never overrides what was set since.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +14,7 @@ use crate::core::{State, Track, Weight};
 use crate::live::NotApplied;
 use crate::store::{Entry, NotDurable};
 
-/// Why a config is not taken while serin runs. The old one serves on, except after `NotApplied`: some workers serve
-/// the new one already.
+/// Why a new config was refused. The old one is still in force, except after `NotApplied`: then some workers serve the new one already.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadRefused {
     #[error("{key} changed from {from} to {to}: that needs a restart")]
@@ -34,26 +33,27 @@ pub enum ReloadRefused {
     Ending,
 }
 
-/// A config to be taken up, and who waits for it.
+/// A new config, and the caller to answer.
 #[derive(Debug)]
 pub(super) struct Reload {
     pub config: Arc<Config>,
     pub reply: Reply<bool, ReloadRefused>,
 }
 
-/// A config whose steps are decided.
+/// A new config whose steps are decided.
 #[derive(Debug)]
 pub(super) struct TakeUp {
     config: Arc<Config>,
-    /// Pilots of bots that it names and the one before did not.
+    /// Pilots of the bots that the new config adds.
     new: HashMap<BotName, Pilot>,
     pub beginnings: Vec<Entry>,
-    /// A workspace may be pinned to the canary of a bot that comes back, and was not when the bot left.
+    /// Whether the config pins a workspace to the canary of a bot that comes back.
     pub exposes: bool,
 }
 
 impl Owner {
-    /// Takes up a config. What exposes somebody in it is durable before any of it serves, or else none of it is done.
+    /// Plans a new config and carries it out. If it exposes somebody, it is stored before any of it serves; if the disk does not store
+    /// it, none of it is done.
     pub(super) fn reload(&mut self, reload: Reload) {
         let (steps, take_up) = match self.plan_reload(&reload.config) {
             Ok(planned) => planned,
@@ -86,7 +86,7 @@ impl Owner {
         Ok((steps, TakeUp { config: config.clone(), new, beginnings, exposes }))
     }
 
-    /// From now on this config is in force.
+    /// Puts the config in force.
     pub(super) fn take_up(&mut self, take_up: TakeUp) {
         let TakeUp { config, mut new, .. } = take_up;
         let mut old: HashMap<BotName, Pilot> =
@@ -106,11 +106,11 @@ impl Owner {
             }
             self.absent.insert(name.to_string(), pilot.leave(self.now));
         }
-        // A revert is a way back, and that is taken now.
+        // The config is followed in the same event, because going back to the release before must not wait for a tick.
         self.hear_the_config = true;
     }
 
-    /// What becomes of a bot under its new config.
+    /// The steps by which the new config changes a bot that exists.
     fn plan_bot(&self, number: usize, config: &Config, bot: &Bot) -> Result<Vec<Step>, ReloadRefused> {
         let (old, state) = (&self.config.bots[number], &self.pilots[number].state);
         refuse_if_live(old, state, "the salt", self.config.proxy.salt != config.proxy.salt)?;
@@ -133,9 +133,9 @@ impl Owner {
         let stable = index(bot, &plan.state.stable).unwrap_or(bot.stable);
         let canary = plan.state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
         if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
-            // A weight that the config does not change is the operators': it stays, within the new `max`.
+            // A weight that did not change in the file stays as the operators set it, but not above the new `max`.
             let within = state.weight.min(bot.max_weight);
-            // What a freeze stops is followed once it is over: see `follow`.
+            // A raise that a freeze stops is made when the freeze is over: see `follow`.
             let waits = bot.weight > plan.state.weight && guard.frozen.is_some();
             if bot.weight != plan.state.seen.weight && !waits {
                 plan.add(decide(&plan.state, Command::Configure { weight: bot.weight, canary })).map_err(refused)?;
@@ -143,7 +143,7 @@ impl Owner {
                 plan.add(decide(&plan.state, Command::SetWeight { weight: within, canary })).map_err(refused)?;
             }
         }
-        // Tallies of one upstream must not be read as another's, nor those of one assignment as another's.
+        // Tallies of one upstream or assignment must not be read as those of another: a new split begins.
         let rule = rule(config, bot);
         let another = rule != plan.state.seen.rule;
         if another || (!same_stable || !same_canary) && plan.state.split_id == state.split_id {
@@ -153,7 +153,7 @@ impl Owner {
     }
 }
 
-/// Does the new config pin a workspace to the canary that the old one did not?
+/// Whether the new config pins a workspace to the canary that the old one did not pin there.
 fn pins_more(old: &Bot, bot: &Bot) -> bool {
     let before: Vec<&str> = pins_to_canary(old).collect();
     pins_to_canary(bot).any(|name| !before.contains(&name))

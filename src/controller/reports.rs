@@ -1,4 +1,4 @@
-//! What a bot reports later about its workspaces: what failed after the 200, and whether people still use it.
+//! Later reports by a bot about its workspaces: failures after the answer 200, and whether people still use the bot.
 
 use super::owner::Owner;
 use super::wish::ChangeError;
@@ -8,7 +8,7 @@ use crate::live::{Epoch, Names};
 /// One report about one workspace.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// `namespace:id`, or an id alone, in the namespace of the bot's first source.
+    /// `namespace:id`, or only an id, which then is in the namespace of the bot's first source.
     pub workspace: String,
     pub ok: bool,
     pub kind: ReportKind,
@@ -16,23 +16,23 @@ pub struct Report {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportKind {
-    /// Not ok is an error.
+    /// `ok: false` counts as an error.
     Outcome,
-    /// Not ok is nobody's fault by itself: it is compared with what is usual, as rejected requests are.
+    /// `ok: false` counts as a rejected request: only a deviation from the usual rate says something about the canary.
     Engagement,
 }
 
-/// What became of a batch.
+/// The numbers of reports of a batch that were counted and that were not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reported {
     pub counted: usize,
-    /// Of pinned workspaces: chance did not assign them, so they say nothing.
+    /// Not counted, because a pinned workspace was not assigned by chance and is no evidence.
     pub pinned: usize,
 }
 
 impl Owner {
-    /// Counts each report as one more request of its workspace, on the track that it is on now. The owner alone writes to the
-    /// control thread's shard.
+    /// Counts each report as one more request of its workspace, on the workspace's current track. Only the owner writes to the control
+    /// thread's shard.
     pub(super) fn report(&self, name: &str, reports: &[Report]) -> Result<Reported, ChangeError> {
         let number = self.known(name)?;
         let (bot, epoch) = (&self.config.bots[number], &self.pilots[number].epoch);

@@ -1,4 +1,4 @@
-//! What operators ask for: looked at, decided, and carried out by the owner, whether or not whoever asked is still there.
+//! Operators' requests: the side is checked if necessary, then the request is decided and carried out, even if its caller has gone.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::config::Config;
 use crate::core::Release;
 use crate::core::ratchet::{Command, Input};
 
-/// Orders that may wait for a disk that hangs. Beyond these only what lowers is taken.
+/// The largest number of orders that may wait for a disk that hangs. With more, every change but those that take back is refused.
 const ORDERS_MOST: usize = 1_000;
 
 impl Owner {
-    /// Nobody is sent to a side that is not fit, and nobody back to one that is gone, unless somebody insists.
+    /// Handles an operator's request. A side that workspaces would be sent to is checked first, unless the request is forced.
     pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: ReplyTo) {
         let (number, side) = match self.needs_a_look(&request) {
             Err(error) => return reply.refuse(error),
@@ -25,7 +25,7 @@ impl Owner {
         };
         let bot = &self.config.bots[number];
         let Some(upstream) = index(bot, &side) else {
-            let why = "the config does not know it any more".to_owned();
+            let why = "the config does not name it any more".to_owned();
             return reply.refuse(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why });
         };
         let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
@@ -36,14 +36,14 @@ impl Owner {
     pub(super) fn looked_for_a_change(&mut self, waiting: Waiting, side: &Release, config: &Arc<Config>, answer: Result<(), String>) {
         let Waiting { request, reply } = waiting;
         if !Arc::ptr_eq(config, &self.config) {
-            // A reload came between: what was looked at may be something else now.
+            // The config has changed during the check, so the side may be another one now.
             return self.asked_for_a_change(request, reply);
         }
         let Err(why) = answer else { return self.consider(request, reply) };
         reply.refuse(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why });
     }
 
-    /// The bot, and its side that the request would send somebody to.
+    /// Returns the bot and the side that must be checked before the request is decided; `None` if none must.
     fn needs_a_look(&self, request: &ChangeRequest) -> Result<Option<(usize, Release)>, ChangeError> {
         let number = self.known(&request.bot)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
@@ -54,7 +54,7 @@ impl Owner {
         if self.orders.len() >= ORDERS_MOST && !takes_back {
             return Err(ChangeError::Busy { bot: request.bot.clone(), waiting: self.orders.len() });
         }
-        // What is refused anyway needs no look.
+        // A request that a freeze refuses needs no check.
         if request.force || self.guard(bot, state, false).frozen.is_some() && !takes_back {
             return Ok(None);
         }
@@ -80,7 +80,8 @@ impl Owner {
         Ok(Some((number, side)))
     }
 
-    /// Decides a request and carries it out; or lets it wait for a change of the bot that waits for the disk, unless it lowers.
+    /// Decides a request and carries it out. While a change of the bot waits for the disk, the request is queued, unless it lowers the
+    /// weight: then that change is given up.
     pub(super) fn consider(&mut self, request: ChangeRequest, reply: ReplyTo) {
         let number = match self.known(&request.bot) {
             Ok(number) => number,
@@ -91,7 +92,7 @@ impl Owner {
             ReplyTo::Preview(reply) => return drop(reply.send(self.preview(number, &request))),
         };
         if self.must_wait(number) {
-            // What is refused now may be right then.
+            // A request that would be refused now may be possible after that change.
             if !self.plan(number, &request).is_ok_and(|steps| self.lowers(number, &request, &steps)) {
                 return self.put_off(number, Waiting { request, reply: ReplyTo::Change(reply) });
             }
@@ -111,13 +112,13 @@ impl Owner {
         !steps.is_empty() && !steps.iter().any(|step| step.exposes) && (request.wish.takes_back() || steps.iter().any(below))
     }
 
-    /// The steps that a request means; none if it is so already.
+    /// The steps that carry the request out; empty if the state is already as requested.
     pub(super) fn plan(&self, number: usize, request: &ChangeRequest) -> Result<Vec<Step>, ChangeError> {
         self.check_reason(number, request)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let guard = self.guard(bot, state, request.force);
         let mut plan = Plan::from(state);
-        // The one under way makes room for the other, and only if that one may start.
+        // `replace`: the current rollout is withdrawn only if the new one may start.
         let replaces = matches!(request.wish, Wish::Start { replace: true, .. }) && state.under_way().is_some();
         let mut based_on = request.based_on;
         for makes_room in [true, false].into_iter().filter(|makes_room| replaces || !makes_room) {

@@ -1,5 +1,5 @@
-//! The task around the owner: what happens comes in here, and what the owner wants done is done here. It belongs to whoever began it,
-//! not to whoever asks for something.
+//! The task around the owner: it feeds events to the owner and executes the owner's effects. `begin` starts the task, and [`Running`]
+//! ends it; the callers of [`Controller`] do not own it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,27 +20,29 @@ use crate::store::{Found, Row, Store, Ticket, Written};
 use crate::summary;
 use crate::telemetry::Metrics;
 
-/// Requests that wait for the owner. It never waits itself, so that they wait for microseconds; one more waits outside.
+/// The queue of requests to the owner. The owner never blocks, so a request waits for microseconds; when the queue is full, the sender
+/// waits.
 const REQUESTS: usize = 256;
-/// Who listens and is further behind than this has missed some changes.
+/// A subscriber that is more than this many changes behind misses the oldest of them.
 const CHANGES_KEPT: usize = 256;
-/// A disk that takes nothing does not keep serin from starting: what the config wants beyond stable waits for it then.
+/// A disk that does not answer must not keep serin from starting: after this time serin serves, and the changes that need the disk
+/// wait.
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 
-/// The running task.
+/// Owns the controller's task, and ends it.
 pub struct Running {
     task: tokio::task::JoinHandle<()>,
     goes: watch::Sender<Goes>,
     store: Arc<Store>,
 }
 
-/// How far the controller still goes.
+/// What the controller still does during a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goes {
     On,
-    /// Nothing is decided by itself any more; people still may.
+    /// No more ticks: the ratchet decides nothing. Operators' requests are still carried out.
     ForPeople,
-    /// Nothing begins any more.
+    /// Accepts no more requests, and ends once everything pending is done.
     ToItsEnd,
 }
 
@@ -57,12 +59,12 @@ struct Runner {
     ticks: Interval,
     ticked: Arc<AtomicU64>,
     goes: watch::Receiver<Goes>,
-    /// The newest snapshot that the owner knows to serve everywhere.
+    /// The sequence of the newest snapshot that the owner knows to be served by every worker.
     served: u64,
 }
 
-/// Begins with what is kept, and follows the config as far as that goes at once: what it says of a weight serves from the first request
-/// on. The controller's task runs from then on.
+/// Starts the controller from the stored history. Waits for at most `BEGIN_WITHIN` until the changes that the config demands are
+/// stored, so that a weight in the config serves from the first request on; then spawns the controller's task.
 pub async fn begin(
     config: Config,
     metrics: Arc<Metrics>,
@@ -79,7 +81,7 @@ pub async fn begin(
         loop {
             for effect in effects.drain(..) {
                 match effect {
-                    // The first snapshot is made of what is current at the end.
+                    // The first snapshot is built from the owner's newest one, below.
                     Effect::Publish(_) => {}
                     Effect::Append(append) => store.append(append),
                     Effect::Snapshot(snapshots) => store.snapshot(snapshots),
@@ -125,12 +127,14 @@ pub async fn begin(
 }
 
 impl Running {
-    /// Nothing is decided by itself any more: what a drain looks like to the evidence is nobody's fault. Operators still may.
+    /// Stops the ratchet: the errors and disconnects of a drain must not count against a canary. Operators' requests are still carried
+    /// out.
     pub fn stops_deciding(&self) {
         self.goes.send_replace(Goes::ForPeople);
     }
 
-    /// Lets what has begun come to its end, on the cores and on the disk, for at most so long.
+    /// Waits for at most `within` until pending changes serve and are stored, then ends the task. Logs an error if some change was not
+    /// stored.
     pub async fn finish(self, within: Duration) {
         let began = Instant::now();
         self.goes.send_replace(Goes::ToItsEnd);
@@ -155,7 +159,7 @@ impl Runner {
         }
     }
 
-    /// What happens next; none once serin ends and all that was begun has ended.
+    /// Waits for the next event. Returns `None` once the shutdown has begun and nothing is pending.
     async fn next(&mut self) -> Option<Event> {
         let ends = *self.goes.borrow() == Goes::ToItsEnd;
         if ends && self.requests.is_empty() && self.owner.rests() {
@@ -163,7 +167,7 @@ impl Runner {
         }
         let alarm = self.owner.alarm();
         let rings = tokio::time::Instant::from_std(self.start + alarm.unwrap_or_default());
-        // What is done already comes before what is new; and no flood of requests keeps the ticks away.
+        // Finished work comes before new work, and ticks come before requests, so that a flood of requests cannot stop the ticks.
         tokio::select! {
             biased;
             Some(written) = self.written.recv() => Some(Event::Written(written)),
@@ -194,7 +198,7 @@ impl Runner {
         }
     }
 
-    /// The one place where changes are told: logged, counted, and sent to whoever listens.
+    /// The one place that reports a change: logs it, counts it in the metrics and sends it to the subscribers.
     fn tell(&self, told: Told) {
         let Told { entry, actor, took } = told;
         self.metrics.decision(&entry.bot, entry.decision, actor.kind());
@@ -209,7 +213,7 @@ impl Runner {
     }
 }
 
-/// The looks at sides that are under way.
+/// The checks of upstreams that are in progress.
 struct Looks {
     sides: Arc<dyn Sides>,
     tasks: JoinSet<Result<(), String>>,
@@ -227,11 +231,11 @@ impl Looks {
         self.tickets.insert(task.id(), ticket);
     }
 
-    /// The next one that has ended; none while none is under way. Cancel safe.
+    /// Waits for the next check that ends; returns `None` if none is in progress. Cancel safe.
     async fn next(&mut self) -> Option<(Ticket, Result<(), String>)> {
         let (id, answer) = match self.tasks.join_next_with_id().await? {
             Ok((id, answer)) => (id, answer),
-            Err(error) => (error.id(), Err(format!("the look broke off: {error}"))),
+            Err(error) => (error.id(), Err(format!("the check of the upstream failed inside serin: {error}"))),
         };
         Some((self.tickets.remove(&id)?, answer))
     }

@@ -1,13 +1,13 @@
-//! The time, as the owner is told it with each event. It has no clock of its own, so that a simulated one is as good.
+//! The time that the owner is given with each event. The owner has no clock, so that the simulator can give it a simulated time.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// One moment, by both clocks.
+/// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// Since this process began, by a clock that never goes back. All that is decided goes by it.
+    /// Time since the process began, monotonic. All decisions use it.
     pub running: Duration,
-    /// For windows of time in the config, and for people.
+    /// Wall time, for the config's freeze windows and for people.
     pub wall: SystemTime,
 }
 

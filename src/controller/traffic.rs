@@ -1,5 +1,5 @@
-//! A bot's traffic, for whoever looks at it: the last hour in points, and whom a weight reaches. Five per cent of the workspaces
-//! may well be a third of the requests.
+//! A bot's traffic for the dashboard: the last hour in points, and how much of it a weight reaches. Five per cent of the workspaces may
+//! well make a third of the requests.
 
 use super::owner::Owner;
 use super::pilot::FailingBucket;
@@ -10,27 +10,27 @@ use crate::core::Weight;
 pub struct Traffic {
     /// The oldest first.
     pub points: Vec<Point>,
-    /// Whom the weight in force reaches.
+    /// What the current weight reaches.
     pub now: Option<Reach>,
-    /// And the next step.
+    /// What the weight of the next step reaches.
     pub next: Option<Reach>,
     /// Buckets that were active in the last day or so.
     pub active_buckets: usize,
-    /// Of the split that serves, the worst first.
+    /// Of the current split, the worst first.
     pub failing: Vec<FailingBucket>,
 }
 
-/// What is usual for the buckets below a weight.
+/// The usual traffic of the buckets below a weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach {
     pub weight: Weight,
     pub active_buckets: usize,
-    /// Of all the bot's requests, 0 to 1.
+    /// The share of all the bot's requests, 0 to 1.
     pub requests_share: f64,
 }
 
 impl Owner {
-    /// `None` where there is no such bot.
+    /// Returns `None` if there is no such bot.
     pub(super) fn traffic(&self, name: &str) -> Option<Traffic> {
         let number = self.number(name)?;
         let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);

@@ -1,5 +1,5 @@
-//! The last hour in points, for whoever looks at a picture of it. Nothing is decided by it, and a restart begins it anew: the
-//! weights of long ago stand in the history.
+//! The last hour in points, for the dashboard's chart. No decision uses it, and a restart begins it anew; older weights are in the
+//! history.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -8,21 +8,21 @@ use super::TICK;
 use super::recent::Answers;
 use crate::core::Weight;
 
-/// What happened in one slot of time.
+/// What was counted in one slot of time.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// When it began.
+    /// The first moment of the slot that was counted.
     pub at: SystemTime,
-    /// How much of it there is: the first slot of a process is short, and the last one grows.
+    /// The time that was counted: the first slot after a start is shorter, and the last one still grows.
     pub lasted: Duration,
-    /// At its end.
+    /// The weight at the slot's end.
     pub weight: Weight,
-    /// ln of the evidence against the canary at its worst; `None` where nothing was judged.
+    /// The highest ln E of the slot; `None` if nothing was judged.
     pub log_e: Option<f64>,
     measured: Measured,
 }
 
-/// By track, by who answered. A slot in which nothing happened takes no memory, and one that is over no histogram.
+/// Counts by the track that answered. A slot without traffic takes no memory, and a slot that is over keeps no histogram.
 #[derive(Clone, Debug, Default)]
 enum Measured {
     #[default]
@@ -31,7 +31,7 @@ enum Measured {
     Over(Box<[Counted; 2]>),
 }
 
-/// What a track had in one slot.
+/// A track's counts in one slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counted {
     pub requests: u64,
@@ -49,10 +49,10 @@ pub const SLOT_SECS: u64 = 15;
 const SLOTS: usize = 3600 / SLOT_SECS as usize;
 
 impl Trail {
-    /// What came in until `at`.
+    /// Adds what was counted in the tick that ended at `at`.
     pub fn add(&mut self, at: SystemTime, answers: &[Answers; 2], rescued: [u32; 2], weight: Weight) {
         let slot = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / SLOT_SECS);
-        // A clock that was set back begins a slot too.
+        // Also true after the clock was set back.
         if self.0.back().is_none_or(|last| slot(last.at) != slot(at)) {
             self.0.back_mut().into_iter().for_each(|last| last.measured.close());
             self.0.push_back(Point { at, lasted: TICK, weight, log_e: None, measured: Measured::Nothing });
@@ -68,7 +68,7 @@ impl Trail {
         point.lasted = at.duration_since(point.at).unwrap_or_default() + TICK;
     }
 
-    /// What was made of it.
+    /// Adds a judgement to the current slot.
     pub fn judge(&mut self, log_e: f64) {
         if let Some(point) = self.0.back_mut() {
             point.log_e = Some(point.log_e.map_or(log_e, |worst| worst.max(log_e)));
@@ -81,7 +81,7 @@ impl Trail {
 }
 
 impl Point {
-    /// By track: stable, canary.
+    /// By track: stable, then canary.
     pub fn counted(&self) -> [Counted; 2] {
         self.measured.counted()
     }
@@ -104,7 +104,7 @@ impl Measured {
         }
     }
 
-    /// Whom the canary refused counts as its error, although stable answered.
+    /// A request that the canary refused and stable answered counts as the canary's error.
     fn counted(&self) -> [Counted; 2] {
         let (tracks, rescued) = match self {
             Measured::Nothing => return Default::default(),

@@ -1,4 +1,4 @@
-//! A tick of one bot: what is known is gathered, the ratchet is asked, and what it decides is carried out.
+//! One bot's tick: gathers the facts, asks the ratchet, and carries out its decision.
 
 use super::change::{Answer, Change, Decided};
 use super::looks::{Purpose, there};
@@ -36,7 +36,8 @@ impl Owner {
         self.decide_by(number, Facts { previous_answers: answers, ..facts });
     }
 
-    /// What the facts mean. Bad news goes before whatever waits for the disk; good news waits for it.
+    /// Decides on the facts. A decision that exposes somebody is dropped while a change waits for the disk; any other one goes before
+    /// that change.
     fn decide_by(&mut self, number: usize, facts: Facts) {
         let pilot = &self.pilots[number];
         let guard = self.guard(&self.config.bots[number], &pilot.state, false);
@@ -51,7 +52,7 @@ impl Owner {
             Decided::Change(step) if step.exposes => {}
             Decided::Change(_) => {
                 self.make_way(number, &Actor::Ratchet);
-                // What the disk had already is in force now: the facts are judged again, as things stand.
+                // If the disk had already stored that change, it is in force now, so the facts are judged again.
                 let pilot = &self.pilots[number];
                 if let Decided::Change(step) = self.decide(number, &pilot.state, Input::Tick(facts), &guard, &Actor::Ratchet, None) {
                     self.carry_out(Change::of(vec![*step], Answer::Nobody));

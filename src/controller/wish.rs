@@ -1,4 +1,4 @@
-//! What an operator may ask for, and how that becomes a command.
+//! The requests that an operator can make, and the ratchet's command for each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::summary::{Action, Preview};
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// By name.
+    /// A name: see `actor` in the glossary.
     Operator(Arc<str>),
     Config,
     /// serin itself.
@@ -39,32 +39,32 @@ impl Actor {
     }
 }
 
-/// A wish, and how it is meant.
+/// A request to change a bot.
 #[derive(Clone, Debug)]
 pub struct ChangeRequest {
     pub bot: String,
     pub wish: Wish,
-    /// The revision that they saw.
+    /// The revision that the caller saw: with another one the request is refused. `None` accepts any.
     pub based_on: Option<u64>,
     pub actor: Actor,
-    /// Against a freeze, a preflight, or evidence that says fail.
+    /// Overrides a freeze, a failed preflight and the verdict `fail`.
     pub force: bool,
     pub reason: Option<String>,
 }
 
-/// A request, and who waits for its answer.
+/// A request, and the caller to answer.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub request: ChangeRequest,
     pub reply: ReplyTo,
 }
 
-/// Who waits for the answer to a request.
+/// The caller that waits for the answer.
 #[derive(Debug)]
 pub enum ReplyTo {
-    /// It is to be done.
+    /// The request is to be carried out.
     Change(Reply<Arc<Snapshot>, ChangeError>),
-    /// It is only to be told what would be done.
+    /// The caller only wants to know what it would do.
     Preview(Reply<Preview, ChangeError>),
 }
 
@@ -85,7 +85,7 @@ pub enum Wish {
         upstream: Option<String>,
         version: Option<String>,
         retry: bool,
-        /// The rollout under way makes room.
+        /// Withdraws a rollout that is under way.
         replace: bool,
     },
     Pause,
@@ -124,13 +124,13 @@ impl Wish {
         }
     }
 
-    /// May it be asked for where the config is the only way in?
+    /// Whether the wish is allowed under `[admin] read_only`.
     pub fn takes_back(&self) -> bool {
         self.action().takes_back()
     }
 }
 
-/// Why a change was not made. Nothing has changed then, except after `NotApplied`: some workers serve it already.
+/// Why a change was refused. Nothing has changed, except after `NotApplied`: then some workers serve the change already.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("there is no bot {name:?}; there are {}", list(.known))]
@@ -145,11 +145,11 @@ pub enum ChangeError {
     Refused { bot: String, refusal: Refusal },
     #[error("bot {bot:?}: {side} is not fit to serve: {why}")]
     Preflight { bot: String, side: String, why: String },
-    #[error("bot {bot:?}: {what} takes a reason: it stands in the history")]
+    #[error("bot {bot:?}: {what} takes a reason, which is kept in the history")]
     NoReason { bot: String, what: &'static str },
-    #[error("bot {bot:?}: {by} changed it while this waited for the disk, and this was not done: look again and repeat it")]
+    #[error("bot {bot:?}: not done, because {by} changed it while the request waited for the disk: check the bot, then repeat")]
     Overtaken { bot: String, by: String },
-    #[error("bot {bot:?}: {waiting} requests wait for a change of it that the disk has not taken yet: repeat this in a moment")]
+    #[error("bot {bot:?}: {waiting} requests wait for a change that is not on the disk yet: repeat the request in a moment")]
     Busy { bot: String, waiting: usize },
     #[error("serin is ending: this was not done")]
     Ending,
@@ -161,7 +161,7 @@ pub enum ChangeError {
     NotApplied(#[from] NotApplied),
 }
 
-/// An operator's wish as the ratchet takes it.
+/// The ratchet's command for an operator's wish.
 pub(super) fn command(bot: &Bot, state: &State, request: &ChangeRequest) -> Result<Command, ChangeError> {
     let by = || Arc::from(request.actor.name());
     Ok(match &request.wish {
@@ -205,7 +205,7 @@ fn wanted(bot: &Bot, state: &State, upstream: Option<&str>, version: Option<&str
     Ok(release)
 }
 
-/// Who is meant where no name is given.
+/// The release that is meant if the caller names no upstream.
 pub(super) fn the_other(bot: &Bot, state: &State) -> Result<Release, ChangeError> {
     let stable = index(bot, &state.stable).unwrap_or(bot.stable);
     if let Some(canary) = candidate(bot, stable) {

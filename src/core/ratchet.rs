@@ -1,8 +1,8 @@
-//! The one way to change a rollout. Ticks, operators, the config and the simulator all come through [`step`]: a state, an
-//! input and the time go in, the next state and what was decided come out.
+//! The only way to change a rollout. Ticks, operators, the config and the simulator all call [`step`] with a state, an input and the
+//! time; it returns the next state and the decision.
 //!
-//! The law: a raise needs fresh, sufficient, good evidence of the split that serves. One credible piece of bad news
-//! lowers, at once and in every phase. What is not known holds.
+//! The rule: a raise needs fresh, sufficient and good evidence about the current split. One credible piece of bad news lowers the
+//! weight, at once and in every phase. Where the evidence is insufficient, the weight stays.
 
 mod exposure;
 mod moves;
@@ -28,98 +28,99 @@ use watch::tick;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Input {
-    /// What is known now. To come every second.
+    /// What is known now; must come every second.
     Tick(Facts),
-    /// What somebody wants; `based_on` is the revision that they saw.
+    /// A command of an operator or the config. `based_on`: the revision that its author saw; with another one the command is refused.
     Command { command: Command, based_on: Option<u64> },
 }
 
 /// What was observed of one split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Of which split.
+    /// The split that was observed.
     pub split_id: u64,
     pub judgement: Option<Judgement>,
     pub crossed: Option<Crossed>,
     pub trip: Option<Trip>,
-    /// Lately: the canary's, and stable's.
+    /// Of the canary and of stable, in the last two minutes.
     pub connections: [Connections; 2],
-    /// The side that was stable before a switch takes connections.
+    /// Whether the side that was stable before a switch takes connections.
     #[serde(default)]
     pub previous_answers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// `retry` rolls out what was quarantined.
+    /// `retry` allows a release that is quarantined.
     Start {
         release: Release,
         plan: Plan,
         retry: bool,
     },
-    /// By hand. `canary` is whom a weight means where no rollout runs.
+    /// Sets the weight by hand. `canary`: the release that it refers to if no rollout is under way.
     SetWeight {
         weight: Weight,
         canary: Release,
     },
     Pause,
     Resume,
-    /// The next step now; `force` even if the evidence says fail.
+    /// Goes to the next step; with `force` even if the evidence says fail.
     Advance {
         force: bool,
     },
-    /// Everyone now.
+    /// Makes the canary stable, for everybody; with `force` even if the evidence says fail.
     Promote {
         force: bool,
     },
-    /// Nobody now.
+    /// Takes the canary to 0 % and quarantines its release.
     Abort,
-    /// This is stable: it was changed without serin.
+    /// Declares this release stable: it was changed without serin.
     Adopt {
         stable: Release,
     },
-    /// Everyone on the other side at once, without a rollout. For a while after, the breaker and the limits undo it.
+    /// Puts everybody on the other side at once, without a rollout. For the time `watch` afterwards a trip or a crossed limit undoes
+    /// it.
     Switch {
         release: Release,
         watch: Duration,
     },
-    /// Back to who was stable before; during a rollout or a split by hand: an abort.
+    /// Goes back to the release that was stable before; during a rollout or a split by hand, aborts it.
     Undo {
         by: Arc<str>,
     },
-    /// The rollout under way makes room for another one.
+    /// Takes the rollout under way to 0 % without blame, to make room for another one.
     Withdraw,
-    /// The config names this release now. `warm`: the previous stable still takes connections.
+    /// The config names this release now. `warm`: it is the previous stable, and its side takes connections.
     Desire {
         release: Option<Release>,
         warm: bool,
     },
-    /// Starts what the config wants.
+    /// Starts the release that the config names.
     Follow {
         plan: Plan,
     },
-    /// The config has another weight now.
+    /// The config states another weight now.
     Configure {
         weight: Weight,
         canary: Release,
     },
     Freeze(Freeze),
     Thaw,
-    /// A rehearsal with customers, for at most so long.
+    /// Moves this share to the idle side, for at most this long.
     Drill {
         weight: Weight,
         canary: Release,
         lasts: Duration,
     },
-    /// A rehearsal was done; whoever took part goes back. It took so long from the word to all cores, at the slowest.
+    /// Records a drill and ends it if customers took part. `took`: the time from the decision to go back until every worker served it.
     Drilled {
         took: Duration,
     },
-    /// Something else about the assignment changed, such as a pin: what was counted so far is of another split. `rule` is
-    /// the number of the new rule, see [`Seen`](super::rollout::Seen).
+    /// Something else about the assignment has changed, such as a pin, so a new split begins. `rule` is the hash of the new rule, see
+    /// [`Seen`](super::rollout::Seen).
     Reassign {
         rule: u64,
-        /// A workspace that is pinned to the canary by the new rule was not by the old one.
+        /// Whether the new rule pins a workspace to the canary that the old one did not pin there.
         #[serde(default)]
         exposes: bool,
     },
@@ -127,7 +128,7 @@ pub enum Command {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// The weight stays; the state says why.
+    /// The weight stays; `State::hold` says why.
     Hold,
     Start,
     SetWeight {
@@ -142,12 +143,12 @@ pub enum Decision {
     Retreat {
         from: Weight,
     },
-    /// To zero: evidence, a limit, or an operator.
+    /// To 0 % because of evidence, a limit or an operator.
     Abort {
         from: Weight,
         why: AbortReason,
     },
-    /// To zero: connections.
+    /// To 0 % because of connections.
     Trip {
         from: Weight,
         trip: Trip,
@@ -159,9 +160,9 @@ pub enum Decision {
     Reassign {
         exposes: bool,
     },
-    /// Everyone on the other side.
+    /// Everybody is on the other side.
     Switch,
-    /// Stable is again who it was before.
+    /// The release that was stable before is stable again.
     Undo {
         why: AbortReason,
     },
@@ -175,7 +176,7 @@ pub enum Decision {
     Drilled {
         took: Duration,
     },
-    /// What was asked for is so already.
+    /// The state is already as the command wants it.
     Nothing,
     Refuse(Refusal),
 }
@@ -183,9 +184,9 @@ pub enum Decision {
 /// What allowed a raise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
-    /// No sign of harm, and enough requests to have seen one.
+    /// No sign of harm, and enough requests to have seen harm.
     Evidence,
-    /// No sign of harm; the deadline waived the bound on it.
+    /// No sign of harm, but the harm bound is too high; at the deadline it was waived.
     Deadline,
     Operator,
 }
@@ -234,7 +235,7 @@ pub enum Refusal {
     NothingDesired,
     #[error("a drill is on: it ends by itself")]
     Drill,
-    #[error("what was switched to is still watched: wait until that is over")]
+    #[error("the last switch is still watched: wait until that is over")]
     Watched,
 }
 
@@ -266,7 +267,7 @@ impl Decision {
         }
     }
 
-    /// Did it change more than the reason for holding?
+    /// Whether the decision changed more than the reason for a hold. Such a decision makes a new revision.
     pub fn commits(&self) -> bool {
         !matches!(self, Decision::Hold | Decision::Nothing | Decision::Refuse(_))
     }
@@ -282,7 +283,7 @@ pub fn step(mut state: State, input: &Input, guard: &Guard, now: Duration) -> (S
         Input::Command { command, .. } => obey(&mut state, command, guard, now).unwrap_or_else(Decision::Refuse),
     };
     if !decision.commits() {
-        // A refusal changes nothing; a hold only what is said about it.
+        // A refusal changes nothing; a hold may change only what the state says about it.
         return (if matches!(decision, Decision::Refuse(_)) { before } else { state }, decision);
     }
     if let Some(frozen) = guard.frozen.as_ref().filter(|_| exposes(&before, &state, &decision)) {

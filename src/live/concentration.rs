@@ -1,5 +1,5 @@
-//! Where the canary's failures come from, if most of them come from one bucket: one customer's trouble looks like a bad release
-//! until somebody says whose it is. Facts for whoever shows them, and the sentence that says them.
+//! Whether most of the canary's failures come from one bucket. If so, one customer's trouble may look like a bad release. The facts,
+//! and the sentence that states them for people.
 
 use std::fmt;
 
@@ -14,31 +14,31 @@ pub enum Failing {
     Rejected,
 }
 
-/// Most of one kind of the canary's failures, of those that were counted in one split, are of one bucket.
+/// Most of the canary's failures of one kind, of those counted in one split, come from one bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Concentration {
     pub failing: Failing,
     pub bucket: usize,
     pub in_bucket: u64,
-    /// All of the canary's.
+    /// All failures of this kind on the canary.
     pub of: u64,
-    /// Whether the bucket fails about as often when stable answers; `None` where too little is known of that.
+    /// Whether the bucket fails about as often on stable; `None` if too little is known.
     pub fails_on_stable: Option<bool>,
-    /// How many workspaces an active bucket has, on average.
+    /// The average number of workspaces of an active bucket.
     pub workspaces_per_bucket: f64,
-    /// It was counted in a split that is over: the canary has nobody now.
+    /// The split is over and the canary is at 0 % now.
     pub over: bool,
 }
 
-/// Up to so many workspaces for each active bucket one may speak of a workspace: a bot with 1,000 workspaces has 1.05.
+/// Up to this many workspaces per active bucket the text says "one workspace". With 1,000 workspaces there are 1.05.
 const ONE: f64 = 1.055;
-/// Up to so many it is about one.
+/// Up to this many the text says "about one workspace".
 const ABOUT_ONE: f64 = 1.5;
 
 impl Failing {
     pub const ALL: [Failing; 3] = [Failing::Errors, Failing::Late, Failing::Rejected];
 
-    /// As the counts of the API are named.
+    /// The name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Failing::Errors => "errors",
@@ -84,8 +84,8 @@ impl Failing {
     }
 }
 
-/// How many workspaces an active bucket has on average, if so many of the 10,000 are active: workspaces fall into buckets by
-/// chance. Where nearly all are active it is more than can be told, 9 or more.
+/// The average number of workspaces of an active bucket, estimated from how many of the 10,000 buckets are active, since workspaces
+/// fall into buckets by chance. If nearly all are active the result is only a lower bound, 9 or more.
 pub fn workspaces_per_bucket(active: usize) -> f64 {
     let all = f64::from(BUCKETS);
     let active = (active as f64).clamp(1.0, all - 1.0);
@@ -93,7 +93,7 @@ pub fn workspaces_per_bucket(active: usize) -> f64 {
 }
 
 impl Concentration {
-    /// One sentence. It says the bucket, never a workspace's name.
+    /// One sentence. It names the bucket, never a workspace.
     pub fn text(&self) -> String {
         self.to_string()
     }
@@ -116,7 +116,7 @@ impl fmt::Display for Concentration {
     }
 }
 
-/// What is said of a bucket that fails on the canary; nothing where too little is known.
+/// What the sentence says about the bucket on stable; `None` if too little is known.
 pub fn on_stable(failing: Failing, fails_on_stable: Option<bool>) -> Option<&'static str> {
     Some(match (failing, fails_on_stable?) {
         (Failing::Errors, true) => "fails on stable too: its own trouble",

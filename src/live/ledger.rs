@@ -1,5 +1,5 @@
-//! What was counted in an epoch, one shard for each worker and one for the control thread. Whoever asks sums the shards; who
-//! asks again and again, each second and for each bot, looks only at what has changed since.
+//! The tallies of one epoch: one shard for each worker and one for the control thread. A total sums the shards. For a caller that reads
+//! each bot each second, `read` looks only at what has changed since the last call.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub struct Ledger {
     shards: Box<[Shard]>,
 }
 
-/// A track's sums over its buckets, in integers that a split of years does not fill.
+/// A track's sums over its buckets, in integers that do not overflow in a split of years.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TrackTotals {
     pub requests: u64,
@@ -25,22 +25,22 @@ pub struct TrackTotals {
     pub active_buckets: usize,
 }
 
-/// How far a ledger has been read.
+/// How far a ledger was read, with the sums up to then.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Summed over the shards.
+    /// Change counters by kind, summed over the shards.
     changes: [u32; COUNTERS],
     ranked: PagesRead,
     set_aside: PagesRead,
     examined: HashMap<Bucket, [Tally; 2]>,
-    /// By turn: what was under way of it.
+    /// By turn: the buckets with requests under way, and how many.
     under_way: [Vec<(Bucket, u32)>; 2],
     connections: [Connections; 2],
     rescued: [u32; 2],
     latencies: [Latencies; 2],
 }
 
-/// What the buckets of each page had, summed over the shards; empty before the first of them has anything.
+/// The buckets' sums over all shards, by page; empty until a bucket has a request.
 #[derive(Debug, Default)]
 struct PagesRead(Vec<PageRead>);
 
@@ -50,11 +50,11 @@ struct PageRead {
     tallies: Option<Box<[Tally; PAGE]>>,
 }
 
-/// What came in since the last reading.
+/// What was counted since the last reading.
 #[derive(Debug, Default)]
 pub struct News {
     pub seen: Vec<Seen>,
-    /// Only where something has ended or is under way.
+    /// Only buckets with a request that has ended or is under way.
     pub examined: Vec<Examined>,
     /// By track.
     pub connections: [Connections; 2],
@@ -63,7 +63,7 @@ pub struct News {
 }
 
 impl Reading {
-    /// What each bucket had so far, by the track of its rank; those that had nothing are left out.
+    /// Each bucket's tally on the track of its rank; buckets without requests are left out.
     pub fn by_bucket(&self) -> impl Iterator<Item = (Bucket, Tally)> + '_ {
         let pages = self.ranked.0.iter().enumerate();
         let cells = pages.filter_map(|(number, page)| Some((number, page.tallies.as_deref()?)));
@@ -74,13 +74,13 @@ impl Reading {
             .filter_map(|(index, tally)| Some((Bucket::try_from(index as u16).ok()?, tally)))
     }
 
-    /// What stable answered so far for a bucket that is canary by its rank.
+    /// Stable's answers to a bucket that its rank puts on the canary.
     pub fn set_aside(&self, bucket: Bucket) -> Tally {
         let page = self.set_aside.0.get(bucket.index() / PAGE).and_then(|page| page.tallies.as_deref());
         page.map_or_else(Tally::default, |tallies| tallies[bucket.index() % PAGE])
     }
 
-    /// Requests of a track that the other one answered, since it took no connection.
+    /// Requests of this track that the other track answered because this one took no connection.
     pub fn rescued(&self, track: Track) -> u32 {
         self.rescued[track as usize]
     }
@@ -95,17 +95,17 @@ impl Ledger {
         &self.shards[worker]
     }
 
-    /// For what the control thread counts: reports that come later, by the API.
+    /// The shard of the control thread: reports that come later by the API.
     pub fn own_shard(&self) -> &Shard {
         &self.shards[self.shards.len() - 1]
     }
 
-    /// From now on slow means this.
+    /// Sets the latency marks for what is counted from now on.
     pub fn set_marks(&self, marks: LatencyMarks) {
         self.shards.iter().for_each(|shard| shard.set_marks(marks));
     }
 
-    /// A number that is another one after anything was counted.
+    /// A number that changes whenever something is counted.
     pub fn changes(&self) -> u32 {
         self.changes_by_counter().into_iter().fold(0, u32::wrapping_add)
     }
@@ -118,7 +118,7 @@ impl Ledger {
         sums
     }
 
-    /// A track's sums, of the buckets whose rank puts them there; what was rescued counts as its errors.
+    /// The sums by the track of the buckets' ranks. Rescued requests count as errors of their track.
     pub fn totals(&self, split: &Split) -> [TrackTotals; 2] {
         let mut totals = [TrackTotals::default(); 2];
         for (_, track, tally) in self.by_bucket(split) {
@@ -132,7 +132,7 @@ impl Ledger {
         totals
     }
 
-    /// What is new since `reading`, which is brought up to date.
+    /// Returns what is new since `reading`, and updates `reading`.
     pub fn read(&self, reading: &mut Reading) -> News {
         let mut news = News::default();
         let changes = self.changes_by_counter();
@@ -153,7 +153,7 @@ impl Ledger {
         news
     }
 
-    /// Looks at the pages that have changed.
+    /// Reads the pages that have changed.
     fn read_pages(&self, kind: Kind, read: &mut PagesRead, news: &mut Vec<Seen>) {
         let shards: Vec<&[Page; PAGES]> = self.shards.iter().filter_map(|shard| shard.pages(kind)).collect();
         read.0.resize_with(PAGES, PageRead::default);
@@ -173,7 +173,7 @@ impl Ledger {
         }
     }
 
-    /// What is under way is said each time.
+    /// Requests under way are reported each time, whether or not their number has changed.
     fn read_examined(&self, turn: Turn, has_changed: bool, reading: &mut Reading, news: &mut Vec<Examined>) {
         let still = &mut reading.under_way[turn as usize];
         if !has_changed {
@@ -213,13 +213,13 @@ impl Ledger {
         }
     }
 
-    /// Each bucket that has a page: its tally, and what is under way, over the shards.
+    /// Each bucket that has a page: its tally and its requests under way, summed over the shards.
     fn cells(&self, kind: Kind) -> impl Iterator<Item = (Bucket, Tally, u32)> + '_ {
         let shards: Vec<&[Page; PAGES]> = self.shards.iter().filter_map(|shard| shard.pages(kind)).collect();
         (0..PAGES).flat_map(move |number| page(number, cells(&shards, number)))
     }
 
-    /// What each bucket had, and on which track its rank puts it.
+    /// Each bucket with a request: the track of its rank, and its tally.
     pub fn by_bucket<'a>(&'a self, split: &'a Split) -> impl Iterator<Item = (Bucket, Track, Tally)> + 'a {
         let used = self.cells(Kind::Ranked).filter(|(_, tally, _)| *tally != Tally::default());
         used.map(|(bucket, tally, _)| (bucket, split.track(bucket), tally))
@@ -245,12 +245,12 @@ impl Ledger {
     }
 }
 
-/// The cells of one page, of each shard that has it.
+/// The cells of one page, from each shard that has the page.
 fn cells<'a>(shards: &[&'a [Page; PAGES]], number: usize) -> Vec<&'a [Cell; PAGE]> {
     shards.iter().filter_map(|pages| pages[number].cells()).collect()
 }
 
-/// The buckets of one page, summed over the shards; none where no shard has the page.
+/// The buckets of one page, summed over the shards; empty if no shard has the page.
 fn page(number: usize, shards: Vec<&[Cell; PAGE]>) -> impl Iterator<Item = (Bucket, Tally, u32)> + '_ {
     let places = if shards.is_empty() { 0..0 } else { 0..PAGE };
     places.filter_map(move |place| {
@@ -275,7 +275,7 @@ impl TrackTotals {
         self.active_buckets += 1;
     }
 
-    /// The geometric mean of the latencies, in microseconds.
+    /// The geometric mean of the latencies, in microseconds; `None` if there are none.
     pub fn typical_micros(&self) -> Option<f64> {
         (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp() - UNNOTICED_MICROS as f64)
     }
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_tells_what_is_new_once() {
+    fn a_reading_reports_each_request_once() {
         let ledger = Ledger::new(2, LatencyMarks { slow_micros: 999, very_slow_micros: 1_000 });
         let mut reading = Reading::default();
         let canary = bucket_on(Track::Canary);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_examined_is_told_by_turns_with_what_is_under_way() {
+    fn examined_requests_are_read_by_turn_with_those_under_way() {
         let ledger = Ledger::new(2, LatencyMarks::NONE);
         let mut reading = Reading::default();
         let canary = bucket_on(Track::Canary);
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(ledger.shards.iter().map(made).collect::<Vec<_>>(), [1, 0, 0]);
     }
 
-    /// What all readings of a ledger told, added up.
+    /// The sum of all readings of a ledger.
     #[derive(Debug, Default, PartialEq)]
     struct Told {
         seen: HashMap<(Bucket, bool), Tally>,
@@ -382,7 +382,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever it is read, each request is told once.
+        /// However often the ledger is read, each request is reported once.
         #[test]
         fn readings_add_up_to_what_was_counted(
             events in proptest::collection::vec((0usize..3, 0u16..10_000, any::<bool>(), 0usize..2, 60u64..5_000, 0u8..5), 0..120),

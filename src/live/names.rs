@@ -1,6 +1,6 @@
-//! The names of some workspaces of one split, for whoever asks who fails: kept only with `[admin] show_workspaces`. The ledger
-//! counts by bucket, and no name can be had from a bucket; so each worker keeps the names of the workspaces with the most
-//! requests, and of those with the most failures. They are in memory alone and go with the split.
+//! The names of some workspaces of one split, to show which ones fail; kept only with `[admin] show_workspaces`. The ledger counts by
+//! bucket, and a bucket does not give a name. So each worker keeps the names of the workspaces with the most requests, and of those
+//! with the most failures. They are only in memory, and a new split discards them.
 //! Only the API's documents read them: no log line, metric, message or row of the history does.
 
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::concentration::Failing;
 use crate::core::{Bucket, Outcome, Workspace};
 
-/// One part for each worker and one for the control thread. The mutex of a part is held by its one writer, for well under a
-/// microsecond, or by who reads, for some microseconds. The writer never waits for it.
+/// One part for each worker and one for the control thread. The mutex of a part is held by its one writer for well under a microsecond,
+/// or by a reader for some microseconds. The writer never waits for it.
 pub struct Names {
     parts: Box<[Mutex<Part>]>,
 }
@@ -22,8 +22,8 @@ struct Part {
     failing: Frequent,
 }
 
-/// The workspaces that came most often, by the algorithm of Misra and Gries (1982): whoever has more than one in
-/// [`NAMES_MOST`] of what was counted is in it, whatever the others do.
+/// The most frequent workspaces, by the algorithm of Misra and Gries (1982): a workspace with more than one in [`NAMES_MOST`] of all
+/// counts is always in it.
 #[derive(Default)]
 struct Frequent {
     named: HashMap<Box<str>, Named>,
@@ -31,14 +31,14 @@ struct Frequent {
 
 struct Named {
     bucket: Bucket,
-    /// What is left of its counts once those without a place were paid for.
+    /// The algorithm's counter: the workspace's counts less what other workspaces have cancelled.
     credit: u32,
-    /// Since it has its place, by [`Failing`]; of the busy ones all stands in the first.
+    /// The counts since the workspace is in the table, by [`Failing`]; in the table of busy workspaces only the first is used.
     counts: [u32; 3],
 }
 
-/// Of a bot, on one worker, of each kind. An id has at most 256 bytes; with these a worker has some 100 KB of a bot with many
-/// workspaces, and at the very most 400 KB.
+/// The size of one table; each worker has two per bot. An id has at most 256 bytes, so for a bot with many workspaces a worker uses
+/// some 100 KB, and never more than 400 KB.
 const NAMES_MOST: usize = 512;
 
 impl Names {
@@ -46,7 +46,7 @@ impl Names {
         Names { parts: (0..=workers).map(|_| Mutex::default()).collect() }
     }
 
-    /// A workspace's name, as `explain` takes it. What [`Workspace`]'s text is, made with one allocation.
+    /// A workspace's name in the form that `explain` accepts. Equal to [`Workspace`]'s text, but made with one allocation.
     pub fn name(workspace: &Workspace<'_>) -> Box<str> {
         let mut name = String::with_capacity(workspace.namespace.len() + 1 + workspace.id.len());
         name.push_str(workspace.namespace);
@@ -55,31 +55,31 @@ impl Names {
         name.into()
     }
 
-    /// A request has ended that the worker counts in its shard of the ledger. Only for that worker. While somebody reads,
-    /// nothing is noted.
+    /// Notes a request that the worker has counted in its shard of the ledger. Only that worker may call this. If a reader holds the
+    /// part, the request is not noted.
     pub fn note(&self, worker: usize, bucket: Bucket, workspace: &str, outcome: Outcome) {
         if let Ok(mut part) = self.parts[worker].try_lock() {
             part.note(bucket, workspace, outcome);
         }
     }
 
-    /// The same for what the control thread counts.
+    /// Notes a request that the control thread has counted.
     pub fn note_own(&self, bucket: Bucket, workspace: &str, outcome: Outcome) {
         self.note(self.parts.len() - 1, bucket, workspace, outcome);
     }
 
-    /// The workspace that has most of the bucket's requests, as `explain` takes it; `None` if no workspace is known to have more
-    /// than half of them.
+    /// The workspace with more than half of the bucket's requests, in the form that `explain` accepts; `None` if no known workspace
+    /// has.
     pub fn busiest(&self, bucket: Bucket) -> Option<String> {
         self.most(bucket, |part| &part.busy, |named| named.counts[0])
     }
 
-    /// The same of what failed in this way.
+    /// The workspace with more than half of the bucket's failures of this kind.
     pub fn failing(&self, bucket: Bucket, by: Failing) -> Option<String> {
         self.most(bucket, |part| &part.failing, |named| named.counts[by as usize])
     }
 
-    /// The same of what failed in whatever way.
+    /// The workspace with more than half of the bucket's failures of any kind.
     pub fn failing_most(&self, bucket: Bucket) -> Option<String> {
         self.most(bucket, |part| &part.failing, |named| named.counts.iter().fold(0, |sum, count| sum.saturating_add(*count)))
     }
@@ -100,7 +100,7 @@ fn whole(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Without the names: they are not for logs.
+/// Without the names, so that no log contains them.
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Names").finish_non_exhaustive()
@@ -121,8 +121,8 @@ impl Part {
 }
 
 impl Frequent {
-    /// One more, in that place of its counts. Where all places are taken, who has none takes one from the credit of each who
-    /// has. That is paid for by as many counts before, so a count costs the same on average however many come.
+    /// Adds 1 to the workspace's count at `place`. If the table is full, a workspace that is not in it takes 1 from each credit
+    /// instead. Such a pass is paid for by the counts before it, so that the average cost of a count is constant.
     fn count(&mut self, bucket: Bucket, workspace: &str, place: usize) {
         if let Some(named) = self.named.get_mut(workspace) {
             named.credit = named.credit.saturating_add(1);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_is_told_from_who_is_there() {
+    fn failing_workspaces_are_kept_apart_from_busy_ones() {
         let names = Names::new(1);
         noted(&names, 0, "team:BUSY", Outcome::Ok, 50);
         noted(&names, 0, "team:BUSY", Outcome::Rejected, 9);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn while_somebody_reads_nobody_waits() {
+    fn a_writer_does_not_wait_for_a_reader() {
         let names = Names::new(1);
         let reads = whole(&names.parts[0]);
         noted(&names, 0, "team:T1", Outcome::Ok, 1);
@@ -197,16 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_in_nothing_that_is_printed() {
+    fn debug_output_contains_no_names() {
         let names = Names::new(1);
         noted(&names, 0, "team:SECRET", Outcome::Error, 1);
         assert_eq!(format!("{names:?}"), "Names { .. }");
     }
 
     proptest! {
-        /// Whatever comes, in whatever order.
+        /// For any counts in any order.
         #[test]
-        fn no_more_names_are_kept_than_there_are_places_and_who_comes_often_is_among_them(
+        fn names_are_bounded_and_frequent_ones_are_kept(
             others in proptest::collection::vec(0_u16..3_000, 2_000..6_000),
             every in 2_usize..100,
         ) {
@@ -218,7 +218,7 @@ mod tests {
                 }
                 prop_assert!(frequent.named.len() <= NAMES_MOST);
             }
-            // At least one in a hundred, and more than one in 512 is enough.
+            // "often" has at least one count in a hundred, and one in 512 is enough.
             prop_assert!(frequent.named.contains_key("often"));
             let all = others.len() + others.len().div_ceil(every);
             let least = others.len().div_ceil(every) - all / NAMES_MOST;

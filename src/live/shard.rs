@@ -1,6 +1,6 @@
-//! One writer's counts. Only its own thread writes to a shard, so counting is a plain load and store, no locked
-//! instruction; whoever sums the shards may see the last requests a moment late. What changed is counted, too, so that a
-//! reader need not look at what did not.
+//! The counts of one writer. Only its own thread writes to a shard, so that counting is a plain load and store without a locked
+//! instruction; a reader may see the last requests a moment late. The changes are counted as well, so that a reader can skip what has
+//! not changed.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
 use crate::core::{BUCKETS, Bucket, Connections, LATENCY_BINS, Latencies, LatencyMarks, Sample, Tally, Track, Turn, latency_bin};
 
-/// Buckets to a page. Pages come into being when a bucket of theirs is first counted: 10,000 buckets for each core and bot
-/// must not cost memory unused. Workspaces are spread evenly, so a page is small: fifty of them need nearly as many pages.
+/// Buckets per page. A page is allocated when one of its buckets is first counted, because 10,000 buckets for each worker and bot would
+/// waste memory. Workspaces are spread evenly, so pages are small: fifty workspaces need nearly fifty pages.
 pub(super) const PAGE: usize = 50;
 pub(super) const PAGES: usize = BUCKETS as usize / PAGE;
 const _: () = assert!(PAGES * PAGE == BUCKETS as usize);
@@ -19,32 +19,32 @@ const _: () = assert!(PAGES * PAGE == BUCKETS as usize);
 pub(super) enum Kind {
     /// By the track of the bucket's rank.
     Ranked,
-    /// Of canary buckets that stable answered for.
+    /// Buckets that their rank puts on the canary and stable answered for.
     SetAside,
-    /// Of what was routed under examination, by the turn of its block. The same requests once more.
+    /// Buckets under examination, by the turn of the block. These requests are also counted in one of the other kinds.
     Even,
     Odd,
 }
 
-/// The place, behind the kinds', of the changes that are of no bucket.
+/// The index in `changes` for what is counted by track, after the kinds.
 const OF_LANES: usize = 4;
 pub(super) const COUNTERS: usize = 5;
 
 #[derive(Debug)]
 pub struct Shard {
-    /// From which latency on an answer is slow, and very slow.
+    /// The latencies from which an answer is slow, and very slow.
     marks: [AtomicU64; 2],
-    /// How often what is counted has changed: by kind, and in the lanes. Each is stored after the change that it counts, so
-    /// whoever reads it first sees that change in what is read then.
+    /// The number of changes, by kind and for the lanes. Each is stored after the change that it counts, so a reader that loads it
+    /// first also sees that change.
     changes: [AtomicU32; COUNTERS],
-    /// Of [`Kind::Ranked`]. Always there: each request comes here.
+    /// The pages of [`Kind::Ranked`], which every request needs.
     ranked: Box<[Page; PAGES]>,
-    /// Of the other kinds, in their order.
+    /// The pages of the other kinds, in their order.
     others: [Pages; 3],
     tracks: [Lane; 2],
 }
 
-/// Made when the first bucket is counted.
+/// Allocated when a bucket is first counted.
 #[derive(Debug, Default)]
 struct Pages(OnceLock<Box<[Page; PAGES]>>);
 
@@ -63,7 +63,7 @@ pub(super) struct Cell {
     timed: AtomicU32,
     slow: AtomicU32,
     very_slow: AtomicU32,
-    /// Only of what is examined: requests that have not ended.
+    /// Only under examination: requests that have not ended.
     under_way: AtomicU32,
     log_latency: AtomicI64,
 }
@@ -73,36 +73,36 @@ pub(super) struct Cell {
 struct Lane {
     wanted: AtomicU32,
     broken: AtomicU32,
-    /// The track's failures that the other one answered for: shown with its errors, but no evidence.
+    /// The track's requests that the other track answered: shown among its errors, but no evidence.
     rescued: AtomicU32,
-    /// Only of requests that count as evidence. Made when the first one comes.
+    /// Of requests that count as evidence. Allocated at the first one.
     latencies: OnceLock<Box<[AtomicU32; LATENCY_BINS]>>,
 }
 
-/// Only for the one thread whose shard this is.
+/// Only the thread that owns the shard may call these.
 impl Shard {
-    /// A request of a bucket under examination is on its way.
+    /// Counts a request of a bucket under examination as under way.
     pub fn set_out(&self, bucket: Bucket, turn: Turn) {
         self.change(Kind::of(turn), bucket, |cell| bump(&cell.under_way, 1));
     }
 
-    /// It has ended, whatever came of it.
+    /// The request has ended, with whatever outcome.
     pub fn came_back(&self, bucket: Bucket, turn: Turn) {
         self.change(Kind::of(turn), bucket, |cell| bump(&cell.under_way, 1_u32.wrapping_neg()));
     }
 
-    /// What came of a request that was routed in this block.
+    /// Counts the outcome of a request that was routed in a block of this turn.
     pub fn examined(&self, bucket: Bucket, turn: Turn, sample: Sample) {
         self.change(Kind::of(turn), bucket, |cell| cell.add(Tally::of(sample, LatencyMarks::NONE)));
     }
 
-    /// A finished request of the bucket. `track` is who answered for it.
+    /// Counts a finished request of the bucket. `track` is the one that answered.
     pub fn record(&self, bucket: Bucket, set_aside: bool, track: Track, sample: Sample) {
         let kind = if set_aside { Kind::SetAside } else { Kind::Ranked };
         self.change(kind, bucket, |cell| {
             let [slow_micros, very_slow_micros] = [self.marks[0].load(Relaxed), self.marks[1].load(Relaxed)];
             cell.add(Tally::of(sample, LatencyMarks { slow_micros, very_slow_micros }));
-            // Before the change is counted: by the bucket's the reader knows of this one, too.
+            // Before the change is counted, so that a reader that sees the change also sees this latency.
             if let Some(micros) = sample.latency_micros {
                 let bins = self.tracks[track as usize].latencies.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
                 bump(&bins[latency_bin(micros)], 1);
@@ -110,13 +110,13 @@ impl Shard {
         });
     }
 
-    /// A request of the track that was rescued.
+    /// Counts a request of the track that was rescued.
     pub fn rescued(&self, track: Track) {
         bump(&self.tracks[track as usize].rescued, 1);
         count_change(&self.changes[OF_LANES]);
     }
 
-    /// A request wanted a connection of the track.
+    /// Counts a request that needed a connection of the track; `broken`: the connection failed.
     pub fn connection(&self, track: Track, broken: bool) {
         let lane = &self.tracks[track as usize];
         bump(&lane.wanted, 1);
@@ -136,7 +136,7 @@ impl Shard {
     }
 }
 
-/// For the ledger, which sums.
+/// For the ledger, which sums the shards.
 impl Shard {
     pub(super) fn new(marks: LatencyMarks) -> Shard {
         let shard = Shard {
@@ -196,7 +196,7 @@ impl Kind {
 }
 
 impl Page {
-    /// To be read before the cells are.
+    /// Must be read before the cells.
     pub(super) fn changes(&self) -> u32 {
         self.changes.load(Acquire)
     }
@@ -212,7 +212,7 @@ fn bump(count: &AtomicU32, by: u32) {
     }
 }
 
-/// After the change itself.
+/// Must be called after the change that it counts.
 fn count_change(changes: &AtomicU32) {
     changes.store(changes.load(Relaxed).wrapping_add(1), Release);
 }

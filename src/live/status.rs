@@ -1,4 +1,4 @@
-//! What the controller makes of a bot, for whoever shows it: the API, the metrics, the command line.
+//! What the controller reports about a bot, for the API, the metrics and the command line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,47 +11,47 @@ use crate::core::{Guard, Landmarks, State, Verdict};
 pub struct Status {
     pub state: State,
     pub guard: Guard,
-    /// `None` where there is nothing to judge.
+    /// `None` if nothing is judged.
     pub judged: Option<Judged>,
     pub examinations: Vec<Examined>,
     /// Where most of the canary's failures come from, if it is one bucket.
     pub concentration: Option<Concentration>,
-    /// What an operator should know about the way of this rollout.
+    /// A warning about the current rollout.
     pub warning: Option<String>,
-    /// How long the step in force has lasted, where there is one.
+    /// How long the current step has lasted, if there is one.
     pub in_step: Option<Duration>,
     pub durability: Durability,
-    /// Why nothing rises now.
+    /// The reason why no weight may rise now.
     pub frozen: Option<String>,
-    /// What the config's release waits for.
+    /// What the start of the config's release waits for.
     pub config_waits: Option<String>,
-    /// How long ago another side was stable, and whether that is so long that it is free to tear down.
+    /// How long ago another side was stable, and whether that is long enough to tear it down.
     pub previous: Option<(Duration, bool)>,
-    /// When what last happened.
+    /// When each kind of change last happened.
     pub landmarks: Arc<Landmarks>,
-    /// Since when the tracks are counted, in Unix seconds.
+    /// When the current tallies began, in Unix seconds.
     pub counted_since: f64,
-    /// By both clocks.
+    /// When this status was made, on both clocks.
     pub times: Times,
 }
 
 /// The moment at which a status was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
-    /// By the controller's clock, which stands still while no serin runs.
+    /// The bot's clock, which stands still while serin does not run.
     pub clock: Duration,
     /// In Unix seconds.
     pub unix: f64,
 }
 
 impl Times {
-    /// When the controller's clock says `clock`, if serin runs on until then, in Unix seconds.
+    /// Converts a time on the bot's clock to Unix seconds, provided that serin runs until then.
     pub fn unix_at(&self, clock: Duration) -> f64 {
         self.unix + clock.as_secs_f64() - self.clock.as_secs_f64()
     }
 }
 
-/// Whether what serves would outlive the process.
+/// Whether what serves would survive a restart.
 #[derive(Clone, Debug, Default)]
 pub struct Durability {
     pub durable: bool,
@@ -65,20 +65,20 @@ pub struct Judged {
     pub verdict: Verdict,
 }
 
-/// A workspace's bucket under examination, or what came of it.
+/// A bucket under examination, or the finding about it.
 #[derive(Clone, Debug)]
 pub struct Examined {
     pub bucket: usize,
     pub finding: Finding,
-    /// What it was suspected for.
+    /// The metric for which it became a suspect.
     pub metric: &'static str,
     pub blocks: u32,
-    /// ln of what the coins won: above 0 the canary's fault is likelier than the customer's own.
+    /// ln of the examination's wealth. Above 0, the canary's fault is more likely than the customer's own.
     pub log_wealth: f64,
 }
 
 impl Status {
-    /// Of a bot about which nothing else is known.
+    /// The status of a bot about which nothing else is known.
     pub fn of(state: State, guard: Guard) -> Status {
         Status {
             state,
@@ -98,7 +98,7 @@ impl Status {
         }
     }
 
-    /// How many examinations came to this.
+    /// The number of examinations with this finding.
     pub fn examined(&self, finding: Finding) -> usize {
         self.examinations.iter().filter(|examined| examined.finding == finding).count()
     }

@@ -1,22 +1,22 @@
-//! Does a bot wait for somebody? One answer for the page, the metrics, the pipelines and the messages to people.
+//! Whether a bot waits for a human: one answer for the page, the metrics, the pipelines and the notifications.
 
 use std::fmt;
 
 use super::Status;
 use crate::core::{HeldBy, Hold, Phase, Release, State, Weight};
 
-/// What only a human can end.
+/// A wait that only a human can end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Waits<'a> {
-    /// The next step is theirs.
+    /// The next step needs an approval.
     Step(&'a Hold),
-    /// So is every step, and the evidence is against this one.
+    /// Every step needs an approval, and the evidence is against the current one.
     Failing,
-    /// It went to nobody by itself, and goes on only when told to.
+    /// serin has set the weight to 0 %, by a trip or a retreat, and raises it only after a resume.
     Braked(&'a Hold),
-    /// A switch fails, and serin could not take it back.
+    /// A switch fails, and serin could not undo it.
     Switched(&'a Hold),
-    /// The config wants this release, and only a human can say what is live.
+    /// The config names this release, and only a human can say whether it is live already.
     NoHistory(&'a Release),
     SameUpstream(&'a Release),
 }
@@ -64,7 +64,7 @@ impl Status {
         }
     }
 
-    /// The policy `manual`: nobody is asked before the step has baked, unless it fails.
+    /// Under the policy `manual` a step waits for a human once it has baked, or at once if it fails.
     fn left_to_a_human(&self) -> Option<Waits<'_>> {
         let hold = self.state.hold.as_ref().filter(|hold| **hold == Hold::PolicyManual)?;
         let rollout = self.state.under_way()?;
@@ -85,7 +85,7 @@ fn against_the_config(state: &State) -> Option<Waits<'_>> {
     match state.held_by? {
         HeldBy::NoHistory => Some(Waits::NoHistory(wanted)),
         HeldBy::SameUpstream => Some(Waits::SameUpstream(wanted)),
-        // Somebody did that, and knows.
+        // A human has decided this, so nobody needs to be asked.
         HeldBy::Abort | HeldBy::Undo | HeldBy::Switch | HeldBy::Start | HeldBy::Adopt => None,
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_step_is_a_humans_they_are_asked_after_the_bake_or_when_it_fails() {
+    fn the_policy_manual_asks_after_the_bake_or_when_a_step_fails() {
         let mut manual = status(Phase::Progressing, Some(Hold::PolicyManual));
         assert_eq!(asks(&manual), None);
         manual.in_step = Some(Plan::usual().steps[0].bake);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_to_nobody_by_itself_asks() {
+    fn a_trip_and_a_retreat_to_zero_wait_for_a_human() {
         let trip = || Some(Hold::Breaker(Trip { canary: Connections { wanted: 8, broken: 8 } }));
         assert_eq!(asks(&status(Phase::Paused, trip())), Some("breaker"));
         assert_eq!(asks(&status(Phase::Paused, Some(Hold::Retreated))), Some("retreated"));
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_decided_stands_between_the_config_and_what_serves() {
+    fn a_release_of_the_config_that_waits_asks_only_if_no_operator_decided_that() {
         let mut idle = status(Phase::Idle, None);
         idle.state.seen = Seen { release: Some(release("green")), ..Seen::default() };
         for (held_by, code) in

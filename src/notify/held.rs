@@ -1,4 +1,4 @@
-//! What is no change and still worth telling: a rollout that waits for a human, a drill that is due, a side that is free.
+//! Notifications that are not about a change: a rollout that waits for a human, a drill that is due, a side that may be torn down.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::store::Row;
 use crate::summary::words::weight;
 use crate::summary::{Action, Summary};
 
-/// What may help, the safest first where it looks bad. What would be refused now is left out.
+/// The actions to offer for a hold, in order: the safest first if the canary looks bad. An action that would be refused now is left
+/// out.
 pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) -> Vec<Act> {
     let acts: &[Act] = match waits {
         Waits::Failing => &[Act::Abort],
@@ -24,13 +25,13 @@ pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) ->
     acts.iter().copied().filter(|act| is_possible(config, bot, status, *act)).collect()
 }
 
-/// Would it be done now?
+/// Whether the action would be carried out now.
 pub fn is_possible(config: &Config, bot: &Bot, status: &Status, act: Act) -> bool {
     possible(config, bot, status).iter().any(|(action, refusal)| *action == act.action() && refusal.is_none())
 }
 
-/// What the mark of a hold is about. While a step waits, it may wait for one thing and then for another: that is told once, and
-/// again only if it begins to look bad.
+/// The topic of a hold's mark. All reasons for which a step waits for a human share one topic, so that people are told once per
+/// revision; a reason that looks bad has a topic of its own.
 pub fn topic(waits: &Waits<'_>) -> String {
     let event = match waits {
         Waits::Step(Hold::Marginal { .. }) | Waits::Failing => "suspicious",
@@ -41,34 +42,36 @@ pub fn topic(waits: &Waits<'_>) -> String {
     format!("held:{event}")
 }
 
-/// The topic of the hold that a change says too: who is told of the change needs no second message, as long as it is the last one.
+/// The topic of the hold that the message about this change also covers. A notifier that got that message gets none about the hold in
+/// the same revision.
 pub fn says_too(row: &Row) -> Option<String> {
     matches!(row.decision.as_str(), "trip" | "retreat").then(|| "held:braked".to_owned())
 }
 
-/// What an approval does. The last step is a promotion.
+/// What an approval does, in words: goes to a weight, or promotes after the last step.
 pub fn approval(state: &State) -> String {
     approves(state).map_or("promote".to_owned(), |next| format!("on to {}", weight(next)))
 }
 
-/// The weight of the next step; `None` where it is everybody's.
+/// The weight that an approval goes to; `None` if it promotes.
 pub fn approves(state: &State) -> Option<Weight> {
     state.under_way()?.next().map(|step| step.weight).filter(|weight| *weight < Weight::FULL)
 }
 
-/// The config's release, and why it cannot be started although nothing freezes it.
+/// The release that the config names, and why it cannot be started; `None` if it can be, or if a freeze stops it.
 pub fn config_waits(status: &Status) -> Option<(&Release, &str)> {
     let wanted = status.state.to_start().filter(|_| status.frozen.is_none())?;
     Some((wanted, status.config_waits.as_deref()?))
 }
 
-/// The last drill, in whole Unix seconds (0: none), if it is too long ago.
+/// If a drill is due: the time of the last one, in whole Unix seconds, 0 for never.
 pub fn drill_due(status: &Status, bot: &Bot, now_unix: Duration) -> Option<i64> {
     let (every, last) = (bot.drill_every?, status.landmarks.drilled().unwrap_or(0.0));
     (now_unix.as_secs_f64() - last >= every.as_secs_f64()).then_some(last as i64)
 }
 
-/// When the side was replaced, by the controller's clock, if nobody expects to go back to it any more.
+/// If the side before stable may be torn down, because the time for an undo is over: when it was replaced, in microseconds by the bot's
+/// clock.
 pub fn free_to_tear_down(status: &Status) -> Option<i64> {
     let (former, (_, free)) = (status.state.previous.as_ref()?, status.previous?);
     free.then(|| i64::try_from(former.until.as_micros()).unwrap_or(i64::MAX))
@@ -97,7 +100,7 @@ mod tests {
         Status::of(state, crate::core::Guard::default())
     }
 
-    /// green is on its way, at its first step.
+    /// A status with green in its first step.
     fn under_way(phase: Phase, hold: Hold) -> Status {
         let mut status = status(phase);
         let (at, plan, green) = (Duration::ZERO, Plan::usual(), release("green"));
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_offered_is_what_would_help_and_would_be_done() {
+    fn only_useful_and_possible_actions_are_offered() {
         let trip = || Hold::Breaker(crate::core::Trip { canary: crate::core::Connections { wanted: 8, broken: 8 } });
         assert_eq!(offered(&under_way(Phase::Held, Hold::AwaitingAdvance)), [Act::Advance, Act::Abort]);
         assert_eq!(offered(&under_way(Phase::Held, Hold::Evidence { e: 7.0 })), [Act::Abort, Act::Advance], "the safe one first");
@@ -162,7 +165,7 @@ mod tests {
         };
         held.state.rollout = Some(begun(0));
         assert_eq!(approval(&held.state), format!("on to {}", weight(plan.steps[1].weight)));
-        // Whether everybody is a step of its own or comes after the last one.
+        // Whether the full weight is the last step or comes after it.
         for step in [last, last - usize::from(plan.steps[last].weight == Weight::FULL)] {
             held.state.rollout = Some(begun(step));
             assert_eq!((approval(&held.state).as_str(), approves(&held.state)), ("promote", None));

@@ -1,4 +1,4 @@
-//! What is known against a canary, in words and numbers: the same in a message and on the page behind its link.
+//! The evidence against a canary, in words and numbers, for messages and for the page behind a link.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,13 +12,13 @@ use crate::summary::words;
 /// The evidence at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Known {
-    /// `None` where it is too large for a number.
+    /// `None` if it is too large for an `f64`.
     pub e_value: Option<f64>,
     pub abort_at: Option<f64>,
     pub verdict: String,
-    /// What looks worst.
+    /// The metric that looks worst.
     pub leading: String,
-    /// The errors that the canary may still be adding, in per cent of its requests.
+    /// The harm bound: errors that the canary may still add, in per cent of its requests.
     pub harm_could_be_percent: Option<f64>,
     pub canary: Counts,
     pub stable: Counts,
@@ -33,7 +33,7 @@ pub struct Counts {
 }
 
 impl Known {
-    /// What a change rested on; `None` where nothing was judged.
+    /// The evidence that a change rests on; `None` if nothing was judged.
     pub fn of_row(row: &Row) -> Option<Known> {
         let evidence = row.evidence.as_ref()?;
         let word = |key: &str| evidence[key].as_str().unwrap_or("").to_owned();
@@ -48,7 +48,7 @@ impl Known {
         })
     }
 
-    /// What is known now.
+    /// The current evidence; `None` if nothing is judged.
     pub fn of_status(status: &Status) -> Option<Known> {
         let judged = status.judged?;
         let judgement = judged.judgement;
@@ -64,7 +64,7 @@ impl Known {
         })
     }
 
-    /// `3.1 % errors against 0.11 % (37 of 1,204, 12 of 10,803), E = 153 of 150`: of what looks worst, if it is counted.
+    /// The metric that looks worst, or errors: `3.1 % errors against 0.11 % (37 of 1,204, 12 of 10,803), E = 153 of 150`.
     pub fn text(&self) -> String {
         let (canary, stable) = (&self.canary, &self.stable);
         let (what, x, y) = match self.leading.as_str() {

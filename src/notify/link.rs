@@ -1,6 +1,6 @@
-//! A link in a message: a capability for one action on one bot as it was at one revision, until some time. Whoever has it
-//! may do that and nothing else. It is signed with the installation's key, so nothing about it is kept, and it works once:
-//! what it does makes a new revision, and for another revision it is of no use.
+//! A link in a message: a capability for one action on one bot at one revision, with an expiry. Its holder may do that and nothing
+//! else. The link is signed with the installation's key, so serin stores nothing about it. It works once: its action makes a new
+//! revision, for which the link is not valid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,16 +11,16 @@ use crate::core::State;
 use crate::store::{InstallationKey, Row};
 use crate::summary::Action;
 
-/// How long a link is good for, in seconds.
+/// How long a link is valid, in seconds.
 pub const LINK_SECS: u64 = 24 * 3600;
 
-/// What else is signed with the key begins otherwise.
+/// Separates what is signed for links from anything else that is signed with the same key.
 const PURPOSE: &[u8] = b"serin link 1\0";
 const INSTANCE: &[u8] = b"serin instance 1\0";
-/// A ticket has some hundred bytes, with the longest names some hundred more.
+/// A ticket takes some hundred bytes; the longest names add some hundred more.
 const TOKEN_MOST: usize = 4_096;
 
-/// What a link may do.
+/// The actions that a link can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
@@ -44,13 +44,13 @@ impl Act {
         }
     }
 
-    /// May it be asked for where the config is the only way in?
+    /// Whether the action is allowed under `[admin] read_only`.
     pub fn takes_back(self) -> bool {
         self.action().takes_back()
     }
 }
 
-/// What a link says.
+/// The content of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     #[serde(rename = "a")]
@@ -59,7 +59,7 @@ pub struct Ticket {
     pub bot: String,
     #[serde(rename = "r")]
     pub revision: u64,
-    /// A revision whose row was lost may come again with another meaning: the release and the weight must be the same too.
+    /// After a lost row a revision can occur again with another meaning, so the release and the weight must match too.
     #[serde(rename = "s")]
     pub stands: Stands,
     #[serde(rename = "n")]
@@ -69,7 +69,7 @@ pub struct Ticket {
     pub expires: u64,
 }
 
-/// Who is tried, or serves, and for how many.
+/// The canary's release, or stable's if there is no canary, and the weight in basis points.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stands(String, u64);
 
@@ -94,7 +94,7 @@ impl Ticket {
         format!("{payload}.{}", URL_SAFE_NO_PAD.encode(seal))
     }
 
-    /// `None` if it was not sealed with this key. The comparison takes as long whatever is compared.
+    /// Returns the ticket; `None` if it was not sealed with this key. The comparison takes constant time.
     pub fn open(key: &InstallationKey, token: &str) -> Option<Ticket> {
         let (payload, seal) = token.split_once('.').filter(|_| token.len() <= TOKEN_MOST)?;
         let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
@@ -111,7 +111,7 @@ fn signed(payload: &[u8]) -> Vec<u8> {
     [PURPOSE, payload].concat()
 }
 
-/// A name for this installation, so that the events of two are never taken for each other's.
+/// A name for this installation. It keeps the event ids of two installations apart.
 pub fn instance(key: &InstallationKey) -> String {
     let tag = hmac::sign(&signing(key), INSTANCE);
     super::sign::hex(&tag.as_ref()[..6])
@@ -145,7 +145,7 @@ mod tests {
             let mut forged = token.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
             let forged = String::from_utf8(forged).unwrap();
-            // The last character of base64 may hold bits that mean nothing; they are refused as well.
+            // The last character of base64 may hold unused bits; a token that changes only those is refused as well.
             assert_eq!(Ticket::open(&key(), &forged), None, "{at}");
         }
         for other in ["", ".", "a.b", &token[..token.len() - 1], &token.replace('.', ""), &"x".repeat(10_000)] {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_instance_is_called_depends_on_its_key_alone() {
+    fn the_name_of_an_instance_depends_only_on_its_key() {
         assert_eq!(instance(&key()), instance(&key()));
         assert_ne!(instance(&key()), instance(&InstallationKey::of_test(8)));
         assert_eq!(instance(&key()).len(), 12);

@@ -1,4 +1,4 @@
-//! What happened, in words and numbers: made once, and shaped for each platform elsewhere.
+//! The content of a message, in words and numbers. `shape` turns it into each platform's format.
 
 use super::known::Known;
 use super::link::Act;
@@ -8,13 +8,13 @@ use crate::live::{Status, Waits};
 use crate::store::Row;
 use crate::summary::{self, Summary};
 
-/// What the link to the dashboard is called.
+/// The text of the link to the dashboard.
 pub const OPEN: &str = "Open the page";
 
 /// One message to one notifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The same for the same news, also when it is sent again: who gets it twice can tell.
+    /// Identifies the news. It stays the same when the message is sent again, so that receivers can discard duplicates.
     pub id: String,
     pub about: About,
     pub bot: String,
@@ -23,14 +23,14 @@ pub struct Message {
     pub headline: String,
     pub facts: Vec<Fact>,
     pub links: Vec<Link>,
-    /// Where the dashboard shows the bot, if the config says where it can be reached.
+    /// The bot's address on the dashboard, if the config has a `public_url`.
     pub page: Option<String>,
-    /// The change, if it is one.
+    /// The change that the message is about, if any.
     pub change: Option<Row>,
-    /// Why the weight stays: a code, and a text.
+    /// Why the weight stays: the hold's code and text.
     pub hold: Option<(&'static str, String)>,
     pub known: Option<Known>,
-    /// So many before it were never sent.
+    /// How many messages before this one were dropped unsent.
     pub dropped: u64,
 }
 
@@ -40,7 +40,7 @@ pub enum About {
     Test,
 }
 
-/// How it is coloured.
+/// Decides a message's colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     Asks,
@@ -82,8 +82,8 @@ impl About {
     }
 }
 
-/// Of what kind of news a change is; `None` where nobody asks for it. A row's decision is a word, for rows outlive the
-/// serin that wrote them.
+/// The occasion of a change; `None` if no occasion covers it. The decision is read as a string, because rows may be older than the
+/// running serin.
 pub fn occasion(row: &Row) -> Option<Occasion> {
     match row.decision.as_str() {
         "withdraw" if row.rehearsal => None,
@@ -96,7 +96,7 @@ pub fn occasion(row: &Row) -> Option<Occasion> {
     }
 }
 
-/// What somebody may want to do about a change.
+/// The actions to offer with the message about a change.
 pub fn offers(row: &Row) -> &'static [Act] {
     match row.decision.as_str() {
         "trip" | "retreat" if row.phase == "paused" => &[Act::Resume, Act::Abort],
@@ -106,7 +106,7 @@ pub fn offers(row: &Row) -> &'static [Act] {
     }
 }
 
-/// A message about a change.
+/// The message about a change.
 pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>, page: Option<String>) -> Message {
     let known = Known::of_row(row);
     let mut facts = Vec::new();
@@ -118,7 +118,7 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
     };
     fact(&mut facts, "By", Some(by));
     fact(&mut facts, "Reason", row.reason.clone());
-    // Where the evidence decided, the reason has the rates.
+    // If the evidence decided, `why` contains the rates already.
     if row.actor_kind != "ratchet" || row.why.is_none() {
         facts.extend(evidence(known.as_ref()));
     }
@@ -139,7 +139,7 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
     }
 }
 
-/// A bot that waits for a human: what its summary says.
+/// The message about a bot that waits for a human: its summary.
 pub fn of_hold(
     instance: &str,
     bot: &str,
@@ -173,7 +173,7 @@ pub fn of_hold(
     }
 }
 
-/// The config's release cannot be started.
+/// The message about a config's release that cannot be started.
 pub fn config_waits(instance: &str, bot: &Bot, status: &Status, wanted: &Release, why: &str, at: String, page: Option<String>) -> Message {
     let facts = vec![
         Fact { label: "Why", text: why.to_owned() },
@@ -229,7 +229,7 @@ fn plain(id: String, occasion: Occasion, bot: &Bot, at: String, headline: &str, 
     }
 }
 
-/// To see whether messages come through.
+/// A message by which an operator tests a notifier.
 pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message {
     Message {
         id: format!("{instance}.test.{unique}"),
@@ -247,7 +247,7 @@ pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message
     }
 }
 
-/// What was seen, in words and numbers.
+/// The evidence as one fact, if there is any.
 pub fn evidence(known: Option<&Known>) -> Vec<Fact> {
     known.map(|known| Fact { label: "Seen", text: known.text() }).into_iter().collect()
 }
@@ -257,13 +257,13 @@ fn fact(facts: &mut Vec<Fact>, label: &'static str, text: Option<String>) {
 }
 
 impl Message {
-    /// The headline, and what follows it, line by line.
+    /// The message as plain text: the headline, then one fact per line.
     pub fn text(&self) -> String {
         let lines = self.lines().into_iter().map(|fact| format!("{}: {}", fact.label, fact.text));
         std::iter::once(self.headline.clone()).chain(lines).collect::<Vec<_>>().join("\n")
     }
 
-    /// With what the queue has to say about it.
+    /// The facts, with one about dropped messages if there were any.
     pub fn lines(&self) -> Vec<Fact> {
         let mut facts = self.facts.clone();
         if self.dropped > 0 {

@@ -1,7 +1,7 @@
-//! Telling people. The history is the outbox: each change has a revision, and who was told up to which one is kept beside
-//! it, so that a restart tells what was missed and nothing twice. A task on the control thread listens, makes the messages
-//! and puts them into bounded queues; each notifier has a thread of its own that sends. Neither the proxy nor the
-//! controller ever waits for any of it.
+//! Sends notifications to people. The history is the outbox: each change has a revision, and the history also stores for each notifier
+//! up to which revision it was told, so that after a restart missed changes are sent and none is sent twice. A task on the control
+//! thread subscribes to the changes, makes the messages and puts them into bounded queues; each notifier has a thread that sends.
+//! Neither the proxy nor the controller ever waits for a notification.
 
 pub mod held;
 pub mod known;
@@ -30,31 +30,31 @@ use queue::Queue;
 use send::Sender;
 use watch::Watch;
 
-/// The part of it that others hold.
+/// The handle to the notifications for `app` and `admin`.
 #[derive(Debug)]
 pub struct Notifications {
     live: Arc<Live>,
     controller: Arc<Controller>,
     metrics: Arc<Metrics>,
-    /// A name for this installation, in the ids of its events.
+    /// The installation's name in the ids of its events.
     instance: String,
     queues: Mutex<Vec<Arc<Queue>>>,
 }
 
-/// What came of a test.
+/// The outcome of a test message.
 #[derive(Clone, Debug)]
 pub struct Tested {
     pub notifier: String,
     pub sent: bool,
-    /// What happened, in words.
+    /// The outcome in words.
     pub outcome: String,
-    /// The beginning of what the receiver said.
+    /// The beginning of the receiver's answer.
     pub answer: String,
 }
 
-/// What a receiver's answer may take of a screen.
+/// The length to which a receiver's answer is cut, in characters.
 const ANSWER_SHOWN: usize = 200;
-/// How often a shutdown looks whether all is sent.
+/// How often a shutdown checks whether everything is sent.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Notifications {
@@ -63,17 +63,18 @@ impl Notifications {
         Notifications { live, controller, metrics, instance, queues: Mutex::default() }
     }
 
-    /// Listens from this moment on; whoever gets it has to run it.
+    /// Subscribes to the changes from now on. The caller must run the task that is returned.
     pub fn watch(self: &Arc<Self>) -> Watch {
         Watch::new(self.clone())
     }
 
-    /// What links are sealed with.
+    /// The key that links are sealed with.
     pub fn key(&self) -> InstallationKey {
         self.controller.store().key()
     }
 
-    /// Sends a test to one notifier, or to all, now and once; `None` if there is none of that name.
+    /// Sends one test message to the notifier of this name, or to all, and does not retry. Returns `None` if there is no notifier of
+    /// this name.
     pub async fn test(&self, name: Option<&str>) -> Option<Vec<Tested>> {
         let config = self.live.current().config.clone();
         let wanted: Vec<Notifier> =
@@ -90,7 +91,7 @@ impl Notifications {
         Some(tested.into_iter().flatten().collect())
     }
 
-    /// Lets what is under way end, for at most so long, and sends nothing more. What is not out is told after a restart.
+    /// Waits for at most `within` until the queues are empty, then stops sending. What is left is sent after a restart.
     pub async fn finish(&self, within: Duration) {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let empty = async {
@@ -103,7 +104,7 @@ impl Notifications {
     }
 }
 
-/// Threads that nobody can reach any more must not wait for ever.
+/// Without this the threads of the notifiers would wait on their queues for ever.
 impl Drop for Notifications {
     fn drop(&mut self) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|queue| queue.close());
@@ -116,7 +117,7 @@ fn test(notifier: &Notifier, message: &Message) -> Tested {
     Tested { notifier: notifier.name.clone(), sent: answer.heard.is_good(), outcome: answer.heard.to_string(), answer: shown }
 }
 
-/// RFC 3339 in UTC, to the millisecond, like the times of the history.
+/// RFC 3339 in UTC, in milliseconds, like the times in the history.
 fn now() -> String {
     jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }

@@ -1,5 +1,5 @@
-//! What one notifier has yet to send. Whoever puts something in never waits: with the queue full the oldest goes, is
-//! counted, and the next message that is sent says so.
+//! The bounded queue of one notifier. Putting a message in never blocks: if the queue is full, the oldest message is dropped, and the
+//! next message that is sent says how many were dropped.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use super::message::Message;
 use crate::config::Notifier;
 use crate::store::Mark;
 
-/// A burst of that many changes is more than anybody reads.
+/// More messages than this in one burst are more than anybody reads.
 const PLACES: usize = 64;
 
-/// A message, and what is remembered once it is out.
+/// A message, and the marks to store once it is sent.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub message: Message,
     pub marks: Vec<Mark>,
-    /// How old the event was when it was put here, and when that was.
+    /// The event's age when the job was made, and when that was.
     was: Duration,
     since: Instant,
 }
@@ -25,12 +25,13 @@ pub struct Job {
 impl Job {
     pub fn new(message: Message, marks: Vec<Mark>) -> Job {
         let at = message.at.parse::<jiff::Timestamp>().map_or_else(|_| SystemTime::now(), SystemTime::from);
-        // By the wall's clock here alone: the event may be of before a restart, but a clock that is set makes nothing older.
+        // The wall clock is read only here, because the event may be older than this process. Later changes of the clock make no
+        // message older.
         let was = SystemTime::now().duration_since(at).unwrap_or_default();
         Job { message, marks, was, since: Instant::now() }
     }
 
-    /// Of the event, not of the attempt to tell it.
+    /// The time since the event, not since the first attempt to send.
     pub fn age(&self) -> Duration {
         self.was + self.since.elapsed()
     }
@@ -44,13 +45,13 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct Inner {
-    /// As the config now says; a message that is tried again goes where the new config sends it.
+    /// The notifier in the current config: a retry goes to where the current config says.
     notifier: Arc<Notifier>,
     waiting: VecDeque<Job>,
-    /// Never sent, since the last one that was.
+    /// Dropped since the last message that was sent.
     dropped: u64,
     sending: bool,
-    /// What is being sent waits for its next attempt.
+    /// The message being sent waits for its next attempt.
     pausing: bool,
     closed: bool,
 }
@@ -61,7 +62,7 @@ impl Inner {
     }
 }
 
-/// How a wait ended.
+/// How a pause ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     Over,
@@ -74,7 +75,7 @@ impl Queue {
         Queue { inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
-    /// Answers how many had to go for it.
+    /// Appends a job. Returns how many jobs were dropped to make room.
     pub fn put(&self, job: Job) -> u64 {
         let mut inner = self.lock();
         let mut gone = 0;
@@ -88,7 +89,7 @@ impl Queue {
         gone
     }
 
-    /// The next one, once there is one; `None` when the queue is closed.
+    /// Waits for the next job. Returns `None` once the queue is closed.
     pub fn take(&self) -> Option<Job> {
         let mut inner = self.lock();
         inner.sending = false;
@@ -106,7 +107,7 @@ impl Queue {
         }
     }
 
-    /// It is out, and has said how many were not.
+    /// A message that said how many were dropped was sent: takes them off the count.
     pub fn said(&self, dropped: u64) {
         let mut inner = self.lock();
         inner.dropped = inner.dropped.saturating_sub(dropped);
@@ -121,7 +122,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits for so long, or until the queue is closed or its notifier is not the one that was tried, which may be so already.
+    /// Waits for `wait`. Ends early if the queue is closed, or if the notifier is not `tried`, the one of the last attempt.
     pub fn pause(&self, wait: Duration, tried: &Arc<Notifier>) -> Pause {
         let (began, mut inner) = (Instant::now(), self.lock());
         inner.pausing = true;
@@ -138,19 +139,19 @@ impl Queue {
         }
     }
 
-    /// Nothing more is sent.
+    /// Stops the sending: `take` returns `None` from now on.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Would waiting for it be of no use: is all sent, or is the receiver not well?
+    /// Whether a shutdown need not wait: everything is sent, or the receiver fails and the next attempt is later.
     pub fn rests(&self) -> bool {
         let inner = self.lock();
         inner.pausing || inner.is_done()
     }
 
-    /// Is everything out that was ever put in?
+    /// Whether everything that was put in is sent or dropped.
     pub fn is_done(&self) -> bool {
         self.lock().is_done()
     }
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rests_only_once_what_was_taken_is_done() {
+    fn a_queue_rests_only_once_the_taken_message_is_done() {
         let queue = Queue::new(notifier());
         queue.put(job(0));
         assert!(!queue.rests() && !queue.is_done());
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_came_during_the_attempt_leaves_nothing_to_wait_for() {
+    fn a_config_that_changed_during_the_attempt_ends_the_pause() {
         let queue = Queue::new(notifier());
         let tried = queue.notifier();
         queue.is_now(notifier());
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_as_old_as_what_it_is_about() {
+    fn the_age_of_a_message_is_that_of_its_event() {
         let of = |at: jiff::Timestamp| Job::new(message::test("i", "ops", at.to_string(), "1"), Vec::new()).age();
         let (now, quarter) = (jiff::Timestamp::now(), Duration::from_secs(900));
         assert!((quarter..2 * quarter).contains(&of(now - quarter)), "of before a restart");

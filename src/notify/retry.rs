@@ -1,22 +1,22 @@
-//! What to do after an attempt to send: nothing more, again after a while, or nothing at all.
+//! What to do after an attempt to send: nothing, try again after a while, or give up.
 
 use std::time::{Duration, SystemTime};
 
-/// A message of an hour ago is no news; nor is it told after a restart.
+/// A message about an event that is older than this is neither sent again nor caught up after a restart.
 pub const NEWS: Duration = Duration::from_secs(3600);
 const FIRST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(60);
-/// Who asks for more patience than this is asked again nevertheless.
+/// The longest `Retry-After` that is respected.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Status {
         code: u16,
         retry_after: Option<Duration>,
     },
-    /// No answer, and why; in words that hold no secret.
+    /// No answer, with the reason, which must contain no secret.
     Nothing(String),
 }
 
@@ -27,12 +27,13 @@ pub enum Next {
     GiveUp,
 }
 
-/// `attempt` counts from 0; `age` is the message's; `chance`, 0 to 1, keeps many senders from coming back together.
+/// Decides what follows an attempt. `attempt` counts from 0; `age` is the event's; `chance`, 0 to 1, is random, so that many senders do
+/// not retry at the same moment.
 pub fn next(heard: &Heard, attempt: u32, age: Duration, chance: f64) -> Next {
     let usual = FIRST.saturating_mul(1 << attempt.min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
     let wait = match heard {
         Heard::Status { code: 200..=299, .. } => return Next::Sent,
-        // A URL that was taken back, or has changed: whoever puts the new one into the config wakes what waits.
+        // The URL was revoked or has changed. A new URL in the config ends the wait at once.
         Heard::Status { code: 401 | 403 | 404 | 410, .. } => MOST,
         Heard::Status { code: 408 | 429 | 500..=599, retry_after } => usual.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)),
         Heard::Status { .. } => return Next::GiveUp,
@@ -41,7 +42,7 @@ pub fn next(heard: &Heard, attempt: u32, age: Duration, chance: f64) -> Next {
     if age + wait >= NEWS { Next::GiveUp } else { Next::Again(wait) }
 }
 
-/// Seconds, whole or not (Discord), or a date (RFC 9110, 10.2.3).
+/// Parses `Retry-After`: seconds, also with a fraction (Discord), or a date (RFC 9110, 10.2.3).
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
+    fn only_temporary_failures_are_retried() {
         for code in [200, 201, 202, 204] {
             assert_eq!(after(&status(code), 0), Next::Sent, "{code}");
         }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_time_gets_it_within_reason() {
+    fn retry_after_is_respected_up_to_ten_minutes() {
         let asks = |secs| Heard::Status { code: 429, retry_after: Some(Duration::from_secs(secs)) };
         assert_eq!(after(&asks(7), 0), Next::Again(Duration::from_secs(7)));
         assert_eq!(after(&asks(0), 0), Next::Again(FIRST));
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_an_hour_old_is_given_up() {
+    fn a_message_is_given_up_after_an_hour() {
         let almost = NEWS - Duration::from_millis(1_500);
         assert_eq!(next(&status(500), 0, almost, 1.0), Next::Again(FIRST));
         assert_eq!(next(&status(500), 1, almost, 1.0), Next::GiveUp);

@@ -1,4 +1,4 @@
-//! One attempt to send one message. What is said about it never holds the URL, which is a secret.
+//! One attempt to send one message. The URL is a secret: no error text or log line contains it.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use super::shape::shape;
 use super::sign::{EVENT_ID, SIGNATURE, TIMESTAMP, signature};
 use crate::config::{Notifier, NotifierKind};
 
-/// Chats answer within a second; who takes longer than this is asked again.
+/// Chat platforms answer within a second; after this time the attempt counts as failed.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// What an answer says about itself is read up to here.
+/// The most bytes of an answer's body that are read.
 const ANSWER_MOST: u64 = 2_048;
 
-/// Keeps the authorities, once they are needed, for as long as they serve.
+/// The HTTP clients. The system's certificate authorities are loaded when they are first needed and kept while TLS succeeds.
 pub struct Sender {
     plain: ureq::Agent,
     secure: Option<ureq::Agent>,
     authorities: fn() -> Vec<Certificate<'static>>,
 }
 
-/// What came of it, and the beginning of what the receiver said.
+/// The result of an attempt, and the beginning of the receiver's answer.
 pub struct Answer {
     pub heard: Heard,
     pub body: String,
@@ -54,14 +54,14 @@ impl Sender {
         match request.send(body) {
             Ok(answer) => heard(answer),
             Err(error) => {
-                // They may have been replaced since: a receiver's new authority, a package that was updated.
+                // The authorities may have been replaced since they were loaded, so the next attempt loads them again.
                 self.secure.take_if(|_| is_tls(&error));
                 Answer { heard: Heard::Nothing(why(&error)), body: String::new() }
             }
         }
     }
 
-    /// Without any authority it is not kept: they may come with the next attempt.
+    /// The client for HTTPS. It is not kept if the system has no authorities, because they may be installed before the next attempt.
     fn secure(&mut self) -> ureq::Agent {
         if let Some(agent) = &self.secure {
             return agent.clone();
@@ -81,7 +81,7 @@ fn heard(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
     Answer { heard, body }
 }
 
-/// In words of our own: an error's text may quote the URL.
+/// The reason in our own words, because the text of a `ureq` error may contain the URL.
 fn why(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
@@ -89,7 +89,7 @@ fn why(error: &ureq::Error) -> String {
         ureq::Error::Io(error) => why_io(error),
         ureq::Error::Rustls(error) => format!("TLS: {error}"),
         ureq::Error::Protocol(_) => "its answer is no HTTP".to_owned(),
-        // Not our own enum, and one that grows.
+        // A foreign enum that may grow.
         _ => "the request cannot be sent".to_owned(),
     }
 }
@@ -98,7 +98,7 @@ fn is_tls(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
         ureq::Error::Io(error) => tls_in(error).is_some(),
-        // Not our own enum, and one that grows.
+        // A foreign enum that may grow.
         _ => false,
     }
 }
@@ -120,8 +120,8 @@ fn why_io(error: &std::io::Error) -> String {
     }
 }
 
-/// No redirects: a message is for nobody else. No proxy from the environment: what is sent is no one else's business. No
-/// connection is kept: one that was closed meanwhile would leave it open whether a message has arrived.
+/// No redirects and no proxy from the environment, because a message must reach nobody but the receiver. Connections are not reused: on
+/// one that the receiver has closed meanwhile it would be unclear whether the message arrived.
 fn agent(tls: Option<TlsConfig>) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
@@ -139,7 +139,7 @@ fn of_the_system() -> Vec<Certificate<'static>> {
     rustls_native_certs::load_native_certs().certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }
 
-/// Where there are none, each attempt says that the certificate is not known.
+/// With an empty list each attempt fails with an unknown certificate.
 fn trusting(authorities: &[Certificate<'static>]) -> TlsConfig {
     TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(authorities))
@@ -168,7 +168,7 @@ mod tests {
         certificates.iter().map(|made| Certificate::from_der(made.cert.der()).to_owned()).collect()
     }
 
-    /// Answers each request with 204.
+    /// A server that answers each request with 204.
     fn receiver(made: &CertifiedKey<KeyPair>) -> String {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -211,7 +211,7 @@ mod tests {
         }
         *NOW.lock().unwrap() = trusted(&[&other, &own]);
         assert_eq!(send(), Heard::Status { code: 204, retry_after: None });
-        // What serves is kept.
+        // Authorities that work are kept.
         *NOW.lock().unwrap() = trusted(&[]);
         assert!(send().is_good());
     }

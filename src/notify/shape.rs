@@ -1,5 +1,5 @@
-//! A message as each platform wants it. What comes from outside (versions, reasons, names) is text and stays text: it can
-//! call nobody, link nowhere and format nothing.
+//! Turns a message into each platform's format. Text from outside (versions, reasons, names) is escaped: it cannot mention anybody,
+//! make a link or set a format.
 
 mod discord;
 mod document;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::message::Message;
 use crate::config::NotifierKind;
 
-/// The body to send.
+/// The JSON body to send.
 pub fn shape(kind: &NotifierKind, message: &Message) -> Value {
     match kind {
         NotifierKind::Slack => slack::body(message),
@@ -23,7 +23,7 @@ pub fn shape(kind: &NotifierKind, message: &Message) -> Value {
     }
 }
 
-/// At most so many characters, with a mark where something is missing.
+/// Cuts a text to at most `most` characters and marks the cut with `…`.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most.saturating_sub(1)) {
         Some((at, _)) if text.chars().nth(most).is_some() => format!("{}…", &text[..at]),

@@ -1,5 +1,5 @@
-//! The signature of a generic webhook: HMAC-SHA256 of `timestamp.body`, so that neither can be changed and an old message
-//! cannot be sent again as a new one.
+//! The signature of a generic webhook: HMAC-SHA256 of `timestamp.body`. The timestamp is signed, so that an old message cannot be
+//! replayed as a new one.
 
 use ring::hmac;
 
@@ -7,7 +7,7 @@ pub const TIMESTAMP: &str = "Serin-Timestamp";
 pub const SIGNATURE: &str = "Serin-Signature";
 pub const EVENT_ID: &str = "Serin-Event-Id";
 
-/// `timestamp` in Unix seconds.
+/// Computes the signature's header. `timestamp` in Unix seconds.
 pub fn signature(secret: &str, timestamp: u64, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let mut context = hmac::Context::with_key(&key);

@@ -1,5 +1,4 @@
-//! One notifier's thread: it sends what is in the queue, in order, and again until it is through or no news any more.
-//! Nobody waits for it.
+//! One notifier's thread: it sends the jobs of the queue in order, and retries each until it is sent or too old.
 
 use std::sync::{Arc, Weak};
 
@@ -13,19 +12,19 @@ use crate::telemetry::{Metrics, Told};
 
 pub struct Teller {
     pub queue: Arc<Queue>,
-    /// Where what was told is remembered; it does not keep the history open.
+    /// Stores the marks of what was sent. Weak, so that a waiting thread does not keep the history open.
     pub controller: Weak<Controller>,
     pub metrics: Arc<Metrics>,
 }
 
 impl Teller {
-    /// It ends once its queue is closed, and nobody waits for that: an attempt may have 10 s left, and a restart tells what
-    /// is not out.
+    /// Starts the thread. It ends once its queue is closed, and nobody waits for that: an attempt may have 10 s left, and what is not
+    /// sent is sent after a restart.
     pub fn start(self) {
         let name = self.queue.notifier().name.clone();
         let thread = std::thread::Builder::new().name("serin-notify".to_owned()).spawn(move || self.run());
         if let Err(error) = thread {
-            tracing::error!(notifier = name, %error, "no thread for a notifier: nothing is told by it");
+            tracing::error!(notifier = name, %error, "cannot start a notifier's thread: it sends no notifications");
         }
     }
 
@@ -33,25 +32,25 @@ impl Teller {
         let mut sender = Sender::new();
         while let Some(job) = self.queue.take() {
             let Some(told) = self.tell(&mut sender, &job) else { return };
-            // What was given up is no news any more, so it is remembered too.
+            // A message that was given up is too old to be sent after a restart, so its marks are stored too.
             if let Some(controller) = self.controller.upgrade() {
                 controller.store().mark(job.marks);
             }
             self.metrics.notified(&self.queue.notifier().name, told, 1);
-            // Nobody has read in it what was dropped if it did not get through.
+            // Only a message that was sent has told its reader about the dropped ones.
             if told == Told::Sent {
                 self.queue.said(job.message.dropped);
             }
         }
     }
 
-    /// `None` when serin ends before it is known: a restart tells it.
+    /// Sends a job with retries. Returns `None` if serin ends first; then the message is sent after a restart.
     fn tell(&self, sender: &mut Sender, job: &Job) -> Option<Told> {
         for attempt in 0.. {
             let notifier = self.queue.notifier();
-            // It may have waited here behind others.
+            // The job may have waited long in the queue.
             if job.age() >= NEWS {
-                tracing::warn!(notifier = notifier.name, event = job.message.id, "a notification is no news any more: it is given up");
+                tracing::warn!(notifier = notifier.name, event = job.message.id, "a notification is too old to be sent: it is given up");
                 return Some(Told::Failed);
             }
             let heard = sender.send(&notifier, &job.message).heard;
@@ -67,7 +66,7 @@ impl Teller {
                 }
                 Next::Again(wait) => {
                     if attempt == 0 {
-                        log("a notification is not through: it is tried again");
+                        log("a notification could not be sent: it is tried again");
                     }
                     if self.queue.pause(wait, &notifier) == Pause::Closed {
                         return None;
@@ -79,10 +78,10 @@ impl Teller {
     }
 }
 
-/// 0 to 1.
+/// A random number from 0 to 1.
 fn chance() -> f64 {
     let mut byte = [128];
-    // Without randomness all wait alike, which harms little.
+    // Without randomness all senders wait equally long, which does little harm.
     let _ = SystemRandom::new().fill(&mut byte);
     f64::from(byte[0]) / 255.0
 }
@@ -100,7 +99,7 @@ mod tests {
     use crate::notify::message;
 
     #[test]
-    fn what_has_waited_for_an_hour_is_not_even_tried() {
+    fn a_message_older_than_an_hour_is_not_tried() {
         let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         receiver.set_nonblocking(true).unwrap();
         let url = Hidden::new(format!("http://{}/", receiver.local_addr().unwrap()));

@@ -1,17 +1,17 @@
-//! What one notifier has been told, or is about to be: so that nothing is told twice.
+//! What one notifier has been told, or has queued, so that nothing is sent twice.
 
 use std::collections::HashMap;
 
 use crate::store::Mark;
 
-/// The topic of all changes; its mark is a revision, and rises.
+/// The topic of all changes. Its mark is the revision of the last change.
 pub const CHANGE: &str = "change";
 
 #[derive(Debug, Default)]
 pub struct Told(HashMap<(String, String), i64>);
 
 impl Told {
-    /// What a restart finds.
+    /// The marks of one notifier among those that the history has stored.
     pub fn of(marks: &[Mark], notifier: &str) -> Told {
         let own = marks.iter().filter(|mark| mark.notifier == notifier);
         Told(own.map(|mark| ((mark.bot.clone(), mark.topic.clone()), mark.at)).collect())
@@ -25,7 +25,7 @@ impl Told {
         self.0.insert((bot.to_owned(), topic.to_owned()), at);
     }
 
-    /// Is it news? It is not the next time.
+    /// Whether the mark is new for its topic. Records it, so that the same mark is not new again.
     pub fn is_news(&mut self, bot: &str, topic: &str, at: i64) -> bool {
         let known = self.at(bot, topic);
         let news = if topic == CHANGE { known.is_none_or(|known| at > known) } else { known != Some(at) };

@@ -1,5 +1,5 @@
-//! The task that listens: to changes as they are made, and each second to what the controller says of each bot. It makes
-//! the messages and puts them into the queues.
+//! The task that decides what to send. It gets each change from the controller, and reads each bot's status once a second; it makes the
+//! messages and puts them into the queues.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -23,37 +23,37 @@ use crate::store::{Mark, Row};
 use crate::telemetry;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What holds for less than this may be a flicker.
+/// A hold must last this long before people are told, because a shorter one may be a flicker.
 const HELD_FOR: Duration = Duration::from_secs(3);
-/// A release that was just named in Git may take as long as this to start: it is tried again every 10 s.
+/// A release that the config has just named may fail its preflight for this long before people are told; it is tried again every 10 s.
 const CONFIG_WAITS_FOR: Duration = Duration::from_secs(60);
-/// More changes of one bot than this, missed at once, are not told.
+/// The most changes of one bot that are caught up at once.
 const MISSED_MOST: usize = 256;
-/// A disk that hangs does not stop the listening.
+/// The time limit for a read of the history, so that a disk that hangs does not stop the task.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is asked who was told what, with a pause in between, before people are told without.
+/// The attempts to read the marks at the start, and the pause between them. After that, notifications are sent without marks.
 const ASKED_MOST: u32 = 60;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Watch {
     all: Arc<Notifications>,
     changes: Receiver<Arc<Row>>,
-    /// Up to which revision each bot was heard: what comes after it is news to a notifier that is new. Not up to which it
-    /// serves, for what serves is heard a little later.
+    /// By bot, the revision of the last change that this task has handled. A new notifier is told of later changes only. It may be
+    /// behind the revision that serves, because a change is announced a little after it serves.
     heard: HashMap<String, u64>,
     config: Arc<Config>,
-    /// What the history knew at the start.
+    /// The marks that were stored before the start; empty after the first catch-up.
     marks: Vec<Mark>,
-    /// Is it kept who was told what? Not by one that does not know who was told before: a restart may know again.
+    /// Whether marks are stored. If the old ones could not be read, none are: a restart may be able to read them.
     keeps: bool,
     desks: Vec<Desk>,
-    /// By bot, since when it waits for a human, and what for.
+    /// By bot: the revision and the hold's code for which it waits for a human, and since when.
     waiting: HashMap<String, (u64, &'static str, Instant)>,
-    /// By bot, since when the config's release cannot be started, and which one.
+    /// By bot: the release that the config names and that cannot be started, and since when.
     config_waits: HashMap<String, (Release, Instant)>,
 }
 
-/// One notifier, as this task sees it.
+/// A notifier, with its queue and what it has been told.
 struct Desk {
     notifier: Arc<Notifier>,
     queue: Arc<Queue>,
@@ -87,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// Listens for ever.
+    /// Runs until the controller ends.
     pub async fn run(mut self) {
         let marks = self.read_marks().await;
         self.keeps = marks.is_some();
@@ -122,7 +122,7 @@ impl Watch {
         }
     }
 
-    /// Who was told what; `None` if it cannot be read for long.
+    /// Reads the stored marks; `None` if all attempts fail.
     async fn read_marks(&self) -> Option<Vec<Mark>> {
         for asked in 0..ASKED_MOST {
             let why = match tokio::time::timeout(PATIENCE, self.all.controller.store().marks()).await {
@@ -131,15 +131,16 @@ impl Watch {
                 Err(_) => format!("no answer from the disk within {PATIENCE:?}"),
             };
             if asked == 0 {
-                tracing::warn!(why, "who was told what cannot be read: nobody is told anything before it can be");
+                tracing::warn!(why, "who was told what cannot be read: no notification is sent before it can be");
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
-        tracing::error!("who was told what still cannot be read: people are told what comes now, and a restart may tell it again");
+        tracing::error!("who was told what still cannot be read: new notifications are sent, and a restart may repeat them");
         None
     }
 
-    /// The desks that the config wants; one that is new begins with what is heard next.
+    /// Opens, updates and closes the desks so that they match the config. A new notifier is told only of changes that are handled from
+    /// now on.
     fn set_desks(&mut self) {
         let (mut old, mut marks) = (std::mem::take(&mut self.desks), Vec::new());
         for notifier in &self.config.notifiers {
@@ -150,9 +151,9 @@ impl Watch {
                 desk.queue.is_now(desk.notifier.clone());
             }
             for bot in self.config.bots.iter().map(|bot| bot.name.as_str()) {
-                // A bot that was never heard of came with the config: whatever is heard of it is news.
+                // A bot without an entry has just come with the config: all its changes are news.
                 let Some(heard) = self.heard.get(bot).map(|heard| whole(*heard)) else { continue };
-                // Nor beyond what is: a row may have been lost after it was told.
+                // A mark beyond the last revision is lowered: the row of a change may have been lost after people were told of it.
                 if desk.told.at(bot, CHANGE).is_none_or(|told| told > heard) {
                     desk.told.is(bot, CHANGE, heard);
                     marks.push(mark(notifier, bot, CHANGE, heard));
@@ -174,14 +175,14 @@ impl Watch {
         Desk { told: Told::of(&self.marks, &notifier.name), notifier, queue }
     }
 
-    /// What the history has and nobody was told, if it is news.
+    /// Reads from the history the changes that no notifier was told of, and handles those that are younger than `news`.
     async fn catch_up(&mut self, news: Duration) {
         let oldest = jiff::Timestamp::now() - news;
         for bot in self.config.bots.iter().map(|bot| bot.name.to_string()).collect::<Vec<_>>() {
             let Some(told) = self.desks.iter().filter_map(|desk| desk.told.at(&bot, CHANGE)).min() else { continue };
             let read = self.all.controller.store().history(&bot, None, MISSED_MOST);
             let Ok(Ok(mut rows)) = tokio::time::timeout(PATIENCE, read).await else {
-                tracing::warn!(bot, "what was missed cannot be read: nobody is told of it");
+                tracing::warn!(bot, "cannot read the missed changes: no notifications about them");
                 continue;
             };
             rows.retain(|row| row.revision > u64::try_from(told).unwrap_or(0));
@@ -190,7 +191,7 @@ impl Watch {
         }
     }
 
-    /// A bot that is heard of for the first time, and was not there at the start.
+    /// If this is the first change of a bot that the config has added, opens its marks.
     fn meet(&mut self, row: &Row) {
         if !self.heard.contains_key(&row.bot) {
             self.heard.insert(row.bot.clone(), row.revision.saturating_sub(1));
@@ -209,7 +210,7 @@ impl Watch {
             }
             let mut marks = vec![mark(&desk.notifier, &row.bot, CHANGE, revision)];
             let Some(occasion) = occasion.filter(|occasion| desk.notifier.tells_of(&row.bot, *occasion)) else {
-                // Passed over for good, whatever the config wants after a restart.
+                // The change is marked as handled, so that another config after a restart does not send it.
                 if desk.queue.is_done() {
                     passed_over.append(&mut marks);
                 }
@@ -241,7 +242,7 @@ impl Watch {
         }
     }
 
-    /// What is no change: a hold that lasts, and what has become due.
+    /// Handles what is no change: holds that last, and what is due.
     fn look(&mut self) {
         self.follow_config();
         let snapshot = self.all.live.current();
@@ -260,7 +261,7 @@ impl Watch {
         }
     }
 
-    /// Does it wait for a human, and for long enough?
+    /// Returns why the bot waits for a human, if it has waited for `HELD_FOR`.
     fn lasting<'s>(&mut self, bot: &Bot, status: &'s Status) -> Option<Waits<'s>> {
         let Some(waits) = status.waits_for_human() else {
             self.waiting.remove(bot.name.as_str());
@@ -290,7 +291,7 @@ impl Watch {
         }
     }
 
-    /// Does the config's release wait for too long?
+    /// Tells of the config's release if it has waited for `CONFIG_WAITS_FOR`.
     fn look_at_the_config(&mut self, bot: &Bot, status: &Status) {
         let Some((wanted, why)) = held::config_waits(status) else {
             self.config_waits.remove(bot.name.as_str());
@@ -306,7 +307,7 @@ impl Watch {
         }
     }
 
-    /// Once for each release that the config names, as long as nothing else changes.
+    /// Sends this once for each release that the config names and each revision.
     fn tell_config_waits(&mut self, bot: &Bot, status: &Status, wanted: &Release, why: &str) {
         let (name, topic, at) = (bot.name.as_str(), format!("config:{wanted}"), whole(status.state.revision));
         for desk in &mut self.desks {
@@ -328,7 +329,7 @@ impl Watch {
     }
 }
 
-/// A revision as a mark.
+/// A revision as the value of a mark.
 fn whole(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
@@ -345,12 +346,12 @@ fn put(all: &Notifications, keeps: bool, desk: &Desk, message: Message, marks: V
     }
 }
 
-/// Where the dashboard shows the bot; `None` where nobody could reach it.
+/// The bot's address on the dashboard; `None` without a `public_url`.
 fn page(config: &Config, bot: &str) -> Option<String> {
     Some(format!("{}/#/bots/{bot}", config.admin.public_url.as_ref()?))
 }
 
-/// One link for each thing that may be done; none where nobody could reach them.
+/// One link for each action; none without a `public_url`, because nobody could open them.
 #[expect(clippy::too_many_arguments, reason = "they are what a link is made of")]
 fn links(
     all: &Notifications,

@@ -1,15 +1,15 @@
-//! One order to the thread that writes, and its answer.
+//! An order to the writing thread, and its answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{Entry, NotDurable};
 
-/// The number of an order; its answer bears the same one. No two orders of a process have the same number.
+/// The number of an order, unique in the process. The answer has the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Rows to write, all of them or none.
+/// Rows to be written, all or none.
 #[derive(Debug)]
 pub struct Append {
     pub ticket: Ticket,
@@ -17,13 +17,13 @@ pub struct Append {
     pub unwritten: Unwritten,
 }
 
-/// What becomes of rows that cannot be written.
+/// What to do with rows that cannot be written.
 #[derive(Clone, Debug)]
 pub enum Unwritten {
-    /// What they say was not done, and is done only once they are durable. The order is always answered. It may be
-    /// withdrawn by its claim.
+    /// Drop them: the change is not in force yet, and will be only if it is stored. The order is always answered, and the claim can
+    /// withdraw it.
     Drop(Claim),
-    /// What they say serves already: they wait, in order, and are written when they can be. Only then is the order answered.
+    /// Keep them: the change is in force already. The rows wait, in order, until they can be written; then the order is answered.
     Keep,
 }
 
@@ -34,8 +34,8 @@ pub struct Written {
     pub result: Result<(), NotDurable>,
 }
 
-/// Who decides whether rows that are dropped if they cannot be written are written: the disk, by having them, or whoever
-/// ordered them, by giving up first. Only one of the two wins.
+/// Decides the race between the disk, which has stored the rows of an order, and the owner, which stops waiting for them. Exactly one
+/// of the two wins, and the outcome never changes.
 #[derive(Clone, Debug, Default)]
 pub struct Claim(Arc<AtomicU8>);
 
@@ -44,12 +44,13 @@ const WRITTEN: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Claim {
-    /// For whoever ordered the rows: are they to be forgotten? `false` if they are durable already.
+    /// Called by the owner when it stops waiting. Returns `true` if the rows are dropped, and `false` if they are stored already.
     pub fn give_up(&self) -> bool {
         self.end_as(GIVEN_UP)
     }
 
-    /// For the thread that writes: do the rows stay? `false` if whoever ordered them has given up; then they must go again.
+    /// Called by the writing thread when the rows are stored. Returns `true` if they stay, and `false` if the owner has stopped
+    /// waiting: then they must be deleted.
     pub fn written(&self) -> bool {
         self.end_as(WRITTEN)
     }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_of_the_disk_and_whoever_gave_up_wins() {
+    fn only_one_of_the_disk_and_the_owner_wins() {
         let (written, given_up) = (Claim::default(), Claim::default());
         assert!(written.written() && !written.give_up() && !written.is_given_up());
         assert!(given_up.give_up() && !given_up.written() && given_up.is_given_up());

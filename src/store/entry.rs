@@ -1,4 +1,4 @@
-//! One change as it is kept, and as it is read again.
+//! A change as it is written to the history (`Entry`), and as it is read from it (`Row`).
 
 use std::time::{Duration, SystemTime};
 
@@ -8,20 +8,20 @@ use serde_json::Value;
 use crate::core::ratchet::Input;
 use crate::core::{Guard, Landmark, State, Weight};
 
-/// A change: all that it takes to decide it again, and what people ask about it.
+/// A change: everything that is needed to decide it again, and what people want to know about it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub bot: String,
     pub who: Who,
     pub reasons: Reasons,
     pub decision: &'static str,
-    /// At that moment; with `input`, `guard` and `at` the same step leads to `state` again. None for a bot's first entry.
+    /// The state before. A step with `before`, `input`, `guard` and `at` must give `state` again. `None` for a bot's first entry.
     pub before: Option<State>,
     pub input: Option<Input>,
     pub guard: Guard,
-    /// By the controller's clock, which stands still while no serin runs.
+    /// By the bot's clock, which stands still while serin does not run.
     pub at: Duration,
-    /// When it was decided, in Unix milliseconds.
+    /// The time of the decision, in Unix milliseconds.
     pub unix_ms: i64,
     pub state: State,
 }
@@ -33,18 +33,18 @@ pub struct Who {
     pub name: String,
 }
 
-/// Why.
+/// The reasons for a change.
 #[derive(Clone, Debug, Default)]
 pub struct Reasons {
     /// What the decision rests on, in words.
     pub why: Option<String>,
-    /// What whoever did it said.
+    /// The reason that the operator gave.
     pub said: Option<String>,
-    /// What was known.
+    /// The evidence at the time of the decision.
     pub evidence: Option<Value>,
 }
 
-/// A change as it is read.
+/// A change as the API, the messages and the command line show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     pub bot: String,
@@ -59,20 +59,20 @@ pub struct Row {
     pub to_percent: f64,
     pub stable: String,
     pub canary: Option<String>,
-    /// Whom the change is about: who is tried or was taken back, or became stable.
+    /// The release that the change is about: the one that is tried, was taken back or became stable.
     pub release: Option<String>,
     pub why: Option<String>,
     pub reason: Option<String>,
     pub evidence: Option<Value>,
-    /// From which evidence on the canary went to zero.
+    /// The `abort_at` of the guard in force.
     pub abort_at: Option<f64>,
-    /// Part of a drill: nobody's release is to blame.
+    /// Whether the change belongs to a drill, so that no release is to blame.
     #[serde(skip)]
     pub rehearsal: bool,
 }
 
 impl Row {
-    /// As it will be read.
+    /// The row that reading this entry back gives.
     pub fn of(entry: &Entry) -> Row {
         let Entry { bot, who, reasons, decision, state, .. } = entry;
         Row {
@@ -98,7 +98,7 @@ impl Row {
 }
 
 impl Row {
-    /// What is spoken of later; `at` in Unix seconds.
+    /// The data that a landmark keeps of this change; `at` in Unix seconds.
     pub fn landmark(&self, at: f64) -> Landmark {
         let weight = |percent| Weight::from_percent(percent).unwrap_or_default();
         Landmark {
@@ -117,7 +117,8 @@ impl Row {
     }
 }
 
-/// After an abort the state has no canary any more; before a promotion the new stable was not stable.
+/// The release that a change is about. After an abort only the state before has the canary; after a promotion only the state after has
+/// the new stable.
 pub(super) fn about(before: Option<&State>, after: &State, decision: &str) -> Option<String> {
     let release = match before {
         Some(before) if before.stable != after.stable && decision == "undo" => Some(&before.stable),
@@ -133,7 +134,7 @@ pub(super) fn is_rehearsal(before: Option<&State>, after: &State) -> bool {
 }
 
 impl Entry {
-    /// What is spoken of later.
+    /// The data that a landmark keeps of this change.
     pub fn landmark(&self) -> Landmark {
         Row::of(self).landmark(self.unix_ms as f64 / 1000.0)
     }
@@ -147,7 +148,7 @@ pub(super) fn unix_millis() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// RFC 3339 in UTC, to the millisecond.
+/// RFC 3339 in UTC, in milliseconds.
 pub(super) fn written(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| format!("{at:.3}"))
 }

@@ -1,5 +1,5 @@
-//! The installation's own key, in a file beside the history that only serin's user can read: not in the history, which is
-//! copied and looked at. A new key ends every link that was made with the old one.
+//! The installation's key, in a file beside the history that only serin's user can read. It is not in the history, because people copy
+//! that and look into it. A new key makes every link that was made with the old one invalid.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use super::open::private;
 use super::roles::beside;
 
 const BYTES: usize = 32;
-/// What else is signed with the key begins otherwise.
+/// Separates what is signed here from anything else that is signed with the same key.
 const HISTORY: &[u8] = b"serin history 1\0";
 
 /// 256 random bits.
@@ -31,21 +31,21 @@ impl InstallationKey {
         InstallationKey([byte; BYTES])
     }
 
-    /// For as long as the process lives.
+    /// A random key that is not stored.
     pub(super) fn passing() -> InstallationKey {
         let mut bytes = [0; BYTES];
         SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
         InstallationKey(bytes)
     }
 
-    /// The one in the file, else, where there is no file, a new one in it. The error says why it will not outlive the
-    /// process: a key that cannot be read now may be read again after a restart, so it is never replaced.
+    /// Returns the key in the file; without a file, makes a key and writes the file. The second value says why the key will not outlive
+    /// the process. A key that cannot be read is never replaced, because it may be readable after a restart.
     pub(super) fn kept(history: &Path) -> (InstallationKey, Option<String>) {
         let path = beside(history, "key");
         let (key, done, error) = match read(&path) {
             Ok(key) => {
                 if is_open_to_others(&path) {
-                    tracing::warn!(path = %path.display(), "others than serin's user can read the key of the links, and make links with it");
+                    tracing::warn!(path = %path.display(), "users other than serin's can read the key of the links, and make links");
                 }
                 return (key, None);
             }
@@ -61,8 +61,8 @@ impl InstallationKey {
         (key, Some(format!("cannot {done} {}: {error}; links in messages end with this process", path.display())))
     }
 
-    /// Of one history and no other: the revisions of a new one begin at 1, and no link or event of the old one may mean
-    /// anything there. A file of before there were ids has none, and keeps its links.
+    /// Derives the key of one history. A new history's revisions begin at 1 again, so links and event ids of an old one must not be
+    /// valid for it. Returns the key unchanged for a history that was made before histories had ids.
     pub(super) fn of_history(self, id: &[u8]) -> InstallationKey {
         if id.is_empty() {
             return self;
@@ -73,7 +73,7 @@ impl InstallationKey {
         InstallationKey(bytes)
     }
 
-    /// Whole, or not at all.
+    /// Writes the file completely or not at all.
     fn write(&self, path: &Path) -> std::io::Result<()> {
         let new = path.with_extension("key.new");
         let _ = std::fs::remove_file(&new);
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stays_until_its_file_is_gone_and_is_nobody_elses_to_read() {
+    fn a_key_stays_until_its_file_is_gone_and_is_private() {
         let folder = tempfile::tempdir().unwrap();
         let history = folder.path().join("serin.db");
         let (key, why) = InstallationKey::kept(&history);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_else_can_read_it_is_noticed() {
+    fn a_key_that_others_can_read_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let (history, file) = (folder.path().join("serin.db"), folder.path().join("serin.db.key"));
         let (key, _) = InstallationKey::kept(&history);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_history_has_a_key_of_its_own_and_one_without_an_id_the_bare_one() {
+    fn each_history_has_its_own_key_and_one_without_an_id_has_the_installations() {
         let key = InstallationKey::of_test(7);
         assert_eq!(key.of_history(&[]), key);
         assert_eq!(key.of_history(b"a"), key.of_history(b"a"));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_kept_serves_until_the_end() {
+    fn a_key_that_cannot_be_stored_is_used_until_the_process_ends() {
         let (key, why) = InstallationKey::kept(Path::new("/nowhere/at/all/serin.db"));
         assert!(why.unwrap().contains("/nowhere/at/all/serin.db.key"));
         assert_eq!(key.bytes().len(), 32);

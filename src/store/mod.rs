@@ -1,5 +1,5 @@
-//! What outlives a process: every change, who made it and on what it rests, and beside it what was known and what is
-//! usual. A thread of its own does the writing, so that a disk that hangs stops nobody who lowers.
+//! The history: every change, who made it and on what evidence. Beside it the store keeps each bot's last evidence and what is usual
+//! for it. One thread does all writing, so that a disk that hangs delays nobody who lowers a weight.
 
 mod append;
 mod entry;
@@ -30,40 +30,40 @@ pub use schema::replay;
 use thread::Job;
 pub use told::Mark;
 
-/// The history of all bots.
+/// The handle to the history of all bots.
 #[derive(Debug)]
 pub struct Store {
     jobs: mpsc::SyncSender<Job>,
-    /// None where the history is in memory: then the thread that writes reads, too.
+    /// `None` if the history is in memory: then the writing thread also reads.
     reader: Option<Reader>,
     shared: Arc<Shared>,
     path: Option<PathBuf>,
     key: InstallationKey,
 }
 
-/// What the writing thread says about itself.
+/// What the writing thread reports about itself.
 #[derive(Debug, Default)]
 struct Shared {
     health: Mutex<Health>,
     /// By [`Op`].
     errors: [AtomicU64; Op::ALL.len()],
-    /// A snapshot waits to be written; another one would only wait behind it.
+    /// A snapshot waits to be written. Another one is not queued meanwhile.
     snapshot_waits: AtomicBool,
-    /// Marks and questions that wait for the thread.
+    /// How many marks and questions wait for the writing thread.
     waiting: AtomicUsize,
 }
 
 /// What cannot be written now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Why nothing can be.
+    /// Why nothing can be written; `None` if the disk works.
     pub failing: Option<String>,
-    /// The bots whose own rows cannot be, and why.
+    /// The bots whose own rows cannot be written, each with the reason.
     pub bots: BTreeMap<String, String>,
 }
 
 impl Health {
-    /// Why this bot's changes cannot be kept.
+    /// The reason why this bot's changes cannot be stored; `None` if they can be.
     pub fn of(&self, bot: &str) -> Option<&str> {
         self.failing.as_deref().or_else(|| self.bots.get(bot).map(String::as_str))
     }
@@ -104,35 +104,35 @@ impl Op {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     File(PathBuf),
-    /// Nowhere: why.
+    /// In memory only, for the reason given.
     Memory(String),
 }
 
-/// What was found.
+/// What was found when the history was opened.
 #[derive(Debug, Default)]
 pub struct Found {
     pub bots: HashMap<String, Kept>,
-    /// Who was stable, where the history itself could not be read.
+    /// By bot: the release that was stable, if the history itself could not be read.
     pub stable: HashMap<String, Release>,
-    /// What an operator should know.
+    /// Messages for the operator, to be logged.
     pub alarms: Vec<String>,
-    /// There was a history, and nothing of it could be read: what the config says of a beginning is not true any more.
+    /// A history existed and could not be read. So the bots are not new, although nothing is known of them.
     pub lost: bool,
 }
 
-/// What is kept of a bot.
+/// What is kept of one bot.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub state: State,
-    /// By the controller's clock.
+    /// By the bot's clock.
     pub at: Duration,
-    /// Of this split, as of its last look.
+    /// The evidence about the split of `state`, as it was last stored.
     pub evidence: Option<Vec<u8>>,
     pub past: Option<Vec<u8>>,
     pub landmarks: Landmarks,
 }
 
-/// What was known at some moment after the last change.
+/// A bot's data as of some moment after its last change.
 #[derive(Debug)]
 pub struct Snapshot {
     pub bot: String,
@@ -142,15 +142,15 @@ pub struct Snapshot {
     pub past: Option<Vec<u8>>,
 }
 
-/// The change is not durable.
+/// The error of a change that is not on the disk.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the history cannot be written: {0}")]
 pub struct NotDurable(pub String);
 
-/// The history was not read.
+/// Why the history was not read.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NotRead {
-    #[error("{waiting} others wait for the history already: ask again in a moment")]
+    #[error("{waiting} other requests wait for the history: ask again in a moment")]
     Busy { waiting: usize },
     #[error("the history was not read within {patience:?}: the disk is slow; ask again")]
     TooSlow { patience: Duration },
@@ -158,16 +158,18 @@ pub enum NotRead {
     Failed(String),
 }
 
-/// Marks and questions that may wait for the thread that writes; one more is dropped.
+/// The most marks and questions that may wait for the writing thread; further ones are dropped.
 const WAITING_MOST: usize = 1_024;
-/// All that may wait for it. The controller orders no more than 1,000 changes from a disk that hangs, but for those that lower:
-/// room for some of these for each bot of a large installation. Of one more the row is lost, and a log line says so.
+/// The most jobs of all kinds that may wait for the writing thread. While a disk hangs, the controller orders at most 1,000 changes
+/// besides those that lower; the rest is for these, some for each bot of a large installation. A row beyond the limit is lost, with a
+/// log line.
 const JOBS_MOST: usize = 16 * 1_024;
-/// Answers that the controller has not taken yet; the thread that writes waits for it then.
+/// The most answers that the controller may not have taken yet; at this limit the writing thread waits.
 const ANSWERS_MOST: usize = 1_024;
 
 impl Store {
-    /// Opens what is there, or begins; a file that cannot be read is kept aside. The receiver gets the answers to all orders.
+    /// Opens the history, or creates it. A file that cannot be read is renamed and kept. The receiver gets the answer to each order;
+    /// rows older than `keep` are deleted.
     pub fn open(place: Place, keep: Duration) -> Result<(Store, Found, tokio_mpsc::Receiver<Written>), OpenError> {
         let (mut database, mut found) = open::open(&place)?;
         let shared = Arc::new(Shared::default());
@@ -180,45 +182,45 @@ impl Store {
         let (key, passing) = beside.map_or_else(|| (InstallationKey::passing(), None), InstallationKey::kept);
         found.alarms.extend(passing);
         let key = key.of_history(&database.id);
-        // None where the file could not be used, too.
+        // Also `None` if the file could not be used.
         let path = database.path.clone();
         let reader = database.reader.take().map(Reader::start);
         thread::start(database, queue, written, shared.clone(), keep);
         Ok((Store { jobs, reader, shared, path, key }, found, answers))
     }
 
-    /// The file; none where nothing outlives the process.
+    /// The file; `None` if the history does not outlive the process.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Begins to write rows. Nothing waits for them here: the answer goes to the receiver that `open` returned.
+    /// Orders rows to be written and returns at once. The answer goes to the receiver that `open` returned.
     pub fn append(&self, append: Append) {
-        // Without an answer whatever waits for one gives up after a while.
+        // There will be no answer; the caller's time limit ends the wait.
         if let Err(error) = self.jobs.try_send(Job::Append(append)) {
             self.shared.count(Op::Append);
-            tracing::error!(%error, "a change is lost to the history: too many wait for the disk, or its thread has ended");
+            tracing::error!(%error, "a change will be missing from the history: too many wait for the disk, or the thread has ended");
         }
     }
 
-    /// Writes down what is known, some time soon, without waiting for the disk. It may be lost.
+    /// Writes snapshots soon, without waiting for the disk. A crash may lose them. Skipped if snapshots wait already.
     pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
         if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) && self.jobs.try_send(Job::Snapshot(snapshots)).is_err() {
             self.shared.snapshot_waits.store(false, Ordering::Release);
         }
     }
 
-    /// Would a snapshot be taken now?
+    /// Whether `snapshot` would store anything now.
     pub fn takes_snapshots(&self) -> bool {
         self.path.is_some() && !self.shared.snapshot_waits.load(Ordering::Acquire)
     }
 
-    /// A bot's changes, the newest first, below a revision.
+    /// A bot's changes below a revision, the newest first, at most `most`.
     pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotRead> {
         self.ask(|reply| Question::Rows { bot: bot.to_owned(), below, most, reply }).await
     }
 
-    /// Who has been told what.
+    /// All marks: what each notifier was told.
     pub async fn marks(&self) -> Result<Vec<Mark>, NotRead> {
         self.ask(|reply| Question::Marks { reply }).await
     }
@@ -238,10 +240,10 @@ impl Store {
         answer.inspect_err(|_| self.shared.count(Op::Read))
     }
 
-    /// Remembers that somebody was told, some time soon, without waiting for the disk. It may be lost.
+    /// Stores marks soon, without waiting for the disk. A crash may lose them.
     pub fn mark(&self, marks: Vec<Mark>) {
         if !marks.is_empty() {
-            // With the line full the disk hangs; then a restart tells it once more.
+            // If the queue is full, the disk hangs: the marks are dropped, and a restart sends the messages again.
             self.wait_in_line(Job::Mark(marks));
         }
     }
@@ -254,13 +256,13 @@ impl Store {
         false
     }
 
-    /// Waits until what was ordered so far is written, or found not to be writable, for at most so long.
+    /// Waits for at most `within` until all earlier orders were tried. Returns `true` if nothing is left to be written.
     pub async fn finish(&self, within: Duration) -> bool {
         let (reply, finished) = oneshot::channel();
         self.jobs.try_send(Job::Finish { reply }).is_ok() && matches!(tokio::time::timeout(within, finished).await, Ok(Ok(true)))
     }
 
-    /// What the links about this history are made with.
+    /// The key that this history's links are made with.
     pub fn key(&self) -> InstallationKey {
         self.key
     }

@@ -1,4 +1,4 @@
-//! Where the history is, and what is done with one that cannot be opened.
+//! Finds and opens the history, and handles one that cannot be opened.
 
 pub(super) mod private;
 
@@ -13,17 +13,17 @@ use super::entry::unix_millis;
 use super::roles::{Roles, beside};
 use super::{Found, Place, schema};
 
-/// The connections, and the lock that says that they are the only ones.
+/// The connections to the history, and the lock that keeps other processes away.
 pub(super) struct Database {
     pub path: Option<PathBuf>,
-    /// Waits for the disk.
+    /// Waits until the disk has the data.
     pub durable: Connection,
-    /// Does not: for what may be lost.
+    /// Does not wait for the disk: for data that may be lost.
     pub quick: Option<Connection>,
-    /// Only reads.
+    /// Read-only.
     pub reader: Option<Connection>,
     pub roles: Roles,
-    /// Of this history and no other; see [`schema::id`].
+    /// The history's id: see [`schema::id`].
     pub id: Vec<u8>,
     pub _lock: Option<File>,
 }
@@ -38,7 +38,7 @@ pub enum OpenError {
     Memory(rusqlite::Error),
 }
 
-/// The path of the config, else beside the config where that can be written, else systemd's state directory, else memory.
+/// Returns the first of these: the path in the config, the config's directory if it is writable, systemd's state directory, memory.
 pub fn place(stated: Option<&Path>, config: &Path) -> Place {
     if let Some(path) = stated {
         return Place::File(path.to_owned());
@@ -52,7 +52,7 @@ pub fn place(stated: Option<&Path>, config: &Path) -> Place {
     }
 }
 
-/// An existing history stays where it is, even on a disk that takes nothing now.
+/// A history that exists is used even if the directory is not writable now.
 fn is_writable(directory: &Path) -> bool {
     let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_encoded_bytes()) else { return false };
     // SAFETY: `path` is a string with a nul at its end, and lives until the call returns.
@@ -88,7 +88,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
     if !path.exists()
         && let Some(stable) = Roles::read(path)
     {
-        found.alarms.push(format!("the history {} is gone; who was stable stands beside it", path.display()));
+        found.alarms.push(format!("the history {} is gone; the stable releases are read from the file beside it", path.display()));
         found.lost = true;
         found.stable = stable;
     }
@@ -114,7 +114,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         }
         Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
         Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
-            // A file that is there may say what nobody can read now.
+            // The file that cannot be used may contain a history.
             if path.exists() {
                 found.lost = true;
                 found.stable = Roles::read(path).unwrap_or_default();
@@ -125,7 +125,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
     }
 }
 
-/// Held until the process ends, whatever way it ends.
+/// Locks the history for this process. The kernel releases the lock when the process ends, even after a crash.
 fn lock(path: &Path, found: &mut Found) -> Result<Option<File>, OpenError> {
     let lock = beside(path, "lock");
     let file = match private::keep_or_create(&lock).or_else(|_| File::open(&lock)) {
@@ -146,9 +146,9 @@ fn lock(path: &Path, found: &mut Found) -> Result<Option<File>, OpenError> {
 }
 
 enum Broken {
-    /// It is there, and it is no history.
+    /// The file exists and is no readable history.
     Unreadable(String),
-    /// It is not there, and cannot be made.
+    /// The file does not exist and cannot be created, or the disk fails.
     Unusable(String),
     Newer(i32),
 }
@@ -164,7 +164,7 @@ struct Connected {
 fn connect(path: &Path) -> Result<Connected, Broken> {
     let exists = path.metadata().is_ok_and(|meta| meta.len() > 0);
     let broken = |error: rusqlite::Error| match (exists, error.sqlite_error_code()) {
-        // A disk that is full or read-only says nothing about what is on it.
+        // A disk that is full or read-only says nothing about the file's content.
         (_, Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied)) | (false, _) => {
             Broken::Unusable(error.to_string())
         }
@@ -172,7 +172,7 @@ fn connect(path: &Path) -> Result<Connected, Broken> {
     };
     let durable = match connection(path, "FULL") {
         Ok(connection) => connection,
-        // What can be read is served, even where nothing can be written.
+        // A history that can be read is used, even if nothing can be written.
         Err(error) if exists && is_read_only(&error) => return read_only(path).map_err(broken),
         Err(error) => return Err(broken(error)),
     };
@@ -183,7 +183,7 @@ fn connect(path: &Path) -> Result<Connected, Broken> {
     if version > schema::VERSION {
         return Err(Broken::Newer(version));
     }
-    // One page that is broken somewhere would be found at the worst moment.
+    // Without this check a damaged page would only be found when it is needed.
     let sound: String = durable.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(broken)?;
     if sound != "ok" {
         return Err(Broken::Unreadable(sound));
@@ -213,7 +213,7 @@ fn is_read_only(error: &rusqlite::Error) -> bool {
 }
 
 fn connection(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
-    // SQLite makes its other files with the mode of this one. What is wrong with the file, SQLite says below.
+    // SQLite gives its other files the mode of this one. An error of this call is ignored, because `Connection::open` reports it.
     let _ = private::keep_or_create(path);
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(1))?;
@@ -222,7 +222,7 @@ fn connection(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// `serin.db` becomes `serin.db.unreadable-1763859600000`, its log with it.
+/// Renames `serin.db` to `serin.db.unreadable-1763859600000`, and its `-wal` and `-shm` files accordingly.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = beside(path, &format!("unreadable-{}", unix_millis()));
     std::fs::rename(path, &aside)?;

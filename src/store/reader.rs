@@ -1,5 +1,5 @@
-//! Reading the history on a connection of its own, so that readers wait neither for a disk that hangs nor in front of the
-//! rows that are to be written, and cannot crowd them out.
+//! Reads the history on a connection and a thread of its own. So questions do not wait for a disk that hangs, and rows that are to be
+//! written do not wait for questions.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tokio::sync::oneshot;
 
 use super::{Mark, NotRead, Row, schema, told};
 
-/// Questions that may wait; one more is refused at once.
+/// The most questions that may wait; further ones are refused.
 const QUEUE: usize = 32;
-/// A question that is not answered within this time is given up.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What may be asked.
+/// A question about the history.
 #[derive(Debug)]
 pub(super) enum Question {
-    /// A bot's changes, the newest first, below a revision.
+    /// A bot's changes below a revision, the newest first.
     Rows { bot: String, below: Option<u64>, most: usize, reply: oneshot::Sender<rusqlite::Result<Vec<Row>>> },
-    /// Who was told what.
+    /// All marks.
     Marks { reply: oneshot::Sender<rusqlite::Result<Vec<Mark>>> },
 }
 
@@ -27,7 +27,7 @@ impl Question {
     pub fn answer(self, connection: &Connection) {
         match self {
             Question::Rows { bot, below, most, reply } => {
-                // Whoever asked may have given up.
+                // The caller may have stopped waiting.
                 if !reply.is_closed() {
                     let _ = reply.send(schema::rows(connection, &bot, below, most));
                 }
@@ -43,10 +43,10 @@ impl Question {
 pub(super) struct Reader(SyncSender<Question>);
 
 impl Reader {
-    /// Starts a thread that answers from this connection until the reader is dropped.
+    /// Starts a thread that answers questions until the reader is dropped.
     pub fn start(connection: Connection) -> Reader {
         let (questions, queue): (_, Receiver<Question>) = sync_channel(QUEUE);
-        // Without a thread each question says that it has ended.
+        // If the thread cannot be started, each question returns an error.
         let _ = std::thread::Builder::new().name("serin-reader".to_owned()).spawn(move || {
             while let Ok(question) = queue.recv() {
                 question.answer(&connection);
@@ -55,7 +55,7 @@ impl Reader {
         Reader(questions)
     }
 
-    /// Asks, and waits for the answer for a limited time.
+    /// Asks a question and waits for the answer for at most `PATIENCE`.
     pub async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<rusqlite::Result<T>>) -> Question) -> Result<T, NotRead> {
         let (reply, answer) = oneshot::channel();
         self.0.try_send(question(reply)).map_err(|error| match error {

@@ -1,5 +1,5 @@
-//! Who is stable, in a small file beside the history: read only when the history cannot be. To send everybody to the side
-//! that was replaced last week is the worst that a lost history could do.
+//! A small file beside the history with each bot's stable release. It is read only if the history cannot be: the worst effect of a lost
+//! history would be that all workspaces go to a side that was replaced long ago.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -20,12 +20,12 @@ impl Roles {
         Roles { stable: stable.into_iter().collect() }
     }
 
-    /// Whether that is new.
+    /// Sets a bot's stable release. Returns `true` if that changed anything.
     pub fn is(&mut self, bot: &str, release: &Release) -> bool {
         self.stable.insert(bot.to_owned(), release.clone()).as_ref() != Some(release)
     }
 
-    /// Whole, or not at all.
+    /// Writes the file completely or not at all.
     pub fn write(&self, history: &Path) -> std::io::Result<()> {
         let (path, new) = (beside(history, "roles.json"), beside(history, "roles.json.new"));
         let mut file = private::create(&new)?;
@@ -40,7 +40,7 @@ impl Roles {
     }
 }
 
-/// `serin.db` has `serin.db.roles.json` beside it.
+/// `serin.db` and `roles.json` give `serin.db.roles.json`.
 pub(super) fn beside(history: &Path, ending: &str) -> PathBuf {
     let mut name = history.as_os_str().to_owned();
     name.push(".");

@@ -1,5 +1,5 @@
-//! The tables, and what is written to them and read from them. Columns are for people and `sqlite3`; the exact values, from
-//! which a decision can be made again, stand beside them as MessagePack.
+//! The tables, with the statements that write and read them. The columns are for people and `sqlite3`. The exact values, from which a
+//! decision can be repeated, are stored beside them as MessagePack.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Entry, Kept, Row, Snapshot, told};
 use crate::core::ratchet::{self, Input};
 use crate::core::{Guard, Landmarks, State};
 
-/// Rises when the tables change. A newer file is not touched.
+/// The file format. Raise it when the tables change; a file with a higher version is not touched.
 pub(super) const VERSION: i32 = 1;
 
 const TABLES: &str = "
@@ -53,7 +53,7 @@ CREATE TABLE identity (only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NU
 INSERT INTO identity (only, id) VALUES (1, randomblob(16));
 ";
 
-/// Makes the tables where there are none; answers the version of the file.
+/// Creates missing tables. Returns the version of the file.
 pub(super) fn prepare(connection: &Connection) -> Result<i32> {
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
@@ -66,7 +66,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<i32> {
     Ok(version.max(VERSION))
 }
 
-/// Random, and made with the tables: another history has another one. Empty in a file whose tables are older than that.
+/// The history's random id, made together with the tables. Empty in a file from before histories had ids.
 pub(super) fn id(connection: &Connection) -> Result<Vec<u8>> {
     if !connection.table_exists(None, "identity")? {
         return Ok(Vec::new());
@@ -74,7 +74,7 @@ pub(super) fn id(connection: &Connection) -> Result<Vec<u8>> {
     Ok(connection.query_row("SELECT id FROM identity", (), |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
-/// All of them or none.
+/// Writes all rows or none.
 pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
     let transaction = connection.transaction()?;
     entries.iter().try_for_each(|entry| insert(&transaction, entry))?;
@@ -114,25 +114,26 @@ fn insert(connection: &Connection, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// Takes back what nobody was told of.
+/// Deletes a row that was written but whose change was given up, so that nobody was told of it.
 pub(super) fn take_back(connection: &Connection, bot: &str, revision: u64) -> Result<()> {
     connection.execute("DELETE FROM history WHERE bot = ?1 AND revision = ?2", params![bot, revision])?;
     Ok(())
 }
 
-/// Is it the row's own fault, and not the disk's?
+/// Whether the row itself caused the error, not the disk.
 pub(super) fn is_of_a_row(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
     matches!(error.sqlite_error_code(), Some(ConstraintViolation | TypeMismatch | TooBig))
 }
 
-/// Is there a row of that bot and revision already?
+/// Whether there is already a row with this bot and revision.
 pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY | rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE))
 }
 
-/// Moves rows that stand where these belong, and later ones of the same bots, to a table of their own, for people to look at.
+/// Moves rows of another writer to the table `set_aside`, for people to look at: those with the same bot and revision as `entries`, and
+/// all later ones of these bots.
 pub(super) fn set_aside(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch("CREATE TABLE IF NOT EXISTS set_aside AS SELECT 0 AS set_aside_at_unix_ms, * FROM history WHERE false")?;
@@ -144,7 +145,7 @@ pub(super) fn set_aside(connection: &mut Connection, entries: &[Entry]) -> Resul
     transaction.commit()
 }
 
-/// Does the disk take anything?
+/// Tests whether the disk accepts writes.
 pub(super) fn probe(connection: &Connection) -> Result<()> {
     connection.execute("INSERT OR REPLACE INTO probe (only, at_unix_ms) VALUES (1, ?1)", params![unix_millis()])?;
     Ok(())
@@ -160,7 +161,7 @@ pub(super) fn snapshot(connection: &Connection, of: &Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// Forgets what is older than `keep`, but not the newest change of each kind.
+/// Deletes rows that are older than `keep`, except the newest of each bot and decision. Returns how many.
 pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
     let before = unix_millis().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
     connection.execute(
@@ -170,7 +171,7 @@ pub(super) fn prune(connection: &Connection, keep: Duration) -> Result<usize> {
     )
 }
 
-/// A bot's changes, the newest first.
+/// A bot's changes below a revision, the newest first.
 pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>> {
     let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
     let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -180,7 +181,7 @@ pub(super) fn rows(connection: &Connection, bot: &str, below: Option<u64>, most:
         .collect())
 }
 
-/// A bot's changes for which the condition holds, each with its time in Unix milliseconds. The first parameter is the bot.
+/// A bot's changes that fulfil the SQL condition, each with its time in Unix milliseconds. Parameter 1 is the bot.
 fn select(connection: &Connection, bot: &str, condition: &str, parameters: &[&dyn ToSql]) -> Result<Vec<(i64, Row)>> {
     let mut query = connection.prepare(&format!(
         "SELECT revision, at_unix_ms, actor_kind, actor, decision, phase, from_bp, to_bp, stable, canary, why, reason, evidence,
@@ -189,7 +190,7 @@ fn select(connection: &Connection, bot: &str, condition: &str, parameters: &[&dy
     let rows = query.query_map(parameters, |row| {
         let percent = |bp: u16| f64::from(bp) / 100.0;
         let evidence: Option<String> = row.get(12)?;
-        // What an older serin wrote in another form is still a row for people.
+        // A state that an older serin wrote in another format is left out; the columns are still shown.
         let state = |column| row.get::<_, Option<Vec<u8>>>(column).map(|bytes| unpack::<State>(&bytes.unwrap_or_default()).ok());
         let (before, after) = (state(13)?, state(15)?);
         let guard = unpack::<Guard>(&row.get::<_, Vec<u8>>(14)?).ok();
@@ -219,7 +220,7 @@ fn select(connection: &Connection, bot: &str, condition: &str, parameters: &[&dy
     rows.collect()
 }
 
-/// The newest change of each kind of a bot.
+/// The newest change of each kind.
 fn landmarks(connection: &Connection, bot: &str) -> Result<Landmarks> {
     let newest = "revision IN (SELECT max(revision) FROM history WHERE bot = ?1 GROUP BY decision)";
     let mut landmarks = Landmarks::default();
@@ -229,7 +230,7 @@ fn landmarks(connection: &Connection, bot: &str) -> Result<Landmarks> {
     Ok(landmarks)
 }
 
-/// What is kept of each bot: its last change, or what was known a little after it.
+/// Each bot's last state: that of its last row, or of a snapshot that was stored after that row.
 pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
     let mut query = connection.prepare(
         "SELECT bot, revision, clock_us, state FROM history AS h
@@ -248,7 +249,7 @@ pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .optional()?;
-        // What was written without waiting for the disk may be of no use: then the last change stands alone.
+        // A snapshot is written without waiting for the disk, so it may be unusable: then the last row counts.
         if let Some((later, known, bytes)) = known
             && let Ok(known) = unpack::<State>(&known)
         {
@@ -261,7 +262,7 @@ pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
     Ok(kept)
 }
 
-/// Makes every decision of a history again; answers how many there were, or what does not follow.
+/// Repeats every decision of a history. Returns their number, or the first decision that gives another result than the one stored.
 pub fn replay(path: &Path) -> std::result::Result<usize, String> {
     let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| e.to_string())?;
     replay_all(&connection)
@@ -301,7 +302,7 @@ fn replay_all(connection: &Connection) -> std::result::Result<usize, String> {
     Ok(count)
 }
 
-/// Between two changes only what is said about a hold moves, and the time.
+/// Whether the two states differ only in the time and in what they say about a hold, which may change without a row.
 fn same_commitments(last: &State, before: &State) -> bool {
     let of = |state: &State| {
         let step = state.rollout.as_ref().map(|rollout| (rollout.step, rollout.release.clone()));
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_goes_but_not_the_newest_change_of_each_kind() {
+    fn old_rows_are_deleted_except_the_newest_of_each_decision() {
         let connection = filled();
         assert_eq!(prune(&connection, Duration::from_secs(3600)).unwrap(), 0);
         std::thread::sleep(Duration::from_millis(5));
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn each_history_has_an_id_and_one_of_before_there_were_ids_still_opens() {
+    fn each_history_has_an_id_and_an_old_one_without_still_opens() {
         let connection = filled();
         let first = id(&connection).unwrap();
         prepare(&connection).unwrap();
@@ -388,11 +389,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_never_changed_and_all_of_a_change_is_written_or_none() {
+    fn rows_are_never_changed_and_are_written_all_or_none() {
         let mut connection = filled();
         let changed = connection.execute("UPDATE history SET actor = 'bob'", ());
         assert!(changed.unwrap_err().to_string().contains("append-only"));
-        // Revision 5 is taken: the sixth is not written either.
+        // Revision 5 exists, so revision 6 must not be written either.
         assert!(append(&mut connection, &[entry(6, "freeze"), entry(5, "thaw")]).is_err());
         assert_eq!(revisions(&connection), [5, 4, 3, 2, 1]);
     }

@@ -1,5 +1,5 @@
-//! The one thread that writes. Rows of what serves already wait here, each bot's in order, and are tried again each second. A row
-//! that cannot be written for its own sake holds up its own bot's rows and nobody else's; a disk that takes nothing holds up all.
+//! The one thread that writes. Rows of changes that are in force wait here, each bot's in order, and are tried again each second. A row
+//! that is itself invalid delays only its own bot's rows; a disk that accepts nothing delays all.
 //!
 //! What it writes: rows, durably, when the controller orders them; snapshots (ordered every 5 s) and the marks of sent messages, on a
 //! connection that does not wait for the disk; `roles.json`, when another release became stable. Once a day it deletes old rows.
@@ -21,11 +21,11 @@ use super::{Append, Claim, Entry, Mark, NotDurable, Op, Shared, Snapshot, Ticket
 pub(super) enum Job {
     Append(Append),
     Snapshot(Vec<Snapshot>),
-    /// Written without waiting for the disk.
+    /// To be written without waiting for the disk.
     Mark(Vec<Mark>),
-    /// Only where the history is in memory.
+    /// Only if the history is in memory.
     Ask(Question),
-    /// Answered once all that came before was tried: is nothing left that waits?
+    /// Answered once all earlier jobs were tried: `true` if no row waits.
     Finish {
         reply: oneshot::Sender<bool>,
     },
@@ -36,7 +36,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn start(database: Database, jobs: mpsc::Receiver<Job>, answers: Sender<Written>, shared: Arc<Shared>, keep: Duration) {
     let writer = Writer::new(database, answers, shared, keep);
-    // Without a thread no order is answered, and nothing is raised.
+    // If the thread cannot be started, no order is answered, so nothing is raised.
     let _ = std::thread::Builder::new().name("serin-history".to_owned()).spawn(move || writer.run(&jobs));
 }
 
@@ -44,11 +44,11 @@ struct Writer {
     database: Database,
     answers: Sender<Written>,
     shared: Arc<Shared>,
-    /// Rows of what serves already, by bot.
+    /// By bot: the rows that wait to be written. Their changes are in force.
     unwritten: BTreeMap<String, VecDeque<(Ticket, Entry)>>,
-    /// How many rows of an order are among them.
+    /// By order: how many of its rows wait.
     rows_left: HashMap<Ticket, usize>,
-    /// Rows that were written although whoever ordered them had given up, and that could not be taken back yet.
+    /// Rows that were written although their order was given up, and that could not be deleted yet.
     strays: Vec<(String, u64)>,
     tried: Instant,
     keep: Duration,
@@ -66,7 +66,7 @@ impl Writer {
             match jobs.recv_timeout(TRY_AGAIN) {
                 Ok(job) => {
                     self.job(job);
-                    // Whatever has come while the disk was busy is written together.
+                    // All rows that came while the disk was busy are written in one transaction.
                     while let Ok(job) = jobs.try_recv() {
                         self.job(job);
                     }
@@ -113,9 +113,9 @@ impl Writer {
         }
     }
 
-    /// What whoever ordered it has given up is not written, or taken back again.
+    /// Writes the rows of a change that is not in force yet. If the order was given up, they are not written, or are deleted again.
     fn append_or_drop(&mut self, entries: &[Entry], claim: &Claim) -> Result<(), NotDurable> {
-        let given_up = || NotDurable("it was given up before it was written".to_owned());
+        let given_up = || NotDurable("the order was withdrawn before it was written".to_owned());
         if claim.is_given_up() {
             return Err(given_up());
         }
@@ -143,7 +143,7 @@ impl Writer {
         Ok(())
     }
 
-    /// All in one go; where that fails, each bot's by themselves.
+    /// Writes all waiting rows in one transaction; if a row is invalid, each bot's rows in their own.
     fn write_what_waits(&mut self) {
         self.take_back_strays();
         let failing = self.shared.health().bots.clone();
@@ -165,7 +165,7 @@ impl Writer {
         }
     }
 
-    /// All rows of these bots that wait, or none of them.
+    /// Writes all waiting rows of these bots, or none of them.
     fn write(&mut self, bots: &[String]) -> rusqlite::Result<()> {
         let entries: Vec<Entry> = bots.iter().filter_map(|bot| self.unwritten.get(bot)).flatten().map(|(_, entry)| entry.clone()).collect();
         if entries.is_empty() {
@@ -181,11 +181,11 @@ impl Writer {
         Ok(())
     }
 
-    /// A row that somebody else has put where ours belongs is set aside: this thread is the only writer.
+    /// Writes rows. If another writer has used their revisions, its rows are moved aside first: only this thread may write.
     fn insert(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         match schema::append(&mut self.database.durable, entries) {
             Err(error) if schema::is_taken(&error) => {
-                tracing::error!(%error, "rows of another writer stand in the history: they go to the table set_aside");
+                tracing::error!(%error, "the history has rows of another writer: they are moved to the table set_aside");
                 schema::set_aside(&mut self.database.durable, entries)?;
                 schema::append(&mut self.database.durable, entries)
             }
@@ -209,7 +209,7 @@ impl Writer {
             .retain(|(bot, revision)| schema::take_back(database, bot, *revision).inspect_err(|_| shared.count(Op::Append)).is_err());
     }
 
-    /// Only where something went wrong; and once a day what is old goes.
+    /// Called each second: tries again what has failed, and deletes old rows once a day.
     fn try_again(&mut self) {
         let health = self.shared.health().clone();
         if health.failing.is_some() {
@@ -218,7 +218,7 @@ impl Writer {
                 Err(error) => return self.fails(&error.to_string()),
             }
         }
-        // A bot with nothing that waits may try again by itself.
+        // A bot without waiting rows counts as working again; its next change shows whether it does.
         self.shared.health().bots.retain(|bot, _| self.unwritten.contains_key(bot));
         self.write_what_waits();
         let stuck: Vec<String> = self.unwritten.keys().cloned().collect();
@@ -227,7 +227,7 @@ impl Writer {
             self.pruned = Some(Instant::now());
             match schema::prune(&self.database.durable, self.keep) {
                 Ok(0) => {}
-                Ok(forgotten) => tracing::info!(forgotten, "old history is forgotten"),
+                Ok(forgotten) => tracing::info!(forgotten, "old rows of the history are deleted"),
                 Err(_) => self.shared.count(Op::Append),
             }
         }
@@ -257,19 +257,19 @@ impl Writer {
         if self.database.roles.is(&entry.bot, &entry.state.stable)
             && let Err(error) = self.database.roles.write(path)
         {
-            tracing::warn!(%error, "cannot write who is stable beside the history");
+            tracing::warn!(%error, "cannot write the stable releases beside the history");
         }
     }
 
     fn bot_fails(&self, bot: &str, why: &rusqlite::Error) {
         if self.shared.health().bots.insert(bot.to_owned(), why.to_string()).is_none() {
-            tracing::error!(bot, %why, "a change of this bot cannot be written: nothing of it is raised until it can be");
+            tracing::error!(bot, %why, "a change of this bot cannot be written: its weight cannot rise until it is");
         }
     }
 
     fn fails(&self, why: &str) {
         if self.shared.health().failing.replace(why.to_owned()).is_none() {
-            tracing::error!(why, "the history cannot be written: nothing is raised until it can be");
+            tracing::error!(why, "the history cannot be written: no weight can rise until it can be");
         }
     }
 
@@ -331,13 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_does_not_go_the_way_that_waits_for_the_disk() {
+    fn a_mark_is_written_without_waiting_for_the_disk() {
         let (mut writer, _answers) = writer();
         let mark = |bot: &str| Mark { notifier: "ops".to_owned(), bot: bot.to_owned(), topic: "change".to_owned(), at: 1 };
         writer.mark(&[mark("a"), mark("b")]);
         assert_eq!(told::all(&writer.database.durable).unwrap(), []);
         assert_eq!(told::all(writer.database.quick.as_ref().unwrap()).unwrap(), [mark("a"), mark("b")]);
-        // Without a file there is only one.
+        // In memory there is only one connection.
         writer.database.quick = None;
         writer.mark(&[mark("c")]);
         assert_eq!(told::all(&writer.database.durable).unwrap(), [mark("c")]);
@@ -354,7 +354,7 @@ mod tests {
         let health = writer.shared.health().clone();
         assert_eq!((health.of("a"), health.of("b")), (Some("a bad row"), None));
         assert_eq!(answers.try_recv().unwrap().ticket, Ticket(2), "half of the first order is not written");
-        // A raise of that bot is not kept either; one of another bot is.
+        // A raise of that bot is refused; one of another bot is stored.
         assert!(writer.append_or_drop(&[entry("a", 2)], &Claim::default()).is_err());
         assert!(writer.append_or_drop(&[entry("b", 3)], &Claim::default()).is_ok());
         writer.database.durable.execute_batch("DROP TRIGGER bad").unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_is_not_written_or_is_taken_back() {
+    fn rows_of_a_withdrawn_order_are_not_written_or_are_deleted() {
         let (mut writer, _answers) = writer();
         let claim = Claim::default();
         claim.give_up();

@@ -1,12 +1,12 @@
-//! Who was told what, so that a restart tells nobody twice. A mark is written after its message has gone out: a mark that
-//! is lost repeats one message at most.
+//! The table of marks: what each notifier was told, so that a restart sends nothing twice. A mark is written after its message was
+//! sent, so a lost mark repeats one message at most.
 
 use rusqlite::{Connection, Result, params};
 
 use super::entry::unix_millis;
 
-/// How far one notifier has been told of one bot's topic. What the number counts depends on the topic: a revision, the
-/// second of a drill, the moment of a promotion.
+/// How far one notifier was told of one topic of a bot. The unit of `at` depends on the topic: a revision, the second of a drill, the
+/// moment of a promotion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub notifier: String,
@@ -15,7 +15,7 @@ pub struct Mark {
     pub at: i64,
 }
 
-/// Beside the tables of the history, and made where they are missing: an older serin does not mind them.
+/// Created if it is missing. An older serin ignores it.
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS told (
     notifier TEXT NOT NULL,
@@ -31,7 +31,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
     connection.execute_batch(TABLE)
 }
 
-/// All of them at once: a new notifier has one for each bot.
+/// Writes all marks in one transaction: a new notifier has one mark for each bot.
 pub(super) fn write(connection: &mut Connection, marks: &[Mark]) -> Result<()> {
     let transaction = connection.transaction()?;
     for mark in marks {
@@ -42,7 +42,7 @@ pub(super) fn write(connection: &mut Connection, marks: &[Mark]) -> Result<()> {
     transaction.commit()
 }
 
-/// None where an older serin made the file and this one may not write to it.
+/// Returns no marks if the table is missing: an older serin made the file, and it is read-only now.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Mark>> {
     if !connection.table_exists(None, "told")? {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! What Prometheus reads, as text: families of samples, built anew for each scrape.
+//! Builds the metrics' text for one scrape.
 
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily, MetricType};
@@ -7,7 +7,7 @@ use super::meters::Histogram;
 
 pub(super) type Labels<'a> = Vec<(&'a str, &'a str)>;
 
-/// What is being built for one scrape.
+/// The metric families of one scrape.
 #[derive(Default)]
 pub(super) struct Families(Vec<MetricFamily>);
 
@@ -34,7 +34,7 @@ impl Families {
         self.push(name, help, MetricType::GAUGE, metrics.collect());
     }
 
-    /// Each row is the sum of some histograms with the same edges.
+    /// Each row is the sum of several histograms with the same edges.
     pub fn histogram(&mut self, name: &str, help: &str, rows: Vec<(Labels<'_>, Vec<&Histogram>)>) {
         let metrics = rows.into_iter().filter(|(_, parts)| !parts.is_empty()).map(|(labels, parts)| {
             let mut counts = [0u64; 16];
@@ -61,7 +61,7 @@ impl Families {
     }
 
     fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // A family without a sample is no family to the encoder.
+        // The encoder rejects a family without samples.
         if metrics.is_empty() {
             return;
         }

@@ -1,6 +1,6 @@
-//! The way of log lines out of the process: one thread writes them, and a bounded queue stands before it. Nobody waits.
-//! If the other end of the pipe stands still, the queue fills, and what does not fit is lost and counted. The next line
-//! that gets through has one before it that says how many are missing.
+//! Writes log lines: a bounded queue, and one thread that writes from it. No caller ever waits. If the reader of the pipe stands still,
+//! the queue fills, and further lines are lost and counted. The next line that is written is preceded by one that says how many are
+//! missing.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Pieces that wait: a burst of lines while a disk or a pipe hesitates.
+/// The most pieces that wait: room for a burst of lines while a disk or a pipe hesitates.
 const QUEUE: usize = 1024;
-/// Of these, at most so many of the access log, 8 KiB each, so that it leaves room for what matters more: 2 MiB.
+/// The most pieces of the access log among these, 8 KiB each: 2 MiB. So the access log leaves room for the main one.
 const ACCESS_WAITING: u64 = 256;
-/// Between two tries to write to a pipe that is full and does not block.
+/// The pause between two attempts to write to a full pipe that does not block.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
-/// Between two looks at whether all is written, at the end of the process.
+/// The pause between two checks of a flush.
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
 
-/// Which log a line belongs to.
+/// The log that a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Log {
     Main,
@@ -27,7 +27,7 @@ pub enum Log {
 impl Log {
     pub const ALL: [Log; 2] = [Log::Main, Log::Access];
 
-    /// Also the metric's label.
+    /// Also the label of the metric.
     pub fn name(self) -> &'static str {
         match self {
             Log::Main => "main",
@@ -36,14 +36,14 @@ impl Log {
     }
 }
 
-/// What a line looks like.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     Human { colours: bool },
     Json,
 }
 
-/// Whole lines of one log, that go together.
+/// Lines of one log that are written together.
 #[derive(Debug)]
 pub struct Piece {
     log: Log,
@@ -52,12 +52,12 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// With room for so many bytes.
+    /// An empty piece with capacity for so many bytes.
     pub fn with_room(log: Log, bytes: usize) -> Piece {
         Piece { log, bytes: Vec::with_capacity(bytes), lines: 0 }
     }
 
-    /// One more line; none, if it cannot be written down.
+    /// Appends a line. If `write` fails, nothing is appended.
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
         let before = self.bytes.len();
         if write(&mut self.bytes).is_err() {
@@ -72,7 +72,7 @@ impl Piece {
     }
 }
 
-/// The queue, as those see it who have something to say.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub struct Lines {
     queue: SyncSender<Piece>,
@@ -82,10 +82,10 @@ pub struct Lines {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Pieces of each log that were taken, and that have left.
+    /// By log: pieces that were put into the queue, and pieces that were written or lost since.
     taken: [AtomicU64; 2],
     left: [AtomicU64; 2],
-    /// Lines that were lost, and those of them that nobody was told of yet.
+    /// By log: lines that were lost, and those of them that no notice has reported yet.
     lost: [AtomicU64; 2],
     untold: [AtomicU64; 2],
 }
@@ -119,13 +119,13 @@ impl Lines {
         self.style
     }
 
-    /// Never waits.
+    /// Puts a piece into the queue. Never waits: if there is no room, the lines are lost and counted.
     pub fn hand_over(&self, piece: Piece) {
         let taken = &self.counts.taken[piece.log as usize];
         if piece.log == Log::Access && self.counts.waiting(Log::Access) >= ACCESS_WAITING {
             return self.counts.lost(&piece);
         }
-        // Counted before: whoever flushes must not overlook it.
+        // Counted first, so that a flush does not miss it.
         taken.fetch_add(1, Ordering::AcqRel);
         if let Err(refused) = self.queue.try_send(piece) {
             taken.fetch_sub(1, Ordering::AcqRel);
@@ -139,7 +139,7 @@ impl Lines {
         self.counts.lost[log as usize].load(Ordering::Relaxed)
     }
 
-    /// Waits until all is written that was handed over, but no longer than this.
+    /// Waits until everything in the queue is written, for at most this long.
     pub fn flush(&self, at_most: Duration) {
         let until = Instant::now() + at_most;
         while Log::ALL.into_iter().any(|log| self.counts.waiting(log) > 0) && Instant::now() < until {
@@ -163,7 +163,7 @@ fn write_all(pieces: &Receiver<Piece>, mut out: impl Write, style: Style, counts
     }
 }
 
-/// All of it. A pipe that does not block, since whoever made it wanted so, is asked again until it takes more.
+/// Writes all bytes. A pipe that is in non-blocking mode and full is tried again until it takes more.
 fn write(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing until it is opened.
+    /// A writer that blocks until it is opened.
     #[derive(Clone)]
     struct Gate {
         closed: Arc<Mutex<()>>,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_lost_counted_and_told() {
+    fn lines_that_do_not_fit_are_lost_counted_and_reported() {
         let gate = gate();
         let lines = Lines::start(gate.clone(), Style::Json).unwrap();
         let closed = gate.closed.lock().unwrap();
@@ -243,7 +243,7 @@ mod tests {
             say(&lines, Log::Main, &format!("main {i}"));
         }
         let lost = lines.lost(Log::Main);
-        // One of them may be with the thread already.
+        // The thread may have taken one of them already.
         assert!((3_000 - QUEUE as u64 - 1..=3_000 - QUEUE as u64).contains(&lost), "{lost}");
         drop(closed);
         lines.flush(PATIENCE);

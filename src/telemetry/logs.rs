@@ -1,5 +1,5 @@
-//! Logs: human lines on a terminal, JSON elsewhere, to standard error, so that a command's own output stays clean. As
-//! `tracing` has one subscriber for the process, there is one writer for it, and this file knows where it is.
+//! Logs go to standard error, so that a command's own output stays clean: text on a terminal, JSON elsewhere. `tracing` has one
+//! subscriber per process, so there is one writer, in this file's static.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -14,16 +14,16 @@ use tracing_subscriber::{Registry, fmt, reload};
 use super::lines::{Lines, Log, Piece, Style};
 use crate::config::{self, LogFormat, LogLevel};
 
-/// At the end of the process somebody may wait for it: a pipe that nobody reads gets this long for the last lines.
+/// At the end of the process, a pipe that nobody reads gets this long to take the last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
 static LINES: OnceLock<Lines> = OnceLock::new();
-/// The level, where the config may change it.
+/// Set if the config may change the level.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
-/// `SERIN_LOG` sets the level before the config does: error, warn, info, debug. A second call changes nothing.
+/// Starts logging. `SERIN_LOG` (error, warn, info or debug) overrides the config's level. A second call changes nothing.
 pub fn init(log: &config::Log) -> io::Result<()> {
-    // A descriptor of its own: its writes share no lock with what is printed at the end.
+    // A separate descriptor, so that log writes share no lock with what a command prints.
     let error = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     if LINES.set(Lines::start(error, style(log.format))?).is_err() {
         return Ok(());
@@ -34,13 +34,13 @@ pub fn init(log: &config::Log) -> io::Result<()> {
         Style::Human { colours } => fmt::layer().with_target(false).with_ansi(colours).with_writer(|| MainLog).boxed(),
         Style::Json => fmt::layer().with_target(false).json().flatten_event(true).with_writer(|| MainLog).boxed(),
     };
-    // Another subscriber, of a test, may be in place: that one stays.
+    // A test may have set another subscriber: that one stays.
     let _ = tracing_subscriber::registry().with(filter).with(said).try_init();
     if by_hand.is_none() {
         let _ = LEVEL.set(handle);
     }
-    // A panic within a connection ends that connection alone. What is said of it is a line like all others: the usual
-    // message goes to standard error by itself, and whoever panics would wait for it.
+    // A panic in a connection ends only that connection. Its message goes through the queue like all log lines, because the default
+    // hook writes to standard error itself and could block the thread.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -50,10 +50,10 @@ pub fn init(log: &config::Log) -> io::Result<()> {
     Ok(())
 }
 
-/// From a config that was read again.
+/// Sets the level of a config that was reloaded.
 pub fn set_level(level: LogLevel) {
     if let Some(handle) = LEVEL.get() {
-        // It fails only where the subscriber is gone.
+        // It fails only if the subscriber is gone.
         let _ = handle.modify(|current| *current = filter(level));
     }
 }
@@ -68,14 +68,14 @@ pub fn lost(log: Log) -> u64 {
     lines().map_or(0, |lines| lines.lost(log))
 }
 
-/// For the end of the process.
+/// Waits until the last lines are written, at the end of the process.
 pub fn flush() {
     if let Some(lines) = lines() {
         lines.flush(FLUSH);
     }
 }
 
-/// The time as all lines say it: RFC 3339, UTC, microseconds.
+/// The time in the format of all log lines: RFC 3339, UTC, microseconds.
 pub fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
 }
@@ -98,7 +98,7 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Where `tracing` writes to: it writes a line at once.
+/// The writer for `tracing`, which writes a whole line at once.
 struct MainLog;
 
 impl Write for MainLog {

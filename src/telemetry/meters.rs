@@ -1,5 +1,5 @@
-//! The counters that the hot path writes. Each worker has a shard of its own and is its only writer, so that counting
-//! is a load and a store; a scrape sums the shards.
+//! The counters that the hot path writes. Each worker is the only writer of its shard, so that counting is a plain load and store; a
+//! scrape sums the shards.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -35,16 +35,17 @@ impl Level {
     }
 }
 
-/// Seconds; with edges at the platforms' deadlines (2, 3, 5, 10), so that 'how many were late' can be read off exactly.
+/// Upper bounds in seconds. They include the platforms' deadlines (2, 3, 5, 10), so that the number of late answers can be read
+/// exactly.
 pub const EDGES: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0];
-/// For what serin itself adds: microseconds.
+/// Upper bounds in seconds, from 5 µs, for what serin itself adds.
 pub const FINE_EDGES: [f64; 15] =
     [0.000_005, 0.000_01, 0.000_02, 0.000_03, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0];
 
 #[derive(Debug)]
 pub struct Histogram {
     edges: &'static [f64; 15],
-    /// One more than edges: above the last.
+    /// One more than the edges: values above the last edge.
     counts: [Count; 16],
     sum_nanos: Count,
 }
@@ -74,7 +75,7 @@ impl Histogram {
     }
 }
 
-/// The status of an answer by its first digit; `None` where there was no answer.
+/// The class of an answer's status by its first digit; `None` if there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeClass {
     Informational,
@@ -118,7 +119,7 @@ impl CodeClass {
     }
 }
 
-/// What came of looking for the workspace.
+/// The result of looking for the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentifyResult {
     Found,
@@ -168,7 +169,7 @@ impl RescueReason {
     }
 }
 
-/// One worker's counters of one bot.
+/// One worker's counters for one bot.
 #[derive(Debug)]
 pub struct BotShard {
     pub requests: [[[Count; CodeClass::ALL.len()]; Outcome::ALL.len()]; 2],
@@ -198,7 +199,7 @@ impl BotShard {
     }
 }
 
-/// One source of one bot: how often it said what, for each worker.
+/// One source of one bot: how often each result occurred, by worker.
 #[derive(Debug)]
 pub struct SourceMeter {
     pub source: String,
@@ -210,7 +211,7 @@ impl SourceMeter {
         self.shards[worker][result as usize].add(1);
     }
 
-    /// What a source says when all is well; and what `none` says when it is not.
+    /// Whether this is the result that is expected of the source. Such a series exists from the start, even at 0.
     pub(super) fn usually(&self, result: IdentifyResult) -> bool {
         result == if self.source == "none" { IdentifyResult::Missing } else { IdentifyResult::Found }
     }
@@ -220,7 +221,7 @@ impl SourceMeter {
     }
 }
 
-/// One reason why the platform sends a webhook again: how often, for each worker and track.
+/// One reason why the platform sends a webhook again: how often, by worker and track.
 #[derive(Debug)]
 pub struct RetryMeter {
     pub reason: &'static str,
@@ -237,7 +238,7 @@ impl RetryMeter {
     }
 }
 
-/// The counters of one bot, by its name: they outlive splits and reloads.
+/// The counters of one bot, by name. They outlive splits and reloads.
 #[derive(Debug)]
 pub struct BotMeters {
     pub name: String,
@@ -256,7 +257,7 @@ impl BotMeters {
         }
     }
 
-    /// Only the worker writes to its shard.
+    /// Only that worker may write to its shard.
     pub fn shard(&self, worker: usize) -> &BotShard {
         &self.shards[worker]
     }
@@ -265,7 +266,7 @@ impl BotMeters {
         &self.shards
     }
 
-    /// The meter of a source, as the config writes it; `none` for what no source found.
+    /// The meter of a source as the config writes it; `none` counts requests in which no source found a workspace.
     pub fn source(&self, source: &str) -> Arc<SourceMeter> {
         let mut sources = self.sources.lock().expect("no panic under this lock");
         if let Some(meter) = sources.iter().find(|meter| meter.source == source) {
@@ -277,7 +278,7 @@ impl BotMeters {
         meter
     }
 
-    /// The meter of a reason for which the platform sends again.
+    /// The meter of a platform's retry reason.
     pub fn retry(&self, reason: &'static str) -> Arc<RetryMeter> {
         let mut retries = self.retries.lock().expect("no panic under this lock");
         if let Some(meter) = retries.iter().find(|meter| meter.reason == reason) {

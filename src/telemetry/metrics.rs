@@ -1,5 +1,4 @@
-//! Every metric that serin exports: name, help text and labels, in one place. Labels are bounded; a workspace's id is
-//! never one.
+//! Every metric that serin exports: name, help text and labels. Labels are bounded; a workspace's id is never one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,10 +13,10 @@ use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
 use crate::store::{Op, Store};
 
-/// A counter that begins at its first event begins at 1, and no rate over it ever shows that event. So what somebody may
-/// wait for is there from the start: what the ratchet decides by itself,
+/// Decisions of the ratchet, whose series exist from the start, at 0: a counter that appears with its first event begins at 1, and no
+/// rate ever shows that event.
 const BY_ITSELF: [&str; 6] = ["advance", "retreat", "abort", "trip", "promote", "undo"];
-/// and the usual ways for a request to end.
+/// The usual outcomes of a request. Their series exist from the start, too.
 const USUAL: [(Outcome, CodeClass); 5] = [
     (Outcome::Ok, CodeClass::Success),
     (Outcome::Error, CodeClass::ServerError),
@@ -26,23 +25,23 @@ const USUAL: [(Outcome, CodeClass); 5] = [
     (Outcome::Rejected, CodeClass::ClientError),
 ];
 
-/// All counters of the process, and how they are shown.
+/// All counters of the process.
 #[derive(Debug)]
 pub struct Metrics {
     workers: usize,
     bots: Mutex<BTreeMap<String, Arc<BotMeters>>>,
-    /// Each worker's answers of its own, parallel to their codes.
+    /// The codes of serin's own answers; `errors` has each worker's counts of them, in the same order.
     codes: Vec<&'static str>,
     errors: Box<[Box<[Count]>]>,
     unmatched: Box<[Count]>,
-    /// By bot, decision and the actor's kind.
+    /// By bot, decision and kind of actor.
     decisions: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     reload: Mutex<Reload>,
-    /// Requests to the admin listener that were not allowed, by reason.
+    /// By reason: requests to the admin listener that were not allowed.
     denied: Mutex<BTreeMap<&'static str, u64>>,
-    /// By notifier, and what became of a message to it.
+    /// By notifier and result.
     notified: Mutex<BTreeMap<String, [u64; Told::ALL.len()]>>,
-    /// Until when a certificate of ours is valid, in Unix time.
+    /// By certificate: the last second of its validity, in Unix time.
     certificates: Mutex<BTreeMap<&'static str, i64>>,
 }
 
@@ -50,15 +49,15 @@ pub struct Metrics {
 struct Reload {
     successful: bool,
     at: SystemTime,
-    /// Of the last config that was taken.
+    /// The hash of the config in force.
     hash: u64,
 }
 
-/// What became of a message to people.
+/// The result of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     Sent,
-    /// Refused, or no news any more before it was through.
+    /// Refused, or too old before it could be sent.
     Failed,
     /// The queue was full.
     Dropped,
@@ -77,7 +76,7 @@ impl Told {
 }
 
 impl Metrics {
-    /// With every `serin-error` code that there is.
+    /// `codes`: every `serin-error` code.
     pub fn new(workers: usize, codes: Vec<&'static str>) -> Metrics {
         Metrics {
             workers,
@@ -93,7 +92,7 @@ impl Metrics {
         }
     }
 
-    /// The meters of a bot, made at its first mention; they outlive reloads.
+    /// The meters of a bot, made on the first call. They outlive reloads.
     pub fn bot(&self, name: &str) -> Arc<BotMeters> {
         for decision in BY_ITSELF {
             self.decisions.lock().expect("no panic under this lock").entry((name.to_owned(), decision, "ratchet")).or_default();
@@ -102,7 +101,7 @@ impl Metrics {
         bots.entry(name.to_owned()).or_insert_with(|| Arc::new(BotMeters::new(name, self.workers))).clone()
     }
 
-    /// An answer of serin's own, by its code's place among the codes. Only the worker writes to its counters.
+    /// Counts an answer of serin's own. `code` is the index in `codes`. Only that worker may write to its counters.
     pub fn error(&self, worker: usize, code: usize) {
         self.errors[worker][code].add(1);
     }
@@ -116,7 +115,7 @@ impl Metrics {
         *decisions.entry((bot.to_owned(), decision, actor_kind)).or_default() += 1;
     }
 
-    /// The config of this hash serves on every core; or, with `None`, one was refused.
+    /// Records a reload: `Some` with the hash of the config that every worker serves, `None` if a config was refused.
     pub fn reloaded(&self, serves: Option<u64>) {
         let mut reload = self.reload.lock().expect("no panic under this lock");
         *reload = match serves {
@@ -129,13 +128,13 @@ impl Metrics {
         *self.denied.lock().expect("no panic under this lock").entry(reason).or_default() += 1;
     }
 
-    /// So many messages to a notifier ended like this. The first call, with 0, makes its series.
+    /// Adds to the notifications with this result. Called with 0 first, so that the series exists.
     pub fn notified(&self, notifier: &str, told: Told, count: u64) {
         let mut notified = self.notified.lock().expect("no panic under this lock");
         notified.entry(notifier.to_owned()).or_default()[told as usize] += count;
     }
 
-    /// The last second of its validity, in Unix time; `None` where there is no such certificate any more.
+    /// `not_after`: the last second of the certificate's validity, in Unix time; `None` removes the series.
     pub fn certificate(&self, name: &'static str, not_after: Option<i64>) {
         let mut certificates = self.certificates.lock().expect("no panic under this lock");
         match not_after {
@@ -144,7 +143,7 @@ impl Metrics {
         };
     }
 
-    /// The text that Prometheus reads.
+    /// All metrics in Prometheus' text format.
     pub fn render(&self, snapshot: &Snapshot, store: &Store) -> String {
         let mut families = Families::default();
         self.process(&mut families);
@@ -403,7 +402,7 @@ fn by_track<'a>(
     })
 }
 
-/// What outlives the process, and what it says.
+/// Metrics about the history and what it says.
 fn kept(out: &mut Families, snapshot: &Snapshot, store: &Store) {
     out.counter(
         "serin_store_errors_total",

@@ -1,4 +1,4 @@
-//! What serin says of itself: every metric in one file, the logs in others.
+//! Metrics and logs.
 
 mod families;
 mod lines;

@@ -1,4 +1,4 @@
-//! What a bot's status means: sentences, what may be asked of it, until when, since when.
+//! The parts of a bot's document that explain its status: sentences, possible actions, times.
 
 use serde::Serialize;
 
@@ -10,13 +10,13 @@ use crate::summary;
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub urgency: &'static str,
-    /// The others in one line.
+    /// The other texts in one line.
     pub text: String,
     pub state: String,
     pub customers: String,
     pub next: String,
     pub todo: String,
-    /// The action that is most likely wanted.
+    /// The action that is most likely needed.
     pub action: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ pub struct Possible {
 #[derive(Debug, Serialize)]
 pub struct Until {
     pub bakes_until: f64,
-    /// At the latest then something happens; null where the step waits as long as it takes.
+    /// When the step is decided at the latest; null if it waits without a limit.
     pub decides_by: Option<f64>,
     pub then: &'static str,
     /// About how many more requests a raise needs.
@@ -45,7 +45,7 @@ pub struct Since {
     pub at: f64,
     pub decision: String,
     pub actor_kind: String,
-    /// Null where serin did it by itself.
+    /// Null if serin did it by itself.
     pub by: Option<String>,
     pub reason: Option<String>,
     pub from_percent: f64,
@@ -54,7 +54,7 @@ pub struct Since {
 
 #[derive(Debug, Serialize)]
 pub struct FrozenBy {
-    /// Null where the history has it no more.
+    /// Null if the history does not have it any more.
     pub at: Option<f64>,
     pub by: String,
     pub reason: Option<String>,

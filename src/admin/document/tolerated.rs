@@ -1,4 +1,4 @@
-//! What is tolerated of a canary, for whoever draws it beside what the canary does.
+//! What a canary may do, to be drawn beside what it does.
 
 use serde::Serialize;
 
@@ -8,9 +8,9 @@ use crate::live::Status;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Tolerated {
-    /// Errors that the canary may add before it is raised, in per cent of its requests; null where there is no next step.
+    /// The errors that the canary may add and still be raised, in per cent of its requests; null without a next step.
     pub added_errors_percent: Option<f64>,
-    /// The guard's limits; null where there is none.
+    /// The guard's limits; null for one that is not set.
     pub errors_percent: Option<f64>,
     pub late_percent: Option<f64>,
     pub p50_ms: Option<f64>,

@@ -1,5 +1,5 @@
-//! A small page for a person with a link: whole in itself, without scripts, kept by nobody, framed by nobody, and its
-//! address told to nobody.
+//! A small HTML page for a person with a link. It has no scripts and loads nothing. Its headers forbid caches, frames and referrers, so
+//! that the address stays secret.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,7 +15,7 @@ h1{font-size:1.4rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.3
 button{font:inherit;padding:.6rem 1.6rem;margin-top:1rem;cursor:pointer}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}dt{color:#999}}";
 
-/// Only this style, and the page's own form.
+/// Allows only this style and the page's own form.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
     format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -32,7 +32,7 @@ pub struct Page {
 
 struct Button {
     label: String,
-    /// Where it posts to, beside this page; nowhere else than this page itself, if it is empty.
+    /// The form's target beside this page; empty for the page itself.
     to: String,
 }
 
@@ -60,12 +60,12 @@ impl Page {
         Page { items, ..self }
     }
 
-    /// A form with nothing but this button, which posts to where the page came from.
+    /// Adds a form with this button, which posts to the page's own address.
     pub fn button(self, label: &str) -> Page {
         self.button_to(label, String::new())
     }
 
-    /// The same for another link: `to` is its token.
+    /// Adds a form with this button for another link, whose token is `to`.
     pub fn button_to(self, label: &str, to: String) -> Page {
         Page { button: Some(Button { label: label.to_owned(), to }), ..self }
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_and_nobody_learns_the_address() {
+    fn the_page_fetches_nothing_and_keeps_its_address_secret() {
         let answer = Page::new(StatusCode::GONE, "gone").button("Abort").into_response();
         let field = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(

@@ -1,5 +1,5 @@
-//! `/`: the dashboard. A page and a few scripts that stand in the binary, need nothing from elsewhere, and ask the same API
-//! as everybody else, with the token of whoever looks at it. So they are open to all: there is nothing in them.
+//! `/`: the dashboard, a page and a few scripts that are compiled into the binary. They load nothing from elsewhere and use the same
+//! API as every client, with the user's token. They contain no data, so they are open to all.
 //! The page shows what the API returns as text, never as markup.
 
 use std::future::ready;
@@ -51,8 +51,7 @@ static PARTS: [Part; 24] = [
     part!("/page/signin.js", "text/javascript; charset=utf-8", "signin.js"),
 ];
 
-/// Nothing but our own scripts and styles, nobody's frame, and no form that goes elsewhere: what a bot, an upstream or a
-/// customer is called can do nothing here.
+/// Only our own scripts and styles, no frames and no forms, so that a name of a bot, an upstream or a customer can do no harm.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -63,7 +62,7 @@ pub(super) fn routes() -> Router<Context> {
     })
 }
 
-/// What is open to all.
+/// Whether the path is a part of the page, which is open to all.
 pub(super) fn is_part(path: &str) -> bool {
     PARTS.iter().any(|part| part.path == path)
 }
@@ -74,7 +73,7 @@ fn show(part: &Part, headers: &HeaderMap) -> Response {
     let mut answer = if known { StatusCode::NOT_MODIFIED.into_response() } else { part.text.into_response() };
     let fields = answer.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(part.kind));
-    // Another version of serin has other parts, and they only fit together.
+    // The parts of different versions do not fit together, so browsers must ask whether they have changed.
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     fields.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,4 +1,4 @@
-//! Single events whose order matters. Whole stories are told by `faults`.
+//! Single events whose order matters. The fault simulator in `faults` tests whole sequences.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ fn at(millis: u64) -> Now {
     Now { running: Duration::from_millis(millis), wall: SystemTime::UNIX_EPOCH }
 }
 
-/// An owner of one bot, whose first snapshot serves.
+/// An owner of one bot whose first snapshot is served by every worker.
 fn owner() -> Owner {
     let text =
         "[[bot]]\nname = \"a\"\nworkspace = \"header:x\"\nupstreams = { blue = \"http://b\", green = \"http://g\" }\nstable = \"blue\"\n";
@@ -38,7 +38,7 @@ fn snapshots_of_one_event_are_published_in_their_order() {
     let effects = owner.handle(Event::Asked(asked), Health::default(), at(2));
     let [Effect::Look { ticket, .. }] = effects.as_slice() else { panic!("{effects:?}") };
     owner.handle(Event::Looked { ticket: *ticket, answer: Ok(()) }, Health::default(), at(3));
-    // Something is due in the event in which the drill goes on, and is published anew.
+    // The bot is also due in the event in which the drill continues, so that event publishes twice.
     owner.pilots[0].due = true;
     let sequence = owner.current().sequence;
     let effects = owner.handle(Event::Serves { sequence }, Health::default(), at(4));

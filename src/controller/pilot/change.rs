@@ -1,5 +1,5 @@
-//! What a change of the state does to what is known about it. Evidence about a split begins only once the split serves on
-//! every core: until then the ledger of the one before is read on, and nothing is concluded from it.
+//! What a change of the state does to the evidence. Evidence about a split begins only when every worker serves the split. Until then
+//! the ledger of the split before is read further, and nothing is concluded from it.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use crate::core::ratchet::Decision;
 use crate::core::{Guard, State, Track, Weight};
 use crate::live::Reading;
 
-/// What becomes of the evidence once the split serves. Of several changes that serve together the greatest counts.
+/// What happens to the evidence when the split serves. Of several changes that take effect together the greatest value counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Opening {
-    /// It goes on, in a new step.
+    /// The evidence continues in a new step.
     Step,
-    /// It begins with nothing: what was learnt of another canary says nothing about this one.
+    /// The evidence begins from nothing, because what was learnt of another canary says nothing about this one.
     Fresh,
 }
 
 impl Pilot {
-    /// Takes up a decided state. It serves once its epoch is published, see [`Pilot::opens`].
+    /// Puts a decided state in force. Its evidence begins when every worker serves it: see [`Pilot::opens`].
     pub fn change(&mut self, decision: &Decision, after: State, now: Now) {
         let before = std::mem::replace(&mut self.state, after);
         if before.split_id != self.state.split_id {
-            // The last second of the split that ends.
+            // Reads the last second of the split that ends.
             self.read(now);
             self.opening = self.opening.max(Some(Opening::Step));
         }
         if before.canary != self.state.canary || matches!(decision, Decision::Trip { .. }) {
-            // What it tripped on must not trip it again once it is resumed.
+            // The connections that caused the trip must not cause another one after a resume.
             self.breaker.reset();
         }
         if self.is_about_another_canary(decision) {
@@ -43,8 +43,7 @@ impl Pilot {
                 tracing::warn!("{warning}");
             }
         }
-        // What was judged last is still to be seen after an abort or a promotion. Where something else begins, or a rehearsal is
-        // over, it is of no use.
+        // The last judgement stays visible after an abort or a promotion. It is removed when something else begins or a drill ends.
         use Decision::{Drill, Drilled, SetWeight, Start, Withdraw};
         if matches!(decision, Start | Drill | Withdraw { .. } | Drilled { .. })
             || matches!(decision, SetWeight { .. } if self.evidence.is_none())
@@ -83,10 +82,10 @@ impl Pilot {
         }
     }
 
-    /// A snapshot was made for it, with this number.
+    /// Makes the epoch that is published in the snapshot with this sequence.
     pub fn is_published(&mut self, config: &Config, bot: &Bot, sequence: u64, now: Now) {
         let epoch = self.make_epoch(config, bot);
-        // A split that waits to serve everywhere does so as soon as its first snapshot does.
+        // A change that leaves the ledger as it is must not delay the split that waits to serve everywhere.
         if self.sequence == 0 || !Arc::ptr_eq(&epoch.ledger, &self.epoch.ledger) {
             self.sequence = sequence;
         }
@@ -97,7 +96,7 @@ impl Pilot {
         self.due = false;
     }
 
-    /// What was published last serves on every core: from now on its ledger is the one that is read.
+    /// Every worker serves the epoch that was published last: from now on its ledger is read.
     pub fn opens(&mut self, guard: &Guard, now: Now) {
         let another_ledger = !Arc::ptr_eq(&self.observed.ledger, &self.epoch.ledger);
         self.observed = self.epoch.clone();
@@ -108,7 +107,7 @@ impl Pilot {
         }
         match self.opening.take() {
             Some(Opening::Fresh) => self.begin_evidence(guard, now),
-            // At 0 % there may have been none, after a restart.
+            // After a restart at 0 % there may be no evidence.
             Some(Opening::Step) if self.evidence.is_none() => self.begin_evidence(guard, now),
             Some(Opening::Step) => self.begin_step(now),
             None => {}
@@ -123,7 +122,7 @@ impl Pilot {
         }
     }
 
-    /// Fresh evidence for what is being tried now, if anything is.
+    /// Begins fresh evidence about the current canary, unless the weight is 0 %.
     pub(super) fn begin_evidence(&mut self, guard: &Guard, now: Now) {
         self.end_evidence();
         if self.state.weight == Weight::ZERO {
@@ -134,7 +133,7 @@ impl Pilot {
         self.begin_step(now);
     }
 
-    /// What it has said last is still to be seen.
+    /// The last judgement stays visible.
     fn end_evidence(&mut self) {
         self.evidence = None;
         self.step_began = None;

@@ -1,5 +1,5 @@
-//! Where a bot's failures come from, for whoever looks at it. Looked for only when the canary fails, or when something comes in
-//! after it did: a bot at rest, and one whose canary is well, cost nothing.
+//! Where a bot's failures come from, for the status and the dashboard. It is computed only after the canary failed, or when new counts
+//! come in after that, so a bot without traffic or with a healthy canary costs nothing.
 
 use super::super::concentration::{OnStable, concentrated, rate};
 use super::Pilot;
@@ -10,33 +10,33 @@ use crate::live::{Concentration, Failing, News, workspaces_per_bucket};
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     pub concentration: Option<Concentration>,
-    /// The canary has failed since it was looked for.
+    /// The canary has failed since the last computation.
     due: bool,
 }
 
-/// A bucket that fails, in the split that serves.
+/// A bucket with failures in the current split.
 #[derive(Clone, Copy, Debug)]
 pub struct FailingBucket {
     pub bucket: Bucket,
-    /// The one of its rank.
+    /// The track that its rank puts it on.
     pub track: Track,
     pub tally: Tally,
-    /// As what most of its failures are counted.
+    /// The kind that most of its failures are of.
     pub failing: Failing,
-    /// Whether it fails when stable answers; `None` where too little is known of that.
+    /// Whether the bucket fails on stable as well; `None` if too little is known.
     pub fails_on_stable: Option<bool>,
 }
 
-/// So many buckets that fail are shown.
+/// The largest number of failing buckets that are shown.
 const SHOWN: usize = 10;
 
 impl Failures {
-    /// What has come in, of which the canary has these failures.
+    /// Notes whether counts came in, and whether the canary failed in them.
     pub fn hear(&mut self, came: bool, failed: bool) {
         self.due |= failed || (came && self.concentration.is_some());
     }
 
-    /// The split is over. What was counted in it last is still to be seen once the canary has nobody.
+    /// Ends a split. If the canary is at 0 % then, its last concentration stays visible, marked as over.
     pub fn end_of_split(&mut self, weight: Weight) {
         self.due = false;
         match weight {
@@ -45,13 +45,13 @@ impl Failures {
         }
     }
 
-    /// It is about another canary from now on.
+    /// Discards everything, because another canary follows.
     pub fn forget(&mut self) {
         *self = Failures::default();
     }
 }
 
-/// Has the canary failed by its own answers?
+/// Whether the canary failed in what came in. Answers by stable do not count.
 pub(super) fn canary_failed(news: &News, track: impl Fn(Bucket) -> Track) -> bool {
     let fails = |tally: &Tally| Failing::ALL.iter().any(|failing| failing.of(tally) > 0);
     let of_canary = |bucket| track(bucket) == Track::Canary;
@@ -59,7 +59,7 @@ pub(super) fn canary_failed(news: &News, track: impl Fn(Bucket) -> Track) -> boo
 }
 
 impl Pilot {
-    /// Looks for a concentration, if it may be another one than before. `found`: an examination has found something.
+    /// Computes the concentration anew if it may have changed. `found`: an examination has ended or begun.
     pub(super) fn concentrate(&mut self, found: bool) {
         let due = std::mem::take(&mut self.failures.due) || (found && self.failures.concentration.is_some());
         if !due || self.observed.split.weight() == Weight::ZERO {
@@ -94,8 +94,8 @@ impl Pilot {
         }
     }
 
-    /// The buckets with the most failures on either track, as far as the ledger was read: errors and late answers go before
-    /// rejected requests.
+    /// The buckets with the most failures on either track, as far as the ledger was read. Errors and late answers count before rejected
+    /// requests.
     pub fn failing(&self) -> Vec<FailingBucket> {
         let split = &self.observed.split;
         let worst = |tally: &Tally| (u64::from(tally.errors) + u64::from(tally.late), tally.rejected);

@@ -1,4 +1,4 @@
-//! What a bot's state means for what serves: its split, who plays which role, and the epoch that holds both.
+//! Derives what serves from a bot's state: its split, its roles, and the epoch that contains both.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::live::{Epoch, Ledger, Names, Roles, Status};
 use crate::summary::Moves;
 
 impl Pilot {
-    /// What the state means for what serves. The ledger stays if the split does.
+    /// The epoch of the current state. It keeps the ledger, and so the counts, if the split is the same.
     pub(super) fn make_epoch(&self, config: &Config, bot: &Bot) -> Arc<Epoch> {
         let same = self.epoch.split_id == self.state.split_id;
         let ledger = match same {
@@ -32,7 +32,7 @@ impl Pilot {
     pub(super) fn split(&self, salt: &Salt, bot: &Bot) -> Split {
         let split = split(&self.state, salt, bot);
         match self.state.weight == Weight::FULL {
-            // Everybody is everybody: nobody stays apart.
+            // At 100 % every workspace is on the canary, those under examination too.
             true => split,
             false => split.with_apart(self.evidence.iter().flat_map(Evidence::apart).collect()),
         }
@@ -42,7 +42,8 @@ impl Pilot {
         roles(&self.state, bot)
     }
 
-    /// Whom another state would send elsewhere, by what is usual; `None` while nothing is known.
+    /// The active buckets, and the share of the usual requests, that would change their upstream in the state `after`; `None` while
+    /// nothing is known of what is usual.
     pub fn moves(&self, config: &Config, bot: &Bot, after: &State) -> Option<Moves> {
         let history = &self.past.history;
         let all = history.requests();
@@ -56,7 +57,7 @@ impl Pilot {
         (all >= 1.0).then_some(Moves { active_buckets, requests_share })
     }
 
-    /// How much of what is usual for the bot is usual for the buckets below this weight; `None` while nothing is known.
+    /// The active buckets below this weight, and their share of the usual requests; `None` while nothing is known of what is usual.
     pub fn reach(&self, config: &Config, bot: &Bot, weight: Weight) -> Option<Reach> {
         let split = self.split(&config.proxy.salt, bot);
         let history = &self.past.history;
@@ -68,7 +69,7 @@ impl Pilot {
     }
 }
 
-/// Who is assigned where by a state, without those whom the evidence has set aside.
+/// The split of a state, without the buckets that the evidence has set aside.
 pub(in super::super) fn split(state: &State, salt: &Salt, bot: &Bot) -> Split {
     let split = Split::new(salt.clone(), bot.name.as_str(), state.attempt, state.weight, bot.pins.clone());
     if roles(state, bot).canary.is_none() { split.closed() } else { split }
@@ -76,13 +77,14 @@ pub(in super::super) fn split(state: &State, salt: &Salt, bot: &Bot) -> Split {
 
 pub(in super::super) fn roles(state: &State, bot: &Bot) -> Roles {
     let stable = index(bot, &state.stable).unwrap_or(bot.stable);
-    // What was taken back, and what was replaced, is nobody's canary: neither for pins nor for testers.
+    // After an abort or a promotion there is no canary, neither for pins nor for testers.
     let open = !state.canary_is_closed();
     let canary = state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable)).filter(|_| open);
     Roles { stable, canary }
 }
 
-/// Whom a weight means where no rollout runs: the config's `canary` if it is not stable now, else the only other one.
+/// The upstream that a weight refers to when no rollout runs: the config's `canary` unless it is stable now, else the only other
+/// upstream. `None` if there are several.
 pub(in super::super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
     let others: Vec<usize> = (0..bot.upstreams.len()).filter(|index| *index != stable).collect();
     bot.canary.filter(|canary| *canary != stable).or(match others.as_slice() {
@@ -91,7 +93,7 @@ pub(in super::super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
     })
 }
 
-/// The number of the rule by which workspaces are assigned: see [`Seen`](crate::core::Seen).
+/// A hash of everything that decides how workspaces are assigned: see [`Seen`](crate::core::Seen).
 pub(in super::super) fn rule(config: &Config, bot: &Bot) -> u64 {
     xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
 }
@@ -100,7 +102,7 @@ pub(in super::super) fn index(bot: &Bot, release: &Release) -> Option<usize> {
     bot.upstreams.iter().position(|upstream| upstream.name == release.upstream)
 }
 
-/// An upstream with the version that the config says is on it.
+/// The release on an upstream, with the version that the config states.
 pub(in super::super) fn release(upstream: &Upstream) -> Release {
     Release { upstream: upstream.name.clone(), version: upstream.version.as_deref().map(Arc::from) }
 }

@@ -1,4 +1,4 @@
-//! What a change of the state, a restart and a policy do to the evidence of one bot, in a time that the test makes.
+//! What a change of the state, a restart and a policy do to the evidence of one bot, in simulated time.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::live::Failing;
 
 const BUCKETS: usize = 60;
 
-/// Who fails, and where.
+/// Whether a request of this bucket on this track fails.
 type Fails = fn(&World, Bucket, Track) -> bool;
 
 struct World {
@@ -40,7 +40,7 @@ fn set(bp: u16) -> Command {
     Command::SetWeight { weight: Weight::from_bp(bp).unwrap(), canary: green() }
 }
 
-/// The first active bucket that a split by halves puts on the canary: the one whose workspace has trouble.
+/// The first active bucket that a split at 50 % puts on the canary: its workspace is the one that fails.
 fn suspect(world: &World) -> Bucket {
     Bucket::all().take(BUCKETS).find(|bucket| world.pilot.epoch.split.track(*bucket) == Track::Canary).unwrap()
 }
@@ -79,13 +79,13 @@ impl World {
         self.serves();
     }
 
-    /// What is due is published, and serves on every core at once.
+    /// Publishes what is due; every worker serves it at once.
     fn serves(&mut self) {
         self.pilot.is_published(&self.config, &self.config.bots[0], 1, at(self.secs));
         self.pilot.opens(&self.config.bots[0].guard, at(self.secs));
     }
 
-    /// Two requests of each bucket, and then a look.
+    /// Two requests of each bucket, and then a tick.
     fn second(&mut self) -> Facts {
         let epoch = self.pilot.epoch.clone();
         for bucket in Bucket::all().take(BUCKETS).flat_map(|bucket| [bucket; 2]) {
@@ -110,7 +110,7 @@ impl World {
         facts
     }
 
-    /// Seconds with traffic until this is so.
+    /// Runs seconds with traffic until the condition is true.
     fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
         for _ in 0..300 {
             if so(self) {
@@ -121,7 +121,7 @@ impl World {
         panic!("not within 300 s: {what}");
     }
 
-    /// The same after a restart: what a new process makes of what was kept, with this traffic.
+    /// The same world after a restart: a new process that reads what was stored.
     fn restarted(&mut self) -> World {
         let kept = self.pilot.snapshot(at(self.secs)).expect("there is something to keep");
         let Snapshot { state, at: kept_at, evidence, past, .. } = kept;
@@ -166,7 +166,7 @@ fn a_weight_by_hand_without_a_rollout_begins_fresh_evidence() {
 }
 
 #[test]
-fn a_weight_by_hand_in_a_rollout_closes_the_window_and_keeps_what_was_won() {
+fn a_weight_by_hand_in_a_rollout_closes_the_window_and_keeps_the_wealth() {
     for bp in [6_000, 4_000] {
         // Many fail on the canary, and one alone is examined.
         let mut world = World::new(|_, bucket, track| bucket.index() % 3 == 0 && track == Track::Canary, rollout(Policy::Automatic));
@@ -188,7 +188,7 @@ fn a_weight_by_hand_in_a_rollout_closes_the_window_and_keeps_what_was_won() {
     }
 }
 
-/// The coins of an examination are made from its seed and the number of the block: both are in the snapshot.
+/// The coins of an examination are made from its seed and the number of the block, and both are stored.
 #[test]
 fn an_examination_goes_on_after_a_restart_in_the_same_block() {
     let mut world = World::new(suspect_fails_on_the_canary, rollout(Policy::Automatic));
@@ -214,7 +214,7 @@ fn the_policy_manual_moves_nobody_by_a_coin() {
         world.second();
         assert_eq!((world.examinations(), world.pilot.epoch.split.examined_in(suspect(&world))), (Vec::new(), None));
     }
-    // And a split by hand goes by the policy of the config.
+    // A split by hand has the policy of the config.
     let mut world = World::new(suspect_fails_on_the_canary, set(5_000));
     world.config.bots[0].guard.by_hand = Policy::Manual;
     for _ in 0..120 {
@@ -237,7 +237,7 @@ fn at_a_hundred_per_cent_by_hand_nobody_stays_set_aside() {
     }
 }
 
-/// Before the rollout all buckets of one parity fail; during it the suspect alone does, on the canary.
+/// Before the rollout all buckets of one parity fail; during it only the suspect does, on the canary.
 fn noisy(world: &World, bucket: Bucket, track: Track, odd: bool) -> bool {
     match world.pilot.epoch.split.weight() == Weight::ZERO {
         true => bucket.index().is_multiple_of(2) != odd,
@@ -246,7 +246,7 @@ fn noisy(world: &World, bucket: Bucket, track: Track, odd: bool) -> bool {
 }
 
 #[test]
-fn where_the_canarys_failures_come_from_is_told_and_what_the_bucket_did_on_stable() {
+fn a_concentration_names_the_bucket_and_what_it_did_on_stable() {
     let even: Fails = |world, bucket, track| noisy(world, bucket, track, false);
     let odd: Fails = |world, bucket, track| noisy(world, bucket, track, true);
     let mut told = Vec::new();
@@ -262,7 +262,7 @@ fn where_the_canarys_failures_come_from_is_told_and_what_the_bucket_did_on_stabl
         assert_eq!((found.failing, found.bucket, found.of, found.over), (Failing::Errors, bucket.index(), found.in_bucket, false));
         assert!(found.in_bucket >= 5 && (found.workspaces_per_bucket - 1.0).abs() < 0.01, "{found:?}");
         told.push(found.fails_on_stable);
-        // What stable answers for it while it is examined says more than its past.
+        // What stable answers during the examination says more than the past.
         world.until("stable has answered for it", |world| world.pilot.reading.set_aside(bucket).requests > 10);
         world.second();
         assert_eq!(world.pilot.failures.concentration.unwrap().fails_on_stable, Some(false));
@@ -288,7 +288,7 @@ fn a_workspace_that_fails_anywhere_has_its_own_trouble() {
     assert_eq!(world.pilot.failures.concentration, None, "the canary had too few of its failures");
 }
 
-/// As [`suspect`], whatever the weight is.
+/// As [`suspect`], but at any weight.
 fn suspect_of_halves(world: &World) -> Bucket {
     let split = world.pilot.epoch.split.with_weight(half());
     Bucket::all().take(BUCKETS).find(|bucket| split.track(*bucket) == Track::Canary).unwrap()
@@ -306,7 +306,7 @@ fn another_step_begins_to_count_anew() {
 }
 
 #[test]
-fn names_are_of_one_split_and_there_are_none_unless_they_are_wanted() {
+fn names_end_with_their_split_and_are_kept_only_if_configured() {
     let mut world = World::new(nobody_fails, set(5_000));
     assert!(world.pilot.epoch.names.is_none());
     world.config.admin.show_workspaces = true;

@@ -1,25 +1,25 @@
-//! Whether a decision exposes anybody: whether, after it, some workspace may reach a release that it could not reach before.
+//! Whether a decision exposes somebody: whether it lets some workspace reach a release that the workspace could not reach before.
 //!
-//! What counts is who is assigned where, not the weight. A rollout that starts at 1 % while 5 % are on the canary by hand
-//! draws other buckets; a weight of 2 % for another upstream puts 2 % on a release that nobody was on. Such decisions need a
-//! history that can be written, and are refused in a freeze. All other decisions serve at once.
+//! The assignment counts, not the weight. A rollout that starts at 1 % while 5 % are on the canary by hand reaches other buckets; a
+//! weight of 2 % for another upstream sends 2 % to a release that had nobody. Such decisions need a history that can be written, and
+//! are refused in a freeze. All other decisions take effect at once.
 
 use super::Decision;
 use crate::core::rollout::{Release, State};
 use crate::core::weight::Weight;
 
-/// `after` is what `decision` made of `before`.
+/// `after` is the state that `decision` made of `before`.
 ///
-/// Stable is always in everybody's reach: it answers what the canary cannot. So is the release that was stable before, as long
-/// as it is there to go back to. The answer errs on the side of "yes" where only the ranks of single buckets could tell:
-/// two attempts have independent ranks, and at any weight below 100 % the second one reaches buckets that the first did not.
+/// Every workspace can reach stable, because stable answers what the canary cannot, and the release that was stable before, as long as
+/// an undo to it is possible. Where only the ranks of single buckets could tell, the answer is `true`: two attempts have independent
+/// ranks, and at any weight below 100 % the second one reaches buckets that the first did not.
 pub fn exposes(before: &State, after: &State, decision: &Decision) -> bool {
     let pins = matches!(decision, Decision::Reassign { exposes: true }) && !after.canary_is_closed();
     pins || moves_stable(before, after) || reaches_more_by_the_canary(before, after)
 }
 
-/// Everybody who is not on the canary goes to another upstream, and not on the way back. A label that changes on the same
-/// upstream moves nobody.
+/// Whether those who are not on the canary go to another upstream that is not the way back. A new version label on the same upstream
+/// moves nobody.
 fn moves_stable(before: &State, after: &State) -> bool {
     let is_now = |release: &Release| release.upstream == after.stable.upstream;
     let way_back = before.previous.as_ref().is_some_and(|former| is_now(&former.release));

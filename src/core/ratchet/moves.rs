@@ -1,4 +1,4 @@
-//! What can happen to a rollout, whoever wants it: a step up, a step back, everyone, nobody.
+//! The moves of a rollout: a step up, a step back, promotion, abort, undo.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::core::hold::{AbortReason, Hold};
 use crate::core::rollout::{Former, HeldBy, Phase, Quarantined, Release, State};
 use crate::core::weight::Weight;
 
-/// So many releases stay quarantined; the oldest is forgotten for another one.
+/// The most releases that stay quarantined; the oldest makes room for another.
 const QUARANTINE_MOST: usize = 100;
 
-/// The next step; the last one makes the canary stable.
+/// Goes to the next step; after the last one, promotes.
 pub(super) fn raise(state: &mut State, because: Because, now: Duration) -> Decision {
     let from = state.weight;
     let Some(rollout) = &mut state.rollout else { return Decision::Hold };
@@ -39,7 +39,7 @@ pub(super) fn begin_step(state: &mut State, now: Duration) {
     }
 }
 
-/// Back by a step; from the first one to nobody.
+/// Goes back by one step; from the first one, or in a pause, to 0 % and a pause.
 pub(super) fn retreat(state: &mut State, now: Duration) -> Decision {
     let from = state.weight;
     let Some(rollout) = &mut state.rollout else { return Decision::Hold };
@@ -60,7 +60,7 @@ pub(super) fn retreat(state: &mut State, now: Duration) -> Decision {
     Decision::Retreat { from }
 }
 
-/// To nobody, for good: the release is quarantined.
+/// Takes the canary to 0 % and quarantines its release.
 pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
     let from = state.weight;
     state.weight = Weight::ZERO;
@@ -82,14 +82,14 @@ fn quarantine(state: &mut State, release: Release, why: AbortReason) {
     state.quarantine.drain(..too_many);
 }
 
-/// Everyone: the roles swap, the canary is stable now.
+/// Makes the canary stable, for everybody.
 pub(super) fn promote(state: &mut State, because: Because, now: Duration) -> Decision {
     let Some(canary) = state.canary.take() else { return Decision::Hold };
     make_stable(state, canary, now);
     Decision::Promote { because }
 }
 
-/// The release is stable; who was it before stays there to go back to.
+/// Makes the release stable and keeps the one before for an undo.
 pub(super) fn make_stable(state: &mut State, release: Release, now: Duration) {
     state.quarantine.retain(|quarantined| quarantined.release != release);
     let before = std::mem::replace(&mut state.stable, release);
@@ -104,7 +104,7 @@ pub(super) fn make_stable(state: &mut State, release: Release, now: Duration) {
     state.phase = Phase::Promoted;
 }
 
-/// Stable is again who it was before; what it was is quarantined.
+/// Makes the previous stable release stable again, and quarantines the one that was. Returns `None` if there is no previous one.
 pub(super) fn undo(state: &mut State, why: AbortReason) -> Option<Decision> {
     let former = state.previous.take()?;
     let undone = std::mem::replace(&mut state.stable, former.release);

@@ -1,4 +1,4 @@
-//! A command: what somebody wants, if it may be. What concerns whole releases is in `releases`.
+//! Commands: carries out what is allowed and refuses the rest. Commands about whole releases are in `releases`.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ fn set_weight(state: &mut State, weight: Weight, canary: &Release, guard: &Guard
             state.canary = Some(canary.clone());
             state.closed = false;
         }
-        // Nobody: whom the weight would mean stays as it was, and so does whether pins and testers reach the canary.
+        // At 0 % the canary stays as it was, and so does whether pins and testers reach it.
         false => {
             state.closed = state.canary_is_closed();
             state.phase = Phase::Idle;
@@ -152,8 +152,8 @@ fn pause(state: &mut State) -> Result<Decision, Refusal> {
     Ok(Decision::Pause)
 }
 
-/// Goes on where it stopped; a pause alone does not cost the bake. After a weight by hand, the breaker or a retreat: from the
-/// highest step that is not above the weight, with a whole bake. Where everybody is on the canary by hand, that is the last step: a promotion.
+/// After a pause alone the step continues and keeps its bake. After a weight by hand, a trip or a retreat, the highest step that is not
+/// above the weight begins with a whole bake. At 100 % by hand that is the last step: a promotion.
 fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
     if state.phase != Phase::Paused {
@@ -187,7 +187,7 @@ fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
     may_promote(state, force)
 }
 
-/// Everyone is a clear word, even in a pause; but not to a canary that fails or takes no connections.
+/// Checks that a promotion is allowed, also in a pause. Without `force` it is not if the canary fails or takes no connections.
 fn may_promote(state: &State, force: bool) -> Result<&Rollout, Refusal> {
     let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
     match state.hold {
@@ -215,7 +215,7 @@ pub(super) fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
     }
 }
 
-/// Something else is on that upstream now: there is no way back to what it was.
+/// Another version will be on that upstream, so an undo to the one before is impossible.
 fn forget_previous_on(state: &mut State, release: &Release) {
     state.previous.take_if(|former| former.release.upstream == release.upstream);
 }

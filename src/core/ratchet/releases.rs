@@ -1,4 +1,4 @@
-//! What is done to whole releases: a switch, an undo, what the config wants, a rehearsal.
+//! The commands about whole releases: adopt, switch, undo, withdraw, the config's release, drills.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::core::hold::{AbortReason, Hold};
 use crate::core::rollout::{HeldBy, Phase, Release, State, Undone};
 use crate::core::weight::Weight;
 
-/// This is stable: it was changed without serin.
+/// Declares a release stable that was changed without serin.
 pub(super) fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Refusal> {
     refuse_if_live(state)?;
     if state.stable == *stable && state.held_by.is_none() {
@@ -38,7 +38,7 @@ fn refuse_if_live(state: &State) -> Result<(), Refusal> {
     }
 }
 
-/// Everyone on the other side at once.
+/// Puts everybody on the other side at once.
 pub(super) fn switch(state: &mut State, release: &Release, watch: Duration, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
     refuse_if_live(state)?;
     if release.upstream == state.stable.upstream {
@@ -51,14 +51,14 @@ pub(super) fn switch(state: &mut State, release: &Release, watch: Duration, guar
     Ok(Decision::Switch)
 }
 
-/// Whatever was done last is taken back; never twice, for that would be the way forth again.
+/// Takes back what was done last. A second undo is refused, because it would bring back what the first one took away.
 pub(super) fn undo(state: &mut State, by: &Arc<str>, now: Duration) -> Result<Decision, Refusal> {
     if let Some(undone) = &state.undone {
         return Err(Refusal::Undone { by: undone.by.clone(), ago: now.saturating_sub(undone.at) });
     }
     let decision = match state.phase {
         _ if state.is_live() => abort_by_hand(state)?,
-        // It was taken back by the evidence: what was stable before that has nothing to do with it.
+        // The evidence aborted a rollout: the stable release before that has nothing to do with it.
         Phase::Aborted => return Err(nothing_to_undo(state)),
         _ => moves::undo(state, AbortReason::Undone).ok_or_else(|| nothing_to_undo(state))?,
     };
@@ -70,7 +70,7 @@ fn nothing_to_undo(state: &State) -> Refusal {
     Refusal::NothingToUndo { stable: state.stable.clone() }
 }
 
-/// To nobody, for another release's sake: this one did nothing wrong.
+/// Takes the canary to 0 % without quarantine, so that another release can start.
 pub(super) fn withdraw(state: &mut State) -> Result<Decision, Refusal> {
     if state.drill_until.is_some() {
         return Ok(end_drill(state));
@@ -85,14 +85,14 @@ pub(super) fn withdraw(state: &mut State) -> Result<Decision, Refusal> {
     Ok(Decision::Withdraw { from })
 }
 
-/// The config names another release. The way back is taken at once; a way forth begins with a preflight, and then with
-/// `Command::Follow`.
+/// The config names another release. A way back is taken at once; a new release first needs a preflight and then `Command::Follow`.
 pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) -> Result<Decision, Refusal> {
     if state.seen.release.as_ref() == wanted {
         return Ok(Decision::Nothing);
     }
     let before = std::mem::replace(&mut state.seen.release, wanted.cloned());
-    // To name another one, or this one again, is to insist.
+    // The release that the config named before, and the one that it names now, leave the quarantine: a change of the config counts as a
+    // wish to retry.
     state.quarantine.retain(|quarantined| Some(&quarantined.release) != before.as_ref() && Some(&quarantined.release) != wanted);
     state.held_by = None;
     state.hold.take_if(|hold| *hold == Hold::NoHistory);
@@ -113,7 +113,7 @@ pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) ->
     Ok(Decision::Desire)
 }
 
-/// Customers go to the idle side for a while, and back.
+/// Moves customers to the idle side until `until`.
 pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: Duration, guard: &Guard) -> Result<Decision, Refusal> {
     refuse_if_live(state)?;
     refuse_above(weight, guard)?;

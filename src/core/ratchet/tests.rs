@@ -1,4 +1,4 @@
-//! What a rollout does, told by inputs.
+//! Rollouts as sequences of inputs.
 
 mod exposure;
 mod properties;
@@ -24,7 +24,7 @@ fn percent(n: u16) -> Weight {
     Weight::from_bp(n * 100).unwrap()
 }
 
-/// Evidence of E, with `requests` on each track and a bound on harm.
+/// A judgement with evidence E, `requests` on each track and a harm bound.
 fn judged(e: f64, requests: u32, harm: f64, now: Duration) -> Judgement {
     let log = e.ln();
     let exposure = |buckets| Exposure { tally: Tally { requests, ..Tally::default() }, buckets };
@@ -39,7 +39,7 @@ fn judged(e: f64, requests: u32, harm: f64, now: Duration) -> Judgement {
     }
 }
 
-/// A story: a state that inputs happen to.
+/// A state to which inputs are applied one after the other.
 struct Story {
     state: State,
     guard: Guard,
@@ -79,7 +79,8 @@ impl Story {
         }
     }
 
-    /// A tick each second for so long, all with the same evidence; the first decision that is no hold ends it.
+    /// Ticks once a second for so many seconds, always with the same evidence. Returns the first decision that is not a hold, or a
+    /// hold.
     fn ticks(&mut self, seconds: u64, e: f64, requests: u32, harm: f64) -> Decision {
         for _ in 0..seconds {
             self.now += secs(1);
@@ -350,7 +351,7 @@ fn everybody_by_hand_and_then_resume_is_a_promotion() {
 }
 
 #[test]
-fn a_promotion_is_a_clear_word_in_a_pause_but_not_to_a_broken_canary() {
+fn a_promotion_is_allowed_in_a_pause_but_not_to_a_broken_canary() {
     let mut story = Story::started(Plan::usual());
     story.does(Command::Pause);
     assert_eq!(story.does(Command::Advance { force: true }), Decision::Refuse(Refusal::Paused));

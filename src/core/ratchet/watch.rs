@@ -1,4 +1,4 @@
-//! A tick: what the facts mean for what serves. Bad news first; only where there is none is a raise thought of.
+//! A tick: what the facts mean for what serves. Bad news is handled first; a raise is considered only if there is none.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::core::hold::{AbortReason, Hold};
 use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Rollout, State};
 use crate::core::weight::Weight;
 
-/// A raise rests on a look no older than this; looks are at most 30 s apart.
+/// The greatest age of the look that a raise rests on; looks are at most 30 s apart.
 const FRESH: Duration = Duration::from_secs(60);
-/// Without a tick for longer than this, the time does not count as baking.
+/// If there was no tick for longer than this, the time in between does not count for the bake.
 const GAP: Duration = Duration::from_secs(60);
-/// Below this traffic a human is asked at the deadline, if nothing else is configured.
+/// Below this traffic a human is asked at the deadline, unless the plan says otherwise.
 const THIN_PER_SECOND: f64 = 5.0;
 const THIN_BUCKETS: usize = 50;
-/// A raise waits if more than this share of the canary's connections breaks, and at least so many.
+/// A raise waits if more than this share of the canary's connections breaks, and at least `REFUSALS_LEAST` of them.
 const REFUSALS_SHARE: f64 = 0.01;
 const REFUSALS_LEAST: u32 = 3;
-/// With so many times the usual errors on all tracks something else is broken, and nothing is raised.
+/// If all tracks together have this many times the usual errors, something else is broken, and nothing is raised.
 const SHARED_CAUSE: f64 = 3.0;
 
 pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
@@ -43,7 +43,7 @@ pub(super) fn tick(state: &mut State, facts: &Facts, guard: &Guard, now: Duratio
     }
 }
 
-/// What did not happen under our eyes did not bake; nor did this split while another one still served.
+/// Time without ticks does not count for the bake, nor does time in which the split before still served.
 fn wait_out_a_gap(state: &mut State, facts: &Facts, now: Duration) {
     let of_this_split = facts.split_id == state.split_id;
     if let Some(rollout) = &mut state.rollout {
@@ -59,7 +59,7 @@ fn since_step(state: &State, now: Duration) -> Duration {
     state.rollout.as_ref().map_or(Duration::ZERO, |rollout| now.saturating_sub(rollout.step_began))
 }
 
-/// To zero, paused, without quarantine: it may be a restart of the canary.
+/// Takes the canary to 0 % and pauses, without quarantine, because the canary may just be restarting.
 fn trip_off(state: &mut State, trip: Trip) -> Decision {
     let from = state.weight;
     state.weight = Weight::ZERO;
@@ -72,7 +72,7 @@ fn trip_off(state: &mut State, trip: Trip) -> Decision {
     Decision::Trip { from, trip }
 }
 
-/// Whoever took part in a rehearsal goes back.
+/// Ends a drill: its customers go back to stable.
 pub(super) fn end_drill(state: &mut State) -> Decision {
     let from = state.weight;
     state.drill_until = None;
@@ -84,8 +84,8 @@ pub(super) fn end_drill(state: &mut State) -> Decision {
     Decision::Withdraw { from }
 }
 
-/// After a switch there is nobody to compare with but who was stable before: what breaks or crosses a limit now, and
-/// did not then, is undone, if that side still answers.
+/// After a switch there is no second track: stable is compared with the one before. Connections that break, or a limit that is crossed,
+/// only now undo the switch, if the side before takes connections.
 fn watch_switch(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) -> Decision {
     if state.watched_until.is_none_or(|until| now >= until) {
         state.watched_until = None;
@@ -104,7 +104,7 @@ fn watch_switch(state: &mut State, facts: &Facts, guard: &Guard, now: Duration) 
     Decision::Hold
 }
 
-/// A split by hand is never raised, but a fail takes it to zero.
+/// A split by hand is never raised, but the verdict `fail` takes it to 0 %.
 fn watch_by_hand(state: &mut State, facts: &Facts, guard: &Guard) -> Decision {
     let watched = state.weight > Weight::ZERO && guard.by_hand != Policy::Manual;
     let Some(judgement) = facts.judgement.as_ref().filter(|_| watched) else { return Decision::Hold };
@@ -146,7 +146,7 @@ fn watch_rollout(state: &mut State, facts: &Facts, guard: &Guard, now: Duration)
     }
 }
 
-/// There is no bad news: is there enough good?
+/// Raises if the evidence suffices; there is no bad news here.
 fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict: Verdict, guard: &Guard, now: Duration) -> Decision {
     let Some(rollout) = state.under_way() else { return Decision::Hold };
     if now < rollout.baked_at() {
@@ -159,7 +159,7 @@ fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict:
     let late = now >= rollout.step_began + rollout.plan.deadline;
     let because = match permitted(rollout, facts, judgement, verdict, late, now) {
         Ok(because) => because,
-        // Who is told to wait waits.
+        // The plan says that such a step waits.
         Err(why @ Hold::Harm { .. }) => return doubt(state, why),
         Err(why) if late => return hold(state, why),
         Err(why) => return doubt(state, why),
@@ -177,8 +177,8 @@ fn maybe_raise(state: &mut State, facts: &Facts, judgement: &Judgement, verdict:
     raise(state, because, now)
 }
 
-/// What allows a raise now, or what stands in its way. At the deadline only the bound on harm may be waived; whatever else
-/// is missing then is for a human.
+/// Returns what allows a raise now, or the reason against it. At the deadline only the harm bound may be waived; anything else that is
+/// missing needs a human.
 fn permitted(
     rollout: &Rollout,
     facts: &Facts,
@@ -210,12 +210,12 @@ fn permitted(
     }
 }
 
-/// Does the canary break connections that stable would not?
+/// Whether the canary breaks connections that stable would not.
 fn refuses([canary, stable]: [Connections; 2]) -> bool {
     canary.broken >= REFUSALS_LEAST && canary.share() > REFUSALS_SHARE && canary.share() > 2.0 * stable.share()
 }
 
-/// What becomes of a step whose harm is not bounded at the deadline, as the traffic is now; never `ByTraffic`.
+/// What the plan wants for a step whose harm is not bounded at the deadline, with the current traffic. Never returns `ByTraffic`.
 pub fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> AtDeadline {
     match rollout.plan.at_deadline {
         AtDeadline::ByTraffic => {
@@ -228,7 +228,7 @@ pub fn at_deadline(rollout: &Rollout, judgement: &Judgement, now: Duration) -> A
     }
 }
 
-/// Holds by itself: what it waits for may come.
+/// Holds without a human: what is missing may still come.
 fn doubt(state: &mut State, why: Hold) -> Decision {
     match state.phase {
         Phase::Progressing | Phase::Held => {
@@ -240,7 +240,7 @@ fn doubt(state: &mut State, why: Hold) -> Decision {
     Decision::Hold
 }
 
-/// Holds for a human.
+/// Holds until a human decides.
 fn hold(state: &mut State, why: Hold) -> Decision {
     state.phase = Phase::Held;
     state.hold = Some(why);

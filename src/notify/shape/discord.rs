@@ -1,11 +1,11 @@
-//! Discord's webhook: one embed, and nobody may be mentioned.
+//! Discord's webhook: one embed, without mentions.
 
 use serde_json::{Value, json};
 
 use super::cut;
 use crate::notify::message::{Message, Mood, OPEN};
 
-/// An embed's title has at most 256 characters, its description 4,096. Both may double when they are escaped.
+/// An embed's title has at most 256 characters and its description 4,096. Escaping may double both.
 const TITLE_MOST: usize = 120;
 const FACT_MOST: usize = 180;
 
@@ -35,7 +35,7 @@ fn color(mood: Mood) -> u32 {
     }
 }
 
-/// Whatever Discord's markdown would take for itself.
+/// Escapes the characters of Discord's markdown.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! The generic webhook's document, for programs. Add fields freely, never rename: receivers depend on them.
+//! The generic webhook's JSON document, for programs. Fields may be added, but never renamed or removed: receivers depend on them.
 
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
-//! Slack's incoming webhook: one section of mrkdwn. Links stand in the text: a button would be answered to an app's
-//! interactivity URL, which an incoming webhook does not have.
+//! Slack's incoming webhook: one section of mrkdwn. Links are in the text, because a button needs an app's interactivity URL, which an
+//! incoming webhook does not have.
 
 use serde_json::{Value, json};
 
 use crate::notify::message::{Message, OPEN};
 
-/// A section's text has at most 3,000 characters, entities and all; a message has at most eight facts.
+/// A section's text has at most 3,000 characters, entities included; a message has at most eight facts.
 const FACT_MOST: usize = 280;
 const HEADLINE_MOST: usize = 400;
 const LABEL_MOST: usize = 80;
@@ -26,12 +26,12 @@ pub fn body(message: &Message) -> Value {
 }
 
 fn section(text: &str) -> Value {
-    // Verbatim: a name or an address in what comes from outside becomes no link.
+    // `verbatim`: Slack makes no links of names and addresses in the text.
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } })
 }
 
-/// The three characters that Slack asks for; `<` is what begins a mention. And those that format: mrkdwn knows no escape, so
-/// that they are shown by others that look like them. At most so many characters then, and no half of an entity.
+/// Escapes the three characters that Slack demands; `<` would begin a mention. mrkdwn has no escape for its format characters, so they
+/// are replaced by similar ones. The result has at most `most` characters and no cut entity.
 fn escape(text: &str, most: usize) -> String {
     let (mut escaped, mut count, mut before) = (String::new(), 0, None);
     let mut left = text.chars().peekable();
@@ -44,7 +44,7 @@ fn escape(text: &str, most: usize) -> String {
             '*' => "∗".to_owned(),
             '~' => "∼".to_owned(),
             '`' => "ˋ".to_owned(),
-            // Within a word it formats nothing, and versions have it there.
+            // Within a word it sets no format, and versions contain it.
             '_' if !(within(before) && within(left.peek().copied())) => "＿".to_owned(),
             other => other.to_string(),
         };

@@ -1,5 +1,5 @@
-//! Teams' incoming webhook, as its Workflows take it: an Adaptive Card in a message. Text stands in text runs, which know
-//! no markdown, so that nothing needs to be escaped.
+//! Teams' incoming webhook (Workflows): a message with an Adaptive Card. Text is in text runs, which have no markdown, so nothing needs
+//! to be escaped.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The golden shapes: what each platform is sent for the same news, to the byte.
+//! The exact body that each platform gets for the same message.
 
 use serde_json::{Value, json};
 
@@ -116,7 +116,7 @@ fn a_program_is_sent_the_change_itself() {
 }
 
 #[test]
-fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
+fn text_from_outside_mentions_nobody_and_makes_no_links() {
     let mut row = row();
     row.release = Some("<!channel>&[x](http://evil)@everyone on green".to_owned());
     row.reason = Some("**<@U1>** `x` ~y~ _z_ v1_2".to_owned());
@@ -124,7 +124,7 @@ fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
     let slack = shape(&NotifierKind::Slack, &message).to_string();
     assert!(slack.contains("&lt;!channel&gt;&amp;[x](http://evil)") && !slack.contains("<!") && !slack.contains("<@"), "{slack}");
     assert!(slack.contains("Reason: ∗∗&lt;@U1&gt;∗∗ ˋxˋ ∼y∼ ＿z＿ v1_2"), "{slack}");
-    // A URL or a name would be a link without it.
+    // Without `verbatim` a URL or a name would become a link.
     let shaped = shape(&NotifierKind::Slack, &message);
     assert!(shaped["blocks"].as_array().unwrap().iter().all(|block| block["text"]["verbatim"] == true), "{shaped}");
     let discord = shape(&NotifierKind::Discord, &message);
@@ -134,14 +134,14 @@ fn what_comes_from_outside_calls_nobody_and_links_nowhere() {
 }
 
 #[test]
-fn what_is_long_is_cut_to_what_the_platforms_take() {
+fn long_texts_are_cut_to_the_platforms_limits() {
     let mut row = row();
     let long = "ü<".repeat(5_000);
     (row.release, row.why, row.reason) = (Some(long.clone()), Some(long.clone()), Some(long.clone()));
     row.evidence.as_mut().unwrap()["leading"] = Value::from(long);
     let message = message(&row);
     let slack = shape(&NotifierKind::Slack, &message);
-    // Slack counts what it is sent, entities and all.
+    // Slack's limit includes entities.
     assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= 3_000);
     let discord = &shape(&NotifierKind::Discord, &message)["embeds"][0];
     assert!(discord["title"].as_str().unwrap().chars().count() <= 256);

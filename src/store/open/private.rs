@@ -1,4 +1,4 @@
-//! The files of a history are for serin's user alone: the history names customers and people, and the key makes links.
+//! Restricts the history's files to serin's user: the history contains names of customers and operators, and the key can make links.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 const MODE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 
-/// What a history has beside it; those that were kept aside have a time in their names.
+/// The endings of the history's files. A file that was set aside has a time in its name.
 const ENDINGS: [&str; 9] = ["", "-wal", "-shm", "-journal", ".lock", ".roles.json", ".roles.json.new", ".key", ".key.new"];
 const ASIDE: &str = ".unreadable-";
 
-/// An empty file for writing, in place of one that may be there.
+/// Opens an empty file for writing; deletes the content of an existing one.
 pub(in crate::store) fn create(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
     only_ours(&file)?;
     Ok(file)
 }
 
-/// The file as it is, or an empty one where there is none.
+/// Opens the file for writing without changing its content; creates it if it does not exist.
 pub(super) fn keep_or_create(path: &Path) -> io::Result<File> {
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
         Ok(file) => {
@@ -31,7 +31,7 @@ pub(super) fn keep_or_create(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The umask can have taken from the mode, and an older file can have another one.
+/// The umask may have removed bits of the mode, and an older file may have another mode.
 pub(in crate::store) fn only_ours(file: &File) -> io::Result<()> {
     if file.metadata()?.permissions().mode() & 0o777 != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
@@ -39,7 +39,7 @@ pub(in crate::store) fn only_ours(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the files of a history from others, and says so in one line.
+/// Restricts all existing files of a history to serin's user, and logs which ones it changed.
 pub(super) fn narrow(history: &Path) {
     let (mut narrowed, mut failed) = (Vec::new(), Vec::new());
     for path in files(history) {
@@ -56,7 +56,7 @@ pub(super) fn narrow(history: &Path) {
         tracing::warn!(files = narrowed.join(", "), "what was readable for others is readable for serin's user alone now");
     }
     if !failed.is_empty() {
-        tracing::warn!(files = failed.join(", "), "others can read files of the history, and that cannot be changed");
+        tracing::warn!(files = failed.join(", "), "other users can read files of the history, and their mode cannot be changed");
     }
 }
 

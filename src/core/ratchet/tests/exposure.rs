@@ -1,5 +1,5 @@
-//! `exposes` against an oracle that knows nothing of weights: it compares where each of the 10,000 buckets, and each pinned
-//! workspace, may go before a decision and after it.
+//! Checks `exposes` against an oracle that does not use weights: it compares which sides each of the 10,000 buckets, and a pinned
+//! workspace, can reach before and after a decision.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,15 @@ use super::*;
 use crate::core::guard::Frozen;
 use crate::core::{Bucket, Pins, Salt, Split, Track, Workspace};
 
-/// An upstream, and for the canary the version that is tried on it.
+/// An upstream and, for the canary, the version that is tried on it.
 type Side = (Arc<str>, Option<Arc<str>>);
 
-/// All the sides that each bucket may reach, and at the end those of a workspace that is pinned to the canary.
+/// The sides that each bucket can reach; the last element is for a workspace that is pinned to the canary.
 fn reach(state: &State) -> Vec<BTreeSet<Side>> {
     let pins = Pins::new(&["T-pinned".to_owned()], &[]).unwrap();
     let split = Split::new(Salt::new("serin"), "support", state.attempt, state.weight, pins);
     let split = if state.canary_is_closed() { split.closed() } else { split };
-    // Stable answers everybody whom the canary cannot, and who was stable before is the way back.
+    // Stable answers what the canary cannot, and the previous stable is the way back.
     let usual = [Some(&state.stable), state.previous.as_ref().map(|former| &former.release)];
     let usual: BTreeSet<Side> = usual.into_iter().flatten().map(|release| (release.upstream.clone(), None)).collect();
     let canary = state.canary.as_ref().map(|canary| (canary.upstream.clone(), canary.version.clone()));
@@ -32,7 +32,7 @@ fn reach(state: &State) -> Vec<BTreeSet<Side>> {
     tracks.map(|track| with(track == Track::Canary)).collect()
 }
 
-/// Does somebody reach more than before? Stable's label means nothing: the same upstream answers.
+/// Whether somebody can reach more than before. Stable's version does not count, because the same upstream answers.
 fn oracle(before: &State, after: &State) -> bool {
     let knows = |sides: &BTreeSet<Side>, (upstream, version): &Side| match version {
         None => sides.iter().any(|(known, _)| known == upstream),
@@ -43,13 +43,13 @@ fn oracle(before: &State, after: &State) -> bool {
 
 proptest! {
     #[test]
-    fn whoever_reaches_more_is_exposed(plan in any_plan(), commands in proptest::collection::vec((0u8..26, 0u16..=10_000, any::<bool>()), 1..25)) {
+    fn exposes_agrees_with_the_oracle(plan in any_plan(), commands in proptest::collection::vec((0u8..26, 0u16..=10_000, any::<bool>()), 1..25)) {
         let mut story = Story::new();
         for (which, bp, frozen) in commands {
             story.guard.frozen = frozen.then(|| Frozen::Asked("a test".into()));
             story.now += secs(1);
             let before = story.state.clone();
-            // A trip now and then: afterwards pins must not reach the canary.
+            // After a trip pins must not reach the canary, so the test includes trips.
             let decision = match which {
                 25 => {
                     let trip = Some(Trip { canary: Connections { wanted: 8, broken: 8 } });
@@ -64,7 +64,8 @@ proptest! {
             let exposed = oracle(&before, after);
             prop_assert!(said || !exposed, "{:?} exposes somebody: {:?} → {:?}", decision, before, after);
             prop_assert!(!(frozen && exposed), "{:?} in a freeze", decision);
-            // Nor is anything held back that exposes nobody: other ranks or a raise may happen to reach no new bucket.
+            // A decision that exposes nobody must not count as exposing, except where other ranks or a raise happen to reach no new
+            // bucket.
             let by_chance = before.attempt != after.attempt || after.weight > before.weight || before.weight == Weight::FULL;
             prop_assert!(exposed || !said || by_chance, "{:?} exposes nobody: {:?} → {:?}", decision, before, after);
         }
@@ -103,7 +104,7 @@ fn nobody_is_pinned_to_what_was_taken_back() {
     let trip = Some(Trip { canary: Connections { wanted: 8, broken: 8 } });
     tripped.input(&Input::Tick(Facts { trip, ..tripped.facts(1.0, 20, 0.1) }));
     assert!(tripped.state.canary_is_closed());
-    // 0 % again is no new word for the canary; a weight is.
+    // A weight of 0 % does not open the canary again; another weight does.
     tripped.does(Command::SetWeight { weight: Weight::ZERO, canary: release("green", "v2") });
     assert!(tripped.state.canary_is_closed());
     tripped.does(Command::SetWeight { weight: percent(1), canary: release("green", "v2") });
@@ -116,7 +117,7 @@ fn nobody_is_pinned_to_what_was_taken_back() {
 #[test]
 fn a_step_that_is_resumed_after_a_weight_by_hand_bakes_whole() {
     let mut story = Story::started(Plan::usual());
-    // The step's own weight, by hand: what passes until the resume is no bake.
+    // The step's own weight, set by hand: the time until the resume does not count for the bake.
     story.does(Command::SetWeight { weight: percent(1), canary: release("green", "v2") });
     assert_eq!(story.good(2_000), Decision::Hold);
     assert_eq!(story.does(Command::Resume), Decision::Resume);

@@ -1,4 +1,4 @@
-//! What a rollout never does, whatever happens to it.
+//! Invariants of a rollout under any sequence of inputs.
 
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ pub(super) fn any_plan() -> impl Strategy<Value = Plan> {
     })
 }
 
-/// What a config may want.
+/// A release that a config may name.
 fn wanted(bp: u16) -> Option<Release> {
     match bp % 5 {
         0 => None,
@@ -74,7 +74,7 @@ pub(super) fn command(which: u8, bp: u16, plan: &Plan) -> Command {
 proptest! {
     /// The invariants, after every input of any sequence.
     #[test]
-    fn whatever_happens(plan in any_plan(), happenings in proptest::collection::vec(any_happening(), 1..120)) {
+    fn the_invariants_hold_after_any_inputs(plan in any_plan(), happenings in proptest::collection::vec(any_happening(), 1..120)) {
         let mut story = Story::started(plan.clone());
         for happening in happenings {
             let before = story.state.clone();
@@ -107,16 +107,16 @@ proptest! {
             if let Decision::Refuse(_) | Decision::Nothing = decision {
                 prop_assert_eq!(&before, after);
             }
-            // A freeze lets nobody onto anything new.
+            // In a freeze nothing exposes anybody.
             prop_assert!(guard.frozen.is_none() || !decision.commits() || !exposes(&before, after, &decision), "{:?}", decision);
-            // Nobody is canary of what is stable, and what is kept comes back as it was.
+            // The canary is never on stable's upstream, and a stored state reads back equal.
             prop_assert!(after.weight == Weight::ZERO || after.canary.as_ref().is_some_and(|canary| canary.upstream != after.stable.upstream));
             let kept = rmp_serde::to_vec_named(after).unwrap();
             prop_assert_eq!(&rmp_serde::from_slice::<State>(&kept).unwrap(), after);
-            // Nothing is quarantined and rolled out at once.
+            // A quarantined release is never rolled out.
             prop_assert!(after.under_way().is_none() || !after.quarantine.iter().any(|q| Some(&q.release) == after.canary.as_ref()));
             let Input::Tick(facts) = input else { continue };
-            // A tick raises by one step at most, only what progresses, and only on good and fresh evidence after the bake.
+            // A tick raises by one step at most, only a rollout that progresses, and only on good and fresh evidence after the bake.
             let judgement = facts.judgement.unwrap();
             let raised = after.weight > before.weight || after.phase == Phase::Promoted && before.phase != Phase::Promoted;
             if raised {
@@ -130,7 +130,7 @@ proptest! {
                 prop_assert!(judgement.canary.tally.requests >= 10 && judgement.stable.tally.requests >= 10);
                 prop_assert!(story.now >= rollout.baked_at());
             }
-            // One credible negative lowers, at once, in every phase.
+            // One credible negative finding lowers, at once and in every phase.
             let under_policy = |policy: Policy| policy != Policy::Manual;
             let ours = facts.split_id == before.split_id && before.weight > Weight::ZERO;
             let fail = judgement.wealth.log_e() >= guard.abort_at.ln() || facts.crossed.is_some();
@@ -138,7 +138,7 @@ proptest! {
             if ours && ((fail && acts) || facts.trip.is_some()) {
                 prop_assert!(after.weight < before.weight, "{:?} {:?}", before, decision);
             }
-            // What waits says for what.
+            // A rollout that holds says why.
             if after.under_way().is_some() && decision == Decision::Hold {
                 prop_assert!(after.hold.is_some(), "{:?}", after);
             }

@@ -1,4 +1,4 @@
-//! Switch, undo, what the config wants, freeze, drill.
+//! Switch, undo, the config's release, freeze, drill.
 
 use super::*;
 use crate::core::guard::Frozen;
@@ -126,7 +126,7 @@ fn a_revert_in_the_config_is_the_fast_way_back() {
     story.does(Command::Follow { plan: Plan::usual() });
     assert!(matches!(story.does(desire(Some(release("blue", "v1")))), Decision::Abort { .. }));
     assert_eq!((story.state.weight, story.state.desired_elsewhere(), story.state.held_by), (Weight::ZERO, None, None));
-    // After a promotion it is an undo; and to want it again is to insist.
+    // After a promotion this is an undo; to name the release again retries it.
     story.does(desire(Some(release("green", "v2"))));
     story.does(Command::Follow { plan: Plan::usual() });
     story.does(Command::Promote { force: true });
