@@ -1,7 +1,7 @@
-//! The access log: a line for each webhook, or for a share of them, once it is recorded. What a line may say is decided
-//! here. No body, no header and no query, and of the path only the prefix that the config has: platforms put tokens into
-//! the rest. A worker gathers its lines and hands them over many at a time, so that a webhook with a line rarely touches
-//! what other threads share, and one without never does.
+//! The access log: one line for each recorded webhook, or for a share of them. This module decides what a line contains. A line has
+//! no body, no header and no query, and of the path only the prefix from the config, because platforms put tokens into the rest. A
+//! worker collects its lines and passes many at a time to the log's writer. So a webhook with a line rarely touches memory that
+//! threads share, and a webhook without a line never does.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -16,10 +16,10 @@ use crate::core::{Assignment, Outcome, Track};
 use crate::http1::TraceId;
 use crate::telemetry::{Log, Piece, Style, logs};
 
-/// Handed over from this size on: some 25 lines.
+/// From this size on, a worker passes its lines to the log's writer: some 25 lines.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// What a line needs that the exchange itself does not keep.
+/// Facts for a line that the exchange itself does not keep.
 #[derive(Debug)]
 pub struct Noted {
     method: Method,
@@ -30,7 +30,7 @@ pub struct Noted {
     error: Option<&'static str>,
 }
 
-/// An exchange at its end.
+/// An exchange that has ended, as `AccessLog::write` needs it.
 pub struct Finished<'a> {
     pub bot: &'a BotView,
     pub assignment: Assignment,
@@ -40,7 +40,7 @@ pub struct Finished<'a> {
     pub took: Duration,
 }
 
-/// One worker's lines that were not handed over yet.
+/// The lines of one worker that it has not yet passed to the log's writer.
 pub struct AccessLog(RefCell<Piece>);
 
 #[derive(Serialize)]
@@ -83,7 +83,7 @@ impl Noted {
         (self.status, self.first_byte) = (Some(status), Some(first_byte));
     }
 
-    /// serin answers by itself.
+    /// Notes that serin itself answers, with this problem.
     pub fn failed(&mut self, problem: Problem) {
         (self.status, self.error) = (Some(problem.status().as_u16()), Some(problem.code()));
     }
@@ -95,7 +95,7 @@ impl AccessLog {
     }
 
     pub fn write(&self, noted: &Noted, ended: &Finished<'_>) {
-        // Without a writer, as in a test of this process, there is nobody to write for.
+        // There is no writer in unit tests.
         let Some(lines) = logs::lines() else { return };
         let line = line(noted, ended);
         let mut piece = self.0.borrow_mut();
@@ -108,7 +108,7 @@ impl AccessLog {
         }
     }
 
-    /// What was gathered, however little.
+    /// Passes the collected lines to the log's writer, also if they are few.
     pub fn hand_over(&self) {
         let mut piece = self.0.borrow_mut();
         if let (Some(lines), true) = (logs::lines(), piece.len_bytes() > 0) {
@@ -117,14 +117,14 @@ impl AccessLog {
     }
 }
 
-/// Also what was written while a worker let go of its last exchanges.
+/// Passes on the last lines, also those written while the worker dropped its last exchanges.
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.hand_over();
     }
 }
 
-/// With room for one line more than makes it go.
+/// A piece with room for `PIECE_BYTES` and one more line.
 fn empty() -> Piece {
     Piece::with_room(Log::Access, PIECE_BYTES + 1024)
 }
@@ -132,7 +132,7 @@ fn empty() -> Piece {
 fn line<'a>(noted: &'a Noted, ended: &Finished<'a>) -> Line<'a> {
     let (bot, Assignment { track, reason, bucket }) = (ended.bot, ended.assignment);
     let roles = bot.epoch.roles;
-    // Who answered, not who was to.
+    // The upstream that answered; after a rescue that is stable, not the canary.
     let upstream = match track {
         Track::Canary if !ended.rescued => roles.canary.unwrap_or(roles.stable),
         Track::Canary | Track::Stable => roles.stable,
@@ -160,8 +160,8 @@ fn line<'a>(noted: &'a Noted, ended: &Finished<'a>) -> Line<'a> {
     }
 }
 
-/// What a person looks for first stands first. What a stranger chose stands last, quoted and escaped: a
-/// line stays a line, and nothing in it looks like another field.
+/// Writes the line for people. The fields that people read first come first. Text that a client chose (the workspace) comes last,
+/// quoted and escaped, so that it can neither begin a new line nor look like another field.
 fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     let status = line.status.map_or("-".to_owned(), |status| status.to_string());
     write!(out, "{} {} {} {} {status} {} {}", line.timestamp, line.log, line.bot, line.method, line.outcome, line.duration_ms)?;
@@ -186,7 +186,7 @@ fn human(line: &Line<'_>, out: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// With three decimals.
+/// Milliseconds, with three decimals.
 fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
 }

@@ -1,5 +1,5 @@
-//! The assignment of one request: what its bot's plan reads in it, turned by the split and the bot's policies into a
-//! track and a reason. Pure, so that `explain` gives the very answer that the hot path would.
+//! Assigns one request: from what the bot's plan reads in the request, the split and the bot's policies give a track and a reason.
+//! Pure, so that `explain` returns the same answer as the hot path.
 
 use subtle::ConstantTimeEq;
 
@@ -9,24 +9,24 @@ use crate::http1::Fields;
 use crate::identify::{Found, Head, Reading, Retry};
 use crate::telemetry::IdentifyResult;
 
-/// What there is of a request's body.
+/// The part of a request's body in which the plan can look.
 #[derive(Clone, Copy, Debug)]
 pub enum Looked<'a> {
-    /// All of it.
+    /// The whole body.
     Whole(&'a [u8]),
-    /// The plan did not want it.
+    /// None: the plan does not need the body.
     NotWanted,
-    /// It is larger than the cap.
+    /// None: the body is larger than `body_cap`.
     TooLarge,
 }
 
-/// Where a request goes, and all that was found on the way.
+/// The assignment of a request, and everything that was found on the way to it.
 #[derive(Clone, Debug)]
 pub struct Decision<'a> {
     pub assignment: Assignment,
     pub reading: Reading<'a>,
     pub result: IdentifyResult,
-    /// Index into the plan's sources of the one that had the workspace.
+    /// The index, in the plan's sources, of the source that had the workspace.
     pub source: Option<usize>,
 }
 
@@ -66,7 +66,8 @@ fn assign(bot: &Bot, split: &Split, reading: &Reading<'_>, asked: Option<Track>)
     }
 }
 
-/// The track that a tester asks for: `canary <secret>` or `stable <secret>`, compared in constant time.
+/// The track that a tester requests with `canary <secret>` or `stable <secret>`. `None` if the header is missing or wrong. Compares
+/// the secret in constant time.
 fn asked_for(tester: &TesterOverride, fields: &Fields) -> Option<Track> {
     let (track, secret) = fields.named(tester.header.as_str()).next().and_then(|value| {
         let at = value.iter().position(|b| *b == b' ')?;

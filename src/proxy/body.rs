@@ -1,4 +1,4 @@
-//! Bodies on their way: a request's to the upstream, an answer's to the client. None is ever changed.
+//! Bodies in transit: a request's to the upstream, an answer's to the client. serin never changes a body.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,14 +13,14 @@ use super::upstream::AnswerStream;
 use super::wire::Broken;
 use crate::http1::{Decoded, Fields};
 
-/// A held body must be there within this, however steadily it drips: ten times what a slow mobile uplink needs for the
-/// default cap of 1 MiB.
+/// The longest time in which a held body must arrive, even if some of it arrives all the time. It is ten times what a slow mobile
+/// uplink needs for the default cap of 1 MiB.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request's body.
 pub enum RequestBody {
     Empty,
-    /// In memory, whole: it can be sent to another upstream if the first could not be connected to.
+    /// The whole body, in memory. serin can send it to a second upstream if it could not connect to the first.
     Held {
         bytes: Bytes,
         trailers: Option<Box<Fields>>,
@@ -28,27 +28,27 @@ pub enum RequestBody {
     Stream(Box<Stream>),
 }
 
-/// A request's body as it comes from the client, after what was already read of it.
+/// A request's body that is read from the client while it is sent on. `read` is a part that was already read.
 pub struct Stream {
     read: Option<Bytes>,
     session: Rc<Session>,
     timeout: Duration,
 }
 
-/// What reading a body to look into it came to.
+/// The result of `hold`.
 pub enum Hold {
-    /// `waited` says that not all of it was there already.
+    /// `waited` is true if a part of the body had not arrived yet.
     Whole {
         body: RequestBody,
         waited: bool,
     },
-    /// More than the cap: what was read of it. The rest is still to be read.
+    /// The body is larger than the cap. Contains the part that was read; the rest is still to be read.
     Over(Bytes),
     Broken,
     TimedOut,
 }
 
-/// Reads a body that is at most `cap` bytes, within the session's body timeout.
+/// Reads the whole body, if it has at most `cap` bytes. Each piece must arrive within the session's body timeout.
 pub async fn hold(session: &Session, cap: usize) -> Hold {
     if session.body_remaining().is_some_and(|length| length > cap as u64) {
         return Hold::Over(Bytes::new());
@@ -90,7 +90,7 @@ pub async fn hold(session: &Session, cap: usize) -> Hold {
     Hold::Whole { body: RequestBody::Held { bytes, trailers }, waited: started.is_some() }
 }
 
-/// The next piece, or `None` when the alarm rang first. Notes when it had to be waited for.
+/// The next piece, or `None` if the alarm rings first. If it has to wait, it stores the time in `waits_since`, unless there is one.
 async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Instant>) -> Option<Result<Decoded, Broken>> {
     std::future::poll_fn(|cx| {
         if let Poll::Ready(piece) = session.poll_body(cx) {
@@ -104,14 +104,14 @@ async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Ins
 }
 
 impl RequestBody {
-    /// `timeout` is how long the answer may take once the body is sent; it is armed then.
+    /// `timeout` limits the wait for the answer. It begins once the whole body is read.
     pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> RequestBody {
         session.set_upload(Upload::ForUpstream);
         let read = (!read.is_empty()).then_some(read);
         RequestBody::Stream(Box::new(Stream { read, session: session.clone(), timeout }))
     }
 
-    /// Could this body be sent a second time? Not if any of it was read from the client and given on.
+    /// Returns `true` if the body can be sent a second time: no part of it was read from the client and passed on.
     pub fn is_whole(&self) -> bool {
         match self {
             RequestBody::Empty | RequestBody::Held { .. } => true,
@@ -127,7 +127,8 @@ impl RequestBody {
         }
     }
 
-    /// Where it is known. Trailers need the chunked coding, which is taken where no length is known.
+    /// The length in bytes, if it is known and there are no trailers. Trailers need the chunked coding, which serin uses if there
+    /// is no length.
     pub fn length(&self) -> Option<u64> {
         match self {
             RequestBody::Empty => Some(0),
@@ -140,7 +141,7 @@ impl RequestBody {
         }
     }
 
-    /// Gives back the piece that was last taken, which was not sent after all.
+    /// Returns the piece that was taken last, because it was not sent.
     pub fn put_back(&mut self, piece: Bytes) {
         match self {
             RequestBody::Empty => {}
@@ -185,7 +186,7 @@ impl Stream {
                 alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             }
             Ok(_) => {
-                // Its end is asked for once more after its last byte.
+                // `poll_piece` is called once more after the last byte, for the end.
                 if !matches!(self.session.upload(), Upload::Done(_)) {
                     self.session.set_upload(Upload::Done(Instant::now()));
                 }
@@ -200,8 +201,8 @@ impl Stream {
     }
 }
 
-/// An answer's body: serin's own, or an upstream's, whose end is the moment of the record.
-// Most are an upstream's: boxing that one would cost an allocation for each webhook.
+/// An answer's body: serin's own, or an upstream's. The end of an upstream's body is the moment when the exchange is recorded.
+// Most answers are an upstream's: a box would cost an allocation for each webhook.
 #[allow(clippy::large_enum_variant)]
 pub enum AnswerBody {
     Own(Bytes),
@@ -220,12 +221,12 @@ impl AnswerBody {
         AnswerBody::Upstream(UpstreamBody { stream, exchange, timeout })
     }
 
-    /// Reads the body to its end for nobody: the bot's work is not cancelled because its client left.
+    /// Reads the body to its end and drops it, after the client has left: the bot's work must not be cancelled.
     pub async fn drain(mut self) {
         while let Ok(Decoded::Data(_)) = std::future::poll_fn(|cx| self.poll_piece(cx)).await {}
     }
 
-    /// The next piece. The answer that broke off, or stalled, must not look whole to the client.
+    /// The next piece. Fails if the upstream breaks off or stalls, so that the answer does not look complete to the client.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         match self {
             AnswerBody::Own(bytes) if bytes.is_empty() => Poll::Ready(Ok(Decoded::End)),
@@ -234,12 +235,12 @@ impl AnswerBody {
         }
     }
 
-    /// Is there nothing more to come, not even trailers?
+    /// Returns `true` if nothing more comes, not even trailers.
     pub fn is_done(&self) -> bool {
         self.remaining() == Some(0)
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// The number of bytes still to come, if it is known.
     pub fn remaining(&self) -> Option<u64> {
         match self {
             AnswerBody::Own(bytes) => Some(bytes.len() as u64),
@@ -272,7 +273,7 @@ impl UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        // Nobody asks for the end of a body once it is known that it was the end.
+        // The writer of the answer does not poll again once `remaining` is 0.
         if self.stream.remaining() == Some(0) {
             self.exchange.end_of_answer();
         }

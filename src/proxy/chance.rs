@@ -1,5 +1,5 @@
-//! One worker's chance: ids of new traces, and which webhooks the access log takes. Its own, so that no request waits for
-//! another thread's, and not for secrets: whoever sees some of these numbers can compute the next.
+//! Random numbers of one worker: for the ids of new traces, and to select webhooks for the access log. Each worker has its own
+//! generator, so that no request waits for another thread. Not fit for secrets: the next number can be computed from earlier ones.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
@@ -14,7 +14,7 @@ const ALL_BP: u16 = 10_000;
 pub struct Chance(RefCell<Xoshiro256PlusPlus>);
 
 impl Chance {
-    /// Seeded by the system, through the standard library's hash keys.
+    /// Seeds the generator with the random keys that the standard library gets from the system.
     pub fn new() -> Chance {
         let keys = RandomState::new();
         let mut seed = [0; 32];
@@ -24,7 +24,7 @@ impl Chance {
         Chance(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
     }
 
-    /// A new one, which says for this share of the calls that it is to be recorded.
+    /// A new trace. The given share of the traces, in hundredths of a percent, has the flag `sampled`.
     pub fn trace_parent(&self, sampled_bp: u16) -> TraceParent {
         let sampled = self.takes(sampled_bp);
         let mut bits = self.0.borrow_mut();
@@ -32,7 +32,7 @@ impl Chance {
         TraceParent::from_random(u128::from(high) << 64 | u128::from(low), bits.next_u64(), sampled)
     }
 
-    /// True for this share of the calls. Nothing and everything need no chance.
+    /// Returns `true` for this share of the calls, in hundredths of a percent.
     pub fn takes(&self, share_bp: u16) -> bool {
         match share_bp {
             0 => false,

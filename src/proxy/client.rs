@@ -1,5 +1,5 @@
-//! A client's connection as a request sees it: what the client says, read as it is asked for, and how long it may take.
-//! The connection's task and the request that it answers share it; they are polled by one task, so a `RefCell` is enough.
+//! A client's connection as its requests see it: reads heads and bodies, and keeps the client's time limits. The connection's task
+//! and the request that it answers share a `Session`. One task polls both, so a `RefCell` is enough.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -20,29 +20,30 @@ use crate::config::Limits;
 use crate::http1::write::{LINE_END, status_line};
 use crate::http1::{AnswerHead, Decoded, Decoder, RefusedHead, RequestHead, Version};
 
-/// How often serin looks whether the client of a slow request is still there, where it is not told at once.
+/// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
-/// A connection that was idle for this long gives its buffers back (8 kB and more). Most connections of a webhook's
-/// sender are idle most of the time; a busy one never rests.
+/// A connection that is idle for this long frees its buffers (8 kB and more). Most connections of a platform are idle most of the
+/// time; a busy connection never reaches this limit.
 const REST_AFTER: Duration = Duration::from_millis(100);
-/// Interim answers that wait to be written are few and small; more than this is an upstream gone wrong.
+/// The limit for interim answers that wait to be written. They are few and small; more than this is an error of the upstream.
 const INTERIM_BYTES_MAX: usize = 16 * 1024;
-/// Room to read a head into, with the body of an ordinary webhook behind it.
+/// Room to read a head and the body of an ordinary webhook.
 const READ_ROOM: usize = 8 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What one connection's parts know of each other.
+/// The state of one connection, shared by its parts.
 #[derive(Debug)]
 pub struct Session {
     pub alarms: Rc<Alarms>,
-    /// The peer's address as `X-Forwarded-For` says it, made once for all requests of the connection.
+    /// The peer's address in the form of `X-Forwarded-For`, formatted once per connection.
     pub peer: Box<str>,
     pub limits: Arc<Limits>,
     phase: Cell<Phase>,
     gone: Cell<Option<Instant>>,
-    /// Of the present request.
+    /// The upload of the current request.
     upload: Cell<Upload>,
-    /// Something came that is not for the present request: only a look now and then tells whether the client is there.
+    /// True once something has arrived that the current request does not read. From then on only a check at intervals can tell
+    /// whether the client is still connected.
     distracted: Cell<bool>,
     io: RefCell<Io>,
 }
@@ -50,11 +51,11 @@ pub struct Session {
 #[derive(Debug)]
 struct Io {
     wire: Wire,
-    /// Finds the end of the present request's body.
+    /// Finds the end of the current request's body.
     body: Decoder,
-    /// The client waits to be told that its body is wanted.
+    /// The client waits for `100 Continue` before it sends its body.
     expects: bool,
-    /// So much of `input` is known to be no whole head.
+    /// The number of bytes of `input` that are known to contain no whole head.
     looked_at: usize,
 }
 
@@ -62,34 +63,34 @@ struct Io {
 pub enum Phase {
     /// Between requests.
     Idle,
-    /// Some bytes of a head came.
+    /// A part of a head has arrived.
     Head,
     /// A request is being answered.
     Busy,
 }
 
-/// How far a request's body has come.
+/// The state of a request's upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upload {
-    /// It waits for the client.
+    /// serin waits for the client to send more.
     ForClient,
-    /// It waits for the upstream to take more.
+    /// serin waits for the upstream to take more.
     ForUpstream,
-    /// The client has sent all of it, and its last byte was read at this time.
+    /// The client has sent the whole body; its last byte was read at this time.
     Done(Instant),
-    /// The client broke it off.
+    /// The client broke off the upload.
     Broken,
 }
 
-/// What came of waiting for a request.
+/// The result of waiting for a request.
 #[derive(Debug)]
 pub enum Heard {
-    /// Boxed, for it goes from hand to hand.
+    // Boxed, because it is moved several times.
     Request(Box<RequestHead>),
     Refused(RefusedHead),
-    /// HTTP/2. Who speaks it would not understand an answer.
+    /// HTTP/2. It gets no answer, since the client could not read an answer in HTTP/1.1.
     Http2,
-    /// The client will say no more.
+    /// The client has closed the connection, or it is broken.
     End,
 }
 
@@ -114,7 +115,7 @@ impl Session {
         self.phase.get()
     }
 
-    /// The next request's head.
+    /// Reads the next request's head.
     pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Heard> {
         let io = &mut *self.io.borrow_mut();
         loop {
@@ -156,7 +157,7 @@ impl Session {
         head
     }
 
-    /// The present request has its answer, and the next may come.
+    /// Called when the current request is answered and the next may come.
     pub fn request_ended(&self) {
         self.phase.set(Phase::Idle);
         self.alarms.arm(Wait::Client, self.limits.idle_timeout);
@@ -165,10 +166,10 @@ impl Session {
         self.alarms.clear(Wait::Presence);
     }
 
-    /// The next piece of the present request's body. What came before its client hung up is given all the same.
+    /// The next piece of the current request's body. Pieces that arrived before the client hung up are returned too.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         let Io { wire, body, expects, .. } = &mut *self.io.borrow_mut();
-        // Who sends its body anyway need not be told (RFC 9110, 10.1.1).
+        // A client that sends its body without waiting needs no `100 Continue` (RFC 9110, 10.1.1).
         if std::mem::take(expects) && wire.input.is_empty() && !body.is_done() {
             wire.out.extend_from_slice(CONTINUE);
         }
@@ -187,18 +188,18 @@ impl Session {
         self.io.borrow().body.is_done()
     }
 
-    /// How many bytes of the present request's body are still to come, where that is known.
+    /// The number of bytes of the current request's body that are still to come, if it is known.
     pub fn body_remaining(&self) -> Option<u64> {
         self.io.borrow().body.remaining()
     }
 
-    /// Passes over what has come of a body that nobody reads.
+    /// Drops what has arrived of a body that nothing will read.
     pub fn skip_body(&self) {
         let Io { wire, body, .. } = &mut *self.io.borrow_mut();
         while let Ok(Decoded::Data(_) | Decoded::Trailers(_)) = body.decode(&mut wire.input) {}
     }
 
-    /// An interim answer, to be written before the final one.
+    /// Appends an interim answer to the output, before the final one.
     pub fn interim(&self, head: &AnswerHead) {
         let out = &mut self.io.borrow_mut().wire.out;
         if out.len() < INTERIM_BYTES_MAX {
@@ -208,12 +209,12 @@ impl Session {
         }
     }
 
-    /// For what is to be written, or what is left of what was read.
+    /// Gives access to the wire, for what is to be written or was read and not used.
     pub fn with_wire<T>(&self, with: impl FnOnce(&mut Wire) -> T) -> T {
         with(&mut self.io.borrow_mut().wire)
     }
 
-    /// Writes what is to be written, within the client's time.
+    /// Writes the message. If it has to wait, the alarm `Write` rings after the client's write timeout.
     pub fn poll_written(&self, cx: &mut Context<'_>, message: &mut Outgoing) -> Poll<io::Result<()>> {
         let written = message.poll_written(cx, &mut self.io.borrow_mut().wire);
         match written {
@@ -224,8 +225,8 @@ impl Session {
         written
     }
 
-    /// Notices a client that hung up; its request runs on, for the bot's work is not cancelled. A reset is a client that
-    /// left. A FIN is not: it may still wait for its answer.
+    /// Notices a client that has hung up. Its request goes on, because the bot's work must not be cancelled. A reset means that the
+    /// client has left. A FIN does not: the client may still wait for its answer.
     pub fn watch(&self, cx: &mut Context<'_>) {
         let stirs = match self.distracted.get() {
             false => self.with_wire(|wire| wire.stream.poll_read_ready(cx)).is_ready(),
@@ -240,7 +241,7 @@ impl Session {
         }
     }
 
-    /// The client is gone, or given up: it gets nothing more.
+    /// Cuts the connection: the client has left, or serin gives it up. Nothing more is written to it.
     pub fn hang_up(&self) {
         if !self.is_gone() {
             self.gone.set(Some(Instant::now()));
@@ -255,38 +256,39 @@ impl Session {
         self.gone.get().is_some()
     }
 
-    /// Since when the client of the present request is gone.
+    /// The time at which the client of the current request left, if it has.
     pub fn gone_since(&self) -> Option<Instant> {
         self.gone.get()
     }
 
-    /// Waits for something to read, or the end.
+    /// Ready when there is something to read, or the end.
     pub fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.with_wire(|wire| wire.stream.poll_read_ready(cx))
     }
 
-    /// Is nothing going on, for long enough that the next request is not expected at once?
+    /// Returns `true` if the connection has been idle for `REST_AFTER` and nothing was read, so that the next request is not
+    /// expected soon.
     pub fn may_rest(&self) -> bool {
         self.phase() == Phase::Idle && self.alarms.rang(Wait::Rest) && self.with_wire(|wire| wire.input.is_empty())
     }
 
-    /// It rests, without buffers. The alarm that said so would ring on with each tick.
+    /// Frees the buffers. Clears the alarm `Rest`, which would otherwise ring with each tick.
     pub fn rests(&self) {
         self.alarms.clear(Wait::Rest);
         self.with_wire(Wire::rest);
     }
 
-    /// Something may come: if nothing does, the connection may rest again.
+    /// Called when something may arrive. If nothing does, the connection may rest again after `REST_AFTER`.
     pub fn roused(&self) {
         self.alarms.arm(Wait::Rest, REST_AFTER);
     }
 
-    /// Closes our side.
+    /// Closes serin's side of the connection.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.with_wire(|wire| wire.stream.poll_shutdown(cx))
     }
 
-    /// Reads what nobody wants any more; says how much there was.
+    /// Reads and drops what arrives. Returns the number of bytes; 0 is the end.
     pub fn poll_waste(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.with_wire(|wire| {
             wire.input.clear();
@@ -296,11 +298,11 @@ impl Session {
 }
 
 impl Io {
-    /// May a head be whole now, or be known not to be one? Only a line's end can tell, or the limit; looking at each byte
-    /// that trickles in would cost a slow client nothing and us much.
+    /// Returns `true` if `input` may now contain a whole head, or is known to contain none. Only a line's end or the size limit can
+    /// change that. Otherwise a slow client could make serin parse its head again for each byte.
     fn has_news(&mut self, bytes_max: usize) -> bool {
         let input = &mut self.wire.input;
-        // Empty lines before a head say nothing (RFC 9112, 2.2).
+        // Empty lines before a head are ignored (RFC 9112, 2.2).
         while let Some(n) = [&b"\r\n"[..], b"\n"].iter().find(|end| input.starts_with(end)).map(|end| end.len()) {
             input.advance(n);
             self.looked_at = 0;

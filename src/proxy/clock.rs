@@ -1,6 +1,6 @@
-//! Timeouts that cost a store to set. Each worker ticks ten times a second and looks at every connection's due times;
-//! arming or clearing one is a `Cell` store, where a timer of the runtime would be an insertion and a removal for each
-//! request. So timeouts are up to a tenth of a second late, which no platform notices.
+//! Timeouts that are cheap to set. Each worker ticks ten times a second and checks the due times of all its connections. Arming or
+//! clearing a timeout is a store to a `Cell`; a timer of the runtime would need an insertion and a removal for each request. The
+//! price: a timeout is up to two tenths of a second late, which no platform notices.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -13,30 +13,30 @@ pub const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Clock {
     now: Cell<u32>,
-    /// As HTTP writes it, and the tick at which it was made: once in a tick is enough.
+    /// The date in HTTP's form, and the tick at which it was formatted. It is formatted once per tick at most.
     date: RefCell<(u32, String)>,
     alarms: RefCell<Vec<Weak<Alarms>>>,
 }
 
-/// What a connection may be waiting for; each has its own due time.
+/// What a connection may wait for. Each has its own due time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The client: the next request, or the rest of its head.
+    /// The client sends the next request, or the rest of its head.
     Client,
-    /// The client, to take what was written.
+    /// The client takes what was written.
     Write,
-    /// The upstream's answer, or the request's body on its way there.
+    /// The upstream answers, or the request's body moves on to it.
     Exchange,
-    /// The moment to look whether the client is still there.
+    /// The next check whether the client is still connected.
     Presence,
-    /// The moment from which on an idle connection may rest.
+    /// The time from which on an idle connection may rest.
     Rest,
 }
 
 const WAITS: usize = 5;
 const NEVER: u32 = u32::MAX;
 
-/// The due times of one connection. All belong to the task that polls the connection.
+/// The due times of one connection. They wake the task that polls the connection.
 #[derive(Debug)]
 pub struct Alarms {
     clock: Rc<Clock>,
@@ -45,14 +45,14 @@ pub struct Alarms {
 }
 
 impl Clock {
-    /// To be awaited by the worker for as long as it lives.
+    /// Ticks for ever. The worker runs this as a task.
     pub async fn run(self: Rc<Clock>) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let started = tokio::time::Instant::now();
         loop {
             let at = interval.tick().await;
-            // By the time, not by counting ticks: a worker that was stopped for a minute must not wait it out again.
+            // Computed from the time, not counted: after a minute's suspension the alarms must not ring a minute late.
             self.now.set((at.duration_since(started).as_millis() / TICK.as_millis()) as u32);
             self.ring();
         }
@@ -64,7 +64,7 @@ impl Clock {
         alarms
     }
 
-    /// Has every connection look around: something that concerns them all has changed.
+    /// Wakes the task of every connection, after a change that concerns all of them.
     pub fn wake_all(&self) {
         self.alarms.borrow().iter().filter_map(Weak::upgrade).for_each(|alarms| alarms.wake());
     }
@@ -84,7 +84,7 @@ impl Clock {
 }
 
 impl Alarms {
-    /// The date as HTTP writes it, a tenth of a second old at most.
+    /// Calls `read` with the date in HTTP's form. The date is at most one tick old.
     pub fn with_date<T>(&self, read: impl FnOnce(&str) -> T) -> T {
         let mut date = self.clock.date.borrow_mut();
         if date.0 != self.clock.now.get() || date.1.is_empty() {
@@ -94,7 +94,7 @@ impl Alarms {
     }
 
     pub fn arm(&self, wait: Wait, after: Duration) {
-        // One more tick than the time takes, so that none rings early.
+        // One tick more than the time needs, so that no alarm rings early.
         let ticks = after.as_millis().div_ceil(TICK.as_millis()) as u32 + 1;
         self.due[wait as usize].set(self.clock.now.get().saturating_add(ticks));
     }
@@ -111,7 +111,7 @@ impl Alarms {
         self.due[wait as usize].get() <= self.clock.now.get()
     }
 
-    /// Whom to wake when an alarm rings: the task that polls the connection.
+    /// Stores the waker of the task that polls the connection: an alarm that rings wakes it.
     pub fn watch(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

@@ -1,5 +1,5 @@
-//! One webhook from its arrival to its record. It is recorded once, into the epoch that routed it, when its answer
-//! ends, fails or is dropped.
+//! One webhook from its assignment to its record. It is recorded once, into the epoch that routed it, when its answer ends, fails
+//! or is dropped.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,30 +15,30 @@ use crate::telemetry::{CodeClass, RescueReason};
 pub struct Exchange {
     bot: Rc<BotView>,
     session: Rc<Session>,
-    /// One of the worker's requests in flight, for as long as this one is.
+    /// The place among the worker's requests in flight, held until the exchange ends.
     slot: Slot,
     started: Instant,
     assignment: Assignment,
-    /// Sent again by the platform: counted, but no evidence.
+    /// The platform sent this webhook before: it is counted, but is no evidence.
     retried: bool,
-    /// For the breaker.
+    /// The upstream refused or broke the connection. For the breaker.
     broken: bool,
     state: State,
     wanted: Option<Box<Wanted>>,
 }
 
-/// What is wanted of some requests alone. One pointer, so that all others are not moved about with room for it.
+/// Facts that only some requests need. They are behind one pointer, so that the other requests stay small.
 pub struct Wanted {
     /// For the access log.
     pub line: Option<Noted>,
-    /// For the bot's [`Names`](crate::live::Names): the workspace that this is evidence about.
+    /// For the bot's [`Names`](crate::live::Names): the workspace of this webhook, if the webhook is evidence.
     pub name: Option<Box<str>>,
 }
 
-/// What was found out before the exchange began.
+/// What is known of a webhook when its exchange begins.
 pub struct Assigned {
     pub assignment: Assignment,
-    /// Sent again by the platform.
+    /// The platform sent this webhook before.
     pub retried: bool,
     pub wanted: Option<Box<Wanted>>,
 }
@@ -46,7 +46,7 @@ pub struct Assigned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
-    /// Stable answers for the canary, which is what is recorded.
+    /// Stable answers for the canary. What is recorded is the canary's failure.
     Rescued,
     Answered {
         status: u16,
@@ -67,7 +67,7 @@ impl Exchange {
         exchange
     }
 
-    /// The block of an examination that it was routed in.
+    /// The bucket and the block of the examination in which this webhook was routed. `None` if there is no examination.
     fn examined(&self) -> Option<(Bucket, Turn)> {
         let turn = self.assignment.examined_in().filter(|_| !self.retried)?;
         Some((self.assignment.bucket?, turn))
@@ -77,8 +77,8 @@ impl Exchange {
         &self.session
     }
 
-    /// The bot's time until `at`. It runs from when the request was whole: what the client took for its upload is not the bot's
-    /// fault.
+    /// The time that the bot has had until `at`. It begins when the whole request has arrived, because the bot is not to blame for
+    /// the client's upload.
     fn bots_time(&self, at: Instant) -> Duration {
         match self.session.upload() {
             Upload::Done(whole) => at.saturating_duration_since(whole),
@@ -86,7 +86,7 @@ impl Exchange {
         }
     }
 
-    /// About to be sent, `now`: what came before was serin's own time.
+    /// Called just before the request is sent. The time from `since` to `now` is recorded as serin's own.
     pub fn sending(&self, since: Instant, now: Instant) {
         self.bot.meters().overhead.record(now.saturating_duration_since(since));
     }
@@ -97,7 +97,7 @@ impl Exchange {
         self.state = State::Rescued;
     }
 
-    /// The answer's head is here.
+    /// Called when the answer's head has arrived.
     pub fn answered(&mut self, status: u16, said: Option<Said>) {
         let first_byte = self.bots_time(Instant::now());
         if let Some(line) = self.line() {
@@ -117,7 +117,7 @@ impl Exchange {
         }
     }
 
-    /// An answer that broke off: the upstream's fault, unless it had to do with half a request.
+    /// The answer broke off. The upstream is to blame, unless the client broke off its request.
     pub fn broke_off(&mut self) {
         match self.session.upload() {
             Upload::Broken => self.record(Ended::ClientGone { answered: true, after: Duration::ZERO }),
@@ -125,7 +125,7 @@ impl Exchange {
         }
     }
 
-    /// No answer: the upstream's fault. The client gets `problem` instead.
+    /// There is no answer, and the upstream is to blame. The client gets `problem` instead.
     pub fn failed(&mut self, problem: Problem) {
         self.note(problem);
         self.record(Ended::Failed);
@@ -147,7 +147,7 @@ impl Exchange {
         self.wanted.as_mut()?.line.as_mut()
     }
 
-    /// The client's own fault (a body that broke off or never came): no evidence.
+    /// The client is to blame: its body broke off or did not arrive. This is no evidence.
     pub fn client_failed(&mut self, problem: Problem) {
         self.note(problem);
         self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
@@ -159,11 +159,11 @@ impl Exchange {
         }
         let rescued = self.state == State::Rescued;
         let ended = match (self.state, self.session.gone_since()) {
-            // A rescued request has its record whatever became of stable's answer.
+            // A rescued request is recorded as failed, whatever happened to stable's answer.
             (State::Rescued, _) => Ended::Failed,
-            // Half an answer is the upstream's fault, whether its client still waited for it or not.
+            // Half an answer is the upstream's failure, also if the client had left.
             (State::Answered { .. }, _) if ended == Ended::Failed => ended,
-            // The request ran on for the bot's sake: what its client saw is that it got no answer.
+            // The request went on for the bot's sake; the client saw no answer.
             (_, Some(gone)) => Ended::ClientGone { answered: false, after: self.bots_time(gone) },
             (_, None) => ended,
         };
@@ -190,8 +190,8 @@ impl Exchange {
         }
     }
 
-    /// Only what chance assigned says anything about the canary: no pins, testers, handshakes, platform's retries. What was
-    /// rescued is for the breaker: nobody was harmed, and a canary that restarts is no bad release.
+    /// Counts the webhook as evidence, if chance assigned it. Pins, testers, handshakes and a platform's retries do not count. A
+    /// rescued webhook counts only for the breaker: it harmed nobody, and a canary that restarts is not a bad release.
     fn count_as_evidence(&self, rescued: bool, outcome: Outcome, first_byte: Option<Duration>) {
         let Assignment { track, reason, bucket } = self.assignment;
         let (true, Some(bucket), false) = (reason.is_evidence(), bucket, self.retried) else { return };

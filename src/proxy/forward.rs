@@ -1,6 +1,5 @@
-//! From the assignment to the answer: send, wait within the bot's timeout, let stable answer where the canary could
-//! not be connected to, and hand the answer back as it came.
-//! A request that stable rescues keeps its trace.
+//! From the assignment to the answer: sends the request, waits within the bot's timeout, lets stable answer if serin could not
+//! connect to the canary, and returns the answer unchanged. A request that stable rescues keeps its trace.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +23,7 @@ use crate::core::Track;
 use crate::http1::{Known, RequestHead, Trace, Version};
 use crate::telemetry::RescueReason;
 
-/// A request that is ready to go.
+/// A request that is ready to be sent.
 pub struct Outbound {
     pub bot: Rc<BotView>,
     pub head: Box<RequestHead>,
@@ -32,11 +31,12 @@ pub struct Outbound {
     pub body: RequestBody,
     pub track: Track,
     pub trace: Trace,
-    /// Since when serin has had all it needs.
+    /// The time since when serin could have sent it: what passes after that is serin's own time.
     pub since: Instant,
 }
 
-/// Answers from the track's upstream. The exchange is recorded in any case: here on failure, else at the answer's end.
+/// Returns the answer of the track's upstream. The exchange is recorded in any case: here after a failure, else when the answer
+/// ends.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply, Problem> {
     let Outbound { bot, head, path, body, track, trace, since } = outbound;
     let Some(pool) = bot.pool(track) else {
@@ -58,7 +58,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
             Some(stable) => {
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
-                // Boxed: it is rare, and its room would be a second answer's in every request.
+                // Boxed, because it is rare, and every request's future would need room for it.
                 let mut sending = Box::pin(stable.send(*request, Instant::now()));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
@@ -81,14 +81,14 @@ fn prepare(
     bot: &BotView,
     session: &Rc<Session>,
 ) -> Request {
-    // The upstream routes by its own name, or the client has none to say.
+    // With `host = "upstream"`, or if the client sent no Host.
     let own = bot.bot().host == HostHeader::Upstream || !head.fields.has(Known::Host);
     let host = if own { Host::OfUpstream } else { Host::OfClient };
     let interim = if head.version == Version::Http11 { Interim::Passes } else { Interim::Dropped };
     Request { head, path, host, body, interim, trace, session: session.clone() }
 }
 
-/// The upstream's answer, `None` when the timeout came first.
+/// The upstream's answer, or `None` if the timeout passes first.
 async fn within(
     session: &Session,
     mut answer: Pin<&mut impl Future<Output = Result<Answer, SendError>>>,
@@ -103,7 +103,7 @@ async fn within(
     .await
 }
 
-/// Stable's pool, if it may answer for the canary: nothing was sent yet, and stable still has a live role.
+/// Stable's pool, if stable may answer for the canary: the bot allows rescues, the weight is below 100 %, and the body is whole.
 fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request) -> Option<&'a Rc<Pool>> {
     let live = bot.has_canary() && bot.epoch.split.weight() < crate::core::Weight::FULL;
     (track == Track::Canary && live && bot.bot().rescue && request.body.is_whole()).then(|| bot.pool(Track::Stable)).flatten()

@@ -1,5 +1,5 @@
-//! One request from its head to the moment it is sent on: refuse what is malformed, find the bot, find the workspace,
-//! assign it. The first function tells the story.
+//! One request from its head to the moment it is sent on: refuses it if it is malformed, finds the bot and the workspace, and
+//! assigns it to a track. `answer` gives the overview.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
 use crate::live::Names;
 
-/// Answers one request. Never fails: what goes wrong is an answer too.
+/// Answers one request. Never fails: a problem is an answer too.
 pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let started = Instant::now();
     let trace = worker.trace(&head.fields);
@@ -36,7 +36,7 @@ pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<Reques
         }
     };
     if let AnswerBody::Own(_) = reply.body {
-        // If it has come whole, it does not stand in the next request's way.
+        // If the body has arrived, the connection can take the next request.
         session.skip_body();
     }
     reply
@@ -56,7 +56,7 @@ async fn answer(
     let slot = worker.slot().ok_or(Problem::Overloaded)?;
 
     let received = receive(&bot, of(&head, &target), session).await?;
-    // Time that the client took for its body is not ours.
+    // The time in which the client sent its body is not serin's own.
     let since = if received.waited { Instant::now() } else { started };
     let assigned = assign(worker, &bot, of(&head, &target), &received, trace);
     let track = assigned.assignment.track;
@@ -74,7 +74,7 @@ async fn answer(
     forward(exchange, Outbound { bot, head, path: target.path, body, track, trace, since }).await
 }
 
-/// Refuses what cannot be passed on, and brings the target into the form that an upstream expects.
+/// Refuses what cannot be passed on. Returns the target in the form that an upstream expects.
 fn check(head: &mut RequestHead) -> Result<Target, Problem> {
     if [Method::CONNECT, Method::TRACE].contains(&head.method) {
         return Err(Problem::Method);
@@ -84,16 +84,16 @@ fn check(head: &mut RequestHead) -> Result<Target, Problem> {
     if target.path.as_str() == "*" && head.method != Method::OPTIONS {
         return Err(Problem::BadTarget);
     }
-    // Absolute form: its authority is the host that was meant, whatever the header says (RFC 9112, 3.2.2).
+    // Absolute form: its authority replaces the Host header (RFC 9112, 3.2.2).
     if let Some(authority) = &target.authority {
         head.fields.set("host", authority.as_bytes()).map_err(|_| Problem::BadHost)?;
-        // Anew: it may have a user in it.
+        // Checked again, because the authority may contain a user.
         headers::check(head.version, &head.fields)?;
     }
     Ok(target)
 }
 
-/// `Max-Forwards` counts down, and an OPTIONS that reaches 0 is ours to answer (RFC 9110, 7.6.2).
+/// Decrements `Max-Forwards` of an OPTIONS request. If it was 0, serin answers itself (RFC 9110, 7.6.2).
 fn own_options(head: &mut RequestHead) -> Option<Reply> {
     if head.method != Method::OPTIONS {
         return None;
@@ -117,7 +117,7 @@ fn find_bot(worker: &Worker, head: &RequestHead, target: &Target) -> Result<Rc<B
     }
 }
 
-/// What came of a request's body before it is sent on.
+/// What is known of a request's body before it is sent on.
 struct Received {
     body: Body,
     too_large: bool,
@@ -126,11 +126,11 @@ struct Received {
 
 enum Body {
     Whole(RequestBody),
-    /// Not looked into, or too large to be: what was read of it. The rest is still to come.
+    /// The plan does not need the body, or it is too large. Contains the part that was read; the rest is still to come.
     Part(Bytes),
 }
 
-/// Holds the body if the workspace may be in it, else leaves it where it is.
+/// Reads the whole body if the workspace may be in it. Otherwise reads nothing of it.
 async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Received, Problem> {
     if session.body_is_done() {
         return Ok(Received { body: Body::Whole(RequestBody::Empty), too_large: false, waited: false });
@@ -148,8 +148,8 @@ async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Rec
     }
 }
 
-/// Where this request goes, and whether the platform sent it before. Counts what was found, and notes it if the access
-/// log wants this request.
+/// Assigns the request, and finds out whether the platform sent it before. Counts the result, and prepares what the access log and
+/// the names of workspaces need of this request.
 fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, trace: Trace) -> Assigned {
     let config = bot.bot();
     let looked = match &received.body {

@@ -1,5 +1,5 @@
-//! What of a head passes on: hop-by-hop fields end here (RFC 9110, 7.6.1), `Forwarded`-like ones are added, all else
-//! passes as it came. A head is written to the next hop in one pass over the fields that were read.
+//! Decides which fields of a head pass on: hop-by-hop fields do not (RFC 9110, 7.6.1), fields like `Forwarded` are added, and all
+//! others pass unchanged. A head is written to the next hop in one pass over the fields that were read.
 
 use bytes::BytesMut;
 
@@ -8,16 +8,16 @@ use crate::http1::{Fields, Known, Trace, Version, write};
 
 const VIA_SERIN: &[u8] = b"1.1 serin";
 
-/// What is wrong with a request's head.
+/// Why a request's head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHead {
-    /// None, several, or one that is no host.
+    /// There is no Host, several, or an invalid one.
     Host,
     /// An expectation other than `100-continue`.
     Expectation,
 }
 
-/// Refuses what two parsers could read in two ways, or what serin cannot pass on unchanged.
+/// Refuses a head that two parsers could read in two ways, or that serin cannot pass on unchanged.
 pub fn check(version: Version, fields: &Fields) -> Result<(), BadHead> {
     let mut hosts = fields.all(Known::Host);
     match (hosts.next(), hosts.next()) {
@@ -31,12 +31,12 @@ pub fn check(version: Version, fields: &Fields) -> Result<(), BadHead> {
     Ok(())
 }
 
-/// Does the client wait to be told that its body is wanted?
+/// Returns `true` if the client waits for `100 Continue` before it sends its body.
 pub fn expects_continue(fields: &Fields) -> bool {
     fields.get(Known::Expect).is_some_and(|expectation| expectation.eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// `host[:port]` as RFC 3986 spells it; empty is allowed (RFC 9112, 3.2).
+/// Checks for `host[:port]` as in RFC 3986. Empty is allowed (RFC 9112, 3.2).
 fn is_authority(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|b| *b == b':') {
         Some(at) if !host.ends_with(b"]") => (&host[..at], &host[at + 1..]),
@@ -52,13 +52,13 @@ fn is_authority(host: &[u8]) -> bool {
     }
 }
 
-/// Appends a request's fields as the upstream sees them, but for those that frame its body. `host` stands instead of the
-/// client's own Host; `trace` says whether the client's own trace goes on.
+/// Appends a request's fields for the upstream, without those that frame its body. `host` replaces the client's Host, if it is set;
+/// `trace` decides whether the client's own trace passes on.
 pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, trace: Trace, out: &mut BytesMut) {
     let nominated = nominated(fields);
     for field in fields.iter() {
         let passes = match field.known {
-            // Written anew below, or with the body's framing.
+            // Written below, or with the body's framing.
             Some(Known::ContentLength | Known::XForwardedFor | Known::Via) => false,
             Some(Known::Host) => host.is_none(),
             Some(Known::Traceparent | Known::Tracestate) => matches!(trace, Trace::Passes(_)),
@@ -81,7 +81,8 @@ pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, trace: T
     }
 }
 
-/// Says who asked, of whom, and how. A proxy in front may have said so already: its list grows, its word stands.
+/// Appends the client's address, the scheme, the host and `Via`. What a proxy in front of serin stated stays: lists get one more
+/// element, single values are not changed.
 fn write_forwarded(fields: &Fields, peer: &[u8], out: &mut BytesMut) {
     write_list(fields, Known::XForwardedFor, peer, out);
     if !fields.has(Known::XForwardedProto) {
@@ -93,7 +94,7 @@ fn write_forwarded(fields: &Fields, peer: &[u8], out: &mut BytesMut) {
     write_list(fields, Known::Via, VIA_SERIN, out);
 }
 
-/// What stands in the list, then one more.
+/// Appends the list's existing elements, then `last`.
 fn write_list(fields: &Fields, known: Known, last: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(known.name().as_bytes());
     out.extend_from_slice(b": ");
@@ -105,13 +106,13 @@ fn write_list(fields: &Fields, known: Known, last: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(write::LINE_END);
 }
 
-/// `TE: trailers` is said again to the next hop.
+/// Repeats `TE: trailers` for the next hop.
 fn write_te(out: &mut BytesMut) {
     write::field(b"te", b"trailers", out);
     write::field(b"connection", b"te", out);
 }
 
-/// Appends an answer's fields as the client sees them, but for those that frame its body. `Trailer` goes with chunks only.
+/// Appends an answer's fields for the client, without those that frame its body. `Trailer` passes with a chunked body only.
 pub fn write_answer(fields: &Fields, chunked: bool, out: &mut BytesMut) {
     let nominated = nominated(fields);
     for field in fields.iter() {
@@ -127,8 +128,8 @@ pub fn write_answer(fields: &Fields, chunked: bool, out: &mut BytesMut) {
     }
 }
 
-/// The fields that `Connection` takes away. Those that frame or address the message, or say whom it came from, are not
-/// its to name.
+/// The fields that `Connection` names, which must not pass on. Fields that frame or address the message, or name its sender, are
+/// protected: `Connection` cannot remove them.
 fn nominated(fields: &Fields) -> Vec<&[u8]> {
     let says_nothing_more = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close");
     if fields.all(Known::Connection).all(says_nothing_more) {
@@ -149,11 +150,11 @@ fn names(nominated: &[&[u8]], name: &[u8]) -> bool {
     nominated.iter().any(|nominated| nominated.eq_ignore_ascii_case(name))
 }
 
-/// Beside those that serin minds: what a reader that merges trailers into the head must not learn from them.
+/// Fields that must not come in trailers, besides those in `Known`: a reader that merges trailers into the head would obey them.
 const NO_TRAILERS: [&[u8]; 5] = [b"authorization", b"cache-control", b"content-encoding", b"content-range", b"set-cookie"];
 
-/// Appends the trailers that may pass on: none that frame or address a message, say who sent it or how to read it
-/// (RFC 9110, 6.5.1).
+/// Appends the trailers that may pass on: not those that frame or address a message, name its sender or say how to read it (RFC
+/// 9110, 6.5.1).
 pub fn write_trailers(trailers: &Fields, out: &mut BytesMut) {
     for field in trailers.iter() {
         let harmless = matches!(field.known, None | Some(Known::Date)) && !names(&NO_TRAILERS, field.name);
@@ -163,7 +164,7 @@ pub fn write_trailers(trailers: &Fields, out: &mut BytesMut) {
     }
 }
 
-/// The bot's own word on its answer.
+/// The outcome that the bot itself states on its answer.
 pub fn outcome(fields: &Fields) -> Option<Said> {
     match fields.get(Known::SerinOutcome)? {
         b"ok" => Some(Said::Ok),

@@ -1,5 +1,5 @@
-//! Workers: a thread for each core, each with its own listener on the same port, its own runtime, its own connections
-//! and pools. The kernel spreads connections over them; they share nothing that is written on a request's way.
+//! Workers: one thread for each core, each with its own listener on the same port, its own runtime, connections and pools. The
+//! kernel distributes connections over them. A request writes to nothing that workers share.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::io;
@@ -25,41 +25,41 @@ use crate::http1::{Fields, Trace, brought_trace};
 use crate::live::{Follower, Live};
 use crate::telemetry::Metrics;
 
-/// Connections that the kernel completes before we take them.
+/// The connections that the kernel completes before serin accepts them.
 const BACKLOG: i32 = 4096;
-/// After a failed accept (out of file descriptors, say) before the next; without it the loop would spin.
+/// The pause after a failed accept (without file descriptors, for example). Without it the loop would use a whole core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
-/// How often idle upstream connections are looked through, and the access log's lines handed over.
+/// The interval at which a worker closes old idle connections to upstreams and passes on its access log lines.
 const REAP_EVERY: Duration = Duration::from_millis(500);
 
-/// So many connections that went to rest leave some megabytes behind, which are worth giving back.
+/// After this many connections went to rest, some megabytes are free, which are worth giving back to the system.
 const RESTED_MANY: usize = 256;
 
-/// How far serin is on its way out.
+/// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Serving,
-    /// Not ready any more, but still serving whoever has not noticed.
+    /// serin says that it is not ready, but still serves new connections.
     LameDuck,
-    /// No new connections; what is in flight is finished.
+    /// No new connections; requests in flight are finished.
     Draining,
-    /// What is still in flight is let go.
+    /// Requests still in flight are dropped.
     CutOff,
 }
 
-/// So long a worker may take to let go: it drops what it has, and hands over its last lines.
+/// The longest wait for workers that were cut off: a worker drops what it has, and passes on its last log lines.
 const LETTING_GO: Duration = Duration::from_millis(200);
 
 /// The running workers.
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
-    /// It is closed once all workers have ended.
+    /// Its receivers are gone once all workers have ended.
     stage: watch::Sender<Stage>,
 }
 
-/// Ends the workers of a proxy that drains, now.
+/// Ends the workers at once, also those that drain.
 #[derive(Debug)]
 pub struct CutOff(watch::Sender<Stage>);
 
@@ -72,7 +72,8 @@ pub enum StartError {
 }
 
 impl Proxy {
-    /// Binds and starts all workers; connections are taken from now on. On `open`, if there is one, in place of `wanted`.
+    /// Binds the port and starts all workers, which accept connections at once. Uses the socket `open`, if there is one, instead of
+    /// binding `wanted`. Errors if it cannot listen or start a thread.
     pub fn start(wanted: SocketAddr, open: Option<std::net::TcpListener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
         let listeners = match open {
             Some(open) => shared_by(open, live.workers()),
@@ -89,7 +90,7 @@ impl Proxy {
         Ok(Proxy { address, stage })
     }
 
-    /// Serves on for `lame_duck`, then takes no more and waits at most `drain` for what is in flight.
+    /// Serves for `lame_duck` longer, then accepts no more and waits at most `drain` for the requests in flight.
     pub async fn drain(self, lame_duck: Duration, drain: Duration) {
         self.stage.send_replace(Stage::LameDuck);
         tokio::time::sleep(lame_duck).await;
@@ -106,15 +107,15 @@ impl Proxy {
 }
 
 impl CutOff {
-    /// Waits until all is let go, but not for long.
+    /// Cuts off all requests. Returns when the workers have ended, or after `LETTING_GO`.
     pub async fn now(self) {
         self.0.send_replace(Stage::CutOff);
         let _ = tokio::time::timeout(LETTING_GO, self.0.closed()).await;
     }
 }
 
-/// One listener for each worker, on one port. A first socket without SO_REUSEPORT makes sure that no other process has
-/// the port: the kernel would quietly share it.
+/// One listener for each worker, all on one port. It first binds a socket without SO_REUSEPORT, to be sure that no other process
+/// has the port: with SO_REUSEPORT the kernel would let both share it.
 fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
     let socket = |reuse_port: bool, address: SocketAddr| {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -135,14 +136,14 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpList
     Ok(listeners)
 }
 
-/// One socket for all: the kernel wakes each worker for a new connection, and the first one takes it.
+/// All workers use one socket: the kernel wakes each of them for a new connection, and the first one takes it.
 fn shared_by(open: std::net::TcpListener, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
     let mut listeners = (1..workers).map(|_| open.try_clone()).collect::<io::Result<Vec<_>>>()?;
     listeners.push(open);
     Ok(listeners)
 }
 
-/// One core's share of the proxy.
+/// One worker: a core's share of the proxy.
 pub struct Worker {
     around: Surroundings,
     pub chance: Chance,
@@ -152,17 +153,17 @@ pub struct Worker {
     stage: Cell<Stage>,
     connections: Cell<usize>,
     inflight: Cell<usize>,
-    /// Connections that went to rest since memory was last given back.
+    /// The number of connections that went to rest since memory was last given back.
     rested: Cell<usize>,
-    /// A connection ended.
+    /// Notified when a connection ends.
     ended: Notify,
 }
 
-/// One request in flight.
+/// A place among the requests in flight.
 pub struct Slot(Rc<Worker>);
 
 fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
-    // Dropped last, after the runtime and whatever still ran on it.
+    // Dropped last, after the runtime and all its tasks.
     let _until_the_end = stages.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
@@ -206,7 +207,7 @@ impl Worker {
         self.around.worker
     }
 
-    /// An answer of serin's own.
+    /// Counts an answer of serin's own.
     pub fn counts(&self, problem: Problem) {
         self.metrics().error(self.number(), problem as usize);
     }
@@ -215,7 +216,7 @@ impl Worker {
         self.stage.get()
     }
 
-    /// The trace that a request is part of; a new one, if it brings none and traces are wanted.
+    /// The trace of a request. If the request has none and traces are switched on, a new one.
     pub fn trace(&self, fields: &Fields) -> Trace {
         let limits = &self.view().snapshot.config.proxy;
         match brought_trace(fields) {
@@ -225,7 +226,7 @@ impl Worker {
         }
     }
 
-    /// A place among the requests in flight, `None` when there are as many as the config allows.
+    /// Takes a place among the requests in flight. Returns `None` if there are as many as the config allows.
     pub fn slot(self: &Rc<Self>) -> Option<Slot> {
         let max = self.share_of(|limits| limits.max_inflight);
         if self.inflight.get() >= max {
@@ -235,7 +236,7 @@ impl Worker {
         Some(Slot(self.clone()))
     }
 
-    /// This worker's part of a limit that is for all of them.
+    /// This worker's share of a limit that is for all workers together.
     fn share_of(&self, limit: impl Fn(&crate::config::Limits) -> usize) -> usize {
         let config = &self.view().snapshot.config;
         limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
@@ -265,7 +266,7 @@ impl Worker {
         }
     }
 
-    /// Takes connections until the drain, then waits for the last to end, or to be cut off.
+    /// Accepts connections until the drain, then waits until the last has ended or is cut off.
     async fn take_connections(self: Rc<Self>, listener: std::net::TcpListener, mut stages: watch::Receiver<Stage>) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
@@ -310,7 +311,7 @@ impl Worker {
         }
     }
 
-    /// The next connection, once there is room for one more.
+    /// Accepts the next connection, once there are fewer than the config allows.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
         while self.connections.get() >= self.share_of(|limits| limits.max_connections) {
             self.ended.notified().await;
@@ -318,7 +319,7 @@ impl Worker {
         listener.accept().await
     }
 
-    /// Connections that the kernel has completed would be reset when the listener closes.
+    /// Accepts the connections that the kernel has already completed: closing the listener would reset them.
     fn take_the_queue(self: &Rc<Self>, listener: TcpListener) {
         let Ok(listener) = listener.into_std() else { return };
         while let Ok((stream, peer)) = listener.accept() {
@@ -331,7 +332,7 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        // Small answers must not wait for an acknowledgement.
+        // Otherwise a small answer could wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let limits = self.view().limits.clone();
         let session = Session::new(&self.clock, stream, peer, limits);
@@ -343,7 +344,7 @@ impl Worker {
     }
 }
 
-/// One open connection, counted until its last request has ended.
+/// Counts an open connection until its last request has ended.
 struct Open(Rc<Worker>);
 
 impl Open {

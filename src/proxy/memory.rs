@@ -1,12 +1,12 @@
-//! What is said to the allocator. glibc gives memory back to the kernel as soon as 128 kB lie free at a heap's end, and
-//! asks for it again with the next large answer: page faults that cost more than the answer did. And it never gives
-//! back what lies free in a heap's middle, which is where resting connections leave their buffers.
+//! Settings of the allocator. glibc returns memory to the kernel as soon as 128 kB are free at a heap's end, and requests it again
+//! for the next large answer: the page faults cost more than the answer. And it never returns free memory in the middle of a heap,
+//! where the buffers of resting connections were.
 
-/// A heap keeps this much free memory at its end.
+/// The free memory that a heap keeps at its end.
 #[cfg(target_env = "gnu")]
 const KEEP_BYTES: usize = 16 << 20;
 
-/// Keeps freed memory for the next answer. Called once, before there are threads.
+/// Makes the allocator keep freed memory for the next answer. Called once, before there are threads.
 #[cfg(target_env = "gnu")]
 pub fn keep_freed() {
     // SAFETY: `mallopt` takes two integers.
@@ -16,7 +16,7 @@ pub fn keep_freed() {
     }
 }
 
-/// Gives back the whole pages that lie free: a millisecond or so, for the whole process.
+/// Returns whole free pages to the kernel. Takes about a millisecond, for the whole process.
 #[cfg(target_env = "gnu")]
 pub fn give_back() {
     // SAFETY: `malloc_trim` takes an integer and may be called at any time from any thread.
@@ -25,7 +25,7 @@ pub fn give_back() {
     }
 }
 
-/// Other allocators do as they do.
+// Other allocators need no settings.
 #[cfg(not(target_env = "gnu"))]
 pub fn keep_freed() {}
 

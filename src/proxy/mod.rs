@@ -1,11 +1,11 @@
-//! The hot path: a worker thread for each core, and nothing shared between them but the snapshot. In reading order:
-//! `listen` takes connections, `serve` drives one, `client` is what its requests see of it, `handle` answers one of them,
-//! `route` finds the bot, `exchange` is one webhook from arrival to its record, `forward` talks to upstreams through
-//! `upstream`'s pools; `reply`, `headers`, `body`, `problem` are what they say, and `wire` is how they say it.
-//! `access_log` tells of them, if it is wanted.
+//! The hot path: one worker thread for each core. Workers share only the snapshot. In reading order: `listen` accepts connections,
+//! `serve` drives one, `client` is the connection as its requests see it, `handle` answers one request, `route` finds the bot,
+//! `exchange` is one webhook from assignment to record, `forward` sends it through the pools of `upstream`. `reply`, `headers`,
+//! `body` and `problem` are the contents of messages, `wire` writes and reads them, and `access_log` logs webhooks if the config
+//! wants that.
 //!
-//! A webhook takes no lock that another thread could hold, with four exceptions: a worker hands over some 8 KiB of the access log;
-//! a new connection goes to an upstream that has a host name; the addresses of such a name have changed (once for each pool); and
+//! A webhook takes no lock that another thread could hold, with four exceptions: a worker passes on some 8 KiB of the access log; a
+//! new connection goes to an upstream that has a host name; the addresses of such a name have changed (once for each pool); and
 //! `[admin] show_workspaces` is set, where the lock is only tried.
 
 mod access_log;

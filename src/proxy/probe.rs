@@ -1,4 +1,5 @@
-//! Requests of serin's own to an upstream: does it take a connection, does it answer as it should? One connection each.
+//! serin's own requests to an upstream: whether it accepts a connection, and whether it answers as expected. Each uses a new
+//! connection.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -24,13 +25,13 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Does it take a connection?
+    /// Connects to the upstream. Returns the reason in words if that fails.
     pub async fn connects(&self, url: &UpstreamUrl, within: Duration) -> Result<(), String> {
         let target = self.target(url, within)?;
         target.connect().await.map(drop).map_err(|error| reason(error, within))
     }
 
-    /// Everything that `[bot.preflight]` asks for; without anything to ask, a connection.
+    /// Makes every request of `[bot.preflight]`. If there are none, only connects. Returns the first failure in words.
     pub async fn preflight(&self, bot: &Bot, upstream: usize) -> Result<(), String> {
         let (url, wanted) = (&bot.upstreams[upstream].url, &bot.preflight);
         let smoke = wanted.smoke.as_deref().map(smoke::read).transpose()?.unwrap_or_default();
@@ -52,7 +53,7 @@ impl Probe<'_> {
         Target::new(url, within, self.resolver, self.tls).map_err(|error| error.to_string())
     }
 
-    /// The status of the answer.
+    /// Sends the request and returns the answer's status.
     async fn ask(&self, url: &UpstreamUrl, host: HostHeader, request: &Smoke, within: Duration) -> Result<u16, String> {
         let target = self.target(url, within)?;
         let exchange = async {
@@ -94,7 +95,7 @@ fn written(url: &UpstreamUrl, host: HostHeader, request: &Smoke) -> Result<Bytes
     let mut out = BytesMut::new();
     let path: PathAndQuery = request.path.parse().map_err(|_| "this is no path".to_owned())?;
     write::request_line(&request.method, &path, &mut out);
-    // A bot that sees the platform's Host is asked with the one that the request states.
+    // With `host = "preserve"` the bot sees the Host that the smoke request states.
     let stated = request.headers.iter().find(|(name, _)| name == http::header::HOST).filter(|_| host == HostHeader::Preserve);
     let host = stated.map_or(url.authority.as_str().as_bytes(), |(_, value)| value.as_bytes());
     write::field(b"host", host, &mut out);

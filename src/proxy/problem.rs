@@ -1,5 +1,4 @@
-//! Answers that serin makes itself: problem documents (RFC 9457), each with a `serin-error` code that is also a
-//! metric's label.
+//! serin's own error answers: problem documents (RFC 9457), each with a `serin-error` code, which is also a metric's label.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,7 +7,7 @@ use super::headers::BadHead;
 use super::reply::{Reply, Then};
 use crate::http1::{BadFraming, BadTarget, RefusedHead, TraceId};
 
-/// Every answer of serin's own.
+/// The reasons for which serin itself answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     NoBot,
@@ -45,12 +44,12 @@ impl Problem {
         Problem::UpstreamTimeout,
     ];
 
-    /// In the order of the variants.
+    /// All codes, in the order of the variants.
     pub fn codes() -> Vec<&'static str> {
         Problem::ALL.map(Problem::code).to_vec()
     }
 
-    /// The code, for `serin-error` and `serin_proxy_errors_total{code}`.
+    /// The code for `serin-error` and `serin_proxy_errors_total{code}`.
     pub fn code(self) -> &'static str {
         self.parts().0
     }
@@ -98,7 +97,7 @@ impl Problem {
         }
     }
 
-    /// The document itself. By the trace's id those who ask what happened find the request in the logs.
+    /// The document. With the trace's id an operator finds the request in the logs.
     fn json(self, trace: Option<TraceId>) -> Bytes {
         let (code, status, detail) = self.parts();
         let title = status.canonical_reason().unwrap_or("Error");
@@ -145,7 +144,7 @@ impl Problem {
     }
 }
 
-/// The methods that are worth naming; others pass as well.
+/// The methods that serin lists in `Allow`. Other methods pass too.
 pub const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl From<RefusedHead> for Problem {

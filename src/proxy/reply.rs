@@ -1,4 +1,4 @@
-//! What a client is told: an upstream's answer, or one of serin's own, written as its request can take it.
+//! The final answer to a client: an upstream's or serin's own, written in a form that the client can read.
 
 use std::task::{Context, Poll, ready};
 
@@ -15,14 +15,14 @@ use crate::http1::{Decoded, Fields, Known, RequestHead, Version};
 /// A final answer.
 pub struct Reply {
     pub status: StatusCode,
-    /// Where it is not the usual one for the status.
+    /// The reason phrase, if it is not the usual one for the status.
     pub reason: Option<Bytes>,
-    /// As they came: what does not pass on is left out when they are written.
+    /// The fields as they came. `write_answer` omits those that must not pass on.
     pub fields: Fields,
-    /// What `Content-Length` says where there is no body.
+    /// The value of `Content-Length` for an answer without a body.
     pub length: Option<u64>,
     pub body: AnswerBody,
-    /// May the client's connection go on after it?
+    /// Whether the client's connection may stay open after this answer.
     pub then: Then,
 }
 
@@ -32,17 +32,17 @@ pub enum Then {
     Close,
 }
 
-/// What a request says of the answer that it can take.
+/// What a request states about the answers that its client can read.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub version: Version,
-    /// Of an answer to HEAD there is only the head.
+    /// The request is a HEAD: its answer has no body.
     to_head: bool,
     trailers: bool,
     keep_alive: bool,
 }
 
-/// An answer on its way to the client.
+/// An answer that is being written to the client.
 pub struct Telling<'s> {
     session: &'s Session,
     message: Outgoing,
@@ -51,15 +51,15 @@ pub struct Telling<'s> {
     pub then: Then,
 }
 
-/// What is still to be put into the message.
+/// What is not yet in the message.
 enum Rest {
     Body(AnswerBody),
     Nothing,
-    /// It broke off: what has come is written, and then the connection is cut.
+    /// The body broke off: what has arrived is written, then the connection is cut.
     Broken,
 }
 
-/// Why an answer did not get to its end: the connection cannot serve on.
+/// An answer could not be finished: the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutOff;
 
@@ -86,7 +86,7 @@ impl Asked {
         }
     }
 
-    /// Nobody knows: there was no head, or none that could be read.
+    /// For an answer to no request: there was no head, or it could not be read.
     pub fn unknown() -> Asked {
         Asked { version: Version::Http11, to_head: false, trailers: false, keep_alive: false }
     }
@@ -106,7 +106,7 @@ impl Asked {
 }
 
 impl<'s> Telling<'s> {
-    /// Begins with the head. `then` is what the connection's own state allows.
+    /// Begins to write the answer, with its head. `then` says whether the connection itself may stay open.
     pub fn begin(session: &'s Session, asked: Asked, mut reply: Reply, then: Then) -> Telling<'s> {
         let framing = asked.framing(&reply);
         let goes_on = asked.keep_alive && framing != Framing::UntilClose && (reply.then, then) == (Then::GoOn, Then::GoOn);
@@ -118,7 +118,7 @@ impl<'s> Telling<'s> {
         Telling { session, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
     }
 
-    /// Ready when all of it is written.
+    /// Ready when the whole answer is written.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
         loop {
             let gathered = self.poll_gather(cx);
@@ -133,7 +133,7 @@ impl<'s> Telling<'s> {
         }
     }
 
-    /// Puts what there is of the body into the message, as far as it has room.
+    /// Moves what has arrived of the body into the message, while it has room.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Rest::Body(body) = &mut self.body
             && self.session.with_wire(|wire| self.message.has_room(wire))
@@ -148,7 +148,7 @@ impl<'s> Telling<'s> {
                 Decoded::Trailers(trailers) => self.message.end(self.trailers.then_some(&trailers), &mut wire.out),
                 Decoded::End | Decoded::NeedMore => self.message.end(None, &mut wire.out),
             });
-            // Where the length is known the last piece is the end: the upstream is free before the client has it.
+            // If the length is known, the last piece is the end, so the upstream's connection is free before the client has it all.
             if ended || body.is_done() && !self.message.is_chunked() {
                 self.body = Rest::Nothing;
             }
@@ -156,7 +156,7 @@ impl<'s> Telling<'s> {
         Poll::Ready(())
     }
 
-    /// Where the end of the connection would be the end of the body, it must not look like one.
+    /// If the client takes the connection's end for the body's end, it must see a reset, because the body is not complete.
     fn cut(&self) -> CutOff {
         if self.message.ends_with_connection() {
             self.session.with_wire(|wire| wire.stream.reset_when_closed());
@@ -176,7 +176,7 @@ fn write_head(session: &Session, asked: Asked, reply: &Reply, framing: Framing, 
         Framing::UntilClose => {}
         Framing::Length => {
             let length = if asked.is_bodiless(reply.status) { reply.length } else { reply.body.remaining() };
-            // RFC 9110, 8.6: a 204 has none.
+            // A 204 has no length (RFC 9110, 8.6).
             if let Some(length) = length.filter(|_| reply.status != StatusCode::NO_CONTENT) {
                 content_length(length, out);
             }

@@ -1,5 +1,5 @@
-//! Upstream names become addresses, again and again: platforms move bots between hosts without telling. One resolver
-//! serves all workers; while a name has no answer, the last good one stays.
+//! Resolves the names of upstreams again and again, because platforms move bots between hosts without notice. All workers share one
+//! resolver. While a name cannot be resolved, its last good addresses stay.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,33 +10,33 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// How often a name is asked for again. The system's resolver hides the record's own lifetime; this is short enough
-/// for a fail-over and rare enough for any server.
+/// The interval between two lookups of a name. The system's resolver does not tell the record's TTL; 5 s is short enough for a
+/// fail-over and long enough for any name server.
 const REFRESH: Duration = Duration::from_secs(5);
-/// Until a name has its first address.
+/// The interval until a name has its first address.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Asks for all names of the process, on the runtime that it was made on.
+/// Looks up all names of the process, on the runtime that `new` received.
 #[derive(Debug)]
 pub struct Resolver {
     runtime: Handle,
     names: Mutex<HashMap<(String, u16), Weak<Name>>>,
 }
 
-/// Where an upstream is.
+/// The addresses of one upstream.
 #[derive(Clone, Debug)]
 pub enum Addresses {
     Fixed(SocketAddr),
     Named(Arc<Name>),
 }
 
-/// A name and its last good answer.
+/// A host name and its last good answer.
 #[derive(Debug)]
 pub struct Name {
     host: String,
     port: u16,
     answer: Mutex<Arc<[SocketAddr]>>,
-    /// Counts the changes of `answer`; 0 is 'none yet'.
+    /// Counts the changes of `answer`; 0 means that there is no answer yet.
     changes: AtomicU64,
     changed: Notify,
 }
@@ -64,7 +64,7 @@ impl Resolver {
             changed: Notify::new(),
         });
         names.insert(key, Arc::downgrade(&name));
-        // Ends by itself once no upstream has the name any more.
+        // The task ends once no upstream uses the name.
         self.runtime.spawn(keep_asking(Arc::downgrade(&name)));
         Addresses::Named(name)
     }
@@ -78,7 +78,7 @@ async fn keep_asking(name: Weak<Name>) {
                 name.answered(found.collect());
                 failing = false;
             }
-            // Said once for each time that it begins.
+            // Logged once for each time that the lookups begin to fail.
             Err(error) if !failing => {
                 tracing::warn!(host = name.host, %error, "cannot resolve an upstream's name; its last addresses stay");
                 failing = true;
@@ -96,7 +96,7 @@ impl Name {
         found.sort_unstable();
         found.dedup();
         let mut answer = self.answer.lock().expect("no panic under this lock");
-        // An empty answer is no news: the last good one stays.
+        // An empty answer counts as a failed lookup.
         if found.is_empty() || **answer == *found {
             return;
         }
@@ -119,7 +119,7 @@ impl Name {
 }
 
 impl Addresses {
-    /// Rises with each change; equal numbers mean equal addresses.
+    /// Rises with each change. Equal numbers mean equal addresses.
     pub fn changes(&self) -> u64 {
         match self {
             Addresses::Fixed(_) => 0,
@@ -127,7 +127,7 @@ impl Addresses {
         }
     }
 
-    /// The known addresses; waits for a first answer, within the caller's own timeout.
+    /// The known addresses. Waits for the first answer; the caller sets the timeout.
     pub async fn known(&self) -> Arc<[SocketAddr]> {
         match self {
             Addresses::Fixed(address) => Arc::from([*address]),
@@ -150,7 +150,7 @@ impl Addresses {
         }
     }
 
-    /// Is this one of the addresses that are known now? An idle connection to another one is not used again.
+    /// Whether this is one of the addresses known now. A pool does not use an idle connection to any other address again.
     pub fn contains(&self, address: SocketAddr) -> bool {
         match self {
             Addresses::Fixed(fixed) => *fixed == address,

@@ -1,21 +1,21 @@
-//! Which bot a request is for: by host and path prefix. The config has the bots in the order in which they are tried,
-//! hosts before none and longer prefixes first, so the first that matches is it.
+//! Finds the bot of a request by host and path prefix. The config sorts the bots: those with a host come first, and longer prefixes
+//! before shorter ones. So the first bot that matches is the right one.
 
 use crate::config::{Bot, Match};
 
-/// The index of the bot.
+/// The bot's index in `bots`.
 pub fn find(bots: &[Bot], host: Option<&[u8]>, path: &str) -> Option<usize> {
     bots.iter().position(|bot| matches(&bot.matches, host, path))
 }
 
-/// `host` as the Host header has it, perhaps with a port.
+/// `host` is the value of the Host header, with or without a port.
 pub(super) fn matches(wanted: &Match, host: Option<&[u8]>, path: &str) -> bool {
     let host_fits =
         wanted.host.as_deref().is_none_or(|wanted| host.is_some_and(|host| without_port(host).eq_ignore_ascii_case(wanted.as_bytes())));
     host_fits && wanted.path_prefix.as_deref().is_none_or(|prefix| within(path, prefix))
 }
 
-/// Whole segments: `/slack` is for `/slack` and `/slack/events`, not for `/slackers`.
+/// Compares whole segments: `/slack` matches `/slack` and `/slack/events`, but not `/slackers`.
 fn within(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }

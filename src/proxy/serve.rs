@@ -1,5 +1,5 @@
-//! One client connection from its first byte to its end: request after request, each answered before the next is read;
-//! the waits for the client; and a close that does not destroy the last answer.
+//! One client connection from its first byte to its end: answers each request before it reads the next, keeps the limits on waiting
+//! for the client, and closes so that the last answer is not lost.
 
 use std::cell::Cell;
 use std::io;
@@ -17,30 +17,30 @@ use super::wire::Outgoing;
 use crate::http1::RequestHead;
 use crate::http1::write::Framing;
 
-/// How long, and for how many bytes, a closing connection still listens, so that what the client sends does not reset
-/// the connection under our last answer.
+/// For how long, and how many bytes, serin still reads from a connection that it closes. Otherwise data from the client would reset
+/// the connection before the client has read the last answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// How long an idle connection's next request may take to reach us once serin drains.
+/// How long serin waits for the next request of an idle connection once it drains.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
-/// How a connection came to its end.
+/// How a connection ends.
 enum End {
-    /// HTTP says so: the client may still listen.
+    /// In the way of HTTP: the client may still read.
     Done,
-    /// There is nobody to talk to, or nothing to say that would not be misunderstood.
+    /// At once: the client has left, or could misunderstand anything that serin sends.
     Cut,
 }
 
-/// Drives a connection to its end. While it rests it is a socket and a few hundred bytes; what a conversation needs comes
-/// with the first byte, and goes again when nothing more is expected soon.
+/// Drives a connection to its end. At rest a connection is a socket and a few hundred bytes. The first byte of a request allocates
+/// the rest, which is freed again when no request is expected soon.
 pub async fn serve(worker: Rc<Worker>, session: Rc<Session>) {
     loop {
         if rest(&worker, &session).await.is_err() {
             return Box::pin(linger(&session)).await;
         }
-        // Boxed, as are other rare or large states: a resting connection must not keep room for them.
+        // Boxed, like other rare or large states: a resting connection must not keep room for them.
         match Box::pin(converse(&worker, &session)).await {
             None => worker.one_rests(),
             Some(End::Done) => return Box::pin(linger(&session)).await,
@@ -49,10 +49,10 @@ pub async fn serve(worker: Rc<Worker>, session: Rc<Session>) {
     }
 }
 
-/// The client said nothing for too long.
+/// The client sent nothing for the whole idle timeout.
 struct Silence;
 
-/// Waits until there is something to read.
+/// Waits until there is something to read. Returns `Silence` after the idle timeout.
 async fn rest(worker: &Worker, session: &Session) -> Result<(), Silence> {
     session.rests();
     let hurried = Cell::new(false);
@@ -67,15 +67,15 @@ async fn rest(worker: &Worker, session: &Session) -> Result<(), Silence> {
     .await
 }
 
-/// An idle connection is not closed at once when serin drains, for its next request may be in the kernel already: it gets
-/// a last moment, once.
+/// Shortens the idle timeout once, when serin drains. The connection is not closed at once, because its next request may already be
+/// in the kernel.
 fn hurry(worker: &Worker, session: &Session, hurried: &Cell<bool>) {
     if worker.stage() == Stage::Draining && session.phase() == Phase::Idle && !hurried.replace(true) {
         session.alarms.arm(Wait::Client, LAST_MOMENT);
     }
 }
 
-/// Answers requests until the connection ends, or may rest (`None`).
+/// Answers requests until the connection ends. Returns `None` if it may rest.
 async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
     session.roused();
     loop {
@@ -103,7 +103,7 @@ async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
     }
 }
 
-/// What comes after a request, or at first.
+/// What the client does next.
 enum Next {
     Request(Box<RequestHead>),
     Refused(Problem),
@@ -137,10 +137,11 @@ async fn next(worker: &Worker, session: &Session) -> Next {
     .await
 }
 
-/// Waits for the request's answer. If the client hangs up meanwhile there is an answer all the same, for nobody.
+/// Waits for the request's answer. If the client hangs up meanwhile, the request is still finished, and the caller drops its
+/// answer.
 async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let mut handling = std::pin::pin!(handle(worker, session, head));
-    // Interim answers.
+    // Writes interim answers.
     let mut message = Outgoing::new(Framing::Length);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(reply) = handling.as_mut().poll(cx) {
@@ -152,7 +153,7 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHea
                 session.hang_up();
             }
             if session.is_gone() {
-                // Whoever waits for the client's body is to know.
+                // Polls again, so that a request that waits for the client's body learns that the client has left.
                 cx.waker().wake_by_ref();
             }
         }
@@ -161,7 +162,7 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHea
     .await
 }
 
-/// Does the client take nothing of what is written?
+/// Whether the client has taken nothing for the write timeout.
 fn overdue(session: &Session, cx: &mut Context<'_>) -> bool {
     session.alarms.watch(cx);
     session.alarms.rang(Wait::Write)
@@ -181,7 +182,7 @@ async fn tell(worker: &Worker, session: &Session, asked: Asked, reply: Reply) ->
     Ok(telling.then)
 }
 
-/// Answers what is no request, and ends: nobody knows where the next one would begin.
+/// Answers a head that is no valid request, and ends the connection: serin cannot know where the next request would begin.
 async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
     worker.counts(problem);
     match tell(worker, session, Asked::unknown(), problem.answer(None)).await {
@@ -190,8 +191,8 @@ async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
     }
 }
 
-/// Closes our side, then reads what still comes for a while: closing with unread bytes would send a reset, and a reset
-/// makes the client's kernel throw our last answer away.
+/// Closes serin's side, then reads for a while. A close with unread bytes sends a reset, and after a reset the client's kernel
+/// drops the last answer.
 async fn linger(session: &Session) {
     let drained = async {
         std::future::poll_fn(|cx| session.poll_shutdown(cx)).await?;

@@ -1,4 +1,4 @@
-//! A connection's bytes, plain or TLS.
+//! A connection's bytes, plain or over TLS.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Appends what there is to read; 0 is the end.
+    /// Appends to `buffer` what there is to read. Returns the number of bytes; 0 is the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {
             Stream::Plain(stream) => read_more(Pin::new(stream), cx, buffer),
@@ -47,22 +47,22 @@ impl Stream {
         }
     }
 
-    /// Is there something to read, or an end, or an error?
+    /// Ready if there is something to read, the end or an error.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket().poll_read_ready(cx).map(drop)
     }
 
-    /// Says what befell the connection, a reset for example, even while there is something to read before it.
+    /// Whether the connection has an error, a reset for example, even if there is still something to read before it.
     pub fn is_broken(&self) -> bool {
         !matches!(SockRef::from(self.socket()).take_error(), Ok(None))
     }
 
-    /// Ends both directions, whatever is on its way.
+    /// Ends both directions at once.
     pub fn cut(&self) {
         let _ = SockRef::from(self.socket()).shutdown(std::net::Shutdown::Both);
     }
 
-    /// Has the other side see a reset instead of an orderly end.
+    /// Makes the close send a reset instead of an orderly end.
     pub fn reset_when_closed(&self) {
         let _ = SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
     }
@@ -74,32 +74,32 @@ impl Stream {
         }
     }
 
-    /// Has the runtime seen nothing on this idle connection? Costs no system call where it has not, and may be a moment
-    /// behind.
+    /// Whether the runtime has seen nothing on this idle connection. Mostly without a system call, so the answer may be slightly
+    /// old.
     pub fn seems_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match self {
-            // The runtime believes in more to come as long as each read filled its room: then the kernel knows.
+            // The runtime reports readiness as long as each read filled its buffer: then the kernel is asked.
             Stream::Plain(stream) => stream.poll_read_ready(&mut cx).is_pending() || self.is_open(),
-            // What TLS says to itself, such as a session ticket, is taken in here. Its end, or data, is not idle.
+            // This reads TLS's own messages, such as a session ticket. Data or an end means that the connection is not idle.
             Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_pending(),
         }
     }
 
-    /// Does a write that failed say for sure that nothing was written? TLS may have sent whole records before.
+    /// Whether a failed write means that nothing was written. TLS may have sent whole records before.
     pub fn fails_whole(&self) -> bool {
         matches!(self, Stream::Plain(_))
     }
 
-    /// Asks the kernel whether an idle connection is still open. Something to read is not idle as HTTP means it; below
-    /// TLS it is most likely the word that it ends.
+    /// Asks the kernel whether an idle connection is still open and has nothing to read. Data on an idle connection breaks HTTP;
+    /// under TLS it is most likely the alert that ends the connection.
     pub fn is_open(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         SockRef::from(self.socket()).peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
-/// One slice plainly: a vector of one costs more.
+/// Writes a single slice with a plain write: a vectored write of one slice costs more.
 fn write_from(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
     match slices {
         [only] => stream.poll_write(cx, only),
@@ -107,7 +107,7 @@ fn write_from(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, slices: &
     }
 }
 
-/// Appends to the buffer what there is to read, as far as it has room; 0 is the end of the stream.
+/// Appends to the buffer what there is to read, as far as it has room. Returns the number of bytes; 0 is the end.
 fn read_more(stream: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
     let mut unfilled = ReadBuf::uninit(buffer.spare_capacity_mut());
     debug_assert!(unfilled.remaining() > 0, "a read into no room looks like the end");

@@ -1,6 +1,6 @@
-//! One worker's connections to one upstream: `send(request) -> answer`, pooled. This is our own HTTP/1.1 client, polled
-//! inside the request's own task: no task, channel or wake-up for each connection (docs/adr/0006). `call` is one request
-//! on one connection, `answer` its body.
+//! One worker's connections to one upstream: `send(request) -> answer`, with a pool. This is serin's own HTTP/1.1 client. The
+//! request's own task polls it, so a connection needs no task, channel or wake-up (docs/adr/0006). `call` is one request on one
+//! connection, `answer` is the answer's body.
 
 mod answer;
 mod call;
@@ -21,41 +21,41 @@ use super::body::RequestBody;
 use super::client::Session;
 use crate::http1::{RequestHead, Trace};
 
-/// A request that goes to an upstream.
+/// A request to an upstream.
 pub struct Request {
-    /// As the client said it: what does not pass on is left out when it is written.
+    /// The client's head. `write_request` omits the fields that must not pass on.
     pub head: Box<RequestHead>,
     pub path: PathAndQuery,
     pub host: Host,
     pub body: RequestBody,
     pub interim: Interim,
     pub trace: Trace,
-    /// Whose request it is.
+    /// The client's connection.
     pub session: Rc<Session>,
 }
 
-/// The Host that the upstream sees.
+/// The Host header that the upstream receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     OfClient,
-    /// Its own, by which it routes; or the client has none.
+    /// The upstream's own name: it routes by that name, or the client sent no Host.
     OfUpstream,
 }
 
-/// What becomes of interim answers.
+/// Whether interim answers are passed to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interim {
     Passes,
-    /// Clients of HTTP/1.0 know none.
+    /// For clients of HTTP/1.0, which do not know interim answers.
     Dropped,
 }
 
 /// Why there is no answer.
 pub enum SendError {
-    /// No connection: nothing was sent, the request is whole.
+    /// serin could not connect. Nothing was sent, and `request` is unchanged.
     Connect { reason: ConnectError, request: Box<Request> },
     /// The connection ended without an answer.
     Broken,
-    /// What came is not valid HTTP.
+    /// The answer is not valid HTTP.
     Invalid,
 }

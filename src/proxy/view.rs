@@ -1,5 +1,5 @@
-//! One worker's own copy of what serves: the snapshot with this worker's shards and pools at hand, so that a request
-//! follows pointers of its own thread only.
+//! One worker's copy of the snapshot, with this worker's shards and pools, so that a request follows only pointers of its own
+//! thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,32 +13,32 @@ use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
 use crate::telemetry::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 
-/// What serves on this worker.
+/// What this worker serves.
 pub struct View {
     pub snapshot: Arc<Snapshot>,
-    /// Parallel to the config's bots.
+    /// In the order of the config's bots.
     pub bots: Vec<Rc<BotView>>,
     pub limits: Arc<Limits>,
 }
 
-/// One bot, as one worker sees it at one moment. A request keeps its own until it is recorded, so a change never
-/// splits a request between two revisions.
+/// One bot, as one worker sees it at one moment. A request keeps its view until it is recorded, so that one revision applies to the
+/// whole request.
 pub struct BotView {
     pub snapshot: Arc<Snapshot>,
     pub index: usize,
     pub epoch: Arc<Epoch>,
     pub meters: Arc<BotMeters>,
-    /// Parallel to the plan's sources.
+    /// In the order of the plan's sources.
     pub sources: Vec<Arc<SourceMeter>>,
-    /// For requests in which no source found anything.
+    /// For requests in which no source found a workspace.
     pub no_source: Arc<SourceMeter>,
-    /// One for each reason that a platform's retry may have.
+    /// One for each reason by which the plan recognises a platform's retry.
     retries: Vec<Arc<RetryMeter>>,
     pub worker: usize,
     pools: [Option<Rc<Pool>>; 2],
 }
 
-/// What all workers have in common.
+/// What all workers share.
 #[derive(Clone, Debug)]
 pub struct Shared {
     pub metrics: Arc<Metrics>,
@@ -46,18 +46,18 @@ pub struct Shared {
     pub tls: Arc<TlsClients>,
 }
 
-/// What all views of a worker are made with.
+/// What a worker needs to make its views.
 pub struct Surroundings {
     pub worker: usize,
     pub shared: Shared,
-    /// Pools outlive views: a change of weight must not close connections.
+    /// The pools stay when the view changes: a change of weight must not close connections.
     pub pools: RefCell<HashMap<String, Rc<Pool>>>,
 }
 
 impl View {
     pub fn new(snapshot: Arc<Snapshot>, around: &Surroundings) -> View {
         let bots: Vec<_> = (0..snapshot.config.bots.len()).map(|index| Rc::new(BotView::new(&snapshot, index, around))).collect();
-        // A pool that no bot has any more is dropped once the last request on it has ended.
+        // A pool that no bot uses is dropped once its last request has ended.
         around.pools.borrow_mut().retain(|_, pool| bots.iter().any(|bot| bot.pools.iter().flatten().any(|p| Rc::ptr_eq(p, pool))));
         let limits = Arc::new(snapshot.config.proxy.limits.clone());
         View { snapshot, bots, limits }
@@ -91,14 +91,14 @@ impl BotView {
         self.meters.shard(self.worker)
     }
 
-    /// The platform has sent this again.
+    /// Counts a webhook that the platform sent before.
     pub fn retried(&self, track: Track, reason: &'static str) {
         if let Some(meter) = self.retries.iter().find(|meter| meter.reason == reason) {
             meter.add(self.worker, track);
         }
     }
 
-    /// A track's pool; `None` where there is no such upstream, or it could not be set up.
+    /// A track's pool. `None` if the track has no upstream, or it could not be set up.
     pub fn pool(&self, track: Track) -> Option<&Rc<Pool>> {
         self.pools[track as usize].as_ref()
     }
@@ -116,7 +116,8 @@ impl Surroundings {
     fn pool(&self, bot: &Bot, upstream: usize) -> Option<Rc<Pool>> {
         let url = &bot.upstreams[upstream].url;
         let tls = url.tls.then(|| self.shared.tls.client(url.ca_file.as_deref()).map(|client| Arc::as_ptr(&client)).ok());
-        // With the TLS client's identity: another file of authorities, or the same one replaced, is another pool.
+        // The key contains the TLS client's identity: another file of authorities, or new contents of the same file, make another
+        // pool.
         let key = format!("{url:?} {:?} {:?} {tls:?}", bot.connect_timeout, bot.upstream_idle);
         if let Some(pool) = self.pools.borrow().get(&key) {
             return Some(pool.clone());
@@ -128,7 +129,7 @@ impl Surroundings {
                 Some(pool)
             }
             Err(error) => {
-                // The controller made sure of this before it published; a file can still vanish in between.
+                // The controller checks this before it publishes a snapshot. The file can still disappear in between.
                 tracing::error!(bot = %bot.name, upstream = %bot.upstreams[upstream].name, %error, "cannot set up an upstream");
                 None
             }

@@ -1,5 +1,5 @@
-//! One end of an HTTP connection, a client's or an upstream's: its stream, what was read and is not used yet, what is to
-//! be written. And a message on its way out of it.
+//! One HTTP connection, a client's or an upstream's: the stream, the bytes that were read and not used, and the bytes to write. And
+//! the message that is being written to it.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -11,12 +11,12 @@ use super::stream::Stream;
 use crate::http1::write::{Framing, LAST_CHUNK, LINE_END, chunk_size};
 use crate::http1::{Decoded, Decoder, Fields, Invalid};
 
-/// Pieces up to this go out together with what is before them.
+/// Up to this size a piece is copied behind the bytes before it, and both go out together.
 const TOGETHER: usize = 4096;
-/// What is read at once of a long body.
+/// The least and the most to read at once of a long body.
 const READ_MIN: usize = 4 * 1024;
 const READ_MAX: usize = 64 * 1024;
-/// An idle connection keeps no larger buffers than this: few webhooks need more, and there may be a thousand of them.
+/// The most that an idle connection keeps of each buffer: few webhooks need more, and there may be a thousand connections.
 const BUFFER_KEPT: usize = 8 * 1024;
 
 #[derive(Debug)]
@@ -24,13 +24,13 @@ pub struct Wire {
     pub stream: Stream,
     pub input: BytesMut,
     pub out: BytesMut,
-    /// The most that `input` had to have room for.
+    /// The most room that `input` has had since it was last freed.
     room: usize,
-    /// What to have room for at the next read of a body whose length is not known.
+    /// The room for the next read of a body whose length is not known.
     expected: usize,
 }
 
-/// A body that broke off, or is framed wrongly.
+/// A body broke off, or is framed wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
@@ -39,33 +39,33 @@ impl Wire {
         Wire { stream, input: BytesMut::new(), out: BytesMut::new(), room: 0, expected: READ_MIN }
     }
 
-    /// Appends to `input` what there is to read, if `room` is enough for it; 0 is the end.
+    /// Appends to `input` what there is to read, up to `room` bytes or somewhat more. Returns the number of bytes; 0 is the end.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.room = self.room.max(self.input.len() + room);
         self.input.reserve(room);
         self.stream.poll_read(cx, &mut self.input)
     }
 
-    /// The next piece of a body; reads more if there is none.
+    /// The next piece of a body. Reads more if there is none in `input`.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Decoded, Broken>> {
         loop {
             match decoder.decode(&mut self.input).map_err(|Invalid| Broken)? {
                 Decoded::NeedMore => {}
                 decoded @ (Decoded::Data(_) | Decoded::Trailers(_) | Decoded::End) => return Poll::Ready(Ok(decoded)),
             }
-            // One more than is to come: a read that fills its room looks as if there were more, and the connection busy.
+            // One byte more than is to come: a read that fills its room makes the runtime believe that there is more to read.
             let expected = decoder.remaining().map_or(self.expected as u64, |left| left.saturating_add(1));
             let room = expected.clamp(READ_MIN as u64, READ_MAX as u64) as usize;
             match ready!(self.poll_read(cx, room)) {
                 Ok(0) if decoder.ended_by_close() => return Poll::Ready(Ok(Decoded::End)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken)),
-                // Room for as much again, and more: a slow stream needs little, a fast one should not come in crumbs.
+                // Four times as much: a slow stream needs little room, and a fast one should come in few large pieces.
                 Ok(n) => self.expected = (n * 4).min(READ_MAX),
             }
         }
     }
 
-    /// Lets go of buffers that a long message needed. What is left of `input` may be the end of a large one.
+    /// Frees buffers that a long message needed. Also a short `input`, because it may be the end of a large buffer.
     pub fn shrink(&mut self) {
         if self.room > BUFFER_KEPT {
             (self.input, self.room) = (BytesMut::new(), 0);
@@ -76,23 +76,23 @@ impl Wire {
         self.expected = READ_MIN;
     }
 
-    /// Lets go of all buffers.
+    /// Frees all buffers.
     pub fn rest(&mut self) {
         debug_assert!(self.input.is_empty() && self.out.is_empty());
         (self.input, self.out, self.room) = (BytesMut::new(), BytesMut::new(), 0);
     }
 }
 
-/// A message on its way out: its head, and the framing of its body, are in the wire's `out`.
+/// A message that is being written. Its head and the framing of its body are in the wire's `out`.
 #[derive(Debug)]
 pub struct Outgoing {
     framing: Framing,
-    /// What is to be written next: `out`, then this, then the chunk's end.
+    /// Written after `out`, and before `tail`, the end of the chunk.
     data: Bytes,
     tail: &'static [u8],
-    /// Written, but perhaps still in TLS's buffer.
+    /// Something was written that may still be in TLS's buffer.
     unflushed: bool,
-    /// Was anything given to the kernel?
+    /// Whether any byte was given to the kernel.
     wrote: bool,
 }
 
@@ -113,19 +113,19 @@ impl Outgoing {
         self.framing == Framing::Chunked
     }
 
-    /// Is all of it written that there is so far?
+    /// Whether everything so far is written.
     pub fn is_written(&self, wire: &Wire) -> bool {
         !self.unflushed && wire.out.is_empty() && self.data.is_empty() && self.tail.is_empty()
     }
 
-    /// May one more piece be put to what is to be written?
+    /// Whether `put` can take one more piece.
     pub fn has_room(&self, wire: &Wire) -> bool {
         self.data.is_empty() && self.tail.is_empty() && wire.out.len() < TOGETHER
     }
 
-    /// Puts a piece of the body to what is to be written.
+    /// Adds a piece of the body.
     pub fn put(&mut self, piece: Bytes, out: &mut BytesMut) {
-        // An empty chunk would be the last one.
+        // An empty chunk would end the body.
         if piece.is_empty() {
             return;
         }
@@ -144,7 +144,7 @@ impl Outgoing {
         }
     }
 
-    /// Puts the body's end, where its framing has one. Not while a piece waits behind `out`.
+    /// Adds the body's end, if its framing has one. Must not be called while a piece waits in `data`.
     pub fn end(&mut self, trailers: Option<&Fields>, out: &mut BytesMut) {
         match (self.framing, trailers) {
             (Framing::Length | Framing::UntilClose, _) => {}
@@ -157,7 +157,7 @@ impl Outgoing {
         }
     }
 
-    /// Writes what is to be written; ready when all of it is.
+    /// Writes everything. Ready when all of it is written.
     pub fn poll_written(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
         loop {
             let parts = [&wire.out[..], &self.data[..], self.tail];
@@ -211,7 +211,7 @@ mod tests {
         wire.out = BytesMut::with_capacity(64 * 1024);
         server.unwrap().0.write_all(&[b'x'; 100]).await.unwrap();
         std::future::poll_fn(|cx| wire.poll_read(cx, 64 * 1024)).await.unwrap();
-        // What is left of a large buffer is small, and still all of it.
+        // What is left of a large buffer is small, but still keeps the whole buffer.
         let _answer = wire.input.split();
         wire.shrink();
         assert_eq!((wire.input.capacity(), wire.out.capacity()), (0, 0));

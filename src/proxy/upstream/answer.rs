@@ -1,5 +1,5 @@
-//! An answer's body as it comes from the upstream. It holds the connection until its end, and gives it back to the
-//! pool there and then, so that the next request finds it.
+//! An answer's body as it comes from the upstream. It holds the connection until the body ends, and returns it to the pool at that
+//! moment, so that the next request can use it.
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,13 +11,13 @@ use crate::proxy::wire::Broken;
 
 pub struct AnswerStream {
     decoder: Decoder,
-    /// `None` once the answer has ended, or broke.
+    /// `None` once the answer has ended or broken off.
     open: Option<Open>,
 }
 
 struct Open {
     connection: Box<Connection>,
-    /// The rest of the request, where the upstream answers before it has all of it.
+    /// The rest of the request, if the upstream answers before it has received all of it.
     call: Option<Box<Call>>,
     keep_alive: bool,
     pool: Rc<Pool>,
@@ -33,7 +33,7 @@ impl AnswerStream {
         stream
     }
 
-    /// The connection may serve again if nothing is left over on either side.
+    /// Returns the connection to the pool, if the whole request was sent and nothing comes after the answer.
     fn ended(&mut self) {
         if let Some(Open { connection, call: None, keep_alive: true, pool }) = self.open.take()
             && connection.wire.input.is_empty()
@@ -42,7 +42,7 @@ impl AnswerStream {
         }
     }
 
-    /// The next piece; `End` when there is none.
+    /// The next piece. `End` if there is none.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
         let piece = ready!(self.poll_decoded(cx));
         if piece.is_err() {
@@ -64,7 +64,7 @@ impl AnswerStream {
         open.connection.wire.poll_piece(cx, &mut self.decoder)
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// The number of bytes still to come, if it is known.
     pub fn remaining(&self) -> Option<u64> {
         self.decoder.remaining()
     }

@@ -1,5 +1,5 @@
-//! One request on one connection. Sending and listening go on at once: an upstream may answer before it has read the
-//! whole body, and what it says counts even if it then stops reading.
+//! One request on one connection. serin sends and reads at the same time: an upstream may answer before it has read the whole body,
+//! and its answer counts even if it then stops reading.
 
 use std::task::{Context, Poll, ready};
 
@@ -14,16 +14,16 @@ use crate::proxy::body::RequestBody;
 use crate::proxy::headers;
 use crate::proxy::wire::{Broken, Outgoing};
 
-/// Room to read an answer's head into; most answers of bots fit whole.
+/// Room to read an answer's head; most answers of bots fit completely.
 const READ_ROOM: usize = 4096;
-/// More interim answers than this are an upstream gone wrong.
+/// The most interim answers to one request. More are an error of the upstream.
 const INTERIM_MAX: usize = 16;
 
-/// A request on its way.
+/// A request that is being sent.
 pub struct Call {
     request: Request,
     message: Outgoing,
-    /// What was taken of a streamed body before anything was written: it may have to be put back.
+    /// The part of a streamed body that was taken before anything was written: `take_back` may have to return it.
     taken: Bytes,
     sent: Sent,
 }
@@ -32,21 +32,21 @@ pub struct Call {
 enum Sent {
     /// More of the body is to come.
     Partly,
-    /// All of it is in the message, or written.
+    /// All of the body is in the message, or written.
     Wholly,
-    /// The upstream takes no more, or the client's body broke off: it will never be whole.
+    /// The upstream takes no more, or the client's body broke off: the request will never be complete.
     Refused,
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 pub enum Failure {
-    /// Nothing was written: the request can be taken back.
+    /// Nothing was written: the caller can take the request back.
     Unsent,
     Failed(SendError),
 }
 
 impl Call {
-    /// `authority` is the upstream's own.
+    /// `authority` is the upstream's own host and port.
     pub fn new(request: Request, authority: &str, connection: &mut Connection) -> Call {
         let out = &mut connection.wire.out;
         out.clear();
@@ -62,7 +62,7 @@ impl Call {
         Call { request, message, taken: Bytes::new(), sent }
     }
 
-    /// Sends, and waits for the answer's head.
+    /// Sends the request, and returns the head of the final answer.
     pub async fn answer(&mut self, connection: &mut Connection) -> Result<AnswerHead, Failure> {
         let mut interims = 0;
         loop {
@@ -78,14 +78,14 @@ impl Call {
             if head.status == StatusCode::SWITCHING_PROTOCOLS || interims > INTERIM_MAX {
                 return Err(Failure::Failed(SendError::Invalid));
             }
-            // The client has had its `100 Continue` when its body was wanted.
+            // serin itself sends `100 Continue` when it begins to read the body.
             if self.request.interim == Interim::Passes && head.status != StatusCode::CONTINUE {
                 self.request.session.interim(&head);
             }
         }
     }
 
-    /// The request as it was: nothing of it was written.
+    /// Returns the request unchanged. Called only if nothing of it was written.
     pub fn take_back(mut self) -> Request {
         self.request.body.put_back(self.taken);
         self.request
@@ -114,10 +114,10 @@ impl Call {
         }
     }
 
-    /// Writes what can be written; ready when there is no more to write. Only the client's body can fail it: a
-    /// connection that takes no more may still have an answer for us.
+    /// Writes what can be written. Ready when there is no more to write. Fails only if the client's body does: a connection that
+    /// takes no more may still bring an answer.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
-        // What has come of the body goes out with the head: one packet instead of two.
+        // The first piece of the body goes out with the head: one packet instead of two.
         if !self.message.wrote()
             && self.sent == Sent::Partly
             && self.taken.is_empty()
@@ -133,7 +133,7 @@ impl Call {
                 Sent::Wholly | Sent::Refused => return Poll::Ready(Ok(())),
                 Sent::Partly => {
                     if ready!(self.poll_more(cx, connection)).is_err() {
-                        // The body says no more after its error, which must not look like its end.
+                        // After its error the body returns an end, which must not be sent as one.
                         self.sent = Sent::Refused;
                         return Poll::Ready(Err(Broken));
                     }
@@ -142,12 +142,12 @@ impl Call {
         }
     }
 
-    /// Is the whole request written?
+    /// Whether the whole request is written.
     pub fn is_sent(&self, connection: &Connection) -> bool {
         self.sent == Sent::Wholly && self.message.is_written(&connection.wire)
     }
 
-    /// The next piece of a body that is not in hand. An error is the client's.
+    /// Moves the next piece of the body into the message. An error is the client's.
     fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
         let out = &mut connection.wire.out;
         match ready!(self.request.body.poll_piece(cx))? {
@@ -170,7 +170,7 @@ impl Call {
     }
 }
 
-/// Appends the head, and says how the body is framed.
+/// Appends the head. Returns how the body is framed.
 fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> Framing {
     request_line(&request.head.method, &request.path, out);
     let host = match request.host {
@@ -179,7 +179,7 @@ fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> 
     };
     headers::write_request(&request.head.fields, request.session.peer.as_bytes(), host, request.trace, out);
     let framing = match request.body.length() {
-        // A body that is not there is only said of methods that usually have one (RFC 9110, 8.6), or if the client did.
+        // `Content-Length: 0` is sent only if the method usually has a body (RFC 9110, 8.6) or the client sent a length.
         Some(0) if !request.head.fields.has(Known::ContentLength) && !usually_has_body(&request.head.method) => Framing::Length,
         Some(length) => {
             content_length(length, out);

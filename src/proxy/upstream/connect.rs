@@ -1,4 +1,4 @@
-//! From an upstream's name to an open connection, plain or TLS, within the connect timeout.
+//! Connects to an upstream, plain or over TLS, within the connect timeout.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,16 +16,16 @@ use crate::config::UpstreamUrl;
 use crate::proxy::resolve::{Addresses, Resolver};
 use crate::proxy::stream::Stream;
 
-/// How to reach one upstream.
+/// What serin needs to connect to one upstream.
 #[derive(Debug)]
 pub struct Target {
     pub url: UpstreamUrl,
     pub addresses: Addresses,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     timeout: Duration,
-    /// Whose turn it is among several addresses.
+    /// Counts connections, to begin each with another of the addresses.
     turn: AtomicUsize,
-    /// Whether its last TLS handshake failed: said once for each time that it begins.
+    /// Whether the last TLS handshake failed. Only the first failure in a row is logged.
     tls_fails: AtomicBool,
 }
 
@@ -49,7 +49,7 @@ impl Target {
         Ok(Target { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0), tls_fails: AtomicBool::new(false) })
     }
 
-    /// Tries the addresses in turn, each at most once, until the timeout for all of them has passed.
+    /// Tries each address once, beginning with another one each time. The timeout is for all of them together.
     pub async fn connect(&self) -> Result<(Stream, SocketAddr), ConnectError> {
         let all = async {
             let addresses = self.addresses.known().await;
@@ -76,7 +76,7 @@ impl Target {
             io::ErrorKind::TimedOut => ConnectError::TimedOut,
             _ => ConnectError::Unreachable,
         })?;
-        // Small messages must not wait for an acknowledgement.
+        // Otherwise a small message could wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let stream = match &self.tls {
             None => Stream::Plain(stream),

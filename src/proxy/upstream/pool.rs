@@ -1,5 +1,5 @@
-//! Idle connections, the last used first, so that the rest can age out. A connection is looked at before it is used
-//! again: servers close idle ones whenever they like (gunicorn after 2 s, Node after 5 s).
+//! Idle connections. The one used last is used first, so that the others can grow old and be closed. The pool checks a connection
+//! before it uses it again, because servers close idle connections at any time (gunicorn after 2 s, Node after 5 s).
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ use super::{Request, SendError};
 use crate::http1::AnswerHead;
 use crate::proxy::wire::Wire;
 
-/// Idle connections to one upstream, for one worker. More than that many requests at once on one core is overload.
+/// The most idle connections to one upstream, for one worker. A core with more requests at once is overloaded.
 const IDLE_MAX: usize = 1024;
-/// A connection that was used this recently is taken without asking the kernel whether it is still open.
+/// A connection that was used this recently is taken without asking the kernel whether it is open.
 const FRESH: Duration = Duration::from_millis(20);
 /// One worker's connections to one upstream.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ pub struct Pool {
     target: Target,
     idle: RefCell<Vec<Idle>>,
     idle_timeout: Duration,
-    /// The addresses' changes when `idle` was last looked through.
+    /// The count of address changes when `idle` was last compared with the addresses.
     seen_changes: Cell<u64>,
 }
 
-/// Boxed, for it goes from hand to hand.
+/// Kept in a box, because it is moved several times.
 #[derive(Debug)]
 pub struct Connection {
     pub wire: Wire,
@@ -42,7 +42,7 @@ struct Idle {
 
 /// An upstream's answer.
 pub struct Answer {
-    /// Its `body` is in the stream.
+    /// The stream contains the decoder that is in the head's `body`.
     pub head: AnswerHead,
     pub stream: AnswerStream,
 }
@@ -53,8 +53,8 @@ impl Pool {
         Pool { target, idle: RefCell::default(), idle_timeout, seen_changes }
     }
 
-    /// Sends on an idle connection, else on a new one. A request is sent twice only if an idle connection turned out to
-    /// be closed before a single byte of it was written, and then once more only.
+    /// Sends the request on an idle connection, or else on a new one. It sends a second time only if the idle connection turned out
+    /// to be closed before any byte was written, and then only once.
     pub async fn send(self: &Rc<Self>, mut request: Request, now: Instant) -> Result<Answer, SendError> {
         if let Some(mut connection) = self.checkout(now) {
             let mut call = Call::new(request, self.authority(), &mut connection);
@@ -98,7 +98,7 @@ impl Pool {
         while let Some(Idle { mut connection, since }) = idle.pop() {
             let age = now.saturating_duration_since(since);
             if age >= self.idle_timeout {
-                // All others are older still.
+                // All other connections are older.
                 idle.clear();
                 return None;
             }
@@ -117,13 +117,13 @@ impl Pool {
         }
     }
 
-    /// The upstream moved: connections to addresses that are no longer its own are closed.
+    /// Closes the connections to addresses that the upstream no longer has.
     fn forget_moved(&self) {
         self.seen_changes.set(self.target.addresses.changes());
         self.idle.borrow_mut().retain(|idle| self.target.addresses.contains(idle.connection.address));
     }
 
-    /// Closes what was idle for too long, or was closed by the other side; called now and then.
+    /// Closes connections that were idle for too long or that the other side has closed. The worker calls it at an interval.
     pub fn reap(&self) {
         let now = Instant::now();
         self.idle

@@ -1,4 +1,4 @@
-//! TLS towards upstreams: whom to trust, made once and shared by all workers.
+//! TLS to upstreams: the authorities to trust, loaded once and shared by all workers.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ pub enum TlsError {
     NoRoots,
 }
 
-/// TLS settings by the authorities they trust; made once, shared by all workers.
+/// TLS settings by file of authorities; `None` is the system's authorities.
 #[derive(Debug, Default)]
 pub struct TlsClients(Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>);
 
 impl TlsClients {
-    /// Could every upstream be set up? Asked before a config is taken.
+    /// Errors if an upstream's TLS cannot be set up. Called before a config is put in force.
     pub fn check(&self, config: &Config) -> Result<(), TlsError> {
-        // Anew each time: a file of authorities may have been replaced since.
+        // Loads the authorities again, because the file may have changed.
         self.0.lock().expect("no panic under this lock").clear();
         for upstream in config.bots.iter().flat_map(|bot| &bot.upstreams).filter(|upstream| upstream.url.tls) {
             server_name(&upstream.url)?;
