@@ -1,5 +1,5 @@
-//! The transport breaker. A canary that takes no connections needs no statistics: it is taken to zero within a second or
-//! two, unless stable fails as well.
+//! The breaker for connections. A canary that takes no connections goes to 0 % within a second or two, without statistics, unless
+//! stable fails as well.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 /// Connections in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
-    /// Requests that wanted one.
+    /// The requests that needed a connection.
     pub wanted: u32,
-    /// Of these, refused or reset.
+    /// Those whose connection was refused or reset.
     pub broken: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {
-    /// When, canary's, stable's.
+    /// The time, the canary's connections, stable's.
     seen: VecDeque<(Duration, Connections, Connections)>,
 }
 
-/// Why it tripped.
+/// Why the breaker tripped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trip {
     pub canary: Connections,
@@ -32,18 +32,18 @@ pub struct Trip {
 const WINDOW: Duration = Duration::from_secs(15);
 const BROKEN_LEAST: u32 = 8;
 const BROKEN_SHARE: f64 = 0.5;
-/// Stable is well if less than this of its connections break.
+/// Stable works if less than this share of its connections is broken.
 const STABLE_WELL: f64 = 0.1;
 
 impl Breaker {
-    /// Takes in what happened since the last time; trips when, over some time up to now and within the last 15 s, at least
-    /// eight connections and half of all were broken.
+    /// Adds the connections since the last call. Returns a trip if, over any time up to `now` within the last 15 s, at least eight
+    /// of the canary's connections and half of all were broken, and stable works.
     pub fn observe(&mut self, now: Duration, canary: Connections, stable: Connections) -> Option<Trip> {
         while self.seen.pop_front_if(|(then, _, _)| *then + WINDOW <= now).is_some() {}
         if canary.wanted + canary.broken + stable.wanted + stable.broken > 0 {
             self.seen.push_back((now, canary, stable));
         }
-        // From now backwards: what went well before the canary broke must not outweigh that it is broken.
+        // Backwards from now: connections from before the canary broke must not hide that it is broken.
         let (mut canary, mut stable) = (Connections::default(), Connections::default());
         self.seen.iter().rev().find_map(|(_, of_canary, of_stable)| {
             canary += *of_canary;
@@ -53,14 +53,14 @@ impl Breaker {
         })
     }
 
-    /// The canary has changed: what was seen of the old one counts no more.
+    /// Called when the canary has changed: forgets the connections of the old one.
     pub fn reset(&mut self) {
         self.seen.clear();
     }
 }
 
 impl Connections {
-    /// The broken ones, as a share of all.
+    /// The share of broken connections.
     pub fn share(self) -> f64 {
         f64::from(self.broken) / f64::from(self.wanted.max(self.broken).max(1))
     }

@@ -1,5 +1,5 @@
-//! Workspaces fall into 10,000 buckets, for good: a bucket's baseline hangs on it, so neither a release nor a version
-//! of serin may move a workspace to another one. The hash is XXH3 (64 bit), published and frozen; golden vectors below.
+//! The 10,000 buckets of workspaces. A bucket's baseline belongs to its workspaces, so neither a release nor a version of serin may
+//! move a workspace to another bucket. The hash is XXH3 (64 bit), which is published and frozen; golden vectors are below.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -7,10 +7,10 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// How many buckets there are. Fine enough for steps of 0.01 %, coarse enough to keep a tally for each.
+/// The number of buckets: enough for steps of 0.01 %, and few enough to keep a tally for each.
 pub const BUCKETS: u16 = 10_000;
 
-/// The tenant a webhook belongs to. The namespace keeps a team's id apart from a user's with the same digits.
+/// The tenant to which a webhook belongs. The namespace separates a team's id from a user's id with the same digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace<'a> {
     pub namespace: &'a str,
@@ -23,7 +23,7 @@ impl fmt::Display for Workspace<'_> {
     }
 }
 
-/// The installation's salt. Two installations with different salts put the same workspace in unrelated buckets.
+/// The installation's salt. With another salt, the same workspace is in an unrelated bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Salt(Box<[u8]>);
 
@@ -50,8 +50,8 @@ impl Salt {
         Bucket((hash % u64::from(BUCKETS)) as u16)
     }
 
-    /// The salt of one rollout: `xxh3_64(salt ‖ 0 ‖ bot ‖ 0 ‖ attempt as 8 bytes, little-endian)`. A new attempt
-    /// ranks the buckets anew, so that the same few customers are not always the first.
+    /// The salt of one rollout: `xxh3_64(salt ‖ 0 ‖ bot ‖ 0 ‖ attempt as 8 bytes, little-endian)`. Each attempt gives the buckets
+    /// new ranks, so that it is not always the same customers who are first.
     pub(super) fn release(&self, bot: &str, attempt: u64) -> ReleaseSalt {
         ReleaseSalt(concat_on_stack(&[&self.0, &[0], bot.as_bytes(), &[0], &attempt.to_le_bytes()], xxh3_64))
     }
@@ -88,7 +88,7 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// Calls `f` with the parts strung together, without an allocation for the lengths that ids have.
+/// Calls `f` with the concatenated parts. Allocates only if they are longer than ids usually are.
 fn concat_on_stack(parts: &[&[u8]], f: impl Fn(&[u8]) -> u64) -> u64 {
     const USUAL: usize = 192;
     let len = parts.iter().map(|p| p.len()).sum::<usize>();
@@ -112,7 +112,7 @@ mod tests {
         Workspace { namespace, id: id.into() }
     }
 
-    /// These vectors never change: see the module's text. The reference C library (by Python's xxhash 3) made them.
+    /// These vectors never change; the module's comment has the reason. The reference C library (by Python's xxhash 3) made them.
     #[test]
     fn buckets_never_change_between_versions() {
         let salt = Salt::new("serin");

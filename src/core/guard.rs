@@ -1,4 +1,4 @@
-//! What an operator tolerates, and what the evidence means by it: the verdict.
+//! What an operator tolerates, and the verdict: what the evidence means by it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,33 +10,33 @@ use super::evidence::{Judgement, tolerable};
 use super::rollout::Policy;
 use super::weight::Weight;
 
-/// What is tolerated. It may change at any moment, and counts from then on.
+/// What is tolerated. It may change at any time, and is in force from then on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
-    /// At this evidence the canary goes to zero.
+    /// From this E on, the canary goes to 0 %.
     pub abort_at: f64,
     /// The errors that the canary may add, as a share of all the bot's requests.
     pub tolerated_harm: f64,
     pub limits: Limits,
-    /// Toss coins for workspaces that look broken on the canary.
+    /// Whether workspaces that look broken on the canary are examined with a coin.
     pub examine: bool,
-    /// Let refused and reset connections take the canary to zero.
+    /// Whether the breaker may set the weight to 0 %.
     pub brake: bool,
-    /// No weight above this is taken.
+    /// The greatest weight that is allowed.
     pub max: Weight,
     /// Who may change a weight that was set by hand, without a rollout.
     pub by_hand: Policy,
-    /// Nothing rises while this is so, and why. Whoever insists is given a guard without it.
+    /// Why the weight may not rise now. For a forced change the caller removes it.
     #[serde(default)]
     pub frozen: Option<Frozen>,
 }
 
-/// Why nothing rises.
+/// Why the weight may not rise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Frozen {
-    /// Somebody said so, or it is a time at which nobody wants to be called.
+    /// An operator froze the bot, or a window of the config is open.
     Asked(Arc<str>),
-    /// What is decided could not be kept. Nobody can insist against this.
+    /// The history cannot be written. Force does not help against this.
     Unwritable(Arc<str>),
 }
 
@@ -49,14 +49,14 @@ impl fmt::Display for Frozen {
     }
 }
 
-/// What no canary may cross that stable does not cross as well, whatever the evidence says.
+/// Limits that no canary may cross, whatever the evidence says, unless stable crosses them too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits(pub Vec<Limit>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     pub most: Most,
-    /// Requests of the canary below which the limit says nothing.
+    /// The limit applies once the canary has this many requests.
     pub least_requests: u32,
 }
 
@@ -93,13 +93,13 @@ impl Quantile {
     }
 }
 
-/// What a limit looks at: one track's recent requests.
+/// One track's recent requests, which limits are compared with.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Observed {
     pub requests: u32,
     pub errors: u32,
     pub late: u32,
-    /// p50, p90 and p99, where there are latencies.
+    /// p50, p90 and p99, if there are latencies.
     pub quantiles: Option<[Duration; 3]>,
 }
 
@@ -161,9 +161,9 @@ impl fmt::Display for Crossed {
     }
 }
 
-/// Evidence from here on is shown to a human and never raises.
+/// From this E on, the evidence is shown to a human, and the weight does not rise.
 pub const MARGINAL: f64 = 20.0;
-/// A raise needs evidence below this.
+/// A raise needs an E below this.
 pub const RAISE_BELOW: f64 = 5.0;
 /// A raise needs this many requests on each track since the step began.
 pub const REQUESTS_LEAST: u32 = 10;
@@ -174,7 +174,7 @@ pub enum Verdict {
     Pass,
     /// Not enough is known yet.
     Inconclusive(Doubt),
-    /// Suspicious, not proved.
+    /// Suspicious, but not proved.
     Marginal,
     Fail(Fail),
 }
@@ -184,7 +184,7 @@ pub enum Doubt {
     Evidence,
     NoCanaryTraffic,
     NoStableTraffic,
-    /// The canary could still do more harm than is tolerated; both as shares of its requests.
+    /// The canary could still do more harm than is tolerated. Both are shares of its requests.
     Harm {
         could_be: f64,
         tolerated: f64,
@@ -209,7 +209,7 @@ impl Verdict {
 }
 
 impl Guard {
-    /// `next` is the weight that a raise would go to.
+    /// `next` is the weight to which a raise would go.
     pub fn verdict(&self, judgement: &Judgement, crossed: Option<Crossed>, next: Weight) -> Verdict {
         let log_e = judgement.wealth.log_e();
         if log_e >= self.abort_at.ln() {
@@ -221,7 +221,7 @@ impl Guard {
         if log_e >= MARGINAL.ln() {
             return Verdict::Marginal;
         }
-        // What is no number never raises.
+        // With NaN the weight must not rise.
         if log_e.is_nan() || log_e >= RAISE_BELOW.ln() {
             return Verdict::Inconclusive(Doubt::Evidence);
         }

@@ -1,4 +1,4 @@
-//! Why a weight stays, and why it went to zero: a code for machines, a text with the numbers for people.
+//! Why a weight stays, and why it went to 0 %: a code for machines, and a text with the numbers for people.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::weight::Weight;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AbortReason {
     Operator,
-    /// After it had become stable.
+    /// An operator undid it after it had become stable.
     Undone,
-    /// E at that moment.
+    /// E at that time.
     Evidence {
         e: f64,
     },
     Limit(Crossed),
-    /// After a switch: it takes no connections.
+    /// After a switch: the release takes no connections.
     Broken(Trip),
 }
 
@@ -48,15 +48,15 @@ pub enum Hold {
         could_be: f64,
         tolerated: f64,
     },
-    /// Many more errors than usual, over both tracks together: nothing can be learnt about the canary now.
+    /// Both tracks together have many more errors than usual, so nothing can be learnt about the canary now.
     SharedCause {
         shock: f64,
     },
-    /// It takes connections too seldom: whoever it refused was answered by stable, which ends with the last step.
+    /// The canary refuses too many connections. Stable answers those requests, but after the last step there is no stable to do so.
     Refusals {
         canary: Connections,
     },
-    /// The deadline has come, and a human is asked.
+    /// The deadline has passed, and a human must decide.
     Deadline {
         could_be: f64,
         tolerated: f64,
@@ -65,7 +65,7 @@ pub enum Hold {
     StaleEvidence {
         age: Duration,
     },
-    /// The harm is not bounded at all: no look at this step yet, or nobody on the canary whom it could be told by.
+    /// The harm has no bound: A, C and U were not computed in this step yet, or the canary's buckets cannot show harm.
     NotJudged,
     Paused,
     SetByHand,
@@ -73,23 +73,23 @@ pub enum Hold {
     /// The evidence is good; the policy leaves the raise to a human.
     AwaitingAdvance,
     PolicyManual,
-    /// The next step lies above `max`.
+    /// The next step is above `max`.
     MaxWeight {
         max: Weight,
     },
-    /// It went back by a step.
+    /// The rollout went back by a step.
     Retreated,
-    /// A split by hand failed and was taken to zero; or a switch fails and the side before it does not answer.
+    /// A split by hand failed and was set to 0 %; or a switch fails, and the side before it does not answer.
     Failed(AbortReason),
-    /// Nothing rises now; why.
+    /// The bot is frozen, for this reason.
     Frozen(Arc<str>),
-    /// A rehearsal holds the weight.
+    /// A drill holds the weight.
     Drill,
-    /// The config names a release, and nothing is known of what served before: it may be new, or live already.
+    /// The config names a release, but nothing is known of what served before: the release may be new, or live already.
     NoHistory,
 }
 
-/// An amount of evidence as people read it: `7.3`, `153`, `8,041`, and beyond that nobody needs to know.
+/// An amount of evidence for people: `7.3`, `153`, `8,041`, and `over a million` above that.
 #[derive(Clone, Copy, Debug)]
 pub struct Worth(pub f64);
 

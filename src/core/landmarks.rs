@@ -1,9 +1,9 @@
-//! When something last happened to a bot, who did it and why: the newest change of each kind. It is read from the history at the
-//! start, so that "since 22:40" is true after a restart, too.
+//! The newest change of each kind of a bot: when it happened, who made it and why. serin reads them from the history at its start,
+//! so that "since 22:40" is right after a restart too.
 
 use super::weight::Weight;
 
-/// A change, as it is spoken of later.
+/// A change, as later texts mention it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Landmark {
     pub revision: u64,
@@ -14,15 +14,15 @@ pub struct Landmark {
     /// `operator`, `config` or `ratchet`.
     pub kind: String,
     pub by: String,
-    /// What whoever did it said about it.
+    /// The reason that its author gave.
     pub reason: Option<String>,
-    /// What the decision rests on.
+    /// The facts on which the decision rests.
     pub why: Option<String>,
     pub from: Weight,
     pub to: Weight,
-    /// Whom it is about.
+    /// The release that the change is about.
     pub release: Option<String>,
-    /// Part of a drill with customers.
+    /// The change is part of a drill with customers.
     pub rehearsal: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Landmarks(Vec<Landmark>);
 const ASIDE: [&str; 6] = ["begin", "desire", "reassign", "freeze", "thaw", "drilled"];
 
 impl Landmarks {
-    /// Takes in a change. An older one than what is known of its kind is passed over.
+    /// Stores a change, unless a newer one of its kind is known.
     pub fn note(&mut self, landmark: Landmark) {
         match self.0.iter_mut().find(|known| known.decision == landmark.decision) {
             Some(known) if known.revision > landmark.revision => {}
@@ -53,20 +53,20 @@ impl Landmarks {
         self.0.iter().filter(|landmark| decisions.contains(&landmark.decision.as_str())).max_by_key(|landmark| landmark.revision)
     }
 
-    /// The newest change that moved the weight, the phase or a release, drills left out.
+    /// The newest change that moved the weight, the phase or a release, without drills.
     pub fn moved(&self) -> Option<&Landmark> {
         let moves = |landmark: &&Landmark| !landmark.rehearsal && !ASIDE.contains(&landmark.decision.as_str());
         self.0.iter().filter(moves).max_by_key(|landmark| landmark.revision)
     }
 
-    /// When a drill last went well, in Unix seconds.
+    /// The time of the last successful drill, in Unix seconds.
     pub fn drilled(&self) -> Option<f64> {
         self.of("drilled").map(|landmark| landmark.at)
     }
 }
 
 impl Landmark {
-    /// Who did it; `None` where serin did it by itself.
+    /// The author of the change; `None` if the ratchet made it.
     pub fn person(&self) -> Option<&str> {
         (self.kind != "ratchet").then_some(self.by.as_str())
     }

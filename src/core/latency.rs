@@ -1,20 +1,19 @@
-//! Latencies counted by their size, finely enough for quantiles: sixteen bins to a doubling, so a quantile is off by
-//! 4.5 % at most.
+//! Counts of latencies by size: sixteen bins for each doubling, so that a quantile is wrong by at most 4.5 %.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Bins to a doubling of the latency.
+/// The bins for each doubling of the latency.
 const FINENESS: usize = 16;
 /// The first bin ends at 2^6 = 64 µs, the last one begins at 2^27 µs, 134 s.
 const FIRST_OCTAVE: usize = 6;
 const OCTAVES: usize = 21;
 
-/// How many bins there are.
+/// The number of bins.
 pub const LATENCY_BINS: usize = FINENESS * OCTAVES + 1;
 
-/// How many requests fell into each bin. Adds up over cores and over time. Without a request there are no bins.
+/// The number of requests in each bin. Can be added over cores and over time. Without a request there are no bins.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(into = "Vec<u32>", try_from = "Vec<u32>")]
 pub struct Latencies(Option<Box<[u32; LATENCY_BINS]>>);
@@ -34,7 +33,7 @@ impl TryFrom<Vec<u32>> for Latencies {
     }
 }
 
-/// Bins without a request are as good as none.
+/// Bins without a request are equal to no bins.
 impl PartialEq for Latencies {
     fn eq(&self, other: &Latencies) -> bool {
         match (&self.0, &other.0) {
@@ -46,7 +45,7 @@ impl PartialEq for Latencies {
 
 impl Eq for Latencies {}
 
-/// The bin of a latency: within an octave the bins are equally wide, which is one shift and one mask.
+/// The bin of a latency. Within an octave the bins are equally wide, so it takes one shift and one mask.
 pub fn latency_bin(micros: u64) -> usize {
     let micros = micros.max(1 << FIRST_OCTAVE);
     let octave = micros.ilog2() as usize;
@@ -76,7 +75,7 @@ impl Latencies {
         }
     }
 
-    /// Takes out what was merged before.
+    /// Subtracts what was merged before.
     pub fn take_out(&mut self, other: &Latencies) {
         if let (Some(bins), Some(others)) = (&mut self.0, &other.0) {
             bins.iter_mut().zip(others.iter()).for_each(|(sum, count)| *sum = sum.saturating_sub(*count));
@@ -96,7 +95,7 @@ impl Latencies {
         self.0.iter().flat_map(|bins| bins.iter()).map(|count| u64::from(*count)).sum()
     }
 
-    /// The latency that a `share` of the requests do not exceed, in microseconds, evenly spread within its bin.
+    /// The latency that a `share` of the requests do not exceed, in microseconds. Within a bin the requests count as evenly spread.
     pub fn quantile_micros(&self, share: f64) -> Option<u64> {
         let (bins, total) = (self.0.as_ref()?, self.count());
         if total == 0 {

@@ -1,5 +1,5 @@
-//! The pure heart: what is decided, given what is known. No clock, no I/O, no async, no randomness, no globals; time
-//! and evidence come in as arguments and answers go out as values, so that everything here can be tested by calling it.
+//! The pure part: what is decided, given what is known. No clock, no I/O, no async, no randomness, no globals. Time and evidence
+//! are arguments and answers are values, so tests call it directly.
 
 mod breaker;
 mod bucket;

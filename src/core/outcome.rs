@@ -1,20 +1,19 @@
-//! What an answer means. One rule for all platforms, with a preset's additions; what an operator reads in a metric and
-//! what the evidence counts is decided here and nowhere else.
+//! What an answer means: one rule for all platforms, with a preset's additions. Metrics and evidence use the same outcomes.
 
 use std::time::Duration;
 
 /// How one webhook ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// The bot took it: 2xx, or what its platform calls success.
+    /// The bot took the webhook: 2xx, or what its platform counts as a success.
     Ok,
-    /// 5xx, refused, reset, timed out, cut off.
+    /// 5xx, refused, reset, timed out, broken off.
     Error,
     /// Answered after the platform's deadline: the platform saw a failure, whatever the status.
     Late,
-    /// Other 3xx and 4xx. Compared with stable's rate, for a canary with a wrong signing secret answers 401 to all.
+    /// Other 3xx and 4xx. Compared with stable's rate, because a canary with a wrong signing secret answers 401 to every request.
     Rejected,
-    /// The client hung up, early: no evidence.
+    /// The client hung up early: no evidence.
     Aborted,
 }
 
@@ -32,37 +31,37 @@ impl Outcome {
     }
 }
 
-/// How the exchange with the upstream ended, as the shell saw it.
+/// How the exchange with the upstream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// A whole answer. `first_byte` is from the request's last byte to the answer's first, and zero where the answer came
-    /// before; `said` is the bot's own word, by the `Serin-Outcome` header.
+    /// A whole answer. `first_byte` is the time from the request's last byte to the answer's first byte, and zero if the answer
+    /// came first; `said` is the bot's own statement in the header `Serin-Outcome`.
     Answered { status: u16, first_byte: Duration, said: Option<Said> },
-    /// No answer, or one that broke off: refused, unreachable, reset, timed out.
+    /// No answer, or a part of one: refused, unreachable, reset, timed out.
     Failed,
-    /// The client went away before it had the whole answer, this long after its request was whole.
+    /// The client left before it had the whole answer, at `after` from the end of its request.
     ClientGone { answered: bool, after: Duration },
 }
 
-/// What a bot says of its own answer.
+/// What a bot states about its own answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     Ok,
     Error,
 }
 
-/// What a bot's platform asks of an answer.
+/// What a bot's platform demands of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The first byte must have come by then, else the platform gives up.
+    /// The platform gives up if the first byte has not come by then.
     pub deadline: Option<Duration>,
-    /// Statuses besides 2xx that the platform takes for a success.
+    /// Statuses besides 2xx that the platform counts as a success.
     pub also_ok: Vec<u16>,
-    /// Where only these statuses are a success (Linear: exactly 200), instead of 2xx.
+    /// If it is not empty, only these statuses are a success, instead of 2xx (Linear: exactly 200).
     pub only_ok: Vec<u16>,
 }
 
-/// A client that leaves without an answer after this part of the deadline gave up because of it.
+/// A client that leaves without an answer after this part of the deadline has left because of the deadline.
 const GAVE_UP_AT: f64 = 0.9;
 
 pub fn classify(ended: Ended, rules: &Rules) -> Outcome {

@@ -1,4 +1,4 @@
-//! What there is to decide about: the way of one release from nobody to everybody, and where it stands.
+//! The state that is decided about: the plan of one release's rollout, and how far it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::hold::{AbortReason, Hold};
 use super::weight::Weight;
 
-/// A weight, and how long it is held at least.
+/// A weight, and the least time for which it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub weight: Weight,
     pub bake: Duration,
 }
 
-/// The way of a rollout. It stays as it was at the start.
+/// The plan of a rollout. It does not change after the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Rising; the last one is 100 %.
+    /// In rising order; the last one is 100 %.
     pub steps: Vec<Step>,
     pub policy: Policy,
-    /// How long a step may wait for the bound on harm.
+    /// How long a step may wait for the harm bound.
     pub deadline: Duration,
     pub at_deadline: AtDeadline,
     pub on_marginal: OnTrouble,
@@ -51,23 +51,23 @@ impl Policy {
     }
 }
 
-/// What becomes of a step whose harm is still not bounded at the deadline.
+/// What happens to a step whose harm bound is still too high at the deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AtDeadline {
     Proceed,
     Wait,
     Ask,
-    /// Ask where traffic is thin, proceed elsewhere.
+    /// Ask if there is little traffic, proceed otherwise.
     #[default]
     ByTraffic,
 }
 
-/// The mild and the strict answer to trouble; which is the default depends on the trouble.
+/// The mild and the strict reaction to trouble. The default depends on the trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnTrouble {
     /// Marginal evidence: hold. A crossed limit: abort.
     Usual,
-    /// Back by one step.
+    /// Go back by one step.
     Retreat,
 }
 
@@ -82,7 +82,7 @@ impl Release {
     /// The longest label of a version, in characters.
     pub const LABEL_MOST: usize = 128;
 
-    /// Is it fit to stand in logs, metrics and tables?
+    /// Whether the text is fit for logs, metrics and tables: 1 to `LABEL_MOST` characters, none of them space or control.
     pub fn is_label(text: &str) -> bool {
         let fit = |c: char| !c.is_whitespace() && !c.is_control();
         (1..=Release::LABEL_MOST).contains(&text.chars().count()) && text.chars().all(fit)
@@ -92,12 +92,12 @@ impl Release {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     Idle,
-    /// A weight set by hand, without a rollout.
+    /// A weight was set by hand, without a rollout.
     Manual,
     Progressing,
-    /// By an operator, or by the breaker: it goes on only when told to.
+    /// An operator or the breaker stopped it. An operator must resume it.
     Paused,
-    /// It waits for a human, or for suspicious evidence to fade.
+    /// It waits for a human, or until suspicious evidence falls.
     Held,
     Promoted,
     Aborted,
@@ -120,12 +120,12 @@ impl Phase {
     }
 }
 
-/// Where a bot stands. Only `ratchet::step` makes a new one.
+/// The state of a bot. Only `ratchet::step` makes a new one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Of the last change, rising by one with each.
+    /// The number of the last change; rises by one with each.
     pub revision: u64,
-    /// Rises when the assignment changes: evidence of one split says nothing about another.
+    /// Rises when the assignment changes, because evidence of one split says nothing about another.
     pub split_id: u64,
     pub phase: Phase,
     pub stable: Release,
@@ -133,42 +133,42 @@ pub struct State {
     pub weight: Weight,
     /// The number of the rollout whose ranks are in force; 0 for a split by hand.
     pub attempt: u64,
-    /// How many rollouts there have been.
+    /// The number of rollouts so far.
     pub attempts: u64,
     pub rollout: Option<Rollout>,
     pub hold: Option<Hold>,
     pub quarantine: Vec<Quarantined>,
-    /// Who was stable before, to go back to.
+    /// The release that was stable before. `undo` goes back to it.
     #[serde(default)]
     pub previous: Option<Former>,
-    /// After a switch: until then the breaker and the limits undo it.
+    /// After a switch: until this time the breaker and the limits may undo it.
     #[serde(default)]
     pub watched_until: Option<Duration>,
-    /// The last thing that happened was that somebody took a release back.
+    /// Set if the last event was that an operator took a release back.
     #[serde(default)]
     pub undone: Option<Undone>,
-    /// Nothing rises until somebody ends it.
+    /// Nothing may rise until an operator ends the freeze.
     #[serde(default)]
     pub frozen: Option<Freeze>,
-    /// What the config last said of what an operator may change as well.
+    /// The config's last values of what an operator can change too.
     #[serde(default)]
     pub seen: Seen,
-    /// Why the config's release is not followed.
+    /// Why serin does not follow the config's release.
     #[serde(default)]
     pub held_by: Option<HeldBy>,
-    /// Customers are on the idle side for a rehearsal, at most until then.
+    /// A drill has sent customers to the idle side, at most until this time.
     #[serde(default)]
     pub drill_until: Option<Duration>,
-    /// The canary was taken back: pins and testers do not reach it before somebody is sent there again. See
+    /// The canary was taken back: pins and testers do not reach it until workspaces are sent to a canary again. See
     /// [`State::canary_is_closed`].
     #[serde(default)]
     pub closed: bool,
-    /// What `closed` is to be again once the rehearsal is over.
+    /// The value that `closed` gets once the drill is over.
     #[serde(default)]
     pub closed_before_drill: bool,
 }
 
-/// A release that was stable, until then.
+/// A release that was stable until `until`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Former {
     pub release: Release,
@@ -187,28 +187,28 @@ pub struct Freeze {
     pub why: Option<Arc<str>>,
 }
 
-/// A value that the config does not change never overrides what an operator has set since; so the last one is kept.
+/// The config's last values. A value that the config does not change never replaces what an operator has set since.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     pub weight: Weight,
     /// The desired state.
     pub release: Option<Release>,
-    /// A hash of all that says who is assigned where, but for the rollout itself: salt, sources, pins.
+    /// A hash of everything that decides assignments, except the rollout: salt, sources, pins.
     #[serde(default)]
     pub rule: u64,
 }
 
-/// What was done against the config's release, which stands aside until it changes.
+/// What was done against the config's release. serin does not follow that release until the config changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HeldBy {
-    /// Nothing is known of what served before: it may be new, or live already.
+    /// Nothing is known of what served before: the release may be new, or live already.
     NoHistory,
     Abort,
     Undo,
     Switch,
     Start,
     Adopt,
-    /// It is another version on the upstream that is stable.
+    /// The release is another version on the upstream that is stable.
     SameUpstream,
 }
 
@@ -226,23 +226,23 @@ impl HeldBy {
     }
 }
 
-/// A rollout on its way; also the last one, once it has ended.
+/// The current rollout, or the last one once it has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     pub release: Release,
     pub plan: Plan,
-    /// The index of the step in force.
+    /// The index of the current step.
     pub step: usize,
     pub step_began: Duration,
-    /// When it was last looked at: a longer gap does not count as baking.
+    /// The time of the last tick. A longer gap since then does not count as baking.
     pub looked: Duration,
-    /// No second retreat until then.
+    /// Before this time there is no second retreat.
     pub no_retreat_before: Duration,
-    /// The last verdict was a fail that nobody acted upon: the policy leaves that to a human.
+    /// The last verdict was a fail, and the policy leaves the reaction to a human.
     pub failing: bool,
 }
 
-/// A release that was taken back. It is not rolled out again unless somebody insists.
+/// A release that was taken back. It is rolled out again only on demand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub release: Release,
@@ -260,8 +260,8 @@ impl fmt::Display for Release {
 }
 
 impl Plan {
-    /// 1, 5, 10, 25, 50 and 98 %, then everyone. 98 % is the last step with somebody left to compare with; it needs less
-    /// time than the others, for nearly all requests are evidence there.
+    /// 1, 5, 10, 25, 50 and 98 %, then 100 %. 98 % is the last step with workspaces on stable to compare with. It needs less time
+    /// than the others, because nearly all requests are evidence there.
     pub fn usual() -> Plan {
         let step = |bp, minutes: u64| Step { weight: Weight::from_bp(bp).unwrap_or(Weight::FULL), bake: Duration::from_secs(60 * minutes) };
         Plan {
@@ -276,8 +276,8 @@ impl Plan {
 }
 
 impl Plan {
-    /// A first step on which nobody may be found: what to say about it, and what would do better. `active` is how many
-    /// buckets have traffic.
+    /// A warning, and a better weight, if the first step may reach no active workspace. `active` is the number of buckets with
+    /// traffic.
     pub fn thin_start(&self, active: usize) -> Option<String> {
         let first = self.steps[0].weight;
         let expected = first.ratio() * active as f64;
@@ -294,7 +294,7 @@ impl Plan {
     }
 }
 
-/// A first step should have so many active buckets.
+/// The active buckets that a first step should have.
 const ACTIVE_LEAST: f64 = 3.0;
 
 impl State {
@@ -323,25 +323,25 @@ impl State {
         }
     }
 
-    /// Is nobody to reach a canary, not even by a pin or as a tester? So it is after an abort, a fail, a trip, an undo and a
-    /// promotion, until somebody is sent to a canary again.
+    /// Whether no request may reach a canary, not even by a pin or from a tester. True after an abort, a fail, a trip, an undo and
+    /// a promotion, until workspaces are sent to a canary again.
     pub fn canary_is_closed(&self) -> bool {
-        // The phases are for a state that was written before there was the field.
+        // The phases are for states that were stored before the field existed.
         self.closed || matches!(self.phase, Phase::Aborted | Phase::Promoted)
     }
 
-    /// Does somebody go to the canary, or may that be at any moment?
+    /// Whether requests go to the canary, or may do so at any moment.
     pub fn is_live(&self) -> bool {
         self.weight > Weight::ZERO || self.under_way().is_some()
     }
 
-    /// The config's release, if it is another one than what serves or is on its way.
+    /// The config's release, if it differs from the one that serves or is on its way.
     pub fn desired_elsewhere(&self) -> Option<&Release> {
         let on_its_way = self.under_way().and(self.canary.as_ref());
         self.seen.release.as_ref().filter(|wanted| **wanted != *on_its_way.unwrap_or(&self.stable))
     }
 
-    /// The config's release, if it is to be started now.
+    /// The config's release, if it should be started now.
     pub fn to_start(&self) -> Option<&Release> {
         let wanted = self.desired_elsewhere()?;
         let may = self.held_by.is_none() && !self.is_quarantined(wanted) && wanted.upstream != self.stable.upstream;
@@ -352,7 +352,7 @@ impl State {
         self.quarantine.iter().any(|quarantined| quarantined.release == *release)
     }
 
-    /// The rollout, while it has not ended.
+    /// The rollout, if it has not ended.
     pub fn under_way(&self) -> Option<&Rollout> {
         match self.phase {
             Phase::Progressing | Phase::Paused | Phase::Held => self.rollout.as_ref(),

@@ -1,5 +1,5 @@
-//! A value for each bucket, most of them the same. A bot has 10,000 buckets and mostly some hundred workspaces: what is as
-//! usual takes neither memory nor time, in the process and on the disk.
+//! A value for each bucket, where most are the same. A bot has 10,000 buckets and mostly some hundred workspaces: the usual value
+//! takes neither memory nor time, in the process and on the disk.
 
 use serde::de::Error as _;
 use serde::ser::SerializeTuple;
@@ -10,17 +10,17 @@ use super::bucket::BUCKETS;
 const LENGTH: usize = BUCKETS as usize;
 const WORDS: usize = LENGTH.div_ceil(u64::BITS as usize);
 
-/// Some of the buckets, one bit for each.
+/// A set of buckets, one bit for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BucketSet(Box<[u64; WORDS]>);
 
-/// For each bucket a value. Only those that were ever asked for by [`ByBucket::at`] are held, in the buckets' order; for all
-/// others stands the usual one.
+/// A value for each bucket. Only values that [`ByBucket::at`] was called for are held, in the buckets' order; every other bucket
+/// has the usual one.
 #[derive(Clone, Debug)]
 pub(super) struct ByBucket<T> {
     usual: T,
     held: BucketSet,
-    /// How many are held in the words of `held` before this one: the place of a bucket's value is found by counting bits.
+    /// For each word of `held`, the number of values held before it. With a count of bits it gives the index of a bucket's value.
     before: Box<[u16; WORDS]>,
     values: Vec<T>,
 }
@@ -41,7 +41,7 @@ impl BucketSet {
         self.0[word] & bit != 0
     }
 
-    /// Answers whether it was not there before.
+    /// Returns `true` if the bucket was not in the set before.
     pub fn insert(&mut self, bucket: usize) -> bool {
         let (word, bit) = place(bucket);
         let new = self.0[word] & bit == 0;
@@ -57,12 +57,12 @@ impl BucketSet {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// How many are in both.
+    /// The number of buckets in both sets.
     pub fn common(&self, other: &BucketSet) -> usize {
         self.0.iter().zip(other.0.iter()).map(|(one, other)| (one & other).count_ones() as usize).sum()
     }
 
-    /// In ascending order.
+    /// The buckets in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(number, word)| {
             let mut left = *word;
@@ -98,7 +98,7 @@ impl<T: Clone> ByBucket<T> {
         if self.held.contains(bucket) { &self.values[self.place(bucket)] } else { &self.usual }
     }
 
-    /// For who changes it. From now on it is held.
+    /// The bucket's value, to be changed. It is held from now on.
     pub fn at(&mut self, bucket: usize) -> &mut T {
         let place = self.place(bucket);
         if self.held.insert(bucket) {
@@ -108,15 +108,15 @@ impl<T: Clone> ByBucket<T> {
         &mut self.values[place]
     }
 
-    /// How many held ones are before the bucket's.
+    /// The number of held values before the bucket's.
     fn place(&self, bucket: usize) -> usize {
         let (word, bit) = place(bucket);
         usize::from(self.before[word]) + (self.held.0[word] & (bit - 1)).count_ones() as usize
     }
 
-    /// Those that are held, in the buckets' order.
+    /// The held values, in the buckets' order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> + Clone {
-        // Not by `BucketSet::iter`: this one can be cloned, for those who look twice.
+        // Does not use `BucketSet::iter`, because this one must be `Clone`.
         (0..WORDS).filter(|word| self.held.0[*word] != 0).flat_map(move |word| {
             let first = usize::from(self.before[word]);
             let count = self.held.0[word].count_ones() as usize;
@@ -137,12 +137,12 @@ impl<T: Clone> ByBucket<T> {
         self.values.iter_mut()
     }
 
-    /// All are as usual again.
+    /// Resets all buckets to the usual value.
     pub fn clear(&mut self) {
         *self = ByBucket::new(self.usual.clone());
     }
 
-    /// Lets go of those that are as usual again.
+    /// Frees the values that equal the usual one.
     pub fn forget_usual(&mut self)
     where
         T: PartialEq,
@@ -155,14 +155,14 @@ impl<T: Clone> ByBucket<T> {
         *self = kept;
     }
 
-    /// In ascending order each is put behind those that are held.
+    /// Sets these values. In ascending order each is appended.
     fn extend(&mut self, values: impl IntoIterator<Item = (usize, T)>) {
         values.into_iter().for_each(|(bucket, value)| *self.at(bucket) = value);
     }
 }
 
-/// As it is kept: the length, the usual value (in a list of its own: a format may not tell a value that is `None` from no
-/// value), and the others with their buckets.
+/// Stored as the number of buckets, the usual value (in a list, because a format may not distinguish a value `None` from no value),
+/// and the other values with their buckets.
 impl<T: Serialize + Clone + PartialEq> Serialize for ByBucket<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let others: Vec<(usize, &T)> = self.iter().filter(|(_, value)| **value != self.usual).collect();
@@ -170,7 +170,7 @@ impl<T: Serialize + Clone + PartialEq> Serialize for ByBucket<T> {
     }
 }
 
-/// The usual value is the default, also where something else was the usual one for whoever kept it.
+/// The usual value becomes the default, even if another one was the usual one when it was stored.
 impl<'de, T: Deserialize<'de> + Clone + PartialEq + Default> Deserialize<'de> for ByBucket<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByBucket<T>, D::Error> {
         let kept = ByBucket::<T>::as_kept(deserializer)?;
@@ -184,7 +184,7 @@ impl<'de, T: Deserialize<'de> + Clone + PartialEq + Default> Deserialize<'de> fo
 }
 
 impl<'de, T: Deserialize<'de> + Clone> ByBucket<T> {
-    /// With the usual value that it was kept with.
+    /// Reads it with the usual value that was stored.
     pub fn as_kept<D: Deserializer<'de>>(deserializer: D) -> Result<ByBucket<T>, D::Error> {
         let (length, usual, others): (usize, Vec<T>, Vec<(usize, T)>) = Deserialize::deserialize(deserializer)?;
         let usual = usual.into_iter().next().filter(|_| length == LENGTH).ok_or_else(|| D::Error::custom("no list of all buckets"))?;
@@ -197,7 +197,7 @@ impl<'de, T: Deserialize<'de> + Clone> ByBucket<T> {
     }
 }
 
-/// As a list of truths.
+/// Stored as a list of bools.
 impl Serialize for BucketSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let usual = self.len() * 2 > LENGTH;

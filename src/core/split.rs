@@ -1,6 +1,6 @@
-//! Who is on the canary. A bucket has a rank, fixed for the release; it is canary iff its rank is below the weight's
-//! threshold. So a raise only adds buckets, a lowering only removes them, and each bucket is in or out independently of
-//! the others: that independence is what evidence about the canary can rest on.
+//! Which workspaces are on the canary. A bucket has a rank, fixed for the release; it is canary iff its rank is below the weight's
+//! threshold. So a raise only adds buckets, a lowering only removes them, and each bucket is in or out independently of the others.
+//! The evidence rests on that independence.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::bucket::{Bucket, ReleaseSalt, Salt, Workspace};
 use super::weight::Weight;
 
-/// The role an upstream plays now.
+/// The role that an upstream plays now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Track {
     Stable,
@@ -26,20 +26,20 @@ impl Track {
     }
 }
 
-/// Workspaces that an operator put on a track by name, whatever the weight. Written as they are found: `team:T123`, or
+/// Workspaces that an operator put on a track by name, whatever the weight. Written as the sources find them: `team:T123`, or
 /// `T123` for any namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pins(HashMap<Box<str>, Track>);
 
 impl Pins {
-    /// Who is pinned where, in order.
+    /// The pinned names and the names of their tracks, sorted.
     pub fn names(&self) -> Vec<(&str, &'static str)> {
         let mut names: Vec<_> = self.0.iter().map(|(name, track)| (&**name, track.name())).collect();
         names.sort_unstable();
         names
     }
 
-    /// The first name that is given for both tracks, if there is one.
+    /// Fails with the first name that is given for both tracks.
     pub fn new(canary: &[String], stable: &[String]) -> Result<Pins, String> {
         let mut pins = HashMap::new();
         for (names, track) in [(canary, Track::Canary), (stable, Track::Stable)] {
@@ -60,7 +60,7 @@ impl Pins {
     }
 }
 
-/// The assignment of one moment: everything that says which workspace goes where, and nothing else.
+/// The assignment of one moment: everything that decides which workspace is on which track, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     salt: Salt,
@@ -69,22 +69,22 @@ pub struct Split {
     weight: Weight,
     threshold: u128,
     pins: Pins,
-    /// Canary buckets whose requests do not go by rank now: see `evidence::Examination`.
+    /// The canary's buckets that do not go by rank now: see `evidence::Examination`.
     apart: Arc<BTreeMap<Bucket, Apart>>,
-    /// Nobody plays the canary: stable answers for whoever is pinned to it, too.
+    /// There is no canary: stable also answers workspaces that are pinned to it.
     closed: bool,
 }
 
-/// What is done with a canary bucket that was suspect.
+/// What happens to a canary bucket that was suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Apart {
-    /// Under examination: the coin of the block that runs has chosen its track.
+    /// It is under examination: the coin of the running block has chosen its track.
     Examined { track: Track, turn: Turn },
-    /// Its trouble was its own: stable answers.
+    /// The trouble was the workspace's own: stable answers.
     Refuted,
 }
 
-/// The blocks of an examination, told apart by turns: at most two have requests under way.
+/// Distinguishes the blocks of an examination: at most two have requests under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     Even,
@@ -99,20 +99,20 @@ impl Turn {
     }
 }
 
-/// Why a request goes where it goes.
+/// Why a request goes to its track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// By its bucket's rank.
     Rank,
-    /// By its rank it is canary; it is under examination, and a coin has chosen.
+    /// By its rank the bucket is canary; it is under examination, and a coin has chosen the track.
     Examined(Turn),
-    /// By its rank it is canary, but stable answers since its trouble is its own.
+    /// By its rank the bucket is canary, but stable answers, because the trouble is the workspace's own.
     SetAside,
     /// An operator pinned the workspace.
     Pinned,
-    /// A tester asked for this track by the secret header.
+    /// A tester asked for this track with the secret header.
     Override,
-    /// No workspace was found, or several that disagree, or its body was too large to look into.
+    /// No workspace was found, or several different ones, or the body was too large to look into.
     Unidentified,
     /// The platform verifies the URL.
     Handshake,
@@ -121,7 +121,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Was it chance that assigned the request? Nothing else says anything about the canary.
+    /// Whether chance assigned the request. Other requests say nothing about the canary.
     pub fn is_evidence(self) -> bool {
         match self {
             Reason::Rank | Reason::Examined(_) | Reason::SetAside => true,
@@ -147,25 +147,25 @@ impl Reason {
 pub struct Assignment {
     pub track: Track,
     pub reason: Reason,
-    /// `None` where no workspace was found.
+    /// `None` if no workspace was found.
     pub bucket: Option<Bucket>,
 }
 
 impl Assignment {
-    /// Does stable answer although the bucket's rank makes it canary?
+    /// Whether stable answers although the bucket's rank makes it canary.
     pub fn is_set_aside(&self) -> bool {
         self.track == Track::Stable && matches!(self.reason, Reason::Examined(_) | Reason::SetAside)
     }
 
-    /// The block of its bucket's examination, if it is under one.
+    /// The block of the bucket's examination, if it is under one.
     pub fn examined_in(&self) -> Option<Turn> {
         if let Reason::Examined(turn) = self.reason { Some(turn) } else { None }
     }
 }
 
 impl Split {
-    /// `attempt` is the number of the rollout, 0 for splits by hand: so 5 → 0 → 5 % by hand is the same workspaces, and
-    /// another try of a release meets others first.
+    /// `attempt` is the number of the rollout, and 0 for splits by hand. So 5 → 0 → 5 % by hand gives the same workspaces, and
+    /// another try of a release begins with others.
     pub fn new(salt: Salt, bot: &str, attempt: u64, weight: Weight, pins: Pins) -> Split {
         let release = salt.release(bot, attempt);
         Split { release, attempt, weight, threshold: weight.threshold(), pins, salt, apart: Arc::default(), closed: false }
@@ -183,37 +183,37 @@ impl Split {
         Split { weight, threshold: weight.threshold(), ..self.clone() }
     }
 
-    /// Nobody plays the canary: it was taken back, or never was.
+    /// The same split without a canary: it was taken back, or there never was one.
     pub fn closed(self) -> Split {
         Split { closed: true, ..self }
     }
 
-    /// The track that somebody named, as far as somebody plays it.
+    /// The track that a pin or a tester names, or stable if there is no canary.
     pub fn named(&self, track: Track) -> Track {
         if self.closed { Track::Stable } else { track }
     }
 
-    /// Who is canary stays as it is; these of them do not go by rank.
+    /// The same split, but these of the canary's buckets do not go by rank.
     pub fn with_apart(&self, apart: BTreeMap<Bucket, Apart>) -> Split {
         Split { apart: Arc::new(apart), ..self.clone() }
     }
 
-    /// Canary by its rank, and answered by stable?
+    /// Whether the bucket is canary by its rank, but answered by stable.
     pub fn is_set_aside(&self, bucket: Bucket) -> bool {
         self.by_rank(bucket).is_set_aside()
     }
 
-    /// The block of its examination that the bucket's requests are routed in.
+    /// The block of the examination that now routes the bucket's requests.
     pub fn examined_in(&self, bucket: Bucket) -> Option<Turn> {
         self.by_rank(bucket).examined_in()
     }
 
-    /// The same assignment, but for who does not go by rank?
+    /// Whether both splits are the same, except for the buckets that do not go by rank.
     pub fn same_labels(&self, other: &Split) -> bool {
         *self == Split { apart: self.apart.clone(), ..other.clone() }
     }
 
-    /// The rule for a workspace. Pins go before ranks.
+    /// The assignment of a workspace. Pins go before ranks.
     pub fn assign(&self, workspace: &Workspace<'_>) -> Assignment {
         let bucket = self.salt.bucket(workspace);
         match self.pins.track(workspace) {
@@ -234,14 +234,13 @@ impl Split {
         Assignment { track, reason, bucket: Some(bucket) }
     }
 
-    /// A request whose workspace is not known or does not matter goes to stable while there is a split; at 100 % there
-    /// is nothing to protect it from, and all goes to the canary.
+    /// The assignment of a request whose workspace is unknown or does not matter: stable, or the canary at 100 %.
     pub fn assign_apart(&self, reason: Reason, bucket: Option<Bucket>) -> Assignment {
         let track = if self.weight == Weight::FULL { Track::Canary } else { Track::Stable };
         Assignment { track, reason, bucket }
     }
 
-    /// The seed of this rollout's coins: another one for each revision that they were first tossed at.
+    /// The seed of this rollout's coins. `revision` is the one at which they were first tossed.
     pub fn coins(&self, revision: u64) -> u64 {
         self.release.coins(revision)
     }
@@ -250,17 +249,17 @@ impl Split {
         self.salt.bucket(workspace)
     }
 
-    /// Where in the line of buckets this one stands: uniform in u64, independent for each bucket.
+    /// The bucket's rank: uniform in u64, independent for each bucket.
     pub fn rank(&self, bucket: Bucket) -> u64 {
         self.release.rank(bucket)
     }
 
-    /// The bucket's track by its rank: its label, for the evidence.
+    /// The bucket's track by its rank. This is its label in the evidence.
     pub fn track(&self, bucket: Bucket) -> Track {
         if u128::from(self.rank(bucket)) < self.threshold { Track::Canary } else { Track::Stable }
     }
 
-    /// How many buckets are canary now. Near `weight · 10,000`, seldom exactly: buckets are drawn independently.
+    /// The number of canary buckets. It is near `weight · 10,000`, but seldom equal, because buckets are drawn independently.
     pub fn canary_buckets(&self) -> usize {
         Bucket::all().filter(|bucket| self.track(*bucket) == Track::Canary).count()
     }
@@ -331,8 +330,8 @@ mod tests {
         assert!((5..=45).contains(&both), "{both}");
     }
 
-    /// 99.9 % bounds for 10,000 workspaces at 5 %. They share buckets, which widens the binomial's variance by
-    /// (1 + W/10,000): a bucket of two moves as one.
+    /// 99.9 % bounds for 10,000 workspaces at 5 %. They share buckets, and two workspaces of one bucket move together. That widens
+    /// the binomial's variance by (1 + W/10,000).
     #[test]
     fn ten_thousand_workspaces_land_within_the_bounds() {
         let n = 10_000.0_f64;

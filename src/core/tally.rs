@@ -1,5 +1,4 @@
-//! What is counted per bucket: plain integers that merge by adding, so that cores and replicas can each keep their own
-//! and whoever decides sums them.
+//! The counts of one bucket: plain integers that merge by adding, so that cores and replicas can each keep their own.
 
 use std::ops::{AddAssign, SubAssign};
 
@@ -7,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 
-/// One finished request, as far as the evidence cares. Only requests that were assigned by rank become samples.
+/// One finished request, as the evidence needs it. Only requests that chance assigned become samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub outcome: Outcome,
-    /// Time to the answer's first byte; `None` where there was no answer to time (a failure, a rescue).
+    /// The time to the answer's first byte; `None` if there was no answer (a failure, a rescue).
     pub latency_micros: Option<u64>,
 }
 
@@ -22,17 +21,17 @@ pub struct Tally {
     pub errors: u32,
     pub late: u32,
     pub rejected: u32,
-    /// How many latencies are in `log_latency`.
+    /// The number of latencies in `log_latency`.
     pub timed: u32,
-    /// Of these, above the bot's usual p90 and p99.5: see [`LatencyMarks`].
+    /// The latencies above the bot's usual p90, and p99.5: see [`LatencyMarks`].
     pub slow: u32,
     pub very_slow: u32,
     /// Sum of ln(latency + [`UNNOTICED_MICROS`], in µs), in units of 2^-20: integers merge in any order to the same sum.
     pub log_latency: i64,
 }
 
-/// Above which latencies an answer counts as slow, and as very slow: the p90 and the p99.5 of the bot's stable track, over
-/// all its workspaces.
+/// The latencies above which an answer is slow, and very slow: the p90 and the p99.5 of the bot's stable track, over all its
+/// workspaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyMarks {
     pub slow_micros: u64,
@@ -40,20 +39,19 @@ pub struct LatencyMarks {
 }
 
 impl LatencyMarks {
-    /// Nothing is slow: for a bot whose usual latency is not known yet.
+    /// For a bot whose usual latency is not known yet: no answer is slow.
     pub const NONE: LatencyMarks = LatencyMarks { slow_micros: u64::MAX, very_slow_micros: u64::MAX };
 }
 
-/// What nobody who waits for a bot would notice. It is added to each latency before they are compared: a canary with a
-/// twentieth of the traffic finds its caches cold, and answers in 0.25 ms what takes stable 0.2; that is a quarter
-/// more and nothing at all.
+/// A latency that no user of a bot notices. It is added to each latency before latencies are compared. Otherwise a canary with a
+/// twentieth of the traffic would look a quarter slower because its cold caches need 0.25 ms instead of stable's 0.2 ms.
 pub const UNNOTICED_MICROS: u64 = 2_000;
 
-/// 2^20 units to one: 1e-6 of a natural logarithm, finer than any clock.
+/// 2^20 units are one: 1e-6 of a natural logarithm, finer than any clock.
 pub const LOG_UNIT: f64 = (1 << 20) as f64;
 
 impl Tally {
-    /// The tally of one request. A client's abort is no evidence: it counts nowhere.
+    /// The tally of one request. An aborted request is no evidence, and gives an empty tally.
     pub fn of(sample: Sample, marks: LatencyMarks) -> Tally {
         if sample.outcome == Outcome::Aborted {
             return Tally::default();
@@ -73,7 +71,7 @@ impl Tally {
     }
 }
 
-/// Both wrap: after months of a busy workspace in one split, what is new since a reading is still right.
+/// Adding and subtracting wrap, so that the difference of two readings is right even after months in one split.
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.requests = self.requests.wrapping_add(other.requests);
@@ -87,7 +85,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// Takes out what was added before.
+/// Subtracts what was added before.
 impl SubAssign for Tally {
     fn sub_assign(&mut self, other: Tally) {
         self.requests = self.requests.wrapping_sub(other.requests);

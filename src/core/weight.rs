@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The canary's share of buckets: 0 to 100 %, kept in basis points so that comparing weights is exact.
+/// The canary's share of buckets: 0 to 100 %, stored in basis points so that comparing weights is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16")]
 pub struct Weight(u16);
@@ -32,18 +32,18 @@ impl Weight {
     pub const ZERO: Weight = Weight(0);
     pub const FULL: Weight = Weight(10_000);
 
-    /// From basis points (1 = 0.01 %), `None` above 10,000.
+    /// From basis points (1 = 0.01 %). `None` above 10,000.
     pub fn from_bp(weight_bp: u16) -> Option<Weight> {
         (weight_bp <= Self::FULL.0).then_some(Weight(weight_bp))
     }
 
-    /// From a number of per cent as an API gives it: `5`, `12.5`; at most two decimals.
+    /// From a number of per cent such as `5` or `12.5`. Errors if it has more than two decimals or is outside 0 to 100.
     pub fn from_percent(percent: f64) -> Result<Weight, WeightError> {
         if !percent.is_finite() || !(0.0..=100.0).contains(&percent) {
             return Err(WeightError::OutOfRange);
         }
         let bp = percent * 100.0;
-        // 0.07 * 100.0 is 7.000000000000001: what a decimal of two digits may be off by is far below 1e-6.
+        // 0.07 * 100.0 is 7.000000000000001: the rounding error of two decimals is far below 1e-6.
         if (bp - bp.round()).abs() > 1e-6 {
             return Err(WeightError::TooPrecise);
         }
@@ -62,8 +62,8 @@ impl Weight {
         f64::from(self.0) / 10_000.0
     }
 
-    /// A bucket is canary iff its rank is below this: `floor(weight · 2^64)`. One bit wider than a rank, so that 100 %
-    /// is above every rank and 0 % above none, without a special case.
+    /// A bucket is canary iff its rank is below this: `floor(weight · 2^64)`. It has one bit more than a rank, so that 100 % is
+    /// above every rank and 0 % above none, without a special case.
     pub fn threshold(self) -> u128 {
         (u128::from(self.0) << 64) / u128::from(Self::FULL.0)
     }
@@ -91,7 +91,7 @@ impl fmt::Display for Weight {
 impl FromStr for Weight {
     type Err = WeightError;
 
-    /// `"5%"`, `"12.5 %"`, `"0.01%"`; the sign may be left out.
+    /// Reads `"5%"`, `"12.5 %"`, `"0.01%"`; the sign may be missing.
     fn from_str(text: &str) -> Result<Weight, WeightError> {
         let number = text.trim().trim_end_matches('%').trim_end();
         let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));

@@ -1,5 +1,5 @@
-//! What is usual: for each bucket the rates of its own past on stable, shrunk towards the bot's. A customer who always
-//! had 5 % errors is not taken for a bug, and one without a past is judged by the others.
+//! What is usual: for each bucket the rates of its own past on stable, shrunk towards the bot's rates. So a customer that always
+//! had 5 % errors does not look like a bug, and a bucket without a past is judged by the others.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,26 +27,26 @@ pub struct Baseline {
     pub(super) rates: [Rate; COUNTED],
     /// Of ln(latency in µs).
     pub(super) log_mean: f64,
-    /// How far a bucket's mean over many requests may lie from `log_mean`, squared.
+    /// The variance of a bucket's mean over many requests around `log_mean`.
     pub(super) log_variance: f64,
 }
 
-/// A request's ln(latency) varies by this much (squared) within a workspace.
+/// The variance of ln(latency) from request to request within a workspace.
 pub(super) const LOG_VARIANCE: f64 = 0.75;
-/// From one hour to the next a bucket's own mean wanders by about this much.
+/// The standard deviation of a bucket's own mean from one hour to the next.
 const LOG_WANDER: f64 = 0.07;
-/// Between workspaces the means differ by about this much: what is known of one without a past.
+/// The standard deviation of the means between workspaces, used for a workspace without a past.
 const LOG_SPREAD: f64 = 0.3;
 
-/// What shapes the belief about one metric's rate.
+/// The constants of the belief about one metric's rate.
 struct Shape {
     /// A₀: the weight, in events, of the bot's rate against the bucket's own.
     prior: f64,
-    /// A_max: a past counts for no more events than this, for rates move.
+    /// A_max: a past counts for at most this many events, because rates change.
     most: f64,
     /// P₀: the rate of a bot without a past.
     cold: f64,
-    /// A bucket adds at most `fair·n + 5` events to the bot's rate, so that one customer cannot make it.
+    /// A bucket adds at most `fair·n + 5` events to the bot's rate, so that one customer cannot dominate it.
     fair: f64,
 }
 
@@ -63,31 +63,31 @@ const SHAPES: [Shape; COUNTED] = [
     shape(2.0, 8.0, 0.005, 0.05),
 ];
 
-/// The bot's rate is believed to be between these.
+/// The least and the greatest rate that a bot may have.
 const POOLED: (f64, f64) = (1e-4, 0.5);
-/// Until the bot has had many more requests than this its rate is drawn towards the cold one.
+/// The weight, in requests, of the cold rate in the bot's rate.
 const COLD_REQUESTS: f64 = 200.0;
 
-/// A bucket's past on stable, fading.
+/// A bucket's past on stable, with old requests counting less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Past {
     requests: f64,
     timed: f64,
     log_latency: f64,
-    /// Requests that were compared with the latency marks in force.
+    /// The requests that were compared with the current latency marks.
     marked: f64,
     /// In the order of [`Metric::COUNTS`].
     counts: [f64; COUNTED],
 }
 
-/// The past of all buckets of a bot; of those that never had a request there is none to hold.
+/// The past of all buckets of a bot. Buckets that never had a request take no memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
     buckets: ByBucket<Past>,
     marks: Option<LatencyMarks>,
 }
 
-/// After a day a request counts half.
+/// A request counts half after this time.
 const HALF_LIFE_SECS: f64 = 24.0 * 3600.0;
 
 impl Default for History {
@@ -97,7 +97,7 @@ impl Default for History {
 }
 
 impl History {
-    /// Adds what a bucket had on stable.
+    /// Adds requests that a bucket had on stable.
     pub fn learn(&mut self, bucket: Bucket, tally: &Tally) {
         let past = self.buckets.at(bucket.index());
         past.requests += f64::from(tally.requests);
@@ -111,7 +111,7 @@ impl History {
         }
     }
 
-    /// Lets time pass over it.
+    /// Reduces the weight of the whole past by the time that has passed.
     pub fn fade(&mut self, secs: f64) {
         let keep = 0.5_f64.powf(secs / HALF_LIFE_SECS);
         for past in self.buckets.values_mut() {
@@ -123,12 +123,12 @@ impl History {
         }
     }
 
-    /// How many a bucket had on stable, of which what is long ago counts less.
+    /// A bucket's requests on stable, old ones counting less.
     pub fn requests_of(&self, bucket: Bucket) -> f64 {
         self.buckets.get(bucket.index()).requests
     }
 
-    /// How many of a bucket's requests on stable were such, and of how many; what is long ago counts less.
+    /// A bucket's events of this metric on stable, and the requests that could have been such; old ones count less.
     pub fn counted(&self, bucket: Bucket, metric: Metric) -> (f64, f64) {
         let past = self.buckets.get(bucket.index());
         (past.counts.get(metric as usize).copied().unwrap_or(0.0), past.exposed(metric))
@@ -138,7 +138,7 @@ impl History {
         self.buckets.values().map(|past| past.requests).sum()
     }
 
-    /// Buckets that were active lately.
+    /// The number of buckets with at least one request, old ones counting less.
     pub fn active(&self) -> usize {
         self.buckets.values().filter(|past| past.requests >= 1.0).count()
     }
@@ -147,7 +147,7 @@ impl History {
         self.marks
     }
 
-    /// From now on slow means something else: what was counted as slow so far is forgotten.
+    /// Sets new latency marks. Deletes the counts of slow answers, which belong to the old marks.
     pub fn set_marks(&mut self, marks: LatencyMarks) {
         self.marks = Some(marks);
         for past in self.buckets.values_mut() {
@@ -157,7 +157,7 @@ impl History {
         }
     }
 
-    /// What to expect of each bucket. A rollout takes this once, at its start.
+    /// The baseline of each bucket. A rollout takes this once, at its start.
     pub(super) fn baselines(&self) -> ByBucket<Baseline> {
         let pooled: [f64; COUNTED] = std::array::from_fn(|index| self.pooled_rate(Metric::COUNTS[index], &SHAPES[index]));
         let log_mean = self.pooled_log_mean();
@@ -186,7 +186,7 @@ impl History {
 }
 
 impl Past {
-    /// With the bot's rates and its mean log-latency.
+    /// The bucket's baseline, given the bot's rates and its mean log-latency.
     fn baseline(&self, pooled: &[f64; COUNTED], log_mean: f64) -> Baseline {
         let rates = std::array::from_fn(|index| {
             let shape = &SHAPES[index];
@@ -241,10 +241,10 @@ mod tests {
         history.learn(bucket(100), &Tally { requests: 10_000, errors: 3_000, timed: 10_000, ..Tally::default() });
         let baselines = history.baselines();
         assert!((of(100, &baselines, Metric::Errors) - 0.3).abs() < 0.01);
-        // The noisy one counts for 505 of its 3,000 errors.
+        // The noisy bucket counts for 505 of its 3,000 errors.
         let pooled = (1.0 + 1_000.0 + 505.0) / (200.0 + 1_010_000.0);
         assert!((of(5_000, &baselines, Metric::Errors) - pooled).abs() < 1e-12);
-        // A past weighs no more than six errors.
+        // A past weighs at most six errors.
         assert!(baselines.get(100).rates[Metric::Errors as usize].a <= 6.0 + 1e-12);
     }
 

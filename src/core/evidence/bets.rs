@@ -1,5 +1,5 @@
-//! One look: every alternative bets on every bucket's label, twice: among all buckets, and among those that this step
-//! could have put on the canary for the first time. The heart of the matter, and its hot loop.
+//! One look: every alternative bets on every bucket's label, twice: among all buckets, and among those that this step could have
+//! put on the canary for the first time. This is the hot loop of the evidence.
 
 use super::baseline::{Baseline, Rate};
 use super::columns::{Column, LANES, LENGTH, least};
@@ -8,19 +8,19 @@ use super::likely::{Likely, Outcomes};
 use super::metric::{Alternative, COUNTED, Metric};
 use super::shock::{self, RateShock};
 
-/// What one active bucket shows in a window.
+/// The counts of one active bucket in a window.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
     pub bucket: usize,
     pub canary: bool,
-    /// Never on the canary before this step: what the step's draw was made from.
+    /// The bucket was never on the canary before this step, so this step could have drawn it.
     pub pool: bool,
-    /// Its trouble turned out to be its own: it can lose a bet but not win one.
+    /// An examination found that the trouble is the workspace's own: the bucket can lose a bet, but cannot win one.
     pub refuted: bool,
     pub requests: f64,
-    /// Of these, with a latency.
+    /// The requests with a latency.
     pub timed: f64,
-    /// Of these, compared with the latency marks.
+    /// The requests that were compared with the latency marks.
     pub marked: f64,
     /// In the order of [`Metric::COUNTS`].
     pub counts: [f64; COUNTED],
@@ -47,7 +47,7 @@ impl Row<'_> {
     }
 }
 
-/// With which probability a label is canary: among all buckets, and among the pool (0: nobody is new in this step).
+/// The probability that a label is canary: among all buckets, and among the pool (0 if this step adds no bucket).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Odds {
     pub all: f64,
@@ -66,7 +66,7 @@ pub(super) fn rate_shock(rows: &[Row<'_>], metric: Metric) -> f64 {
     shock::of_rate(rows.iter().map(|row| (row.count(metric), row.exposed(metric), row.rate(metric))))
 }
 
-/// By how much the log-latencies of all rows lie above their bases.
+/// The shared shock of the log-latency: how far all rows lie above their baselines.
 pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
     shock::of_latency(rows.iter().filter(|row| row.timed > 0.0).map(|row| {
         let deviation = row.log_latency / row.timed - row.baseline.log_mean;
@@ -74,11 +74,11 @@ pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
     }))
 }
 
-/// No urn draws a bucket that looks better than this: see [`bet`].
+/// The lowest threshold of an urn: an urn draws only buckets with a greater log-ratio. See [`bet`].
 pub(super) const SEEN_FROM: f64 = 1.5;
 
-/// `seen` is told the log-ratio of each pool bucket under each alternative, by the alternative's number and the row's, if it
-/// is above [`SEEN_FROM`].
+/// Places the bets of one look. Calls `seen` for each pool bucket whose log-ratio under an alternative is above [`SEEN_FROM`], with
+/// the alternative's number, the row's number and the log-ratio.
 pub(super) fn bet(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
@@ -88,14 +88,15 @@ pub(super) fn bet(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], see
     bet_anywhere(rows, odds, alternatives, seen)
 }
 
-/// The same, compiled for machines that take four numbers at once instead of two: the same operations, so the same result.
+/// The same, compiled for machines that compute with four numbers at once instead of two. The operations are the same, so the
+/// result is too.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn bet_by_fours(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
     bet_anywhere(rows, odds, alternatives, seen)
 }
 
-/// Always inline, with all that computes columns: compiled for whoever calls it.
+/// Inlined, with everything that computes columns, so that it is compiled for the caller's instructions.
 #[inline(always)]
 fn bet_anywhere(
     Rows { rows, shocks }: &Rows<'_>,
@@ -117,7 +118,7 @@ fn bet_anywhere(
                 if !all_are_new {
                     labels.pay(ratios, alternative, odds.fresh, Who::Pool, fresh);
                 }
-                // Counted first, several at once: mostly there is none.
+                // Counts first, several at once, because mostly there is none.
                 if log_ratios[..chunk.len()].iter().filter(|log_ratio| **log_ratio > SEEN_FROM).count() == 0 {
                     continue;
                 }
@@ -134,7 +135,7 @@ fn bet_anywhere(
     Wealth { all, fresh }
 }
 
-/// All rows of a window, and what hit all of them.
+/// All rows of a window, and the shocks that they share.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
     pub rows: Vec<Row<'a>>,
@@ -147,7 +148,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What hit everybody, by metric.
+/// The shared shocks, by metric.
 #[derive(Default)]
 pub(super) struct Shocks {
     /// In the order of [`Metric::COUNTS`].
@@ -170,17 +171,17 @@ impl Shocks {
 /// The labels of some rows, as numbers to compute with.
 struct LabelColumns {
     rows: usize,
-    /// 1 for who bets as canary: a refuted one, too.
+    /// 1 for rows that bet as canary, which includes the refuted ones.
     canary: Column,
     pool: Column,
-    /// Those that were refuted: what they win counts for nothing.
+    /// The refuted rows: they can only lose.
     refuted: Vec<usize>,
-    /// What was bet on each row's label, and what that is on average, in the bet at hand.
+    /// In the current bet, what each row's label pays, and the mean of that over both labels.
     owns: Column,
     means: Column,
 }
 
-/// Among whom a bet is placed.
+/// The buckets among which a bet is placed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     All,
@@ -205,7 +206,7 @@ impl LabelColumns {
         }
     }
 
-    /// As `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` say, as a fraction: what is divided is the product.
+    /// Computes `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` as fractions, and divides only the products.
     #[inline(always)]
     fn pay(&mut self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
@@ -230,7 +231,7 @@ impl LabelColumns {
     }
 }
 
-/// A product of many factors: its logarithm is taken only when it nears the ends of a double.
+/// A product of many factors. Its logarithm is taken only when it comes near the ends of a double's range.
 #[derive(Clone, Copy)]
 struct Product {
     product: f64,
@@ -252,7 +253,7 @@ impl Product {
         }
     }
 
-    /// By eights, each over its mean: they seldom leave the range of a double.
+    /// Multiplies by `owns / means`, eight at a time: such a product seldom leaves the range of a double.
     #[inline(always)]
     fn times_all(&mut self, owns: &[f64], means: &[f64]) {
         let ((owns, own), (means, mean)) = (owns.as_chunks::<8>(), means.as_chunks::<8>());
@@ -301,7 +302,7 @@ mod tests {
             .collect()
     }
 
-    /// `place` says which of the vector's metrics stands for which of ours.
+    /// `place` gives the index in the vector for each of serin's metrics.
     fn rows<'a>(v: &Value, place: &[usize], baselines: &'a [Baseline], refuted: bool) -> Vec<Row<'a>> {
         let n = golden::numbers(&v["N"]);
         let (m0, m) = (golden::number(&v["m0"]) as usize, golden::number(&v["m"]) as usize);
@@ -328,7 +329,7 @@ mod tests {
             .collect()
     }
 
-    /// Bets and draws the urns as a step does, and compares with everything the vector holds.
+    /// Bets and draws the urns as a step does, and compares the results with everything in the vector.
     fn check(key: &str, place: &[usize], alternatives: &[Alternative], refuted: bool) -> Wealth {
         let v = golden::value(key);
         let baselines = baselines(&v, place);
@@ -358,7 +359,7 @@ mod tests {
         super::bet(&Rows::of(rows.to_vec()), odds, alternatives, seen)
     }
 
-    /// Where the metrics of the vectors are in their arrays: errors, slow, late, rejected, very slow.
+    /// The indices of the vectors' metrics: errors, slow, late, rejected, very slow.
     const PLACE: [usize; COUNTED] = [0, 1, 3, 4, 5];
 
     fn array(wealth: &[f64]) -> [f64; ALTERNATIVES.len()] {
@@ -392,7 +393,7 @@ mod tests {
         close(mix(&array(&wealth.all)), golden::number(&v["mix_all"]), &v["mix_all"]);
     }
 
-    /// An older set of alternatives, with a metric that is no longer in use: it stands in the place of `Late`.
+    /// An older set of alternatives has a metric that is no longer used; here it takes the place of `Late`.
     #[test]
     fn an_older_look_is_the_golden_one_too() {
         let a = |metric, added, share, cap| Alternative { metric, added, share, cap, prior: 1.0 };
@@ -429,7 +430,7 @@ mod tests {
     }
 
     proptest! {
-        /// The fast loop against the formulas, one by one.
+        /// Compares the fast loop with the formulas.
         #[test]
         fn the_loop_pays_what_the_formulas_say(cells in proptest::collection::vec(any_row(), 1..20), f in 0.001..0.9_f64) {
             let baseline = Baseline { rates: [Rate { a: 0.7, c: 55.0 }; COUNTED], log_mean: 0.2, log_variance: 0.01 };

@@ -1,16 +1,16 @@
-//! Logarithms and exponentials of many numbers at once: without a branch, so that the compiler takes several in one
+//! Logarithms and exponentials of many numbers at once, without a branch, so that the compiler computes several with one
 //! instruction. Both are right to about 1e-15, and the same on every machine.
 
-/// Rows are looked at by so many at once: what is computed of them stays in the nearest cache.
+/// The number of rows that are computed together: their columns fit into the nearest cache.
 pub(super) const LENGTH: usize = 128;
 
 /// One number for each of these rows.
 pub(super) type Column = [f64; LENGTH];
 
-/// Columns are computed in whole groups of so many rows.
+/// Columns are computed in whole groups of this many rows.
 pub(super) const LANES: usize = 8;
 
-/// As `f64::min`, but for what is no number: one instruction.
+/// Like `f64::min`, except for NaN: one instruction.
 #[inline(always)]
 pub(super) fn least(one: f64, other: f64) -> f64 {
     if one < other { one } else { other }
@@ -21,9 +21,9 @@ const LN_2: (f64, f64) = (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10);
 const HALF_ROOT: u64 = 0x3fe6_a09e_0000_0000;
 const ONE: u64 = 0x3ff0_0000_0000_0000;
 const MANTISSA: u64 = 0x000f_ffff_ffff_ffff;
-/// 2^52: with its bits, a whole number below becomes a double.
+/// 2^52. Its bits with a smaller whole number in the lowest bits are the double of the sum of both.
 const WHOLE: f64 = 4_503_599_627_370_496.0;
-/// 1.5 · 2^52: a number that this is added to is rounded to a whole one, which stands in the lowest bits.
+/// 1.5 · 2^52. A double that is added to it is rounded to a whole number, which is in the lowest bits of the sum.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
 /// ln x of a normal number above 0: `x = 2^k (1 + f)` with `√½ ≤ 1 + f < √2`, as Sun's fdlibm does it.
@@ -41,7 +41,7 @@ pub(super) fn ln(x: f64) -> f64 {
     s * (half + (even + odd)) + k * LN_2.1 - half + f + k * LN_2.0
 }
 
-/// Below this [`exp`] is not right: there e^x is 0 for all that is done with it, but let it be exact.
+/// Below this [`exp`] is wrong. For every use e^x is 0 there, but `exp_all` computes it exactly all the same.
 const EXP_LEAST: f64 = -700.0;
 
 /// e^x of a number between [`EXP_LEAST`] and 700: `x = k ln 2 + r`, and Taylor's series of r.
@@ -69,7 +69,7 @@ const C: [f64; 11] = {
     factors
 };
 
-/// e^x of each.
+/// e^x of each number.
 #[inline(always)]
 pub(super) fn exp_all(xs: &[f64], out: &mut [f64]) {
     for (out, x) in out.iter_mut().zip(xs) {

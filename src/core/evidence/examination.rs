@@ -1,6 +1,6 @@
-//! Cross-examination. Where one workspace looks broken on the canary, a coin sends that workspace alone to the canary or
-//! to stable, again and again. Its own trouble follows no coin; the canary's does. The coin is fair whatever the
-//! customer does, so the wealth of an examination is evidence.
+//! Cross-examination. If one workspace looks broken on the canary, a coin sends that workspace alone to the canary or to stable,
+//! again and again. Trouble of the workspace's own does not depend on the coin; trouble of the canary does. The coin is fair
+//! whatever the customer does, so the wealth of an examination is evidence.
 
 use std::time::Duration;
 
@@ -11,15 +11,16 @@ use super::question::Question;
 use crate::core::split::{Apart, Track, Turn};
 use crate::core::tally::Tally;
 
-/// The probability that a block is sent to the canary: less than a half, to spare a customer who is suffering.
+/// The probability that a block goes to the canary: less than a half, to spare a customer that may be suffering.
 pub(super) const COIN: f64 = 1.0 / 3.0;
-/// A block takes at least this long and holds at least one request.
+/// A block takes at least this long and has at least one request.
 const BLOCK_LEAST: Duration = Duration::from_secs(5);
-/// A block that is over waits for its last answers, but no longer than this: a minute is the longest usual timeout.
+/// The longest wait for a block's last answers after its end: the longest usual timeout is a minute.
 const LATE_MOST: Duration = Duration::from_secs(75);
-/// Below this wealth the canary is acquitted.
+/// Below this wealth the examination ends: the canary is acquitted.
 const GIVE_UP: f64 = 0.05;
-/// After so many blocks it is over, unless it has won this much: then the canary is still suspected, and the customer spared.
+/// After this many blocks the examination ends, unless its wealth is at least `GO_ON`. Then the canary is still suspected, and the
+/// examination goes on to spare the customer.
 const BLOCKS_MOST: u32 = 80;
 const GO_ON: f64 = 2.0;
 
@@ -27,9 +28,9 @@ const GO_ON: f64 = 2.0;
 pub enum Finding {
     /// Coins are being tossed.
     Open,
-    /// It fails on stable too: its own trouble. It stays on stable for the rest of the rollout.
+    /// The workspace fails on stable too: the trouble is its own. It stays on stable for the rest of the rollout.
     Refuted,
-    /// It stopped failing: back to the canary.
+    /// The workspace does not fail any more: it goes back to the canary.
     WentAway,
 }
 
@@ -50,35 +51,35 @@ pub struct Examination {
     pub bucket: usize,
     pub finding: Finding,
     question: Question,
-    /// ρ: what part of the wealth is bet on this one.
+    /// ρ: the part of the wealth that is bet on this examination.
     stake: f64,
     pub log_wealth: f64,
-    /// Those that are over, and counted.
+    /// The number of blocks that have ended and are counted.
     pub blocks: u32,
-    /// To which its requests go.
+    /// The block that takes the bucket's requests now.
     running: Block,
-    /// The one before, as long as requests of it are under way.
+    /// The block before, while some of its requests are under way.
     closing: Option<Block>,
     on_stable: Tally,
 }
 
-/// A request counts in the block that it was *routed* in, whenever it ends: so what a block counts has nothing to do with
-/// where its coin sent it.
+/// A request counts in the block that *routed* it, whenever it ends. So the count of a block does not depend on where its coin sent
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Block {
     number: u32,
-    /// Its coin, true for the canary.
+    /// The block's coin: `true` for the canary.
     on_canary: bool,
     since: Duration,
     tally: Tally,
     under_way: u32,
 }
 
-/// What makes a bucket suspect.
+/// The facts that make a bucket suspect.
 pub(super) struct Suspicion {
     pub bucket: usize,
     pub question: Question,
-    /// How many suspects the canary should have by now if it were as stable is.
+    /// How many suspects the canary would have by now if it were as good as stable.
     pub expected_suspects: f64,
 }
 
@@ -97,12 +98,12 @@ impl Examination {
         }
     }
 
-    /// What it was suspected for.
+    /// The metric in which the bucket became suspect.
     pub fn metric(&self) -> Metric {
         self.question.metric()
     }
 
-    /// What was routed in the block of this turn: what has ended since the last time, and how many are under way.
+    /// Counts requests of the block of this turn: `tally` has those that ended since the last call, `under_way` those that did not.
     pub(super) fn count(&mut self, turn: Turn, tally: Tally, under_way: u32) {
         let closing = self.closing.as_mut().filter(|block| Turn::of(block.number) == turn);
         let running = Some(&mut self.running).filter(|block| Turn::of(block.number) == turn);
@@ -112,14 +113,14 @@ impl Examination {
         }
     }
 
-    /// Nothing is under way, as far as is known.
+    /// Sets the requests under way to 0, before they are counted anew.
     pub(super) fn forget_under_way(&mut self) {
         self.running.under_way = 0;
         self.closing.iter_mut().for_each(|block| block.under_way = 0);
     }
 
-    /// Ends the block that runs if it may end; `toss` gives the next block's coin. Answers whether it ended. No more than
-    /// two blocks have requests under way.
+    /// Ends the running block, if it may end; `toss` returns the next block's coin. Returns `true` if the block ended. At most two
+    /// blocks have requests under way.
     pub(super) fn end_block(&mut self, now: Duration, toss: impl FnOnce(u32) -> bool) -> bool {
         if self.finding != Finding::Open {
             return false;
@@ -135,8 +136,8 @@ impl Examination {
         true
     }
 
-    /// Counts the block that is over once nothing of it is under way any more. It is counted once, when nobody's coin
-    /// has a say in it.
+    /// Counts the block that is over, once none of its requests is under way. It is counted once, at a moment that does not depend
+    /// on any coin.
     fn settle(&mut self, now: Duration) {
         let is_complete = |block: &mut Block| block.under_way == 0 || now >= self.running.since + LATE_MOST;
         let Some(over) = self.closing.take_if(is_complete) else { return };
@@ -148,7 +149,7 @@ impl Examination {
         self.blocks += 1;
     }
 
-    /// Where its bucket's requests go now, if not by rank.
+    /// Where the bucket's requests go now. `None` if they go by rank.
     pub(super) fn apart(&self) -> Option<Apart> {
         let Block { number, on_canary, .. } = self.running;
         match self.finding {
@@ -161,7 +162,7 @@ impl Examination {
         }
     }
 
-    /// Closes an examination that has come to its end.
+    /// Closes an examination that has reached its end.
     pub(super) fn conclude(&mut self) {
         let go_on = self.log_wealth >= GIVE_UP.ln() && (self.blocks < BLOCKS_MOST || self.log_wealth >= GO_ON.ln());
         if self.finding == Finding::Open && !go_on {
@@ -169,12 +170,12 @@ impl Examination {
         }
     }
 
-    /// Closes it without a finding: another one takes its place.
+    /// Closes the examination without a finding: another one replaces it, or examinations are switched off.
     pub(super) fn give_way(&mut self) {
         self.finding = Finding::WentAway;
     }
 
-    /// Its factor in X, as a logarithm: `ln(1 − ρ + ρM)`.
+    /// The factor of this examination in X, as a logarithm: `ln(1 − ρ + ρM)`.
     pub(super) fn log_factor(&self) -> f64 {
         (1.0 - self.stake + self.stake * self.log_wealth.min(50.0).exp()).ln()
     }
@@ -186,12 +187,12 @@ impl Block {
     }
 }
 
-/// ρ = 1/(2 + 2e): the more suspects stable itself has, the less each one says.
+/// ρ = 1/(2 + 2e): the more suspects stable itself has, the less each one means.
 fn stake(expected_suspects: f64) -> f64 {
     1.0 / (2.0 + 2.0 * expected_suspects)
 }
 
-/// What a block adds to the log-wealth, when the coin falls on the canary with probability `coin`.
+/// What a block adds to the log-wealth, if the coin falls on the canary with probability `coin`.
 fn bet(log_ratio: f64, coin: f64, on_canary: bool) -> f64 {
     (if on_canary { log_ratio } else { 0.0 }) - (1.0 - coin + coin * log_ratio.exp()).ln()
 }
@@ -256,8 +257,8 @@ mod tests {
         assert!(run(|on_canary, _| f64::from(u8::from(on_canary))).log_wealth > 20.0);
     }
 
-    /// A request a second. Whoever `fails`, by the second and the coin, does so after `late_secs`, everybody else answers at
-    /// once. The examination as it ends, and the most that it had won.
+    /// Simulates one request per second. A request for which `fails` (by the second and the coin) is true fails after `late_secs`;
+    /// the others are answered at once. Returns the examination at its end, and the most that it had won.
     fn of_timeouts(late_secs: u64, fails: impl Fn(u64, bool) -> bool, toss: impl Fn(u32) -> bool) -> (Examination, f64) {
         let suspicion = Suspicion { bucket: 0, question: Question::bad(Metric::Errors, 1.0, 0.005), expected_suspects: 0.0 };
         let mut exam = Examination::open(&suspicion, toss(0), Duration::ZERO);
@@ -284,12 +285,12 @@ mod tests {
         (exam, most)
     }
 
-    /// Were it counted in the block that it ends in, if that block's coin is for the side that answered, a customer that
-    /// recovers as its timeouts of a minute come in would win 150 in 99 % of its examinations.
+    /// If a request counted in the block in which it ends, and only if that block's coin is for the track that answered, a customer
+    /// that recovers while its timeouts of a minute arrive would win 150 in 99 % of its examinations.
     #[test]
     fn a_customers_own_timeouts_win_no_more_than_a_fair_bet() {
         const EXAMS: u64 = 5_000;
-        // Three standard errors more.
+        // Plus three standard errors.
         let most = (EXAMS as f64 / 150.0) + 3.0 * (EXAMS as f64 / 150.0).sqrt();
         for (late_secs, recovers) in [(10, 0), (10, 60), (60, 0), (60, 60), (60, 200), (100, 100)] {
             let exam = |seed: &u64| of_timeouts(late_secs, |second, _| second < recovers, |block| coin(*seed, 0, 0, block));

@@ -21,7 +21,7 @@ pub fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(number).collect()
 }
 
-/// Within a relative 1e-9.
+/// Asserts that both are equal within a relative 1e-9.
 pub fn close(got: f64, want: f64, of: &Value) {
     assert!((got - want).abs() <= 1e-9 * want.abs().max(1.0), "{got} is not {want}: {of}");
 }

@@ -1,5 +1,5 @@
-//! How much harm the canary could still do without having shown it: the gate of every raise. Absence of evidence is not
-//! enough to go on; there must have been enough requests to have seen it.
+//! How much harm the canary could still do without having shown it. Every raise must pass this. It is not enough that no evidence
+//! was found: there must have been enough requests to find it.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct HarmBound(pub f64);
 
 /// One-sided 95 %.
 const SIGMAS: f64 = 1.64;
-/// So that few requests without an error do not prove anything.
+/// Added, so that a few requests without an error prove nothing.
 const DOUBT: f64 = 1.5;
 
 /// A bucket that usually fails more often than this is too noisy to show what a canary adds.
@@ -46,16 +46,16 @@ fn over<'a>(rows: impl Iterator<Item = &'a Row<'a>>, shock: f64) -> f64 {
     (total + SIGMAS * f64::sqrt(variance) + DOUBT) / f64::max(requests, 1.0)
 }
 
-/// What may be tolerated before a raise to `next` (a share): harm that would cost the bot as a whole no more than
-/// `tolerated` of its requests, and in any case less than a half of the canary's.
+/// The harm bound that is tolerated before a raise to `next` (a share): such harm would cost the bot as a whole at most `tolerated`
+/// of its requests, and in any case at most half of the canary's.
 pub fn tolerable(tolerated: f64, next: f64) -> f64 {
     (tolerated / next).min(0.5)
 }
 
 impl HarmBound {
-    /// About how many requests the canary needs in all until this bound, which rests on `requests` of them, is down to `tolerated`;
-    /// if what comes is like what came. The sum in the bound grows then with the square root of the requests, but for the doubt:
-    /// `(a·√N + 1.5)/N = tolerated`, a quadratic equation in √N.
+    /// Estimates how many requests the canary needs in total until this bound, which rests on `requests` of them, falls to
+    /// `tolerated`, if the traffic stays as it was. Then the sum in the bound grows with the square root of the requests, except
+    /// for the doubt: `(a·√N + 1.5)/N = tolerated`, a quadratic equation in √N.
     pub fn requests_needed(self, requests: f64, tolerated: f64) -> f64 {
         let spread = (self.0 * requests - DOUBT).max(0.0) / requests.max(1.0).sqrt();
         let root = (spread + (spread * spread + 4.0 * tolerated * DOUBT).sqrt()) / (2.0 * tolerated);
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    /// Worked out by hand: s = (2 + 1)/(2 + 2) = .75, e = .75, r = 1.25, T = 1.25, V = 1.5625 + .75.
+    /// Computed by hand: s = (2 + 1)/(2 + 2) = .75, e = .75, r = 1.25, T = 1.25, V = 1.5625 + .75.
     #[test]
     fn the_bound_is_what_the_formula_says() {
         let baseline = Baseline { rates: [Rate { a: 1.0, c: 100.0 }; COUNTED], log_mean: 0.0, log_variance: 1.0 };

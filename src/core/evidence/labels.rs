@@ -1,4 +1,4 @@
-//! Who is canary in this step, and who could have become it in this step only.
+//! Which buckets are canary in this step, and which could have become canary only in this step.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use crate::core::sparse::BucketSet;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Labels {
     canary: BucketSet,
-    /// Was never canary before this step.
+    /// Buckets that were never canary before this step.
     pool: BucketSet,
-    /// Was examined, and its trouble was its own.
+    /// Buckets that were examined, and whose trouble was their own.
     refuted: BucketSet,
-    /// Had a request in this rollout.
+    /// Buckets that had a request in this rollout.
     active: BucketSet,
     weight: f64,
     /// The highest weight before this step.
@@ -53,23 +53,23 @@ impl Labels {
         self.pool.contains(index)
     }
 
-    /// Are there both tracks to compare?
+    /// Whether there are two tracks to compare.
     pub fn is_a_split(&self) -> bool {
         0.0 < self.weight && self.weight < 1.0
     }
 
-    /// `f`, and `f_c = (f − h)/(1 − h)` with h the highest weight before: 0 if nobody is new.
+    /// `f`, and `f_c = (f − h)/(1 − h)` with h the highest weight before: 0 if this step adds no bucket.
     pub fn odds(&self) -> Odds {
         let fresh = if self.weight > self.highest { (self.weight - self.highest) / (1.0 - self.highest) } else { 0.0 };
         Odds { all: self.weight, fresh }
     }
 
-    /// The pool's canary buckets, and the whole pool.
+    /// The number of the pool's canary buckets, and of all its buckets.
     pub fn pool_sizes(&self) -> (usize, usize) {
         (self.canary.common(&self.pool), self.pool.len())
     }
 
-    /// The active buckets of stable and of the canary.
+    /// The numbers of active buckets on stable and on the canary.
     pub fn active_sizes(&self) -> (usize, usize) {
         let canary = self.active.common(&self.canary);
         (self.active.len() - canary, canary)

@@ -1,12 +1,12 @@
-//! The formulas for one bucket: how much likelier its outcomes are if the canary adds some harm, and what may be bet on
-//! that. Plain, one at a time; `bets` does the same for all buckets at once.
+//! The formulas for one bucket: how much likelier its outcomes are if the canary adds some harm, and what may be bet on that.
+//! `bets` computes the same for many buckets at once.
 
 use super::baseline::{LOG_VARIANCE, Rate};
 
-/// No single bucket may look worse than this (a logarithm), so that `exp` stays in range.
+/// The greatest log-ratio of a single bucket, so that `exp` stays in range.
 pub(super) const RATIO_MOST: f64 = 25.0;
 
-/// θ: by what factor δ more events multiply the rate, at most up to a probability of 1.
+/// θ: the factor by which δ more events multiply the rate, at most up to a probability of 1.
 pub(super) fn raised(added: f64, expected: f64) -> f64 {
     (1.0 + added / expected).min(raised_most(expected))
 }
@@ -36,25 +36,26 @@ pub(super) fn shifted_latency(deviation: f64, variance: f64, added: f64) -> f64 
     (added * deviation / variance - 0.5 * added * added / variance).min(RATIO_MOST)
 }
 
-/// What is bet on a bucket before it is bounded (as plainly as here for the tests only; `bets` computes it for many at once): `share` of the belief on its ratio, the rest on 'not this one'.
+/// The bet on a bucket before it is bounded: `share` of the belief is on its ratio, the rest on 'not this one'. For the tests only;
+/// `bets` computes it for many buckets at once.
 #[cfg(test)]
 pub(super) fn plain_bet(log_ratio: f64, share: f64) -> f64 {
     1.0 - share + share * log_ratio.exp()
 }
 
-/// Never a factor above `cap + 1`, and evened out so that a bet of 1 stays 1.
+/// Bounds the bet: never a factor above `cap + 1`, and scaled so that a bet of 1 stays 1.
 #[cfg(test)]
 pub(super) fn bounded(plain: f64, cap: f64) -> f64 {
     plain * (1.0 + 1.0 / cap) / (1.0 + plain / cap)
 }
 
-/// What the bet g pays once the bucket's label is seen, when a label is canary with probability f. Its mean is 1.
+/// What the bet g pays once the bucket's label is seen, if a label is canary with probability f. Its mean is 1.
 #[cfg(test)]
 pub(super) fn label_bet(g: f64, f: f64, canary: bool) -> f64 {
     (if canary { g } else { 1.0 }) / (1.0 - f + f * g)
 }
 
-/// As [`label_bet`]; a refuted bucket can no longer win.
+/// Like [`label_bet`], but a refuted bucket cannot win.
 #[cfg(test)]
 pub(super) fn refuted_bet(g: f64, f: f64) -> f64 {
     label_bet(g, f, true).min(1.0)
@@ -110,7 +111,7 @@ mod tests {
     }
 
     proptest! {
-        /// The reason why wealth is evidence: whatever is bet, fair labels pay 1 on average.
+        /// This is why wealth is evidence: with fair labels every bet pays 1 on average.
         #[test]
         fn a_label_bet_is_fair(log_ratio in -30.0..25.0_f64, share in 0.01..1.0_f64, cap in 1.0..200.0_f64, f in 0.0001..0.9999_f64) {
             let g = bounded(plain_bet(log_ratio, share), cap);

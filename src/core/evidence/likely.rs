@@ -1,31 +1,31 @@
-//! How much likelier the outcomes of some rows are if the canary adds some harm: the formulas of `likelihood`, for many
-//! rows at once. What does not depend on the harm is computed once for all alternatives of a metric.
+//! How much likelier the outcomes of some rows are if the canary adds some harm: the formulas of `likelihood`, for many rows at
+//! once. Parts that do not depend on the harm are computed once for all alternatives of a metric.
 
 use super::bets::{Row, Shocks};
 use super::columns::{Column, LANES, LENGTH, exp_all, least, ln};
 use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
 use super::metric::{Alternative, Metric};
 
-/// The outcomes of some rows in one metric, and how much likelier they are under each harm asked for so far. The columns are
-/// filled again for each metric and the next rows: nothing is moved or made anew.
+/// The outcomes of some rows in one metric, and the likelihood ratios for each harm that was requested so far. The columns are
+/// reused for each metric and the next rows, without a new allocation.
 pub(super) struct Outcomes {
     rows: usize,
     metric: Option<Metric>,
     counted: Counted,
     shift: Shift,
     likely: Vec<Likely>,
-    /// How many of them are of this metric.
+    /// The number of entries of `likely` that belong to this metric.
     known: usize,
 }
 
-/// How much likelier some rows are if this is added.
+/// The likelihood ratios of some rows for one added harm.
 pub(super) struct Likely {
     added: f64,
     pub log_ratios: Column,
     pub ratios: Column,
 }
 
-/// Counts, ready for any added rate: as `likelihood::added_rate`, with what does not depend on δ at hand. With θ the raised
+/// Counts, prepared for any added rate: as `likelihood::added_rate`, with the parts that do not depend on δ. With θ the raised
 /// rate's factor, `L = x ln θ − (a + x) ln(1 + (θ − 1)·w/(1 + w))` and `w = s·n/c`.
 struct Counted {
     x: Column,
@@ -33,22 +33,22 @@ struct Counted {
     weight: Column,
     /// 1/(s·p̂).
     per_expected: Column,
-    /// θ − 1 at most.
+    /// The greatest θ − 1.
     most: Column,
     /// w/(1 + w).
     part: Column,
-    /// The rows with x > 0; as many as `hits`.
+    /// The rows with x > 0; the first `hits` entries are valid.
     hit: [usize; LENGTH],
     hits: usize,
-    /// p̂, to fill with.
+    /// p̂, used by `fill`.
     mean: Column,
-    /// θ − 1, of what was asked for last.
+    /// θ − 1, for the last requested δ.
     raise: Column,
-    /// ln θ of the hits; 1 else.
+    /// ln θ of the hits; 1 elsewhere.
     won: Column,
 }
 
-/// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 where a row has none.
+/// Mean log-latencies, `L = δd/v − δ²/2v`; all 0 for a row without latencies.
 struct Shift {
     /// d/v.
     deviation: Column,
@@ -75,12 +75,13 @@ impl Outcomes {
         Box::new(Outcomes { rows: 0, metric: None, counted, shift, likely: Vec::new(), known: 0 })
     }
 
-    /// Other rows.
+    /// Called before `likely` receives other rows.
     pub fn forget(&mut self) {
         self.metric = None;
     }
 
-    /// Alternatives of one metric stand together, and those that differ in their share and cap alone have the same ratios.
+    /// The ratios for this alternative. Callers pass alternatives of one metric one after the other; those that differ only in share
+    /// and cap have the same ratios, which are computed once.
     #[inline(always)]
     pub fn likely(&mut self, rows: &[Row<'_>], alternative: &Alternative, shocks: &Shocks) -> &Likely {
         let Alternative { metric, added, .. } = *alternative;
@@ -151,7 +152,7 @@ impl Counted {
         hit.iter().zip(&mut *won).for_each(|(row, won)| *won = 1.0 + self.raise[*row]);
         won.iter_mut().for_each(|won| *won = ln(*won));
         hit.iter().zip(&*won).for_each(|(row, won)| ratios[*row] += self.x[*row] * won);
-        // For the next time: what stands behind the hits must be a number that has a logarithm.
+        // For the next call: the entries behind the hits must be numbers that have a logarithm.
         won.iter_mut().for_each(|won| *won = 1.0);
     }
 }

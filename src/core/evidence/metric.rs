@@ -1,4 +1,4 @@
-//! What the evidence looks at, and the harms it looks for: the alternatives, each with a prior share of the belief.
+//! The metrics of the evidence, and the harms that it searches for: the alternatives, each with a prior.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum Metric {
     LogLatency,
 }
 
-/// How many metrics are counts. They index the arrays of a bucket's rates, in the order of [`Metric`].
+/// The number of metrics that are counts. They index the arrays of a bucket's rates, in the order of [`Metric`].
 pub(super) const COUNTED: usize = 5;
 
 impl Metric {
@@ -34,7 +34,7 @@ impl Metric {
         }
     }
 
-    /// How many requests of the tally were such, and of how many.
+    /// The tally's events of this metric, and the requests that could have been such.
     pub fn of(self, tally: &Tally) -> (f64, f64) {
         let (x, n) = match self {
             Metric::Errors => (tally.errors, tally.requests),
@@ -48,8 +48,8 @@ impl Metric {
     }
 }
 
-/// One way in which a canary may harm: `share` of the workspaces have `added` more of the metric (a probability; for
-/// the latency a step in its logarithm).
+/// One way in which a canary may harm: `share` of the workspaces have `added` more of the metric (a probability; for the latency a
+/// step in its logarithm).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Alternative {
     pub metric: Metric,
@@ -57,9 +57,9 @@ pub struct Alternative {
     pub added: f64,
     /// π.
     pub share: f64,
-    /// G: what one bucket may multiply the wealth by at most.
+    /// G: the greatest factor by which one bucket may multiply the wealth.
     pub cap: f64,
-    /// Parts of the prior; only their ratios count.
+    /// The weight in the prior; only the ratios between alternatives matter.
     pub prior: f64,
 }
 
@@ -67,7 +67,7 @@ const fn alternative(metric: Metric, added: f64, share: f64, cap: f64, prior: f6
     Alternative { metric, added, share, cap, prior }
 }
 
-/// Alternatives of one metric stand together, so that its shared shock is found once.
+/// Alternatives of one metric are adjacent, so that the metric's columns are filled once.
 pub const ALTERNATIVES: [Alternative; 19] = [
     alternative(Metric::Errors, 0.005, 1.0, 5.0, 8.0),
     alternative(Metric::Errors, 0.02, 1.0, 10.0, 8.0),
@@ -92,7 +92,7 @@ pub const ALTERNATIVES: [Alternative; 19] = [
 
 pub(super) const COUNT_OF_ALTERNATIVES: usize = ALTERNATIVES.len();
 
-/// ln Σ priorₖ·e^vₖ over the alternatives, with the priors made to sum to 1.
+/// ln Σ priorₖ·e^vₖ over the alternatives, with the priors scaled to sum to 1.
 pub(super) fn mix(logs: &[f64; COUNT_OF_ALTERNATIVES]) -> f64 {
     let total: f64 = ALTERNATIVES.iter().map(|alternative| alternative.prior).sum();
     log_sum(ALTERNATIVES.iter().zip(logs).map(|(alternative, log)| log + (alternative.prior / total).ln()))

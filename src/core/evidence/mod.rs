@@ -1,14 +1,13 @@
 //! How serin knows that a canary is bad: bets on labels.
 //!
-//! Which bucket is canary was drawn by chance. If the canary harms nobody, the labels say nothing about the outcomes,
-//! whatever else is the matter with them. So each bucket is judged without its label (how far are its outcomes from its
-//! own past, once what hit everybody is taken out?), and then wealth is bet on the bad-looking ones being canary. Fair
-//! labels leave the wealth at 1 on average: an *e-value*. A canary that does harm makes it grow.
+//! Chance decided which buckets are canary. If the canary harms nobody, the labels tell nothing about the outcomes, whatever else
+//! is wrong with the outcomes. So serin first judges each bucket without its label: how far are its outcomes from its own past,
+//! without what affected all buckets? Then it bets wealth on the bad-looking buckets being canary. With fair labels the wealth
+//! stays at 1 on average: it is an *e-value*. A canary that does harm makes it grow.
 //!
-//! Five bettors are mixed: **A** bets on all buckets, **C** on those that a step put on the canary for the first time,
-//! **U** draws buckets from an urn as they begin to look bad, **N** those that look newly broken, and **X**
-//! cross-examines single workspaces with a coin. Every formula is in the file of its part; all of them, and what is
-//! guaranteed, in docs/statistics.md.
+//! E mixes five bettors: **A** bets on all buckets, **C** on those that a step put on the canary for the first time, **U** draws
+//! buckets from an urn as they begin to look bad, **N** those that look newly broken, and **X** cross-examines single workspaces
+//! with a coin. Each formula is in the file of its part; docs/statistics.md has all of them, and what is guaranteed.
 
 mod baseline;
 mod bets;
@@ -51,13 +50,13 @@ pub use examination::{Examination, Finding};
 pub use harm::{HarmBound, tolerable};
 pub use metric::{ALTERNATIVES, Alternative, Metric};
 
-/// From so many requests of its past on a bot is known well enough to say that all of it is broken.
+/// A bot with this many requests in its past is known well enough to measure the shock of all its buckets.
 const LEARNT: f64 = 1_000.0;
 
-/// How often A, C and U are computed: the more often, the sooner a trouble that comes and goes is seen, and the more often A's
-/// recent past gets a chance to mislead.
+/// The interval at which A, C and U are computed. With a shorter one, trouble that comes and goes is found sooner, but A's recent
+/// past misleads more often.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// In so young a step, as often as suspects are looked for.
+/// In a step younger than this, A, C and U are computed as often as suspects are searched for.
 const LOOK_SOON: Duration = Duration::from_secs(60);
 const EXAMINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -69,15 +68,15 @@ const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
 pub struct Evidence {
     #[serde(deserialize_with = "baselines_as_kept")]
     baselines: Arc<ByBucket<Baseline>>,
-    /// Is it known from which latency on an answer is slow?
+    /// Whether the bot has latency marks.
     marked: bool,
-    /// Is it known how many errors are usual?
+    /// Whether the bot has had `LEARNT` requests, so that its usual errors are known.
     learnt: bool,
     labels: Labels,
     window: Window,
     /// C's wealth under each alternative, from the steps before this one.
     cohorts: [f64; COUNT_OF_ALTERNATIVES],
-    /// The same from this step alone.
+    /// C's wealth under each alternative, from this step alone.
     cohort: [f64; COUNT_OF_ALTERNATIVES],
     urns: Urns,
     suspects: Suspects,
@@ -90,14 +89,15 @@ pub struct Evidence {
     done: Done,
 }
 
-/// What was made of the window as it is: by the number of its changes. As long as nothing comes in it need not be made again.
+/// What was already computed from the window, by the window's number of changes. While the number stays, it need not be computed
+/// again.
 #[derive(Clone, Debug, Default)]
 struct Done {
     /// The tracks' exposures in the step.
     exposures: Option<(u64, [Exposure; 2])>,
-    /// What is newly broken was drawn.
+    /// The urns of N have seen the window.
     drawn: Option<u64>,
-    /// A look at it, and whether the recent past was another one than the step's.
+    /// A look at the window, and whether its recent past differed from the step.
     looked: Option<(u64, bool)>,
 }
 
@@ -119,7 +119,7 @@ impl Wealth {
     }
 }
 
-/// What one bucket had since the last time.
+/// What one bucket had since the last observation.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub bucket: Bucket,
@@ -128,15 +128,15 @@ pub struct Seen {
     pub tally: Tally,
 }
 
-/// What became of the requests of one bucket that were routed under examination.
+/// The requests of one bucket that were routed under examination, in one block.
 #[derive(Clone, Copy, Debug)]
 pub struct Examined {
     pub bucket: Bucket,
-    /// The block that they were routed in.
+    /// The block that routed them.
     pub turn: Turn,
-    /// Those that have ended since the last time.
+    /// Those that have ended since the last observation.
     pub tally: Tally,
-    /// Those that have not.
+    /// Those that have not ended.
     pub under_way: u32,
 }
 
@@ -153,19 +153,19 @@ pub struct Exposure {
 pub struct Judgement {
     pub wealth: Wealth,
     pub harm: HarmBound,
-    /// By what factor the errors of all buckets lie above the usual, in the last two minutes; 1 where the usual is not known.
+    /// The factor by which the errors of all buckets lie above the usual, in the last two minutes; 1 if the usual is not known.
     pub shock: f64,
-    /// What looks worst.
+    /// The metric that looks worst.
     pub leading: Metric,
     pub stable: Exposure,
     pub canary: Exposure,
-    /// When A, C and U were last computed.
+    /// The time at which A, C and U were last computed.
     pub looked: Duration,
 }
 
 impl Evidence {
-    /// The evidence of a rollout that begins now, against a past that is taken once. `seed` makes its coins; it must be
-    /// new for each rollout.
+    /// The evidence of a rollout that begins now. It compares with the past as it is now. `seed` makes the coins, and must be new
+    /// for each rollout.
     pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
         Evidence {
             labels: Labels::new(),
@@ -186,8 +186,8 @@ impl Evidence {
         }
     }
 
-    /// A new weight, a share of the buckets, and who is canary by it. The window is opened anew; C, U, N and X keep what
-    /// they won.
+    /// Begins a step with a new weight, a share of the buckets; `canary` says which buckets are canary. The window begins anew; C,
+    /// U, N and X keep what they won.
     pub fn begin_step(&mut self, weight: f64, canary: impl Fn(Bucket) -> bool, now: Duration) {
         for (sum, step) in self.cohorts.iter_mut().zip(&mut self.cohort) {
             *sum += std::mem::take(step);
@@ -201,7 +201,7 @@ impl Evidence {
         self.done = Done::default();
     }
 
-    /// Takes in what happened since the last time. What is `examined` is `seen`, too.
+    /// Adds what happened since the last call. Requests in `examined` must also be in `seen`.
     pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>, examined: impl IntoIterator<Item = Examined>) {
         self.window.forget(now);
         for one in seen {
@@ -212,12 +212,12 @@ impl Evidence {
         self.suspects.pass(now, &self.labels);
     }
 
-    /// Whether workspaces may be switched between the tracks to learn more. Answers whether [`Evidence::apart`] has changed.
+    /// Sets whether workspaces may be switched between the tracks. Returns `true` if [`Evidence::apart`] has changed.
     pub fn examine(&mut self, may: bool) -> bool {
         self.suspects.enable(may)
     }
 
-    /// What the evidence says now. Answers whether coins fell, so that [`Evidence::apart`] has changed.
+    /// Returns the judgement, and whether coins were tossed, so that [`Evidence::apart`] has changed.
     pub fn judge(&mut self, now: Duration) -> (Judgement, bool) {
         let changed = self.suspects.end_blocks(now);
         let moved = self.labels.is_a_split() && self.look(now);
@@ -226,7 +226,7 @@ impl Evidence {
         (self.judgement(now), changed || moved)
     }
 
-    /// Whatever is due of the suspects, the urns and the bets; answers whether somebody must move.
+    /// Does what is due: suspects, urns, bets. Returns `true` if a bucket must move.
     fn look(&mut self, now: Duration) -> bool {
         let baselines = self.baselines.clone();
         let (changes, has_a_past) = (self.window.changes(), self.window.has_a_past(now));
@@ -236,7 +236,7 @@ impl Evidence {
             moved = self.examine_suspects(now, &mut lately);
         }
         let bet = look && self.done.looked != Some((changes, has_a_past));
-        // N may be looked at as often as one likes, and what is broken outright is seen a tick after its third request.
+        // N may be drawn at any time, so a bucket that is completely broken is found one tick after its third request.
         let draw = self.done.drawn != Some(changes) && self.labels.odds().fresh > 0.0;
         if bet {
             let in_step = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.step()));
@@ -290,7 +290,7 @@ impl Evidence {
         }
     }
 
-    /// A, C and U, and the harm bound. `lately` is the recent past, where it is another one than the step.
+    /// Computes A, C and U, and the harm bound. `lately` is the recent past, if it differs from the step.
     fn place_bets(&mut self, in_step: &Rows<'_>, lately: Option<&Rows<'_>>) {
         let odds = self.labels.odds();
         let urns = &mut self.urns;
@@ -311,7 +311,7 @@ impl Evidence {
         self.leading = leading([&all, &recent, &cohorts]);
     }
 
-    /// Every 5 s in a step's first minute, then every 15 s.
+    /// A look is due every 5 s in a step's first minute, then every 15 s.
     fn is_due(&self, now: Duration) -> bool {
         let age = now.saturating_sub(self.window.began());
         let every = if age <= LOOK_SOON { EXAMINE_EVERY } else { LOOK_EVERY };
@@ -333,7 +333,7 @@ impl Evidence {
         exposures
     }
 
-    /// The canary's buckets that do not go by rank now: a coin says where, or they were refuted.
+    /// The canary's buckets that do not go by rank now: a coin decides, or they were refuted.
     pub fn apart(&self) -> impl Iterator<Item = (Bucket, Apart)> + '_ {
         self.suspects.apart().filter_map(|(index, apart)| Some((Bucket::try_from(index as u16).ok()?, apart)))
     }
@@ -343,7 +343,7 @@ impl Evidence {
     }
 }
 
-/// What the active buckets show.
+/// One row for each active bucket.
 fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<Row<'a>> {
     let mut rows = Vec::with_capacity(tallies.values().len());
     for (bucket, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
@@ -378,7 +378,7 @@ fn leading(wealths: [&[f64; COUNT_OF_ALTERNATIVES]; 3]) -> Metric {
 mod tests {
     use super::*;
 
-    /// Two per cent of errors: four times what a bot without a past is taken to have.
+    /// The shock with two per cent of errors, which is four times the rate of a bot without a past.
     fn shock_after(past_requests: u32) -> f64 {
         let seen =
             |bucket, requests| Seen { bucket, set_aside: false, tally: Tally { requests, errors: requests / 50, ..Tally::default() } };

@@ -1,4 +1,4 @@
-//! What an examination asks of each block: does it look as its bucket did when it became suspect, or as it usually does?
+//! The question of an examination: does a block look as its bucket did when it became suspect, or as the bucket usually does?
 
 use serde::{Deserialize, Serialize};
 
@@ -7,17 +7,17 @@ use super::likelihood::log_latency_variance;
 use super::metric::Metric;
 use crate::core::tally::{LOG_UNIT, Tally};
 
-/// One block says no more than a factor of 50, e^3.9.
+/// One block counts for a factor of at most 50, e^3.9.
 pub(super) const BLOCK_MOST: f64 = 3.912_023_005_428_146;
-/// It fails on stable at this part of the suspected rate or more: the trouble is its own.
+/// If the bucket fails on stable at this part of the suspected rate or more, the trouble is its own.
 const OWN_TROUBLE: f64 = 0.3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Question {
-    /// Which of two rates of bad requests?
+    /// Which of two rates of bad requests is it?
     Bad { metric: Metric, suspected: f64, usual: f64 },
-    /// Is the mean log-latency as usual, or `added` above it? What is usual is learnt from the blocks on stable: a belief
-    /// that is worth `precision`, one over its variance.
+    /// Is the mean log-latency as usual, or `added` above it? What is usual is learnt from the blocks on stable, as a belief with
+    /// the precision `precision`, one over its variance.
     Slow { added: f64, usual: f64, precision: f64 },
 }
 
@@ -54,7 +54,7 @@ impl Question {
         ratio.clamp(-BLOCK_MOST, BLOCK_MOST)
     }
 
-    /// A block that stable answered is over.
+    /// Learns what is usual from a block that stable answered.
     pub fn learn(&mut self, block: &Tally) {
         if let Question::Slow { usual, precision, .. } = self
             && block.timed > 0
@@ -65,7 +65,8 @@ impl Question {
         }
     }
 
-    /// Does the trouble show on stable, too? Who is slow there as well has done no harm: nothing is taken back.
+    /// Whether the bucket fails on stable too. Always `false` for latency: a workspace that is slow on both tracks goes back to the
+    /// canary, and keeps what it won.
     pub fn is_own_trouble(&self, on_stable: &Tally) -> bool {
         match self {
             Question::Bad { metric, suspected, .. } => {
@@ -89,7 +90,7 @@ mod tests {
         Tally { requests: timed, timed, log_latency: (mean * f64::from(timed) * LOG_UNIT) as i64, ..Tally::default() }
     }
 
-    /// Worked out by hand: v = .75/25 + .01 = .04, d = .2, so L = (.2 · .2 − .02)/.04.
+    /// Computed by hand: v = .75/25 + .01 = .04, d = .2, so L = (.2 · .2 − .02)/.04.
     #[test]
     fn a_slow_block_says_what_the_formula_says() {
         let question = Question::slow(0.2, 10.0, 0.01);
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_usual_is_learnt_on_stable() {
         let mut question = Question::slow(0.2, 10.0, 0.01);
-        // As much as was known before: 75 requests are worth a variance of .01.
+        // As much as was known before: 75 requests have a variance of .01.
         question.learn(&timed(75, 10.4));
         let Question::Slow { usual, precision, .. } = question else { panic!("{question:?}") };
         assert!((usual - 10.2).abs() < 1e-6 && (precision - 200.0).abs() < 1e-9, "{question:?}");

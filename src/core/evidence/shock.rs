@@ -1,22 +1,22 @@
-//! What hits everybody at once: an outage behind both tracks, a busy hour. It is found without the labels, from all
-//! buckets, and taken out before anyone is compared.
+//! What affects all buckets at once: an outage behind both tracks, or a busy hour. It is computed from all buckets without their
+//! labels, and removed before buckets are compared.
 
 use super::baseline::Rate;
 
-/// Rounds of finding the shock and bounding by it what one bucket may add to it.
+/// How often the shock is computed again, with each bucket's part bounded by the shock before.
 const ROUNDS: usize = 6;
 
-/// No bound on what a bucket may add to the shock is below this.
+/// The least bound on a bucket's part of the shock.
 const BOUND_LEAST: f64 = 2.0;
 
-/// By what factor the counts of all buckets lie above what was to be expected.
+/// The factor by which the counts of all buckets lie above the expected.
 ///
 /// `s = (Σx + 2)/(Σn·p̂ + 2)`, then six times with x bounded by `3s·n·p̂ + 2`.
 pub(super) struct RateShock {
     expected: f64,
-    /// Of the counts that no bound touches.
+    /// The sum of the counts that no bound changes.
     small: f64,
-    /// The others: x and n·p̂.
+    /// The other counts: x and n·p̂.
     large: Vec<(f64, f64)>,
 }
 
@@ -27,7 +27,7 @@ impl Default for RateShock {
 }
 
 impl RateShock {
-    /// A bucket with x in n requests, and its usual rate.
+    /// Adds a bucket with x in n requests, and its usual rate.
     pub fn add(&mut self, x: f64, n: f64, rate: Rate) {
         let expected = n * rate.mean();
         self.expected += expected;
@@ -54,7 +54,7 @@ impl RateShock {
     }
 }
 
-/// In four sums at once: an addition need not wait for the one before.
+/// Adds up in four sums at once: an addition need not wait for the one before.
 fn sum<T: Copy>(list: &[T], value: impl Fn(T) -> f64) -> f64 {
     let mut sums = [0.0; 4];
     let (fours, rest) = list.as_chunks::<4>();
@@ -67,17 +67,17 @@ fn sum<T: Copy>(list: &[T], value: impl Fn(T) -> f64) -> f64 {
     (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
-/// The same of buckets that are given by x, n and the usual rate.
+/// The shock of buckets that are given by x, n and the usual rate.
 pub(super) fn of_rate(buckets: impl Iterator<Item = (f64, f64, Rate)>) -> f64 {
     let mut shock = RateShock::default();
     buckets.for_each(|(x, n, rate)| shock.add(x, n, rate));
     shock.found()
 }
 
-/// By how much the log-latencies of all buckets lie above their bases. `buckets` gives the deviation of each bucket's
-/// mean from its base and that deviation's variance v.
+/// How far the log-latencies of all buckets lie above their baselines. `buckets` gives the deviation of each bucket's mean from its
+/// baseline, and that deviation's variance v.
 ///
-/// The 1/v-weighted mean, found again twice with deviations bounded by 3√v.
+/// The 1/v-weighted mean, computed again twice with deviations bounded by 3√v.
 pub(super) fn of_latency(buckets: impl Iterator<Item = (f64, f64)>) -> f64 {
     let buckets: Vec<_> = buckets.map(|(deviation, variance)| (deviation, 1.0 / variance, 3.0 * variance.sqrt())).collect();
     let weight = 1e-12 + sum(&buckets, |(_, weight, _)| weight);

@@ -1,4 +1,4 @@
-//! Who is suspect, and what their examinations have found.
+//! Which buckets are suspect, and what their examinations have found.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use super::{EXAMINE_EVERY, Examined};
 use crate::core::sparse::ByBucket;
 use crate::core::split::Apart;
 
-/// What opens an examination: half of its requests more are bad, by this log-ratio, with at least so many bad ones.
+/// An examination opens at this log-ratio for half of the requests more being bad, with at least `BAD_LEAST` bad requests.
 const SUSPECT_AT: f64 = 5.0;
 const BAD_LEAST: f64 = 2.0;
-/// Which metrics do, in this order.
+/// The metrics that open such an examination, in this order.
 const EXAMINED: [Metric; 2] = [Metric::Errors, Metric::Rejected];
-/// A bucket becomes suspect when its rate is at its highest; what is looked for is this part of it.
+/// A bucket becomes suspect when its rate is at its highest; the examination expects this part of that rate.
 const FADED: f64 = 0.7;
-/// What opens an examination for latency: a fifth slower, by this log-ratio, with at least so many answers.
+/// An examination for latency opens at this log-ratio for `SLOWER_BY` more in ln(latency), with at least `TIMED_LEAST` answers.
 const SLOW_AT: f64 = 1.5;
 const SLOWER_BY: f64 = 0.2;
 const TIMED_LEAST: f64 = 60.0;
-/// Who was suspect on stable this lately brought the trouble along.
+/// A bucket that was suspect on stable within this time had its trouble before it came to the canary.
 const BROUGHT_ALONG: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(super) struct Suspects {
     seed: u64,
     enabled: bool,
     examinations: Vec<Examination>,
-    /// By bucket: which of the examinations is its own.
+    /// By bucket: the number of its examination.
     of_bucket: ByBucket<Option<u32>>,
     /// For bad requests, and for latency.
     on_stable: [OnStable; 2],
@@ -48,10 +48,10 @@ pub(super) struct Suspects {
     newly_open: bool,
 }
 
-/// Who was suspect on stable.
+/// The buckets that were suspect on stable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct OnStable {
-    /// By bucket: when it was so last.
+    /// By bucket: the time at which it was last suspect.
     last: ByBucket<Option<Duration>>,
     suspects: f64,
 }
@@ -86,8 +86,8 @@ impl Suspects {
         }
     }
 
-    /// Whether coins are tossed from now on. Without, whoever is under examination goes back to the canary, for nothing was
-    /// found; who was refuted stays on stable. Answers whether somebody must move.
+    /// Sets whether coins are tossed from now on. If not, buckets under examination go back to the canary, because nothing was
+    /// found; refuted buckets stay on stable. Returns `true` if a bucket must move.
     pub fn enable(&mut self, enabled: bool) -> bool {
         self.enabled = enabled;
         let mut moved = false;
@@ -111,7 +111,7 @@ impl Suspects {
         self.examinations.iter().filter_map(|exam| Some((exam.bucket, exam.apart()?)))
     }
 
-    /// What came of the requests that were routed under examination, and what is under way of them.
+    /// Counts the requests that were routed under examination: those that ended, and those under way.
     pub fn count(&mut self, examined: impl IntoIterator<Item = Examined>) {
         self.examinations.iter_mut().for_each(Examination::forget_under_way);
         for Examined { bucket, turn, tally, under_way } in examined {
@@ -122,7 +122,7 @@ impl Suspects {
         }
     }
 
-    /// Time has passed over the active buckets of both tracks.
+    /// Adds the time since the last call to the bucket-seconds of both tracks.
     pub fn pass(&mut self, now: Duration, labels: &Labels) {
         let secs = now.saturating_sub(self.passed.unwrap_or(now)).as_secs_f64();
         self.passed = Some(now);
@@ -131,7 +131,7 @@ impl Suspects {
         self.canary_bucket_secs += secs * canary as f64;
     }
 
-    /// Ends the blocks that may end; answers whether a coin fell.
+    /// Ends the blocks that may end. Returns `true` if a coin was tossed.
     pub fn end_blocks(&mut self, now: Duration) -> bool {
         let seed = self.seed;
         let mut fell = false;
@@ -146,7 +146,7 @@ impl Suspects {
         self.enabled && self.looked.is_none_or(|looked| now >= looked + EXAMINE_EVERY)
     }
 
-    /// Opens and closes examinations by what the last minutes show; answers whether the split has changed for it.
+    /// Opens and closes examinations by the last two minutes. Returns `true` if the split must change.
     pub fn examine(&mut self, now: Duration, Rows { rows, shocks }: &Rows<'_>, labels: &Labels) -> bool {
         if !self.enabled {
             return false;
@@ -181,7 +181,8 @@ impl Suspects {
         }
     }
 
-    /// Each bucket once; but whoever is examined for latency and begins to fail is examined for that.
+    /// Opens an examination, one for each bucket. But a bucket that is examined for latency and begins to fail is examined for
+    /// that.
     fn maybe_open(&mut self, now: Duration, bucket: usize, question: Question, labels: &Labels) {
         let kind_of_this = kind(question.metric());
         let before = *self.of_bucket.get(bucket);
@@ -207,7 +208,7 @@ impl Suspects {
     }
 
     fn conclude(&mut self) -> bool {
-        // Also those whom the first coin leaves where they are: from now on their requests are told apart.
+        // Also buckets that the first coin does not move: from now on their requests are counted by block.
         let mut moved = std::mem::take(&mut self.newly_open);
         for exam in &mut self.examinations {
             let before = exam.finding;
@@ -222,13 +223,13 @@ impl Suspects {
         moved
     }
 
-    /// Those refuted since this was last asked.
+    /// The buckets that were refuted since the last call.
     pub fn newly_refuted(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.newly_refuted)
     }
 }
 
-/// Bad requests, or latency. The second kind gives way to the first.
+/// 0 for bad requests, 1 for latency. An examination of kind 0 replaces one of kind 1.
 fn kind(metric: Metric) -> usize {
     match metric {
         Metric::Errors | Metric::Slow | Metric::Late | Metric::Rejected | Metric::VerySlow => 0,
@@ -236,8 +237,8 @@ fn kind(metric: Metric) -> usize {
     }
 }
 
-/// The coin of a block: a hash, so that the same rollout tosses the same coins when it is replayed. A bucket's second
-/// examination has coins of its own.
+/// The coin of a block. A hash, so that a replayed rollout tosses the same coins. The two kinds of a bucket's examinations have
+/// different coins.
 pub(super) fn coin(seed: u64, bucket: usize, kind: usize, block: u32) -> bool {
     let mut bytes = [0u8; 8];
     bytes[..4].copy_from_slice(&(bucket as u32 | (kind as u32) << 24).to_le_bytes());

@@ -1,5 +1,5 @@
-//! A whole rollout, tick by tick, against what was judged of it when every bucket had a row in every table
-//! (`transcript.json`), and against what that version kept of itself half-way (`kept.msgpack`).
+//! Compares a whole rollout, tick by tick, with the judgements of a version in which every bucket had a row in every table
+//! (`transcript.json`), and with what that version stored of itself after half of the time (`kept.msgpack`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::*;
 use crate::core::{Bucket, LatencyMarks};
 
-/// Seconds from one observation to the next.
+/// The seconds between two observations.
 const TICK: u64 = 5;
 const TICKS: u64 = 120;
-/// When the evidence was kept.
+/// The tick at which the evidence was stored.
 const HALF_WAY: u64 = 60;
-/// When a new step begins, and its weight in buckets.
+/// The ticks at which a new step begins, and its weight in buckets.
 const STEPS: [(u64, usize); 3] = [(0, 500), (40, 2_000), (80, 5_000)];
 
-/// Numbers without a pattern, the same each time.
+/// Pseudo-random numbers, the same in each run.
 struct Noise(u64);
 
 impl Noise {
@@ -60,7 +60,7 @@ fn tally(noise: &mut Noise, requests: u64, broken: bool) -> Tally {
     }
 }
 
-/// What happened in a tick: some buckets are broken on the canary, one is so on both.
+/// What happens in a tick: some buckets are broken on the canary, and one in 90 is broken on both tracks.
 fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, weight: usize) -> (Vec<Seen>, Vec<Examined>) {
     let apart: HashMap<Bucket, Apart> = evidence.apart().collect();
     let (mut seen, mut examined) = (Vec::new(), Vec::new());
@@ -94,7 +94,7 @@ fn figures(judgement: &Judgement, evidence: &Evidence) -> Vec<f64> {
     figures
 }
 
-/// What was judged at each tick. `at_half_way` may put another evidence in the place of the one that has come so far.
+/// The judgements of all ticks. `at_half_way` may replace the evidence.
 fn judged(every: usize, mut at_half_way: impl FnMut(&mut Evidence)) -> Vec<Vec<f64>> {
     judged_with(every, false, |tick, evidence| {
         if tick == HALF_WAY {
@@ -103,7 +103,7 @@ fn judged(every: usize, mut at_half_way: impl FnMut(&mut Evidence)) -> Vec<Vec<f
     })
 }
 
-/// With `pauses` nothing happens for minutes.
+/// With `pauses` there are minutes without requests.
 fn judged_with(every: usize, pauses: bool, mut between: impl FnMut(u64, &mut Evidence)) -> Vec<Vec<f64>> {
     let mut evidence = Evidence::new(&history(every), 7, true, Duration::ZERO);
     let (mut noise, mut weight, mut judged) = (Noise(2), 0, Vec::new());
@@ -160,7 +160,7 @@ fn a_history_of_an_earlier_version_is_read() {
     assert!(active(307).all(|bucket| kept.baselines().get(bucket.index()) == now.baselines().get(bucket.index())));
 }
 
-/// What is not kept, since it can be made again, changes nothing.
+/// Fields that are not stored can be computed again, so they change nothing.
 #[test]
 fn evidence_that_was_kept_and_taken_up_at_any_tick_goes_on_the_same() {
     let again = |evidence: &mut Evidence| *evidence = rmp_serde::from_slice(&rmp_serde::to_vec_named(evidence).unwrap()).unwrap();

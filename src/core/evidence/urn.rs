@@ -1,6 +1,6 @@
-//! Urns. Buckets that begin to look bad are drawn in an order that knows no labels; each label is seen only when its
-//! bucket is drawn. If the canary harms nobody, the drawn labels are like balls from an urn, and betting on 'canary' at
-//! the urn's own odds is a martingale: P(the wealth ever reaches 1/α) ≤ α, however often one looks.
+//! Urns. Buckets that begin to look bad are drawn in an order that does not depend on labels; each label is seen only when its
+//! bucket is drawn. If the canary harms nobody, the drawn labels are like balls from an urn, and betting on 'canary' at the urn's
+//! own odds is a martingale: P(the wealth ever reaches 1/α) ≤ α, however often one looks.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub(super) struct Urn<const STAKES: usize> {
     pub logs: [f64; STAKES],
 }
 
-/// serde knows no arrays of any length.
+/// serde does not support arrays of generic length.
 mod logs {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -30,10 +30,10 @@ mod logs {
     }
 }
 
-/// A label that was drawn, as long as what it won may have to be taken back.
+/// A label that was drawn, stored while its win may have to be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Drawn {
-    /// The canary's share of the urn just before.
+    /// The canary's share of the urn just before the draw.
     share: f64,
 }
 
@@ -42,7 +42,7 @@ impl<const STAKES: usize> Urn<STAKES> {
         Urn { canary: canary as f64, pool: pool as f64, logs: [0.0; STAKES] }
     }
 
-    /// Fills the urn anew, for the next step; the wealth stays.
+    /// Refills the urn for the next step; the wealth stays.
     pub fn refill(&mut self, canary: usize, pool: usize) {
         (self.canary, self.pool) = (canary as f64, pool as f64);
     }
@@ -57,7 +57,7 @@ impl<const STAKES: usize> Urn<STAKES> {
         Drawn { share }
     }
 
-    /// A canary bucket that was drawn has been refuted: what it won is taken back, never what it lost.
+    /// Takes back what a canary bucket won, because it has been refuted. What it lost stays lost.
     pub fn take_back(&mut self, drawn: Drawn, stakes: &[f64; STAKES]) {
         for (log, stake) in self.logs.iter_mut().zip(stakes) {
             *log -= payoff(true, *stake, drawn.share).max(0.0);

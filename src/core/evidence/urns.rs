@@ -1,6 +1,6 @@
-//! The urns of U and N. In each step the pool's buckets are drawn from an urn when they first look bad: for each
-//! alternative one urn at L > 1.5 and one at L > 4; and for the newly broken ones, by errors and by rejections, one at
-//! L > 4 with two bad requests and one at L > 7 with three.
+//! The urns of U and N. In each step a bucket of the pool is drawn from an urn when it first looks bad: for each alternative from
+//! one urn at L > 1.5 and one at L > 4; and if it is newly broken, by errors or by rejections, from one at L > 4 with two bad
+//! requests and one at L > 7 with three.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ const STAKES: [f64; 2] = [3.0, 20.0];
 /// (L, bad requests).
 const BROKEN: [(f64, f64); 2] = [(4.0, 2.0), (7.0, 3.0)];
 const BROKEN_STAKES: [f64; 3] = [20.0, 100.0, 1000.0];
-/// What is new about a broken workspace: half of its requests more are bad.
+/// A newly broken workspace has this many more bad requests, as a share of all.
 pub(super) const BROKEN_BY: f64 = 0.5;
-/// What can break, and what part of N it is.
+/// The metrics of N, and the part of each in N.
 const BREAKS: [(Metric, f64); 2] = [(Metric::Errors, 0.7), (Metric::Rejected, 0.3)];
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,9 +28,9 @@ pub(super) struct Urns {
     urns: Vec<Urn<2>>,
     /// By metric, then by threshold.
     broken: Vec<Urn<3>>,
-    /// For each bucket one bit for each urn that it was drawn from in this step.
+    /// For each bucket, a bit for each urn from which it was drawn in this step.
     drawn: ByBucket<u64>,
-    /// What may have to be taken back: the draws of canary buckets.
+    /// The draws of canary buckets, which may have to be taken back.
     canary_draws: Vec<(usize, Which, Drawn)>,
 }
 
@@ -61,7 +61,7 @@ impl Urns {
         }
     }
 
-    /// A new step: all of the pool is in the urns again.
+    /// Begins a step: the whole pool is in the urns again.
     pub fn refill(&mut self, labels: &Labels) {
         let (canary, pool) = labels.pool_sizes();
         self.urns.iter_mut().for_each(|urn| urn.refill(canary, pool));
@@ -78,7 +78,7 @@ impl Urns {
         }
     }
 
-    /// `shock` says by what factor a metric of all rows lies above the usual.
+    /// Draws the pool buckets that look newly broken. `shock` returns the shared shock of a metric.
     pub fn look_for_newly_broken(&mut self, rows: &[Row<'_>], shock: impl Fn(Metric) -> f64) {
         for (i, (metric, _)) in BREAKS.iter().enumerate() {
             let shock = shock(*metric);
@@ -107,7 +107,7 @@ impl Urns {
         }
     }
 
-    /// A canary bucket has been refuted: what it won is taken back.
+    /// Takes back what a canary bucket won, because it has been refuted.
     pub fn take_back(&mut self, bucket: usize) {
         for (_, which, drawn) in self.canary_draws.iter().filter(|(of, _, _)| *of == bucket) {
             match which {

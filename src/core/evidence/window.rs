@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::sparse::ByBucket;
 use crate::core::{Bucket, Tally};
 
-/// The recent past: long enough to see a trouble that comes and goes, short enough not to drown it.
+/// The length of the recent past: long enough to see trouble that comes and goes, short enough not to hide it in older requests.
 const RECENT: Duration = Duration::from_secs(120);
 const SLOT: Duration = Duration::from_secs(5);
 const SLOTS: u128 = RECENT.as_millis() / SLOT.as_millis();
@@ -18,9 +18,9 @@ pub(super) struct Window {
     began: Duration,
     step: ByBucket<Tally>,
     recent: ByBucket<Tally>,
-    /// What must be taken out of `recent` again, oldest first. Sparse: only buckets that had requests.
+    /// What will be subtracted from `recent`, oldest first. Only buckets that had requests are in it.
     slots: VecDeque<Slot>,
-    /// Rises whenever a tally of either changes.
+    /// Rises with each change of a tally in `step` or `recent`.
     #[serde(skip)]
     changes: u64,
 }
@@ -41,7 +41,7 @@ impl Window {
         self.began
     }
 
-    /// Is the step older than the recent past? Until then the two are the same.
+    /// Whether the step is older than the recent past. Until then `step` and `recent` are the same.
     pub fn has_a_past(&self, now: Duration) -> bool {
         now.saturating_sub(self.began) > RECENT
     }
@@ -50,7 +50,7 @@ impl Window {
         &self.step
     }
 
-    /// Of buckets that had requests in the recent past, and no others.
+    /// Contains only buckets that had requests in the recent past.
     pub fn recent(&self) -> &ByBucket<Tally> {
         &self.recent
     }
@@ -69,12 +69,12 @@ impl Window {
         self.changes += 1;
     }
 
-    /// The same number as before: nothing has changed since then.
+    /// As long as this number stays the same, no tally has changed.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Lets go of what is older than the recent past.
+    /// Removes what is older than the recent past.
     pub fn forget(&mut self, now: Duration) {
         let (number, slots) = (self.slot(now), self.slots.len());
         while let Some(slot) = self.slots.pop_front_if(|slot| slot.number + SLOTS <= number) {
@@ -88,14 +88,14 @@ impl Window {
         }
     }
 
-    /// What arrives at the very end of a slot belongs to it.
+    /// The number of the slot. The very end of a slot belongs to it.
     fn slot(&self, now: Duration) -> u128 {
         now.saturating_sub(self.began).as_nanos().saturating_sub(1) / SLOT.as_nanos()
     }
 }
 
 impl Slot {
-    /// One entry for each bucket from now on.
+    /// Merges the entries of each bucket into one.
     fn close(&mut self) {
         self.tallies.sort_unstable_by_key(|(bucket, _)| *bucket);
         self.tallies.dedup_by(|(bucket, tally), (kept, sum)| {
