@@ -1,16 +1,16 @@
-//! What serin reads of an X.509 certificate: whose it is, and until when it holds (RFC 5280, section 4.1). rustls checks
-//! certificates but tells neither, and a crate that parses them would bring ten others for these two. Nothing here says
-//! whom to trust: that was rustls's word before.
+//! Reads the name and the end of validity from an X.509 certificate (RFC 5280, section 4.1). rustls checks certificates but returns
+//! neither, and a crate that parses them would bring ten others. This module decides nothing about trust: rustls has done that
+//! before.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A name goes into logs and histories.
+/// The limit of a name, because it goes into logs and histories.
 const NAME_CHARS_MAX: usize = 128;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The subject's common name, else the first alternative name that is an e-mail address, a DNS name, a URI or an
-    /// IP address; `None` where there is none that can be shown.
+    /// The subject's common name, or else the first alternative name that is an e-mail address, a DNS name, a URI or an IP address.
+    /// `None` if there is none that can be shown.
     pub name: Option<String>,
     /// The last second in which it is valid, in Unix time.
     pub not_after: i64,
@@ -42,7 +42,7 @@ const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
 impl Certificate {
-    /// `None` where the bytes are no certificate in DER.
+    /// `None` if the bytes are not a certificate in DER.
     pub fn read(der: &[u8]) -> Option<Certificate> {
         let mut to_be_signed = Der(Der(Der(der).expect(tag::SEQUENCE)?).expect(tag::SEQUENCE)?);
         to_be_signed.skip(tag::VERSION);
@@ -59,7 +59,7 @@ impl Certificate {
     }
 }
 
-/// The most specific one, which is the last.
+/// The last common name, which is the most specific one.
 fn common_name(subject: &[u8]) -> Option<String> {
     let mut found = None;
     let mut sets = Der(subject);
@@ -77,7 +77,7 @@ fn common_name(subject: &[u8]) -> Option<String> {
     found
 }
 
-/// Of the extensions, which stand at the end of `rest`.
+/// The first name that can be shown in the extension for alternative names; `rest` ends with the extensions.
 fn alternative_name(mut rest: Der<'_>) -> Option<String> {
     let extensions = loop {
         if let (tag::EXTENSIONS, extensions) = rest.next()? {
@@ -106,14 +106,15 @@ fn alternative_name(mut rest: Der<'_>) -> Option<String> {
     None
 }
 
-/// A name that would look like another one in a history, or break a line of a log, is none.
+/// `None` for a name that could look like another one in a history, or break a line of a log.
 fn shown(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let fits = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(|c| c.is_control() || is_unseen(c));
     fits.then(|| text.to_owned())
 }
 
-/// Format characters, which nobody sees or which turn a line around, and the two line separators beside the control characters.
+/// Format characters, which are invisible or change the direction of a line, and the two line separators that are not control
+/// characters.
 fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -145,8 +146,8 @@ fn time((kind, text): (u8, &[u8])) -> Option<i64> {
     valid.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar, whose 400 years have 146,097 days. A year begins in March here, so that
-/// the leap day is its last.
+/// Days from 1970-01-01 in the Gregorian calendar, whose 400 years have 146,097 days. Here a year begins in March, so that the leap
+/// day is its last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -154,7 +155,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// What is left of a sequence of values: tag, length, content.
+/// The rest of a sequence of values: tag, length, content.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
@@ -162,7 +163,7 @@ impl<'a> Der<'a> {
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, rest) = self.0.split_first()?;
         let (first, rest) = rest.split_first()?;
-        // A tag of several bytes and a length without an end are nowhere in a certificate.
+        // Certificates have no tags of several bytes, and no lengths without an end.
         if tag & 0x1f == 0x1f {
             return None;
         }
@@ -190,7 +191,7 @@ impl<'a> Der<'a> {
         }
     }
 
-    /// Passes over a value that may be left out.
+    /// Skips an optional value.
     fn skip(&mut self, tag: u8) {
         let _ = self.expect(tag);
     }
@@ -259,7 +260,7 @@ mod tests {
         }
     }
 
-    /// A second opinion: openssl makes certificates of each kind of key, and says when they end and whose they are.
+    /// Compares with openssl: it makes certificates of each kind of key, and prints their ends and their names.
     #[test]
     fn openssl_says_the_same() {
         let folder = tempfile::tempdir().unwrap();
@@ -283,7 +284,7 @@ mod tests {
             assert_eq!(read.name.as_deref(), Some("serin ops"));
             let left = |seconds: i64| seconds - std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
             assert!((left(read.not_after) - 12_345 * 86_400).abs() < 60, "{}", said(&["-enddate"]));
-            // `-checkend` says whether it ends within so many seconds from now on.
+            // `-checkend` says whether the certificate ends within this many seconds.
             assert!(said(&["-checkend", &(left(read.not_after) - 60).to_string()]).contains("will not expire"));
             assert!(said(&["-checkend", &(left(read.not_after) + 60).to_string()]).contains("will expire"));
         }
@@ -302,7 +303,7 @@ mod tests {
 
         #[test]
         fn days_go_on_one_by_one(day in -700_000_i64..1_000_000) {
-            // The inverse, by search in the year: a check that shares no arithmetic with `days`.
+            // The inverse, by searching for the year: a check that shares no arithmetic with `days`.
             let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let (mut year, mut rest) = (1970, day);
             while rest < 0 { year -= 1; rest += 365 + i64::from(leap(year)); }

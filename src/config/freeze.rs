@@ -13,7 +13,7 @@ pub struct Freeze {
     pub windows: Vec<Window>,
 }
 
-/// As written, and what it means.
+/// A window as written, and its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     text: String,
@@ -22,7 +22,7 @@ pub struct Window {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Span {
-    /// Minutes since Monday 00:00, the end excluded; an end before the beginning is next week's.
+    /// Minutes since Monday 00:00, without the end. An end before the beginning is in the next week.
     Weekly { from: u32, to: u32 },
     /// Whole days, the last one included.
     Days { first: Date, last: Date },
@@ -31,11 +31,11 @@ enum Span {
 const DAY: u32 = 24 * 60;
 const WEEK: u32 = 7 * DAY;
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-/// What to write, where it cannot be read.
+/// What an error message tells people to write.
 pub(super) const EXAMPLES: &str = "write \"Fri 16:00 - Mon 08:00\", \"Mon-Fri 18:00 - 08:00\" or \"2026-12-20 - 2027-01-06\"";
 
 impl Freeze {
-    /// The window that is open at that moment.
+    /// The window that is open at `now`.
     pub fn at(&self, now: Timestamp) -> Option<&Window> {
         let local = now.to_zoned(self.zone.clone());
         let day = local.weekday().to_monday_zero_offset() as u32;
@@ -43,7 +43,7 @@ impl Freeze {
         self.windows.iter().find(|window| window.spans.iter().any(|span| span.holds(minute, local.date())))
     }
 
-    /// As people read it.
+    /// The window and its time zone, for people.
     pub fn text(&self, window: &Window) -> String {
         let zone = self.zone.iana_name().unwrap_or("local time");
         format!("{window} ({zone})")

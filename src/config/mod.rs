@@ -1,5 +1,5 @@
-//! The config: the file as written (`raw`) becomes the file as meant (`resolved`), whole or not at all, and every error
-//! names the file, the line and what to write instead.
+//! The config: the file as written (`raw`) becomes the file as meant (`resolved`), completely or not at all. Every error names the
+//! file, the line and what to write instead.
 
 mod certificate;
 mod freeze;
@@ -36,10 +36,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// The documented defaults; `serin run` without a config file explains itself with it.
+/// The documented defaults. Tests compare them with the code.
 pub const DOCUMENTED: &str = include_str!("../../config/serin.toml");
 
-/// The least that serves.
+/// The smallest config that serves. `serin run` prints it if there is no config file.
 pub const MINIMAL: &str = include_str!("../../config/examples/slack.toml");
 
 /// Reads, parses and resolves the file.
@@ -48,28 +48,28 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     parse(&text, path)
 }
 
-/// The same for a text; `path` is the name used in errors, and relative secret files are looked for beside it.
+/// Parses and resolves a text. `path` is the name in errors, and relative paths in the text start from its folder.
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     resolve::resolve(text, path)
 }
 
-/// Where a running serin's admin listener is and whether it speaks TLS, though the file may be broken by now.
+/// The admin listener of a running serin, and whether it speaks TLS. Works also if the file is invalid now.
 pub fn admin_listener(path: &Path) -> Result<(SocketAddr, bool), ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
     Ok(resolve::admin_listener(&text))
 }
 
-/// Another file of the house, such as scenarios, read by the same rules and told the same way what is wrong with it.
+/// Reads another file of serin, such as scenarios, with the same rules and the same form of errors.
 pub(crate) fn read_tables<T>(text: &str, path: &Path, read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>) -> Result<T, ConfigError> {
     resolve::read_tables(text, path, read).map(|(read, _)| read)
 }
 
-/// `"1.5s"`; the error says what to write instead.
+/// Reads a duration such as `"1.5s"`. The error says what to write instead.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|units::UnitError(instead)| instead)
 }
 
-/// The name that a misspelt one is nearest to, if it is near enough to be meant.
+/// The name that is nearest to a misspelt one, if it is near enough.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     near::nearest(written, names)
 }

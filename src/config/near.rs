@@ -1,8 +1,8 @@
-//! "Did you mean": which of the names that would have been right a misspelt one is nearest to.
+//! "Did you mean": finds the valid name that is nearest to a misspelt one.
 
-/// The nearest candidate, if it is near enough to be meant: one slip for three letters, three at most.
+/// The nearest candidate, if it is near enough: one difference for three letters, three at most.
 pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Longer texts are no misspelt name, and the table below grows with the length.
+    /// Longer texts are no misspelt names, and the table in `distance` grows with the length.
     const LONGEST: usize = 64;
     let written_len = written.chars().count();
     if written_len > LONGEST {
@@ -17,8 +17,8 @@ pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to change, add, leave out or swap with their neighbour (optimal string alignment; a hyphen for an underscore
-/// is no slip).
+/// The letters to change, add, remove or swap with their neighbour (optimal string alignment). A hyphen for an underscore does not
+/// count.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |s: &str| s.chars().map(|c| if c == '-' { '_' } else { c }).collect::<Vec<_>>();
     let (a, b) = (plain(a), plain(b));

@@ -1,5 +1,5 @@
-//! Who is told, of what, and how to reach them: `[[notify]]`. The address of a chat's webhook is a secret by itself:
-//! whoever knows it can write into the room.
+//! `[[notify]]`: who gets notifications, of what, and how to reach them. The URL of a chat's webhook is itself a secret: a person
+//! who knows it can write to the chat.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub struct Notifier {
     /// `https://…` or `http://…`.
     pub url: Hidden,
     pub on: Vec<Occasion>,
-    /// Of these bots only; `None`: of all.
+    /// The bots whose notifications it gets; `None`: all.
     pub bots: Option<Vec<String>>,
 }
 
@@ -26,28 +26,28 @@ pub enum NotifierKind {
     },
 }
 
-/// What one may want to be told of.
+/// The occasions that a notifier may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Occasion {
     /// A rollout waits for a human.
     Held,
-    /// Somebody was taken off a release: by evidence, a limit, the breaker or an operator.
+    /// A release was taken back: by evidence, a limit, the breaker or an operator.
     Abort,
     /// Another release is stable.
     Promote,
     Start,
     /// The weight has changed.
     Step,
-    /// The last drill is longer ago than `drill_every`.
+    /// The last drill is older than `drill_every`.
     DrillDue,
-    /// `undo_window` is over: the side before is free to tear down.
+    /// `undo_window` is over: the side before may be torn down.
     Teardown,
 }
 
 impl Occasion {
     pub const ALL: [Occasion; 7] =
         [Occasion::Held, Occasion::Abort, Occasion::Promote, Occasion::Start, Occasion::Step, Occasion::DrillDue, Occasion::Teardown];
-    /// What is told if the config says nothing else.
+    /// The occasions if the config names none.
     pub const USUAL: [Occasion; 3] = [Occasion::Held, Occasion::Abort, Occasion::Promote];
 
     pub fn name(self) -> &'static str {
@@ -69,7 +69,7 @@ impl Notifier {
     }
 }
 
-/// A text that no dump shows.
+/// A text that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(String);
 
@@ -78,7 +78,7 @@ impl Hidden {
         Hidden(text.into())
     }
 
-    /// To be used, not to be shown.
+    /// The text itself, which must not be shown.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
-//! The config as written: tables, keys and values with their places. serde would stop at the first thing that is wrong
-//! and forget the key it was about; here a table is asked for its keys one by one, goes on after an error, and whatever
-//! nobody asked for is an unknown key. So the keys are named once, where they are read.
+//! The config as written: tables, keys and values with their places. serde would stop at the first error and lose the key. Here the
+//! reader requests each key of a table by its name, and goes on after an error. A key that was not requested is an unknown key. So
+//! each key is named once, where it is read.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -11,12 +11,12 @@ use super::near::nearest;
 use super::report::{Problem, Problems, Reported};
 use super::value::{Measure, Value};
 
-/// What a key holds: nothing, a value and its place, or something wrong that was reported.
+/// The result of reading a key: nothing, a value and its place, or an error that was reported.
 pub(crate) type Read<T> = Result<Option<Spanned<T>>, Reported>;
 
 /// One table of the file, being read.
 pub(crate) struct Table<'d> {
-    /// As one writes it: `[proxy.limits]`; for messages.
+    /// The title in messages, in the form of the file: `[proxy.limits]`.
     title: &'static str,
     /// The header, or the whole inline table.
     at: Range<usize>,
@@ -65,7 +65,7 @@ impl<'d> Table<'d> {
         Ok(self.read(key)?.map_or(default, Spanned::into_inner))
     }
 
-    /// A quantity within bounds.
+    /// Reads a quantity, and reports an error if it is outside the bounds.
     pub fn within<T: Measure>(&mut self, key: &'static str, bounds: RangeInclusive<T>) -> Read<T> {
         let Some(value) = self.read::<T>(key)? else { return Ok(None) };
         if bounds.contains(value.get_ref()) {
@@ -84,7 +84,7 @@ impl<'d> Table<'d> {
         Ok(self.within(key, bounds)?.map_or(default, Spanned::into_inner))
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Read<T> {
         let Some(written) = self.read::<String>(key)? else { return Ok(None) };
         if let Some((_, choice)) = words.iter().find(|(word, _)| word == written.get_ref()) {
@@ -101,7 +101,7 @@ impl<'d> Table<'d> {
         Ok(self.choice(key, words)?.map_or(default, Spanned::into_inner))
     }
 
-    /// For keys that hold a value or a table.
+    /// Whether the key's value is a table. For keys that take a value or a table.
     pub fn holds_table(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key && matches!(entry.value, DeValue::Table(_)))
     }
@@ -114,7 +114,7 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The same; a table that is not there has no keys.
+    /// Like `table`; a missing table is one without keys.
     pub fn table_or_empty(&mut self, key: &'static str, title: &'static str) -> Result<Table<'d>, Reported> {
         Ok(self.table(key, title)?.unwrap_or_else(|| Table::empty(title, self.problems)))
     }
@@ -139,19 +139,19 @@ impl<'d> Table<'d> {
         tables.collect()
     }
 
-    /// The key and its value as they are, for what has no fixed type.
+    /// Removes the key and returns it with its value, for values without a fixed type.
     pub fn take(&mut self, key: &'static str) -> Option<Entry<'d>> {
         self.asked.push(key);
         let index = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(index))
     }
 
-    /// What is left are names that the file chose.
+    /// The remaining entries, for tables in which the file chooses the keys.
     pub fn into_entries(self) -> Vec<Entry<'d>> {
         self.entries
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that were not requested.
     pub fn close(&mut self) {
         for entry in std::mem::take(&mut self.entries) {
             let key = entry.key.escape_debug();
@@ -180,7 +180,7 @@ pub(crate) fn either<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     if words.is_empty() { last } else { format!("{} or {last}", words.join(", ")) }
 }
 
-/// In the order of the file (the map is sorted by key).
+/// The entries in the order of the file (the map is sorted by key).
 fn entries<'d>(table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
     let mut entries: Vec<Entry<'d>> = table
         .iter()

@@ -1,5 +1,5 @@
-//! Which parts of a config are secret. An error quotes the line it is about, and logs travel: so what may be a secret
-//! is found before anything is reported, by the look of its key, also where the key is misspelt or the file is broken.
+//! Finds the secret parts of a config. An error quotes its line, and logs are copied to other places. So this module finds possible
+//! secrets by their keys before anything is reported, also if the key is misspelt or the file is broken.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::near::nearest;
 
 /// Keys with a secret as their value, and tables that hold one.
 const SECRET: [&str; 5] = ["secret", "token", "tester", "password", "notify"];
-/// The keys beside a secret that are none themselves.
+/// Keys of such tables that are not secret.
 const OPEN: [&str; 8] = ["name", "scope", "file", "env", "header", "kind", "on", "bots"];
 
 pub(super) fn secrets(text: &str, table: &DeTable<'_>) -> Vec<Range<usize>> {
@@ -19,7 +19,7 @@ pub(super) fn secrets(text: &str, table: &DeTable<'_>) -> Vec<Range<usize>> {
     found
 }
 
-/// For a file that is no TOML: what stands behind such a key, up to the end of its line.
+/// For a file that is not valid TOML: everything behind such a key, up to the end of its line.
 pub(super) fn secrets_of_broken(text: &str, table: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut found = secrets(text, table);
     let mut start = 0;

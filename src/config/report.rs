@@ -1,5 +1,5 @@
-//! Errors with file, line and caret. All that is wrong is gathered and said in one go, so that a file is mended in one
-//! go; secrets are blanked out of the quoted lines.
+//! Errors with file, line and caret. All errors of a file are collected and reported together, so that a person can correct them
+//! together. Secrets are blanked out of the quoted lines.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
-/// A file may be wrong in more places than anybody reads about.
+/// The most errors that are shown, since nobody reads more.
 const SHOWN_MAX: usize = 20;
 
-/// Already rendered for a person: file, line, a caret, and what to write instead.
+/// All errors of a file, rendered for a person: file, line, a caret, and what to write instead.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{rendered}")]
 pub struct ConfigError {
@@ -18,7 +18,7 @@ pub struct ConfigError {
     count: usize,
 }
 
-/// What is wrong so far.
+/// The errors and warnings so far.
 pub(crate) struct Problems<'d> {
     path: &'d Path,
     text: &'d str,
@@ -26,19 +26,19 @@ pub(crate) struct Problems<'d> {
     warnings: RefCell<Vec<(usize, String)>>,
 }
 
-/// One thing that is wrong.
+/// One error.
 pub(crate) struct Problem {
     title: String,
     places: Vec<(Range<usize>, String)>,
     note: Option<String>,
 }
 
-/// Proof that an error was reported: only `Problems` makes one, so whatever fails with it has said why.
+/// Proof that an error was reported: only `Problems` makes one. A function that fails with it has reported the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reported(());
 
 impl ConfigError {
-    /// How many things are wrong; the text may show fewer.
+    /// The number of errors; the text may show fewer.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -49,18 +49,18 @@ impl ConfigError {
 }
 
 impl Problem {
-    /// About the whole file.
+    /// An error about the whole file.
     pub fn new(title: impl Into<String>) -> Problem {
         Problem { title: title.into(), places: Vec::new(), note: None }
     }
 
-    /// The first place gets the carets; `label` says what to write there instead.
+    /// Adds a place. The first one gets the carets; `label` says what to write there instead.
     pub fn at(mut self, at: Range<usize>, label: impl Into<String>) -> Problem {
         self.places.push((at, label.into()));
         self
     }
 
-    /// What is too long for a label.
+    /// Adds a text that is too long for a label.
     pub fn note(mut self, note: impl Into<String>) -> Problem {
         self.note = Some(note.into());
         self
@@ -72,7 +72,7 @@ impl<'d> Problems<'d> {
         Problems { path, text, errors: RefCell::default(), warnings: RefCell::default() }
     }
 
-    /// A path as written in the file: relative to the file's folder.
+    /// The path of a file that the config names: relative paths start from the config's folder.
     pub fn beside(&self, path: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
@@ -81,7 +81,7 @@ impl<'d> Problems<'d> {
         self.text
     }
 
-    /// `title` says what is wrong, `label` what to write at the carets instead.
+    /// Reports an error. `title` says what is wrong, `label` what to write at the carets instead.
     pub fn error(&self, at: Range<usize>, title: impl Into<String>, label: impl Into<String>) -> Reported {
         self.report(Problem::new(title).at(at, label))
     }
@@ -91,18 +91,18 @@ impl<'d> Problems<'d> {
         Reported(())
     }
 
-    /// Whether anything is wrong yet.
+    /// Fails if an error was reported.
     pub fn so_far(&self) -> Result<(), Reported> {
         if self.errors.borrow().is_empty() { Ok(()) } else { Err(Reported(())) }
     }
 
-    /// Allowed, but probably not meant: a whole sentence.
+    /// Adds a warning: what is written is allowed, but probably a mistake. `sentence` is a whole sentence.
     pub fn warn(&self, at: Range<usize>, sentence: impl std::fmt::Display) {
         let line = self.text[..at.start.min(self.text.len())].bytes().filter(|b| *b == b'\n').count() + 1;
         self.warnings.borrow_mut().push((line, format!("{}:{line}: {sentence}", self.path.display())));
     }
 
-    /// The warnings, or everything that is wrong, each in the order of the file. `secrets` are blanked out.
+    /// Returns the warnings, or all errors, each in the order of the file. `secrets` are blanked out.
     pub fn finish(self, secrets: &[Range<usize>]) -> Result<Vec<String>, ConfigError> {
         let mut errors = self.errors.into_inner();
         if errors.is_empty() {
@@ -121,7 +121,7 @@ impl<'d> Problems<'d> {
     }
 }
 
-/// Every one of them, or the word of one that failed; none is left unread because another failed.
+/// All values, or an error if one failed. Evaluates all results, so that each one's error is reported.
 pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
     let mut values = Vec::new();
     let mut failed = None;
@@ -151,7 +151,7 @@ fn render(problem: &Problem, path: &str, source: &str) -> String {
     Renderer::plain().render(&[group.elements(note)])
 }
 
-/// The text with a `*` for each byte of the secrets: every place stays where it is.
+/// The text with a `*` for each byte of the secrets, so that every place stays the same.
 fn blanked(text: &str, secrets: &[Range<usize>]) -> String {
     let mut blanked = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {

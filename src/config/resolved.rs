@@ -1,4 +1,4 @@
-//! The config as meant: nothing in it needs to be checked again.
+//! The config as meant: later code does not check it again.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ pub struct Config {
     pub log: Log,
     /// In the order of the file.
     pub notifiers: Vec<Notifier>,
-    /// In the order in which they are matched: the longest path prefix first, hosts before none.
+    /// In the order in which they are matched: those with a host first, then the longest path prefix first.
     pub bots: Vec<Bot>,
     /// XXH3 of the file's text, for `serin_config_info{hash}`.
     pub hash: u64,
-    /// What is allowed but probably not meant (an experimental preset …), each a whole sentence with file and line.
+    /// Warnings about what is allowed but probably a mistake (an experimental preset …), each a whole sentence with file and line.
     pub warnings: Vec<String>,
 }
 
@@ -34,13 +34,13 @@ pub struct Proxy {
     pub workers: usize,
     pub salt: Salt,
     pub limits: Limits,
-    /// After SIGTERM: how long new connections are still taken while `/readyz` already fails.
+    /// After SIGTERM: how long serin still accepts new connections while `/readyz` already fails.
     pub lame_duck: Duration,
-    /// After that: how long requests in flight may take.
+    /// After `lame_duck`: how long requests in flight may take.
     pub drain: Duration,
     /// Whether a webhook without a valid `traceparent` gets one.
     pub trace: bool,
-    /// The share of the new ones that are to be recorded.
+    /// The share of new traces with the flag `sampled`.
     pub trace_sampled_bp: u16,
 }
 
@@ -49,7 +49,7 @@ pub struct Proxy {
 pub struct Limits {
     /// Open client connections, over all workers.
     pub max_connections: usize,
-    /// Requests in flight, over all workers; more are answered 503 at once.
+    /// Requests in flight, over all workers. serin answers more with 503 at once.
     pub max_inflight: usize,
     /// The request line and all header fields, in bytes.
     pub max_head_bytes: usize,
@@ -57,7 +57,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Between two pieces of a request's body.
     pub body_timeout: Duration,
-    /// A client that takes nothing of its answer for this long is cut off.
+    /// A client that takes none of its answer for this long is cut off.
     pub write_timeout: Duration,
     /// A connection without a request is closed after this.
     pub idle_timeout: Duration,
@@ -65,9 +65,9 @@ pub struct Limits {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// As written; `None`: beside the config, if that can be written.
+    /// As written. `None`: beside the config, if that folder can be written.
     pub path: Option<PathBuf>,
-    /// Changes older than this are forgotten.
+    /// Older changes are deleted.
     pub keep: Duration,
 }
 
@@ -77,7 +77,7 @@ pub struct Log {
     pub format: LogFormat,
     /// The share of webhooks that get a line in the access log, in basis points: 0 is none, 10,000 all.
     pub access_bp: u16,
-    /// Whether such a line holds the workspace's id.
+    /// Whether such a line contains the workspace's id.
     pub access_workspace: bool,
 }
 
@@ -104,13 +104,13 @@ pub struct Admin {
     pub tls: Option<Tls>,
     /// `/metrics` without a token.
     pub metrics_open: bool,
-    /// Only the config changes what serves; to take back, to pause and to freeze is still for operators.
+    /// Only the config changes what serves. Operators may still abort, undo, pause and freeze.
     pub read_only: bool,
-    /// Whether workers keep some workspaces' names for the API, and the API shows them.
+    /// Whether workers keep some workspaces' names, and the API shows them.
     pub show_workspaces: bool,
-    /// Where people reach this listener, for links in messages: a URL without a slash at its end.
+    /// The beginning of links in messages, by which people reach this listener: a URL without a slash at its end.
     pub public_url: Option<String>,
-    /// A listener of its own for `/livez` and `/readyz`.
+    /// A separate listener for `/livez` and `/readyz`.
     pub probes: Option<SocketAddr>,
 }
 
@@ -118,10 +118,10 @@ pub struct Admin {
 pub struct Token {
     pub name: String,
     pub scope: Scope,
-    /// Those that it sees and changes; `None`: all.
+    /// The bots that it sees and changes; `None`: all.
     pub bots: Option<Vec<BotName>>,
     pub secret: SecretHash,
-    /// Where the secret came from, if that can be read again.
+    /// The secret's file, if it has one, to be read again.
     pub file: Option<PathBuf>,
 }
 
@@ -142,7 +142,7 @@ pub struct Bot {
     pub matches: Match,
     pub preset: Option<&'static Preset>,
     pub plan: Arc<Plan>,
-    /// The JSON and form bodies of this bot are held and looked into up to this many bytes.
+    /// serin reads JSON and form bodies of this bot up to this many bytes to find the workspace.
     pub body_cap: usize,
     pub over_cap: OverCap,
     pub retries: Retries,
@@ -150,41 +150,41 @@ pub struct Bot {
     pub upstreams: Vec<Upstream>,
     /// Indices into `upstreams`.
     pub stable: usize,
-    /// Whom a weight means: `canary`, else the only other one; `None` where that is not clear.
+    /// The upstream that gets the weight: `canary`, or else the only other one. `None` if neither is given.
     pub canary: Option<usize>,
-    /// The initial weight, where there is a canary.
+    /// The initial weight, if there is a canary.
     pub weight: Weight,
-    /// No weight above this is taken.
+    /// The greatest weight that is allowed.
     pub max_weight: Weight,
     pub pins: Pins,
     pub tester: Option<TesterOverride>,
     pub rules: Rules,
-    /// serin gives up then: 504.
+    /// serin stops waiting for the upstream after this, and answers 504.
     pub timeout: Duration,
     pub connect_timeout: Duration,
     /// An idle connection to an upstream is not used again after this.
     pub upstream_idle: Duration,
     pub rescue: bool,
     pub host: HostHeader,
-    /// The way of a rollout that starts from now on.
+    /// The plan for rollouts that start from now on.
     pub rollout: core::Plan,
-    /// Its `max` is `max_weight`, and whoever may raise a rollout may change a weight set by hand.
+    /// Its `max` is `max_weight`, and its `by_hand` is the rollout's policy.
     pub guard: Guard,
     /// The desired state.
     pub release: Option<core::Release>,
     pub preflight: Preflight,
     pub freeze: Option<Freeze>,
-    /// After a promotion the side before it is reported as free to tear down then.
+    /// This long after a promotion, serin reports that the side before may be torn down.
     pub undo_window: Duration,
-    /// How old the last drill may be until somebody is told.
+    /// The greatest age of the last drill before serin sends a notification.
     pub drill_every: Option<Duration>,
 }
 
-/// What a side must answer before anybody is sent there. That it takes connections is asked always.
+/// What a side must answer before workspaces are sent to it. It must always accept a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preflight {
     pub path: Option<PathAndQuery>,
-    /// Statuses that are right; none: any 2xx.
+    /// Statuses that are right; if empty, any 2xx.
     pub expect: Vec<u16>,
     /// For each request.
     pub timeout: Duration,
@@ -197,7 +197,7 @@ pub struct Preflight {
 pub struct Match {
     /// Lower case, without a port; an IPv6 address in brackets.
     pub host: Option<String>,
-    /// Begins with `/`; matches whole segments: `/slack` is for `/slack` and `/slack/events`, not for `/slackers`.
+    /// Begins with `/` and matches whole segments: `/slack` matches `/slack` and `/slack/events`, but not `/slackers`.
     pub path_prefix: Option<String>,
 }
 
@@ -216,7 +216,7 @@ pub struct UpstreamUrl {
     /// A name or an IP address, IPv6 without brackets.
     pub host: String,
     pub port: u16,
-    /// As written, for the Host header where `host = "upstream"`.
+    /// As written, for the Host header with `host = "upstream"`.
     pub authority: Authority,
     /// PEM file of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -238,23 +238,23 @@ pub enum HostHeader {
     Upstream,
 }
 
-/// What becomes of a body that is larger than `body_cap`.
+/// What happens to a body that is larger than `body_cap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverCap {
-    /// Streamed to stable, counted.
+    /// It is streamed to stable, and counted.
     #[default]
     Stable,
-    /// 413.
+    /// serin answers 413.
     Reject,
 }
 
 /// Where the platform's own retries go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retries {
-    /// Where their workspace is assigned.
+    /// To the track of their workspace.
     #[default]
     Assigned,
-    /// To stable, for bots whose versions share their dedupe.
+    /// To stable, for bots whose versions share their deduplication.
     Stable,
 }
 
@@ -264,7 +264,7 @@ impl Admin {
         !self.tokens.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.files.client_authorities.is_some())
     }
 
-    /// Whether others than this machine's could use a listener on this address, without showing anything.
+    /// Whether other machines could use a listener on this address without a token or a certificate.
     pub fn is_open_to_others_on(&self, address: IpAddr) -> bool {
         !self.asks_who() && !address.to_canonical().is_loopback()
     }

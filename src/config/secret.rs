@@ -1,5 +1,5 @@
-//! A bearer token's secret: read from its file, looked at, and kept as its hash alone, so that no dump of the memory or
-//! of a structure tells it, and a comparison takes as long whatever is compared.
+//! A bearer token's secret: read from its file, checked, and stored only as its hash, so that no dump contains it, and a comparison
+//! takes the same time for every input.
 
 use std::fmt;
 use std::io::Read as _;
@@ -8,12 +8,12 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-/// A bearer token or a header's value is short; whatever is longer is the wrong file.
+/// The limit of a secret: a bearer token or a header's value is short. A longer file is the wrong one.
 const SECRET_BYTES_MAX: usize = 4_096;
-/// Below this a secret can be guessed.
+/// A shorter secret can be guessed.
 pub(super) const SECRET_BYTES_FEW: usize = 16;
 
-/// SHA-256 of a secret. Secrets are long and random, so the hash needs neither salt nor work.
+/// SHA-256 of a secret. Secrets are long and random, so the hash needs neither a salt nor many rounds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash([u8; 32]);
 
@@ -24,7 +24,7 @@ impl SecretHash {
         SecretHash(hash)
     }
 
-    /// Takes the same time for every other hash, and so tells neither a length nor a common beginning.
+    /// Compares in constant time, so that the time tells neither a length nor a common beginning.
     pub fn is(&self, other: &SecretHash) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -36,7 +36,7 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What a file holds, without the newline that editors put at the end.
+/// The content of a file, without the newline that editors add at the end.
 pub(super) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(SECRET_BYTES_MAX as u64 + 2).read_to_string(&mut text)?;
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Why a secret cannot be one, and what to do about it: it must fit into a header.
+/// Why a text cannot be a secret, and what to do about it. `None` if it fits into a header.
 pub(super) fn fault(secret: &str) -> Option<(String, &'static str)> {
     if secret.is_empty() {
         return Some(("is empty".to_owned(), "make one: openssl rand -hex 32"));
@@ -58,8 +58,8 @@ pub(super) fn fault(secret: &str) -> Option<(String, &'static str)> {
     None
 }
 
-/// A token's file, read while serin runs. The error says why what it holds is of no use. A short secret, which a config
-/// may have with a warning, is none here: it may be the beginning of one that is just being written.
+/// Reads a token's file while serin runs. The error says why its content is not usable. A short secret, which a config accepts with
+/// a warning, is an error here, because the file may be half written.
 pub fn read_again(path: &Path) -> Result<SecretHash, String> {
     let secret = read(path).map_err(|error| format!("cannot be read: {error}"))?;
     match fault(&secret) {

@@ -1,4 +1,4 @@
-//! Smoke requests: what an idle side is asked before anybody is sent there, one JSON object a line.
+//! Smoke requests: serin sends them to an idle side before it sends workspaces there. One JSON object per line.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ pub struct Smoke {
     pub path: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: String,
-    /// Statuses that are right; none: any 2xx.
+    /// Statuses that are right; if empty, any 2xx.
     pub expect: Vec<u16>,
 }
 
@@ -30,10 +30,10 @@ struct Written {
     expect: Vec<u16>,
 }
 
-/// A file of more is a load test.
+/// The most requests of a file. More are a load test.
 const REQUESTS_MAX: usize = 100;
 
-/// All of them, or what is wrong, with the line.
+/// All requests of the file. The error has the line.
 pub fn read(path: &Path) -> Result<Vec<Smoke>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));

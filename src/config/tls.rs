@@ -1,5 +1,5 @@
-//! TLS for the admin listener, as its files hold it. The files are read with the config, so that what is wrong with them
-//! is an error of the config, and again while serin runs, for certificates are renewed more often than configs.
+//! TLS for the admin listener. The files are read with the config, so that their errors are errors of the config, and again while
+//! serin runs, because certificates are renewed more often than configs change.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,16 @@ use rustls::{RootCertStore, ServerConfig};
 use super::Scope;
 use super::certificate::Certificate;
 
-/// A chain has some kilobytes, a bundle of all public authorities a quarter of this; more is the wrong file.
+/// The limit of a file. A chain has some kilobytes, a bundle of all public authorities a quarter of this.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// `[admin.tls]`.
 #[derive(Clone, Debug)]
 pub struct Tls {
     pub files: TlsFiles,
-    /// What a client may do who shows a certificate and no token.
+    /// What a client may do that shows a certificate and no token.
     pub client_scope: Scope,
-    /// What stood in the files when they were last read.
+    /// The content of the files when they were last read.
     pub loaded: TlsLoaded,
 }
 
@@ -33,24 +33,24 @@ pub struct Tls {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// With it, a client without a certificate of these authorities gets no connection.
+    /// If set, a client without a certificate of these authorities gets no connection.
     pub client_authorities: Option<PathBuf>,
 }
 
-/// Fit to serve.
+/// The content of the files, checked and ready to serve.
 #[derive(Clone, Debug)]
 pub struct TlsLoaded {
     pub server: Arc<ServerConfig>,
     /// The last second in which serin's certificate is valid, in Unix time.
     pub not_after: i64,
-    /// The hashes of what was read: all files, and the clients' authorities.
+    /// The hashes of the content: of all files, and of the clients' authorities.
     pub contents: Hash,
     pub client_authorities: Option<Hash>,
 }
 
 pub type Hash = [u8; 32];
 
-/// A file that is of no use, and why.
+/// A file that cannot be used, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} {reason}", path.display())]
 pub struct PemFileError {
@@ -59,7 +59,7 @@ pub struct PemFileError {
     pub reason: String,
 }
 
-/// What a file is for; one file may be for two things.
+/// The role of a file. One file may have two roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Certificate,
@@ -67,7 +67,7 @@ pub enum Role {
     Authorities,
 }
 
-/// A file, for errors.
+/// A file and its role, for errors.
 #[derive(Clone, Copy)]
 struct At<'a>(Role, &'a Path);
 
@@ -84,7 +84,7 @@ impl TlsFiles {
         [&self.certificate, &self.key].into_iter().chain(&self.client_authorities).map(PathBuf::as_path)
     }
 
-    /// Reads the files, and makes of them what serves.
+    /// Reads and checks the files.
     pub fn load(&self) -> Result<TlsLoaded, PemFileError> {
         let (certificate_at, key_at) = (At(Role::Certificate, &self.certificate), At(Role::Key, &self.key));
         let (certificate, key) = (read(certificate_at)?, read(key_at)?);
@@ -106,7 +106,7 @@ impl TlsFiles {
             }
         };
         let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified)));
-        // A session that is resumed is not looked at again: an expired certificate would go on opening the door.
+        // rustls does not check the certificate of a resumed session, so an expired certificate would still be accepted.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -125,7 +125,7 @@ impl Pair {
         Pair::of((certificate, &read(certificate)?), (key, &read(key)?))
     }
 
-    /// The library's own words are not passed on where they could quote the key.
+    /// Errors do not contain the library's text where that could quote the key.
     fn of((certificate_at, certificate): (At<'_>, &[u8]), (key_at, key): (At<'_>, &[u8])) -> Result<Pair, PemFileError> {
         let chain = certificates_in(certificate_at, certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
@@ -135,7 +135,7 @@ impl Pair {
         let read = Certificate::read(&chain[0]).ok_or_else(|| wrong(certificate_at, "has a certificate that cannot be read"))?;
         let certified = CertifiedKey::from_der(chain.clone(), key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => wrong(key_at, format!("is not the key of {}", certificate_at.1.display())),
-            // `openssl x509 -req` makes version 1 where it is given no extensions.
+            // `openssl x509 -req` makes version 1 if it gets no extensions.
             rustls::Error::InvalidCertificate(_) => {
                 wrong(certificate_at, "has a certificate that cannot be used: it must be X.509 of version 3")
             }
@@ -145,7 +145,7 @@ impl Pair {
     }
 }
 
-/// The authorities in a PEM file: at least one, and each fit to be trusted.
+/// The authorities in a PEM file: at least one, and all usable.
 pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemFileError> {
     let at = At(Role::Authorities, path);
     let certificates = certificates_in(at, &read(at)?)?;
@@ -160,7 +160,7 @@ fn roots(at: At<'_>, certificates: &[CertificateDer<'static>]) -> Result<RootCer
     Ok(roots)
 }
 
-/// At least one.
+/// The certificates in the PEM text. Errors if there is none.
 fn certificates_in(at: At<'_>, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFileError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let certificates = certificates.map_err(|_| wrong(at, "is no PEM"))?;
@@ -187,7 +187,7 @@ fn wrong(At(role, path): At<'_>, reason: impl Into<String>) -> PemFileError {
     PemFileError { role, path: path.to_owned(), reason: reason.into() }
 }
 
-/// Where one ends and the next begins is part of it.
+/// Hashes the files with their lengths, so that the borders between files count.
 fn hash(files: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     for file in files {

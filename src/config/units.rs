@@ -1,13 +1,13 @@
-//! Durations, sizes and shares, written with their unit: `"10s"`, `"1.5s"`, `"64KiB"`, `"0.5%"`. A bare number would leave a reader
-//! guessing between seconds and milliseconds, so there is none. All arithmetic is in whole nanoseconds and bytes: what
-//! is printed reads back exactly.
+//! Durations, sizes and shares, written with their unit: `"10s"`, `"1.5s"`, `"64KiB"`, `"0.5%"`. A bare number is an error, because
+//! a reader could not tell seconds from milliseconds. All arithmetic is in whole nanoseconds and bytes, so that a printed value
+//! reads back exactly.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::core::{Weight, WeightError};
 
-/// The longest duration that can be written: a year. Longer ones are slips, and sums of these cannot overflow.
+/// The longest duration that can be written: a year. Sums of such durations cannot overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A number of bytes.
@@ -18,7 +18,7 @@ pub(super) struct Bytes(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share(pub u16);
 
-/// Why a text is no such quantity, and what to write instead.
+/// What to write instead of a text that is not such a quantity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnitError(pub String);
 
@@ -52,7 +52,7 @@ pub(super) fn bytes(text: &str) -> Result<Bytes, UnitError> {
     usize::try_from(bytes).map(Bytes).map_err(|_| UnitError("more than this machine can address".to_owned()))
 }
 
-/// `"5%"`, `"0.5%"`: as a weight is written.
+/// `"5%"`, `"0.5%"`: the form of a weight.
 pub(super) fn share(text: &str) -> Result<Share, UnitError> {
     let no_percentage = || UnitError("write a percentage such as \"5%\" or \"0.5%\"".to_owned());
     if !text.trim_end().ends_with('%') {
@@ -66,7 +66,7 @@ pub(super) fn share(text: &str) -> Result<Share, UnitError> {
     }
 }
 
-/// As `duration` reads it, in the unit that a person would take.
+/// In the form that `duration` reads, in the unit that a person would choose.
 pub fn show_duration(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -86,7 +86,7 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 impl fmt::Display for Bytes {
-    /// As `bytes` reads it, in the largest unit without decimals.
+    /// In the form that `bytes` reads, in the largest unit without decimals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as u64;
         for (unit, size) in BYTES {
@@ -105,13 +105,13 @@ impl Share {
 }
 
 impl fmt::Display for Share {
-    /// As `share` reads it.
+    /// In the form that `share` reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", decimal(u64::from(self.0 / 100), u32::from(self.0 % 100), 2))
     }
 }
 
-/// `number[.decimals]unit`, in the smallest unit.
+/// Reads `number[.decimals]unit`. Returns the value in the smallest unit.
 fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, UnitError> {
     let names = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -133,7 +133,7 @@ fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, Uni
     whole.checked_add(part).ok_or_else(too_much)
 }
 
-/// `0.decimals · size`, where that is a whole number.
+/// `0.decimals · size`, if that is a whole number.
 fn fraction(decimals: &str, size: u64) -> Option<u64> {
     let decimals = decimals.trim_end_matches('0');
     if decimals.is_empty() {

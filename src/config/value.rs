@@ -1,4 +1,4 @@
-//! What one value of the file may be, and what to write where it is something else.
+//! The types of the file's values, and what to write instead of another type.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -10,16 +10,16 @@ use toml::de::{DeInteger, DeValue};
 use super::units::{self, Bytes, Share, UnitError};
 use crate::core::Weight;
 
-/// Something that can stand behind a key.
+/// A type of value that a key can have.
 pub(crate) trait Value: Sized {
     /// For `` `key` is not … ``.
     const WHAT: &'static str;
     fn read(value: &DeValue<'_>) -> Result<Self, Wrong>;
 }
 
-/// Something with an order, that the file bounds.
+/// A value with an order, for which the file's keys have bounds.
 pub(crate) trait Measure: Value + PartialOrd + Copy {
-    /// As it is written in the file.
+    /// In the form of the file.
     fn show(self) -> String;
 }
 
@@ -142,7 +142,7 @@ impl Value for Share {
         match (value.as_str(), whole::<u64>(value)) {
             (Some(text), _) => units::share(text).map_err(|UnitError(message)| instead(message)),
             (None, Some(number)) => Err(instead(format!("write it as a percentage: \"{number}%\""))),
-            // A fraction may be meant as one of 1 or as one of 100.
+            // A bare fraction could be one of 1 or one of 100.
             (None, None) => Err(instead("write a percentage such as \"5%\" or \"0.5%\"")),
         }
     }

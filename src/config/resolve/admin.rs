@@ -17,7 +17,7 @@ use crate::config::{Admin, Bot, BotName, Scope, SecretHash, Token};
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
 
-/// What the history says of who is no token.
+/// Names that the history uses for authors that are not tokens.
 const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
 
 /// Where the addresses are written, if they are.
@@ -26,7 +26,7 @@ pub(super) struct Places {
     pub probes: Option<Range<usize>>,
 }
 
-/// `bots` are those of the file, unless they are wrong.
+/// `bots` are the file's bots, or `None` if they have errors.
 pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Places), Reported> {
     let problems = table.problems();
     let listen = table.read::<SocketAddr>("listen");
@@ -57,8 +57,8 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
     Ok((admin, places))
 }
 
-/// Which listener answers probes, and whether it speaks TLS, as far as a broken file says it: a serin that has refused the
-/// file still serves.
+/// The listener that answers probes, and whether it speaks TLS, as far as a broken file shows it. A serin that has refused the file
+/// still serves.
 pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
     let (file, _) = DeTable::parse_recoverable(text);
     let Some(DeValue::Table(admin)) = file.get_ref().get("admin").map(Spanned::get_ref) else { return (LISTEN, false) };
@@ -69,7 +69,7 @@ pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
     }
 }
 
-/// What a link in a message begins with: a host, perhaps with a path at which another proxy passes on to this listener.
+/// Checks the beginning of links in messages: a host, perhaps with a path that another proxy forwards to this listener.
 fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
     let text = url.get_ref().trim_end_matches('/');
     let uri = text.parse::<Uri>().ok().filter(|uri| uri.query().is_none() && !text.contains(['@', '#', '"', '<', '>']));
@@ -86,7 +86,7 @@ fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Repo
     Ok(text.to_owned())
 }
 
-/// Whoever reaches the admin API moves customers between versions.
+/// Refuses or warns about a listener without protection, because the admin API can move customers between versions.
 fn guarded(
     admin: &Admin,
     listen_at: Option<&Range<usize>>,
@@ -108,7 +108,7 @@ fn guarded(
     guarded
 }
 
-/// A token, and the places that concern others too.
+/// A token, and the places that other checks need.
 struct Placed {
     token: Token,
     name_at: Range<usize>,
@@ -125,7 +125,8 @@ fn tokens(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>)
     Ok(placed.into_iter().map(|placed| placed.token).collect())
 }
 
-/// The history says who did something by the token's name, and knows the token by its secret.
+/// Two tokens need different names, because the history shows the name as author, and different secrets, because the secret
+/// identifies the token.
 fn apart(this: &Placed, other: &Placed, problems: &Problems<'_>) -> Result<(), Reported> {
     let (name, other_name) = (&this.token.name, &other.token.name);
     if name == other_name {
@@ -166,7 +167,7 @@ fn token(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<Placed, Reported>
     Ok(Placed { token, name_at, secret_at })
 }
 
-/// The history tells a token from all others who change something by its name alone.
+/// Refuses names that the history uses for other authors.
 fn token_name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
     let name = super::name(written, problems)?;
     match NAMES_TAKEN.contains(&name.as_str()) {

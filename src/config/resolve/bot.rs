@@ -22,7 +22,7 @@ use crate::config::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOve
 use crate::core::{self, Guard, Pins, Rules, Weight};
 
 const BODY_CAP: Bytes = Bytes(1 << 20);
-/// A held body is memory, for each request in flight.
+/// The limit of `body_cap`: each request in flight may hold a body in memory.
 const BODY_CAP_MOST: Bytes = Bytes(256 << 20);
 const UNDO_WINDOW: Duration = Duration::from_secs(24 * 3600);
 const UNDO_WINDOW_LEAST: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ const UNDO_WINDOW_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 const DRILL_EVERY_LEAST: Duration = Duration::from_secs(3600);
 const DRILL_EVERY_MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 const TESTER_HEADER: &str = "Serin-Override";
-/// Headers that say how a request is sent, or that bots live by: serin would take them away from the bot.
+/// Headers that say how a request is sent, or that bots need. serin removes the tester's header, so it cannot be one of these.
 const NOT_FOR_TESTERS: [HeaderName; 9] = [
     header::HOST,
     header::CONNECTION,
@@ -43,7 +43,7 @@ const NOT_FOR_TESTERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
 ];
 
-/// Longest match first.
+/// Reads all bots, and sorts them by match: the longest first.
 pub(super) fn bots(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Vec<Bot>, Reported> {
     let mut placed = all(tables.into_iter().map(bot))?;
     let named = named_apart(&placed, problems);
@@ -54,14 +54,14 @@ pub(super) fn bots(tables: Vec<Table<'_>>, problems: &Problems<'_>) -> Result<Ve
     Ok(placed.into_iter().map(|placed| placed.bot).collect())
 }
 
-/// A bot, and the places that concern others too.
+/// A bot, and the places that other checks need.
 struct Placed {
     bot: Bot,
     name_at: Range<usize>,
     match_at: Range<usize>,
 }
 
-/// Longer than a screen, for it is a list: each key is read before the first `?`.
+/// Longer than a screen, because it is a list: each key is read before the first `?`.
 fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
     let at = table.at();
     let name = name(&mut table);

@@ -12,18 +12,18 @@ use crate::config::units::{Share, show_duration};
 use crate::config::value::Measure;
 use crate::core::{Guard, Limit, Limits, MARGINAL, Most, Quantile};
 
-/// Beyond it a canary that fails everybody would be kept for long.
+/// The limit of `abort_at`: above it, a canary that fails every request would be kept for long.
 const ABORT_AT_MOST: f64 = 1e6;
-/// Whoever tolerates more than every second request wants no guard.
+/// The values that `harm` accepts, in hundredths of a percent: 0.01 % to 50 %.
 const HARM: RangeInclusive<Share> = Share(1)..=Share(5_000);
-/// Nothing is above 100 %.
+/// The values of a share's limit. A limit of 100 % could not be crossed.
 const SHARES: RangeInclusive<Share> = Share(1)..=Share(9_999);
 const LATENCIES: RangeInclusive<Duration> = MILLISECOND..=HOUR;
-/// With fewer, one error is more than 2 %.
+/// With fewer requests, one error is more than 2 %.
 const LEAST_REQUESTS: u32 = 50;
 const LEAST_REQUESTS_BOUNDS: RangeInclusive<u32> = 1..=1_000_000;
 
-/// `max` and who may act by hand are not written here: the caller sets them.
+/// Reads the guard. Does not set `max` and `by_hand`: the caller does.
 pub(super) fn guard(mut table: Table<'_>, deadline: Option<Duration>) -> Result<Guard, Reported> {
     let usual = Guard::default();
     let abort_at = abort_at(&mut table, usual.abort_at);
@@ -47,7 +47,7 @@ fn abort_at(table: &mut Table<'_>, usual: f64) -> Result<f64, Reported> {
     let Some(written) = table.read::<f64>("abort_at")? else { return Ok(usual) };
     let label = format!("write more than {MARGINAL}, up to {ABORT_AT_MOST}");
     match *written.get_ref() {
-        // Up to there evidence only holds.
+        // Up to `MARGINAL` the evidence only holds.
         e if e <= MARGINAL => Err(problems.error(written.span(), "`abort_at` is too little", label)),
         e if e > ABORT_AT_MOST => Err(problems.error(written.span(), "`abort_at` is too much", label)),
         e => Ok(e),
@@ -57,7 +57,7 @@ fn abort_at(table: &mut Table<'_>, usual: f64) -> Result<f64, Reported> {
 /// A limit as written.
 struct Written<T> {
     most: Spanned<T>,
-    /// `None`: the `least_requests` of all.
+    /// `None`: the `least_requests` for all limits.
     least_requests: Option<u32>,
 }
 
@@ -67,7 +67,7 @@ impl<T: Copy> Written<T> {
     }
 }
 
-/// In the order in which they are looked at.
+/// The limits, in the order in which they are checked.
 fn limits(table: &mut Table<'_>, deadline: Option<Duration>) -> Result<Limits, Reported> {
     let problems = table.problems();
     let error_rate = limit(table, "error_rate", SHARES, "{ most = \"5%\" }");

@@ -1,4 +1,4 @@
-//! `[history]`: where it is, and how long.
+//! `[history]`: where the file is, and for how long it keeps changes.
 
 use std::path::PathBuf;
 use std::time::Duration;

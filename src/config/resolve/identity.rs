@@ -1,4 +1,4 @@
-//! `preset`, `workspace`, `mixed`: how a bot's workspaces are found.
+//! `preset`, `workspace`, `mixed`: how serin finds a bot's workspaces.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct Identity {
     pub plan: Arc<Plan>,
 }
 
-/// Sources of one's own replace the preset's; the rest of the preset stays.
+/// Sources in `workspace` replace those of the preset; the rest of the preset stays.
 pub(super) fn identity(table: &mut Table<'_>, of: &str) -> Result<Identity, Reported> {
     let problems = table.problems();
     let preset = table.read::<String>("preset").and_then(|written| written.map(|written| find(&written, problems)).transpose());
@@ -87,7 +87,7 @@ fn sources(written: Spanned<OneOrMany>, problems: &Problems<'_>) -> Result<Vec<S
     Ok(sources)
 }
 
-/// What is wrong with a source may take more words than a label has room for.
+/// Reports what is wrong with a source. A message that is too long for a label becomes a note.
 fn say(problem: Problem, text: &Spanned<String>, error: SourceError, problems: &Problems<'_>) -> Reported {
     const LABEL_CHARS_MAX: usize = 70;
     let at = part(text, error.at, problems.text());
@@ -97,7 +97,7 @@ fn say(problem: Problem, text: &Spanned<String>, error: SourceError, problems: &
     })
 }
 
-/// The place of a part of a text, if it is written without escapes; else that of the text.
+/// The place of a part of a text, if the text is written without escapes; else the place of the text.
 fn part(text: &Spanned<String>, at: Range<usize>, file: &str) -> Range<usize> {
     let whole = text.span();
     let inner = whole.start + 1..whole.end.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! `[log]`: how much serin says of itself, and how.
+//! `[log]`: how much serin logs, and in which format.
 
 use serde_spanned::Spanned;
 
@@ -10,7 +10,7 @@ use crate::config::{Log, LogFormat, LogLevel};
 const LEVELS: [(&str, LogLevel); 4] =
     [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug)];
 const FORMATS: [(&str, LogFormat); 3] = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
-/// The access log as a word.
+/// The words for shares of the access log.
 const ACCESS: [(&str, u16); 2] = [("off", 0), ("full", 10_000)];
 
 pub(super) fn log(mut table: Table<'_>) -> Result<Log, Reported> {

@@ -1,4 +1,4 @@
-//! `match`: which requests are a bot's, and that no two bots want the same.
+//! `match`: which requests belong to a bot, and that no two bots have the same match.
 
 use std::cmp::Reverse;
 use std::net::Ipv6Addr;
@@ -20,12 +20,12 @@ pub(super) fn matching(mut table: Table<'_>) -> Result<Match, Reported> {
     Ok(Match { host: host?, path_prefix: prefix?.flatten() })
 }
 
-/// In the order in which they are tried: a host before none, then the longest prefix.
+/// The order in which bots are tried: those with a host first, then the longest prefix first.
 pub(super) fn order(matches: &Match) -> impl Ord + use<> {
     (matches.host.is_none(), Reverse(matches.path_prefix.as_ref().map_or(0, String::len)))
 }
 
-/// Two bots for the same requests: the second would never see one.
+/// Reports two bots with the same match: the second would never get a request.
 pub(super) fn disjoint(bots: &[(&str, &Match, Range<usize>)], problems: &Problems<'_>) -> Result<(), Reported> {
     let mut result = Ok(());
     for (index, (name, matches, at)) in bots.iter().enumerate() {
@@ -62,7 +62,7 @@ fn host(written: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Re
     Err(problems.error(written.span(), title, label))
 }
 
-/// Without the slash at its end; `None` is every path.
+/// Checks a path prefix and removes the slash at its end. `None` is every path.
 fn prefix(written: &Spanned<String>, problems: &Problems<'_>) -> Result<Option<String>, Reported> {
     let text = written.get_ref().as_str();
     let wrong = |title: &str, label: String| Err(problems.error(written.span(), title, label));

@@ -1,5 +1,5 @@
-//! From the file as written to the file as meant. Each table has a file here, which reads all its keys before it gives
-//! up on one, so that everything that is wrong is said at once.
+//! From the file as written to the file as meant. Each table has a file here, which reads all keys before it returns an error, so
+//! that all errors are reported together.
 
 mod admin;
 mod bot;
@@ -34,7 +34,7 @@ use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Notifier, Pr
 
 pub(super) use admin::listener as admin_listener;
 
-/// Who listens, on which address, and where that is written, if it is.
+/// A listener's title, its address, and where that is written, if it is.
 type Listen = (&'static str, SocketAddr, Option<Range<usize>>);
 
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
@@ -42,7 +42,7 @@ pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
     Ok(Config { proxy, admin, history, log, notifiers, bots, hash: xxh3_64(text.as_bytes()), warnings })
 }
 
-/// What `read` makes of the file, with the warnings, or everything that is wrong with it.
+/// Returns what `read` makes of the file, with the warnings, or all errors.
 pub(super) fn read_tables<T>(
     text: &str,
     path: &Path,
@@ -61,7 +61,7 @@ pub(super) fn read_tables<T>(
     }
 }
 
-/// What the file's tables say.
+/// The contents of the file's tables.
 struct Read {
     proxy: Proxy,
     admin: Admin,
@@ -82,7 +82,7 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {
-        // What is misspelt above may have been one.
+        // A misspelt key above may have been meant as a bot.
         problems.so_far()?;
         let problem = Problem::new("there is no bot");
         return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
@@ -98,7 +98,7 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     Ok(Read { proxy, admin, history, log, notifiers: notifiers?, bots })
 }
 
-/// The syntax alone: what a broken file means is guesswork.
+/// Reports the syntax error only: the rest of a broken file could be misread.
 fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> ConfigError {
     let at = error.span().unwrap_or(0..0);
     let written = text.get(at.clone()).unwrap_or("").trim();
@@ -121,7 +121,7 @@ fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: 
     }
 }
 
-/// Two listeners cannot share an address.
+/// Reports two listeners on one address.
 fn apart(this: &Listen, other: &Listen, problems: &Problems<'_>) -> Result<(), Reported> {
     let ((this, a, a_at), (other, b, b_at)) = (this, other);
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -137,7 +137,7 @@ fn apart(this: &Listen, other: &Listen, problems: &Problems<'_>) -> Result<(), R
     Err(problems.report(problem))
 }
 
-/// What names a bot, an upstream or a token stands in paths and in labels.
+/// Checks a bot's, an upstream's or a token's name, which is used in paths and in labels.
 fn name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
     let text = written.get_ref();
     if let Some(name) = BotName::parse(text) {

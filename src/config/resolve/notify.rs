@@ -1,4 +1,4 @@
-//! `[[notify]]`: who is told, of what, and where.
+//! `[[notify]]`: who gets notifications, of what, and where.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::config::raw::{Table, either};
 use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::{Bot, Hidden, Notifier, NotifierKind, Occasion};
 
-/// What is behind `kind`, before the secret that belongs to it is read.
+/// The value of `kind`, before the kind's secret is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Slack,
@@ -35,7 +35,7 @@ pub(super) fn notifiers(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: 
     Ok(placed.into_iter().map(|(notifier, _)| notifier).collect())
 }
 
-/// Also where its name is written.
+/// Returns the notifier and where its name is written.
 fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Range<usize>), Reported> {
     let (problems, at) = (table.problems(), table.at());
     let name = table.read::<String>("name");
@@ -74,7 +74,7 @@ fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Ran
     Ok((notifier, name.span()))
 }
 
-/// A chat's webhook takes no signature.
+/// Reports a signing secret of a chat, since a chat's webhook checks no signature.
 fn no_signing(table: &mut Table<'_>, of: &str) -> Result<Option<super::secret::Secret>, Reported> {
     let problems = table.problems();
     for key in [SIGNING.file, SIGNING.env, SIGNING.inline] {
@@ -85,7 +85,7 @@ fn no_signing(table: &mut Table<'_>, of: &str) -> Result<Option<super::secret::S
     Ok(None)
 }
 
-/// Never quoted: it is a secret.
+/// Checks a notifier's URL. Errors do not quote it, because it is a secret.
 fn url_of(written: &Spanned<String>, of: &str, problems: &Problems<'_>) -> Result<Hidden, Reported> {
     let uri = written.get_ref().parse::<Uri>().ok();
     let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or("").to_owned();
@@ -119,7 +119,7 @@ fn occasion(word: &Spanned<String>, problems: &Problems<'_>) -> Result<Occasion,
     Err(problems.error(word.span(), format!("nobody can be told of \"{}\"", word.get_ref().escape_debug()), instead))
 }
 
-/// Where the bots themselves are wrong, that is said instead.
+/// Checks that there is such a bot. If the bots themselves have errors, any name is accepted.
 pub(super) fn known_bot(name: &Spanned<String>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<String, Reported> {
     let known = || bots.unwrap_or_default().iter().map(|bot| bot.name.as_str());
     if bots.is_none() || known().any(|bot| bot == name.get_ref()) {

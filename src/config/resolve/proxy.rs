@@ -14,7 +14,7 @@ use crate::core::Salt;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 const SALT: &str = "serin";
-/// More workers than any machine has cores are a slip.
+/// The limit of `workers`. No machine has more cores.
 const WORKERS_MAX: usize = 1_024;
 const DRAIN: Duration = Duration::from_secs(25);
 
@@ -28,14 +28,14 @@ const LIMITS: Limits = Limits {
     idle_timeout: Duration::from_secs(75),
 };
 const CONNECTIONS_MAX: usize = 10_000_000;
-/// Platforms send heads of some kilobytes; less would refuse webhooks.
+/// The least `max_head_bytes`: platforms send heads of some kilobytes, which must not be refused.
 const HEAD_LEAST: Bytes = Bytes(8 * 1_024);
 const HEAD_MOST: Bytes = Bytes(1_024 * 1_024);
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Also where `listen` is written.
+/// Returns the table and where `listen` is written.
 pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>), Reported> {
     let listen = table.read::<SocketAddr>("listen");
     let workers = table.within("workers", 1..=WORKERS_MAX);

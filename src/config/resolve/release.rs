@@ -1,4 +1,4 @@
-//! `[bot.release]`, the desired state; `[bot.preflight]`, what an idle side must answer before anybody is sent there; and
+//! `[bot.release]`, the desired state; `[bot.preflight]`, what an idle side must answer before workspaces are sent to it; and
 //! `[bot.freeze]`.
 
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ fn status_of(status: &Spanned<u16>, problems: &Problems<'_>) -> Result<u16, Repo
     found.map(|status| status.as_u16()).ok_or_else(|| problems.error(status.span(), "this is no status of an answer", "write 200 to 599"))
 }
 
-/// Read when it is needed, for it may change with the bot; that it can be read is looked at now.
+/// Checks that the smoke requests can be read. They are read again when they are needed, because the file may change with the bot.
 fn smoke_of(file: &Spanned<String>, problems: &Problems<'_>) -> Result<PathBuf, Reported> {
     let path = problems.beside(file.get_ref());
     match crate::config::smoke::read(&path) {

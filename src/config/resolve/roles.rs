@@ -1,4 +1,4 @@
-//! `upstreams`, `stable`, `canary`, `weight`, `max`: who serves at first, and how much of it.
+//! `upstreams`, `stable`, `canary`, `weight`, `max`: the upstreams' roles at first, and the initial weight.
 
 use serde_spanned::Spanned;
 
@@ -89,7 +89,7 @@ fn index_of(
     Err(problems.error(written.span(), format!("`{key}` names no upstream: \"{}\"", name.escape_debug()), label))
 }
 
-/// A weight is somebody's share.
+/// Reports a weight for a bot without a canary.
 fn weighable(
     weight: &Spanned<Weight>,
     canary: Option<usize>,

@@ -1,4 +1,4 @@
-//! `[bot.rollout]`: the way of a release to everybody, what it waits for, and who may go on with it.
+//! `[bot.rollout]`: a rollout's steps, what each step waits for, and who may raise the weight.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::core::{AtDeadline, OnTrouble, Plan, Policy, Step, Weight};
 const POLICIES: [(&str, Policy); 3] = [("automatic", Policy::Automatic), ("guarded", Policy::Guarded), ("manual", Policy::Manual)];
 const AT_DEADLINE: [(&str, AtDeadline); 4] =
     [("proceed", AtDeadline::Proceed), ("wait", AtDeadline::Wait), ("ask", AtDeadline::Ask), ("by_traffic", AtDeadline::ByTraffic)];
-/// Of the steps of `Plan::usual` that have none of their own.
+/// The bake of those steps of `Plan::usual` that have none of their own.
 const BAKE: Duration = Duration::from_secs(10 * 60);
-/// serin looks once a second.
+/// The ratchet ticks once a second.
 const BAKE_LEAST: Duration = Duration::from_secs(1);
-/// A rollout that stands still for longer is forgotten, not baking.
+/// The limit of a bake, and of the deadline. A longer one is most likely a mistake.
 const BAKE_MOST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// One for each per cent; more are a slip, and nobody reads them.
+/// The most steps: one for each per cent.
 const STEPS_MAX: usize = 100;
 const EXAMPLE: &str = "[\"1%\", \"10%\", \"50%\", \"100%\"]";
 
 /// A step as written.
 struct Written {
     weight: Weight,
-    /// `None`: the `bake` of all.
+    /// `None`: the `bake` for all steps.
     bake: Option<Duration>,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn rollout(mut table: Table<'_>, max: Option<&Spanned<Weight>>) -> Re
     let (steps, bake, deadline) = (steps?.unwrap_or_else(|| as_written(&usual)), bake?, deadline?);
     let bake_at = bake.as_ref().map(Spanned::span);
     let bake = bake.map_or(BAKE, Spanned::into_inner);
-    // Where each step has its own, the bake of all binds nobody.
+    // If each step has a bake of its own, the common one has no effect.
     let shared = steps.iter().any(|step| step.bake.is_none() && step.weight < Weight::FULL);
     let deadline = deadline_after(if shared { bake } else { Duration::ZERO }, bake_at, deadline, problems);
     let steps: Vec<Step> = steps.into_iter().map(|step| step.held(bake)).collect();
@@ -62,7 +62,7 @@ impl Written {
     }
 }
 
-/// So that another `bake` is also that of the usual steps.
+/// The steps of the usual plan as if they were written, so that another `bake` applies to them too.
 fn as_written(plan: &Plan) -> Vec<Written> {
     let own = |step: &Step| (step.bake != BAKE && step.weight < Weight::FULL).then_some(step.bake);
     plan.steps.iter().map(|step| Written { weight: step.weight, bake: own(step) }).collect()
@@ -116,7 +116,7 @@ fn step_weight(text: &str, at: Range<usize>, problems: &Problems<'_>) -> Result<
     }
 }
 
-/// Only the last step may have none.
+/// A step's bake. Only the last step may have a bake of 0.
 fn step_bake(text: &str, last: bool, at: Range<usize>, problems: &Problems<'_>) -> Result<Duration, Reported> {
     let bake = match units::duration(text) {
         Ok(bake) => bake,
@@ -138,7 +138,7 @@ fn step_bake(text: &str, last: bool, at: Range<usize>, problems: &Problems<'_>) 
     Ok(bake)
 }
 
-/// Each step above the one before, the last one everybody. What cannot be read is left out of the comparison.
+/// Reports steps that do not rise, and a last step below 100 %. Steps with errors are not compared.
 fn rising(steps: &[Result<Spanned<Written>, Reported>], problems: &Problems<'_>) -> Result<(), Reported> {
     let readable: Vec<&Spanned<Written>> = steps.iter().flatten().collect();
     let mut result = Ok(());
@@ -159,8 +159,8 @@ fn rising(steps: &[Result<Spanned<Written>, Reported>], problems: &Problems<'_>)
     result
 }
 
-/// A step waits for the bound on harm at least as long as it bakes. One whose own bake is longer than the deadline meets
-/// it at that bake's end.
+/// The deadline, which must not be shorter than the common bake. A step whose own bake is longer than the deadline reaches its
+/// deadline when that bake ends.
 fn deadline_after(
     bake: Duration,
     bake_at: Option<Range<usize>>,
@@ -176,7 +176,7 @@ fn deadline_after(
     Err(problems.report(bake_at.into_iter().fold(problem, |problem, at| problem.at(at, "the bake"))))
 }
 
-/// Below 100 % the bot's `max` ends each rollout early: allowed, and worth knowing before one is under way.
+/// Warns if `max` stops each rollout before 100 %. This is allowed, but an operator should know it before a rollout is under way.
 fn capped(steps: &[Step], max: Option<&Spanned<Weight>>, problems: &Problems<'_>) {
     let Some(max) = max else { return };
     let Some(above) = steps.iter().position(|step| step.weight > *max.get_ref()) else { return };

@@ -1,4 +1,4 @@
-//! Secrets: from a file, from the environment, or (discouraged) in the config itself. None ever stands in a message.
+//! Secrets: from a file, from the environment, or (discouraged) in the config itself. No message contains one.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use crate::config::secret::{self, SECRET_BYTES_FEW};
 
 pub(super) struct Secret {
     pub text: Spanned<String>,
-    /// Where it can be read again.
+    /// The file from which the secret can be read again.
     pub file: Option<PathBuf>,
 }
 
-/// Where a secret may stand, and what it is called.
+/// The keys of a secret, and its name in messages.
 pub(super) struct Keys {
     pub file: &'static str,
     pub env: &'static str,
@@ -25,12 +25,12 @@ pub(super) struct Keys {
 
 const USUAL: Keys = Keys { file: "file", env: "env", inline: "secret", of: "secret" };
 
-/// Reads `file`, `env` or `secret`, exactly one of them. `of` names whose it is.
+/// Reads `file`, `env` or `secret`, exactly one of them. `of` names the secret's owner.
 pub(super) fn secret(table: &mut Table<'_>, of: &str) -> Result<Secret, Reported> {
     secret_in(table, of, &USUAL)
 }
 
-/// The same behind other keys.
+/// Like `secret`, with other keys.
 pub(super) fn secret_in(table: &mut Table<'_>, of: &str, keys: &Keys) -> Result<Secret, Reported> {
     let problems = table.problems();
     let file = table.read::<String>(keys.file);
@@ -81,7 +81,7 @@ fn from_env(env: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Re
     }
 }
 
-/// It must fit into a header, and be hard to guess.
+/// Reports a secret that does not fit into a header, and warns if it could be guessed.
 fn usable(secret: &str, at: &Range<usize>, of: &str, problems: &Problems<'_>) -> Result<(), Reported> {
     if let Some((fault, label)) = secret::fault(secret) {
         return Err(problems.error(at.clone(), format!("the {of} {fault}"), label));

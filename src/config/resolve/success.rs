@@ -1,4 +1,4 @@
-//! `also_ok`, `only_ok`: the statuses that a platform takes for a success.
+//! `also_ok`, `only_ok`: the statuses that a platform counts as a success.
 
 use serde_spanned::Spanned;
 
@@ -14,7 +14,7 @@ pub(super) struct Success {
     pub only_ok: Vec<u16>,
 }
 
-/// `also_ok` adds to what the preset says, `only_ok` replaces it.
+/// `also_ok` adds to the preset's statuses, `only_ok` replaces them.
 pub(super) fn success(table: &mut Table<'_>, preset: Option<&Preset>) -> Result<Success, Reported> {
     let problems = table.problems();
     let also = table.read::<Statuses>("also_ok");
@@ -38,7 +38,7 @@ pub(super) fn success(table: &mut Table<'_>, preset: Option<&Preset>) -> Result<
     let (preset_also, preset_only) = preset.map_or((&[][..], &[][..]), |preset| (preset.also_ok, preset.only_ok));
     Ok(match (only.is_empty(), preset_only.is_empty()) {
         (false, _) => Success { also_ok: Vec::new(), only_ok: only },
-        // Where only some statuses are a success, one more of them is what `also_ok` means.
+        // If the preset has a list of the only successes, `also_ok` extends that list.
         (true, false) => Success { also_ok: Vec::new(), only_ok: [preset_only, &also].concat() },
         (true, true) => Success { also_ok: [preset_also, &also].concat(), only_ok: Vec::new() },
     })

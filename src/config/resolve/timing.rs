@@ -1,5 +1,5 @@
-//! `deadline`, `timeout`, `connect_timeout`, `upstream_idle`: how long things may take. The deadline is the platform's
-//! and only says what is late; the timeout is ours and ends the wait.
+//! `deadline`, `timeout`, `connect_timeout`, `upstream_idle`. The deadline is the platform's and only decides what is late; the
+//! timeout is serin's and ends the wait.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::identify::Preset;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// gunicorn closes an idle connection after 2 s, Node after 5: reusing it must stop before.
+/// gunicorn closes an idle connection after 2 s, Node after 5 s. serin must stop using it before that.
 const UPSTREAM_IDLE: Duration = Duration::from_millis(1_500);
 
 pub(super) struct Timing {
@@ -43,7 +43,7 @@ pub(super) fn timing(table: &mut Table<'_>, preset: Option<&Preset>) -> Result<T
     Ok(Timing { deadline, timeout, connect_timeout, upstream_idle: upstream_idle? })
 }
 
-/// The deadline that counts: the written one, which cannot be later than the platform's.
+/// The written deadline, which must not be later than the platform's; or the platform's.
 fn soon_enough(written: Option<Spanned<Duration>>, preset: Option<&Preset>, problems: &Problems<'_>) -> Result<Option<Duration>, Reported> {
     let of_platform = preset.and_then(|preset| preset.deadline.map(|deadline| (preset.name, deadline)));
     let Some(written) = written else { return Ok(of_platform.map(|(_, deadline)| deadline)) };
@@ -57,7 +57,7 @@ fn soon_enough(written: Option<Spanned<Duration>>, preset: Option<&Preset>, prob
     }
 }
 
-/// A canary that does not take connections is rescued by stable: time must be left for it.
+/// The connect timeout. It leaves time for stable to answer if the canary takes no connection.
 fn connecting(
     written: Option<Spanned<Duration>>,
     deadline: Option<Duration>,

@@ -1,4 +1,4 @@
-//! `[admin.tls]`. Its files are read and tried here, so that what is wrong with them is said like all else.
+//! `[admin.tls]`. Its files are read and checked here, so that their errors are reported with the others.
 
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -15,7 +15,7 @@ use crate::core::Release;
 
 const EXAMPLE: &str = "http://127.0.0.1:3001";
 
-/// In the order of the file.
+/// The upstreams, in the order of the file.
 pub(super) fn upstreams(table: Table<'_>) -> Result<Vec<Spanned<Upstream>>, Reported> {
     let (problems, at) = (table.problems(), table.at());
     let upstreams = all(table.into_entries().iter().map(|entry| upstream(entry, problems)))?;
@@ -53,7 +53,7 @@ fn upstream<'d>(entry: &Entry<'d>, problems: &'d Problems<'d>) -> Result<Spanned
     Ok(Spanned::new(entry.key_at.clone(), upstream))
 }
 
-/// A release's label.
+/// Checks a release's label.
 pub(super) fn version(label: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Reported> {
     if !Release::is_label(label.get_ref()) {
         let title = format!("a version is 1 to {} characters without spaces", Release::LABEL_MOST);
@@ -112,7 +112,7 @@ fn url_of(written: &Spanned<String>, problems: &Problems<'_>) -> Result<Upstream
     Ok(UpstreamUrl { tls, host: host.to_owned(), port: port.unwrap_or(if tls { 443 } else { 80 }), authority: parsed, ca_file: None })
 }
 
-/// What is wrong and what to write instead, else the host without brackets.
+/// The host without brackets, and the port. The error says what is wrong and what to write instead.
 fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), (&'static str, String)> {
     let example = || format!("write \"{EXAMPLE}\"");
     let (host, port) = match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
@@ -144,7 +144,7 @@ pub(super) fn is_host(host: &str) -> bool {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
     };
-    // What ends in a number is an address, or else a slip.
+    // A name whose last label is a number must be an IPv4 address.
     let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     host.len() <= 253 && host.split('.').all(label) && (!numeric || host.parse::<Ipv4Addr>().is_ok())
 }

@@ -1,4 +1,4 @@
-//! No text makes it panic, whatever it holds.
+//! No text makes the config's parser panic.
 
 use proptest::prelude::*;
 

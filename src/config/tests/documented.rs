@@ -1,11 +1,11 @@
-//! `config/serin.toml` is the documentation and the defaults: held together here.
+//! `config/serin.toml` has the documentation and the defaults. These tests compare it with the code.
 
 use super::*;
 
 const SLACK: &str = include_str!("../../../config/examples/slack.toml");
 const MANY_BOTS: &str = include_str!("../../../config/examples/many-bots.toml");
 
-/// The lines after `# `, where that is a key, a value or a header; and those after `# e.g. `, if wanted.
+/// The lines after `# ` that are a key, a value or a header; and those after `# e.g. `, if `examples`.
 fn uncommented(text: &str, examples: bool) -> (String, usize) {
     let mut found = 0;
     let mut lines = Vec::new();
@@ -21,13 +21,13 @@ fn uncommented(text: &str, examples: bool) -> (String, usize) {
     (lines.join("\n"), found)
 }
 
-/// `# key = value`; prose never begins like it.
+/// Recognises `# key = value`. No line of prose begins like that.
 fn is_setting(line: &str) -> bool {
     let setting = line.trim_start_matches("# ").split_once(" = ");
     setting.is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
 }
 
-/// Everything but the hash of the text and the lines of the warnings.
+/// The config without the text's hash and the warnings.
 fn meant(config: Config) -> String {
     format!("{:#?}", Config { hash: 0, warnings: Vec::new(), ..config })
 }
@@ -48,7 +48,7 @@ fn every_default_is_what_the_documented_file_says() {
 
 #[test]
 fn every_key_stands_in_the_documented_file() {
-    // In two halves, for a report shows 20 mistakes.
+    // In two halves, because a report shows at most 20 errors.
     let house = "[proxy.x]\n[proxy.limits.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[history.x]\n[log.x]\n[[notify]]\nx = 1\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a\"\nsecret_env = \"CARGO_PKG_NAME\"\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n";
     let bot = "[bot.x]\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n";
     let mut tables = 0;
@@ -89,7 +89,7 @@ fn every_example_in_the_documented_file_is_right() {
         .replace("/run/tls/", "")
         .replace("upstream = \"green\"", "upstream = \"blue\"")
         .replace("SERIN_TESTER", "CARGO_PKG_NAME")
-        // The example beside it has one upstream; the live one goes.
+        // The example beside it has one upstream, so the active one is removed.
         .replace("upstreams = { blue = \"http://127.0.0.1:3001\", green = \"http://127.0.0.1:3002\" }", "")
         .replace("canary = \"green\"", "")
         .replace("weight = \"0%\"", "");

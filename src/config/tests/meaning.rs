@@ -1,4 +1,4 @@
-//! What a right file means.
+//! The meaning of valid files.
 
 use std::time::Duration;
 
@@ -186,7 +186,7 @@ fn a_deadline_is_no_shorter_than_the_bake_of_all() {
     assert_eq!(deadline("deadline = \"10m\""), minutes(10));
     assert_eq!(deadline("bake = \"1h\""), minutes(60));
     assert_eq!(deadline("bake = \"1h\"\ndeadline = \"2h\""), minutes(120));
-    // Nobody bakes for `bake` here: each deadline is the bake's end at the earliest.
+    // No step has the common bake: each deadline is at that step's own bake's end or later.
     assert_eq!(deadline("steps = [\"1% for 24h\", \"100%\"]\ndeadline = \"1m\""), minutes(1));
     assert_eq!(deadline("steps = [\"1% for 24h\", \"100%\"]\nbake = \"1h\""), minutes(15));
 }

@@ -1,4 +1,4 @@
-//! What a wrong file is told: one test for each kind of mistake, the whole text for the likeliest ones.
+//! Error messages of invalid files: one test for each kind of mistake, with the whole text for the likeliest ones.
 
 mod log;
 mod notify;

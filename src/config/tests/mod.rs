@@ -1,4 +1,4 @@
-//! What a person sees of the config: `parse` and `load` as a whole.
+//! The config as a person sees it: tests of `parse` and `load`.
 
 mod any_text;
 mod documented;
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     super::parse(text, Path::new("serin.toml"))
 }
 
-/// A bot that is right, with these lines added from line 6 on.
+/// A valid bot with these lines added from line 6 on.
 fn bot_with(lines: &str) -> String {
     let upstreams = "{ blue = \"http://b:1\", green = \"http://g:2\" }";
     format!("[[bot]]\nname = \"a\"\nworkspace = \"json:/team_id\"\nupstreams = {upstreams}\nstable = \"blue\"\n{lines}\n")

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `lines` begin in line 7.
+/// Checks the messages; `lines` begin in line 7.
 fn in_table(table: &str, cases: &[(&str, &str)]) {
     let cases: Vec<(String, &str)> = cases.iter().map(|(lines, told)| (bot_with(&format!("[bot.{table}]\n{lines}")), *told)).collect();
     assert_told(&cases);

@@ -1,8 +1,8 @@
-//! `[admin.tls]`: what its keys and its files are told.
+//! `[admin.tls]`: messages about its keys and its files.
 
 use super::*;
 
-/// A config beside `a.crt` with `a.key`, `b.key` of another, and files that are none of these.
+/// Parses a config in a folder with `a.crt` and its key `a.key`, another certificate's key `b.key`, and files that are neither.
 fn beside(lines: &str) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

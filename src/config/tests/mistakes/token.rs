@@ -1,4 +1,4 @@
-//! What a token may be named, and which bots are its own; and `probes`.
+//! The names of tokens, and the bots of a token; and `probes`.
 
 use super::*;
 
