@@ -3,7 +3,7 @@
 use super::words::{name_of, percent};
 use crate::store::Row;
 
-/// What whoever hears of the change has to do.
+/// What the readers of a message about the change must do.
 pub fn todo_after(row: &Row) -> String {
     let upstream = row.canary.as_deref().map_or("the canary", |canary| canary.rsplit(" on ").next().unwrap_or(canary));
     match (row.decision.as_str(), row.phase.as_str()) {
@@ -16,11 +16,11 @@ pub fn todo_after(row: &Row) -> String {
     }
 }
 
-/// Without who did it and why, which stand beside it.
+/// What the change did. Its author and reason are shown beside this sentence.
 pub fn happened(row: &Row) -> String {
     let tried = row.release.as_deref().map_or("the canary", name_of);
     let stable = name_of(&row.stable);
-    // Two releases of one version are told apart by their upstreams.
+    // Two releases with the same version are shown with their upstreams.
     let (tried, stable) = match (&row.release, tried == stable) {
         (Some(release), true) if *release != row.stable => (release.as_str(), row.stable.as_str()),
         _ => (tried, stable),

@@ -1,19 +1,19 @@
-//! How a canary looks beside stable, in words and numbers: the words first, the evidence's number elsewhere.
+//! How a canary looks beside stable, in words and rates. The sentences come first; E is shown elsewhere.
 
 use super::words::{count, evidence, latency, share, short};
 use crate::core::evidence::{Exposure, Judgement, Metric};
 use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict};
 use crate::live::Judged;
 
-/// What the last look means for whoever decides.
+/// What the last judgement means for a person who decides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Looks {
-    /// Nothing was judged, or there were no requests to judge by.
+    /// Nothing was judged, or there were no requests.
     Unknown,
     /// Too few requests on one of the tracks.
     TooFew,
     AsGood,
-    /// Not enough to worry, too much to raise.
+    /// Too little to worry, too much to raise the weight.
     SlightlyWorse,
     Worse,
     Fails,
@@ -34,7 +34,7 @@ impl Looks {
         }
     }
 
-    /// Should a human think of taking it back?
+    /// Whether a human should consider an abort.
     pub fn is_suspicious(self) -> bool {
         matches!(self, Looks::Worse | Looks::Fails)
     }
@@ -54,14 +54,14 @@ pub fn sentence(judged: Option<&Judged>, tried: &str, stable: &str) -> String {
         }
         (Looks::TooFew, _) => format!("There are too few requests to judge {tried}: {}.", rates(judgement, Metric::Errors)),
         (Looks::AsGood, _) => match COUNTED.into_iter().find(|metric| differs(judgement, *metric)) {
-            // A customer's own trouble, or the next look will say more.
+            // A customer's own trouble, or too early to tell.
             Some(metric) => format!("{tried} has {}, but nothing says yet that it causes them.", rates(judgement, metric)),
             None => format!("{tried} looks as good as {stable}: {}.", rates(judgement, Metric::Errors)),
         },
     }
 }
 
-/// What speaks against the canary: the rates of the metric that looks worst.
+/// The evidence against the canary: the rates of the metric that looks worst.
 fn against(judgement: &Judgement, tried: &str, stable: &str) -> String {
     let numbers = rates(judgement, judgement.leading);
     match is_worse(judgement) {
@@ -75,16 +75,16 @@ pub fn why(judgement: &Judgement, tried: &Release, stable: &Release, e: f64) -> 
     format!("{}, {}", against(judgement, short(tried), short(stable)), evidence(e))
 }
 
-/// What is counted by requests, the gravest first.
+/// The metrics that are shares of the requests, the most serious first.
 const COUNTED: [Metric; 3] = [Metric::Errors, Metric::Late, Metric::Rejected];
-/// Where the shares differ by more than so many standard errors, nobody would call them alike.
+/// Shares that differ by more standard errors than this are not alike.
 const ALIKE_WITHIN: f64 = 2.0;
-/// Fewer than so many say nothing about a share.
+/// Fewer events than this say nothing about a share.
 const FEW: f64 = 3.0;
 
-/// Is the canary's share so much larger than stable's that chance among requests would seldom do it? The standard error is that of the
-/// difference of two shares, pooled. Requests of one workspace are alike, so this is no evidence; it only keeps a sentence from saying
-/// what its own numbers deny.
+/// Whether the canary's share is so much larger than stable's that chance among requests would seldom cause it. The standard error
+/// is that of the difference of two shares, pooled. Requests of one workspace are alike, so this is no evidence; it only keeps a
+/// sentence from contradicting its own numbers.
 fn differs(judgement: &Judgement, metric: Metric) -> bool {
     let ([x, n], [y, m]) = (of(metric, &judgement.canary.tally), of(metric, &judgement.stable.tally));
     if x < FEW || n < 1.0 || m < 1.0 {
@@ -94,7 +94,7 @@ fn differs(judgement: &Judgement, metric: Metric) -> bool {
     x / n - y / m > ALIKE_WITHIN * (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt()
 }
 
-/// Does the worst metric look worse over all workspaces together? If not, the evidence is about a few of them.
+/// Whether the worst metric is worse over all workspaces together. If not, the evidence is about a few of them.
 fn is_worse(judgement: &Judgement) -> bool {
     let [canary, stable] = [&judgement.canary.tally, &judgement.stable.tally];
     match judgement.leading {
@@ -106,7 +106,7 @@ fn is_worse(judgement: &Judgement) -> bool {
     }
 }
 
-/// `3.3 % errors against 0 % (8 of 239, 0 of 610)`: the canary's first.
+/// `3.3 % errors against 0 % (8 of 239, 0 of 610)`: the canary's rate first.
 pub fn rates(judgement: &Judgement, metric: Metric) -> String {
     let Judgement { canary, stable, .. } = judgement;
     let what = match metric {
@@ -122,7 +122,7 @@ pub fn rates(judgement: &Judgement, metric: Metric) -> String {
     format!("{} {what} against {} ({} of {}, {} of {})", share(x, n), share(y, m), whole(x), whole(n), whole(y), whole(m))
 }
 
-/// How many of how many.
+/// The metric's events, and the requests that could have been such.
 fn of(metric: Metric, tally: &Tally) -> [f64; 2] {
     let (part, all) = metric.of(tally);
     [part, all]
@@ -132,7 +132,7 @@ fn typical(canary: &Exposure, stable: &Exposure) -> String {
     format!("typically {} against {}", latency(typical_micros(&canary.tally)), latency(typical_micros(&stable.tally)))
 }
 
-/// The geometric mean.
+/// The geometric mean of the latencies, in microseconds.
 fn typical_micros(tally: &Tally) -> f64 {
     (tally.log_latency as f64 / LOG_UNIT / f64::from(tally.timed.max(1))).exp() - UNNOTICED_MICROS as f64
 }

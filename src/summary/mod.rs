@@ -1,6 +1,6 @@
-//! What a bot's status means, in sentences: what is happening and why, whether customers are safe, what comes next and when at the
-//! latest, and what to do. One generator for the page, the command line, the API (`summary`), the log and the messages, so that
-//! all of them say the same. Pure functions of what the controller has put into a [`Status`].
+//! What a bot's status means, in sentences: what happens and why, whether customers are safe, what comes next and when at the
+//! latest, and what to do. The page, the command line, the API (`summary`), the log and the messages all use this one generator, so
+//! that they say the same. Pure functions of a [`Status`] from the controller.
 
 mod happened;
 mod looks;
@@ -21,27 +21,27 @@ pub use looks::{Looks, rates, why};
 pub use preview::{Moves, Preview};
 pub use until::{Needs, Then, Until};
 
-/// Each field is one or two whole sentences, or empty.
+/// Each text is one or two whole sentences, or empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub urgency: Urgency,
-    /// What is happening and why, with both tracks' rates.
+    /// What happens and why, with both tracks' rates.
     pub state: String,
-    /// Who is where, and whether they are safe.
+    /// How many workspaces are on each track, and whether they are safe.
     pub customers: String,
     /// What comes next, and when at the latest.
     pub next: String,
     pub todo: String,
-    /// What is most likely wanted; `None` where nothing is.
+    /// The action that an operator most likely wants, if there is one.
     pub action: Option<Action>,
 }
 
-/// Whether somebody has to look.
+/// Whether a human must look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// A human should look now.
     Act,
-    /// Something is under way, and goes on by itself.
+    /// Something is under way, and goes on without a human.
     Watch,
     None,
 }
@@ -56,7 +56,7 @@ impl Urgency {
     }
 }
 
-/// What may be asked of a bot.
+/// The actions that an operator can request for a bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Advance,
@@ -109,7 +109,7 @@ impl Action {
         }
     }
 
-    /// Does it only take back? Such an action is possible in a freeze.
+    /// Whether the action lowers the weight or stops it. Such an action is allowed in a freeze.
     pub fn takes_back(self) -> bool {
         matches!(self, Action::Abort | Action::Undo | Action::Pause | Action::Freeze)
     }
@@ -136,7 +136,7 @@ impl Summary {
         summary
     }
 
-    /// What the config wants, and why it has not come about.
+    /// Adds the release that the config wants, and why it is not there yet.
     fn mind_the_config(&mut self, status: &Status) {
         let Some(wanted) = status.state.desired_elsewhere() else { return };
         let waits = status.config_waits.clone().or_else(|| status.waits_for_human().map(|waits| waits.to_string()));
@@ -151,7 +151,7 @@ impl Summary {
         }
     }
 
-    /// What lowers is possible all the same, and stays the main button where it is that.
+    /// Adds the freeze. An action that is refused in a freeze is no longer offered.
     fn mind_a_freeze(&mut self, status: &Status) {
         let Some(why) = &status.frozen else { return };
         if !self.next.contains(why.as_str()) {
@@ -178,7 +178,7 @@ impl Summary {
         self.next.push_str(sentence);
     }
 
-    /// All of it in one line.
+    /// All texts in one line.
     pub fn text(&self) -> String {
         let parts = [&self.state, &self.customers, &self.next, &self.todo].into_iter().filter(|part| !part.is_empty());
         parts.map(String::as_str).collect::<Vec<_>>().join(" ")
@@ -191,7 +191,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How the canary and stable are called in the sentences: by their versions, if these tell them apart.
+/// The names of the canary and of stable in the sentences: their versions, if these differ.
 struct ReleaseNames {
     tried: String,
     stable: String,
@@ -209,7 +209,7 @@ impl ReleaseNames {
     }
 }
 
-/// How the canary looks beside stable, and where its failures come from, if that is mostly one bucket.
+/// How the canary looks beside stable; and the source of its failures, if that is mostly one bucket.
 fn looks(status: &Status, names: &ReleaseNames) -> String {
     let sentence = looks::sentence(status.judged.as_ref(), &names.tried, &names.stable);
     match status.concentration.filter(|concentration| !concentration.over) {
@@ -218,7 +218,7 @@ fn looks(status: &Status, names: &ReleaseNames) -> String {
     }
 }
 
-/// Who is where. `worried`: say of those on stable that they are safe.
+/// How many workspaces are on each track. If `worried`, the sentence says that those on stable are safe.
 fn customers(state: &State, names: &ReleaseNames, worried: bool) -> String {
     let safe = if worried { "safe on" } else { "on" };
     match state.weight {
@@ -228,7 +228,7 @@ fn customers(state: &State, names: &ReleaseNames, worried: bool) -> String {
     }
 }
 
-/// ` by ana at 22:40 UTC (“their reason”)`, as far as it is known; by whom only where it was a person or the config.
+/// ` by ana at 22:40 UTC (“their reason”)`, as far as it is known. The author is shown if it was a person or the config.
 fn by_whom(status: &Status, landmark: Option<&crate::core::Landmark>) -> String {
     let Some(landmark) = landmark else { return String::new() };
     let by = match landmark.kind.as_str() {

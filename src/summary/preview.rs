@@ -1,4 +1,4 @@
-//! What an action would do, in sentences: for the question before it is confirmed.
+//! What an action would do, in sentences: shown before an operator confirms it.
 
 use std::time::Duration;
 
@@ -6,34 +6,34 @@ use super::words::{lasting, share, some, weight};
 use super::{Action, ReleaseNames};
 use crate::core::{Hold, Phase, Release, State, Weight};
 
-/// An action that was planned and not done.
+/// An action that was planned, but not done.
 #[derive(Clone, Debug)]
 pub struct Preview {
     pub bot: String,
     pub action: Action,
-    /// The names of the decisions that it consists of; none if it is so already.
+    /// The names of the action's decisions. Empty if nothing would change.
     pub decisions: Vec<&'static str>,
     pub before: State,
     pub after: State,
-    /// Who would be sent elsewhere; `None` where nothing is known of the traffic, or nobody is.
+    /// The workspaces that would change their track. `None` if the traffic is not known, or none would.
     pub moves: Option<Moves>,
-    /// Would not be rolled out again.
+    /// The release that would be quarantined.
     pub quarantines: Option<Release>,
-    /// How long a switch is watched.
+    /// How long a switch would be watched.
     pub watch: Option<Duration>,
-    /// The window of the config that is open, whoever thaws.
+    /// The config's window that is open, which a thaw does not end.
     pub frozen_by_config: Option<String>,
-    /// How long the step in force has lasted.
+    /// How long the current step has lasted.
     pub in_step: Option<Duration>,
-    /// A drill's idle side, and how long customers are on it.
+    /// A drill's idle side, and how long customers would be on it.
     pub rehearsed: Option<(Release, Option<Duration>)>,
 }
 
-/// By what is usual for the bot.
+/// What would move, by the bot's usual traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moves {
     pub active_buckets: usize,
-    /// Of all the bot's requests, 0 to 1.
+    /// The share of all the bot's requests, 0 to 1.
     pub requests_share: f64,
 }
 
@@ -159,7 +159,7 @@ impl Preview {
         vec![format!("{idle} is asked whether it is well, and the way back is gone through and measured."), moved]
     }
 
-    /// `, about 31 active buckets with usually 38 % of the requests,` as far as it is known.
+    /// ` (about 31 active buckets, usually 38 % of the requests)`, or empty if that is not known.
     fn moving(&self) -> String {
         self.moves.map_or(String::new(), |moves| {
             let buckets = some(moves.active_buckets as u64, "active bucket");

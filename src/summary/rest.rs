@@ -1,4 +1,4 @@
-//! The sentences about a bot without a rollout under way: a weight by hand, the ends of rollouts, and nothing at all.
+//! The sentences about a bot without a rollout under way: a weight that was set by hand, a rollout that has ended, or neither.
 
 use super::looks::{self, Looks};
 use super::words::{clock, count, evidence, lasting, short, weight};
@@ -10,7 +10,7 @@ fn said(urgency: Urgency, state: String, customers: String) -> Summary {
     Summary { urgency, state, customers, next: String::new(), todo: NOTHING_TO_DO.to_owned(), action: None }
 }
 
-/// A weight that was set by hand, a drill, or what is left of either.
+/// A weight that was set by hand, or a drill, and what serin made of either.
 pub(super) fn by_hand(status: &Status) -> Summary {
     let (state, names) = (&status.state, ReleaseNames::of(&status.state));
     let tried = &names.tried;
@@ -71,7 +71,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
     summary
 }
 
-/// Everybody is on what was the canary.
+/// The release that was the canary is stable.
 pub(super) fn promoted(status: &Status) -> Summary {
     let (state, now) = (&status.state, status.times.unix);
     let stable = short(&state.stable);
@@ -164,7 +164,7 @@ fn way_back(status: &Status, former: Option<&Release>) -> String {
     }
 }
 
-/// Why it was taken back, with the rates where they are known.
+/// Why the release was taken back, with the rates if they are known.
 fn reason(why: &AbortReason, landmark: Option<&Landmark>, names: &ReleaseNames) -> String {
     match why {
         AbortReason::Operator | AbortReason::Undone => why.to_string(),

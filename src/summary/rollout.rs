@@ -27,7 +27,7 @@ struct About<'a> {
 
 impl<'a> About<'a> {
     fn of(status: &'a Status, rollout: &'a Rollout) -> About<'a> {
-        // What was judged before nobody was left on it is the past.
+        // At 0 % the last judgement is about requests of the past.
         let live = status.judged.as_ref().filter(|_| status.state.weight > Weight::ZERO);
         let looks = Looks::of(live);
         About { status, state: &status.state, rollout, names: ReleaseNames::of(&status.state), looks, until: Until::of(status) }
@@ -63,7 +63,7 @@ impl<'a> About<'a> {
         said
     }
 
-    /// It waits for a human.
+    /// The rollout waits for a human.
     fn held(&self) -> Summary {
         let said = self.said("is held", Urgency::Act);
         if self.looks.is_suspicious() {
@@ -165,7 +165,7 @@ impl<'a> About<'a> {
         said
     }
 
-    /// The evidence is against it, and the decision is a human's, or may be.
+    /// The evidence is against the canary, and a human decides, or may decide.
     fn suspicious(&self, said: Summary) -> Summary {
         let by_itself = self.rollout.plan.policy != crate::core::Policy::Manual;
         let next = match (by_itself, self.looks) {
@@ -189,7 +189,7 @@ impl<'a> About<'a> {
         }
     }
 
-    /// Where somebody is on the canary, how it looks comes first.
+    /// Adds how the canary looks, if any workspace is on it.
     fn with_looks(&self, position: &str) -> String {
         if self.state.weight == Weight::ZERO {
             return position.replacen("It ", &format!("{} ", self.names.tried), 1);
@@ -236,7 +236,7 @@ impl<'a> About<'a> {
         self.status.judged.map_or(1.0, |judged| judged.judgement.wealth.log_e().exp())
     }
 
-    /// What comes next while it goes on by itself.
+    /// What comes next while the rollout goes on without a human.
     fn next(&self, hold: Option<&Hold>) -> String {
         let Some(until) = &self.until else { return "It is looked at within a second.".to_owned() };
         let goes_on = format!("it goes to {}", self.onward());
@@ -290,7 +290,7 @@ impl<'a> About<'a> {
     }
 }
 
-/// `up to 11 % of its requests could be failing unseen, 2 % is tolerated`; shares.
+/// `up to 11 % of its requests could be failing unseen, 2 % is tolerated`; the arguments are shares.
 fn unseen(could_be: f64, tolerated: f64) -> String {
     format!("up to {} of its requests could be failing unseen, {} is tolerated", share(could_be.min(1.0), 1.0), share(tolerated, 1.0))
 }

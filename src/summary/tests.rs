@@ -1,4 +1,4 @@
-//! The sentences, one by one; and every phase × hold × verdict, for what must be true of all of them.
+//! Tests of single sentences; and of every phase × hold × verdict, for what must be true of all sentences.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::core::{
 };
 use crate::live::{Concentration, Durability, Failing, Judged, Times};
 
-/// 2026-11-28, 22:40 UTC; the controller's clock says one hour.
+/// 2026-11-28, 22:40 UTC; the controller's clock is at one hour.
 const NOW: Times = Times { clock: Duration::from_secs(3_600), unix: 1_795_905_600.0 };
 const ABORT_AT: f64 = 150.0;
 
@@ -69,7 +69,7 @@ fn note(status: &mut Status, landmark: Landmark) {
     Arc::make_mut(&mut status.landmarks).note(landmark);
 }
 
-/// So many errors of so many: the canary's, then stable's.
+/// A judgement with x errors of n requests on the canary, and y of m on stable.
 fn judged(e: f64, verdict: Verdict, [x, n]: [u32; 2], [y, m]: [u32; 2]) -> Judged {
     let exposure = |errors, requests| Exposure { tally: Tally { requests, errors, ..Tally::default() }, buckets: 40 };
     let log_e = e.ln();
@@ -399,7 +399,7 @@ fn every_judgement() -> Vec<Option<Judged>> {
     judgements
 }
 
-/// What must be true of all sentences, of every phase × hold × verdict × weight × policy, frozen and not.
+/// Checks what must be true of all sentences, for every phase × hold × verdict × weight × policy, frozen and not.
 #[test]
 fn whatever_the_state_is_the_sentences_are_whole_and_offer_nothing_that_exposes_in_a_freeze() {
     let mut count = 0;
@@ -447,7 +447,7 @@ fn check(status: &Status) {
     for strange in ["  ", " .", " ,", "inf", "NaN", "Some(", "None", "()", "1 requests", " 0 s", "-0", " pp"] {
         assert!(!text.contains(strange), "{strange:?} in {}", at());
     }
-    // A number of the evidence never leads.
+    // A sentence must not begin with E.
     assert!(!summary.state.starts_with("E "), "{}", at());
     if status.frozen.is_some() {
         assert!(summary.action.is_none_or(Action::takes_back), "{}", at());

@@ -6,17 +6,17 @@ use crate::core::ratchet::at_deadline;
 use crate::core::{AtDeadline, Doubt, Phase, Policy, REQUESTS_LEAST, Rollout, Verdict};
 use crate::live::{Judged, Status};
 
-/// All times in Unix seconds. They hold if serin runs on: nothing bakes while it does not.
+/// All times are in Unix seconds. They assume that serin goes on running, because no step bakes while it does not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Until {
     /// The step is not raised before this.
     pub bakes: f64,
-    /// At the latest then something happens; `None` where the step waits as long as it takes.
+    /// The time of `then`. `None` if the step has no limit.
     pub decides: Option<f64>,
     pub then: Then,
     /// About how many more requests the canary, or stable, needs before a raise.
     pub needs: Option<Needs>,
-    /// When these are likely to have come, at the rate of this step.
+    /// When these requests are likely to have come, at the rate of this step.
     pub expected: Option<f64>,
 }
 
@@ -29,11 +29,11 @@ pub struct Needs {
 /// What happens at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// The next step.
+    /// serin raises the weight.
     GoesOn,
-    /// A human is asked.
+    /// serin asks a human.
     Asks,
-    /// Nothing.
+    /// Nothing: the step goes on waiting.
     Waits,
 }
 
@@ -48,7 +48,7 @@ impl Then {
 }
 
 impl Until {
-    /// `None` where no step waits by itself.
+    /// `None` if there is no step that goes on without a human.
     pub fn of(status: &Status) -> Option<Until> {
         let state = &status.state;
         let rollout = state.under_way().filter(|_| state.phase == Phase::Progressing)?;
@@ -71,7 +71,7 @@ fn then(rollout: &Rollout, status: &Status) -> Then {
     if rollout.plan.policy != Policy::Automatic {
         return Then::Asks;
     }
-    // Only the bound on harm can be waived.
+    // Only the harm bound can be waived.
     let waivable = |judged: &Judged| matches!(judged.verdict, Verdict::Pass | Verdict::Inconclusive(Doubt::Harm { .. }));
     let Some(judged) = status.judged.as_ref().filter(|judged| waivable(judged)) else { return Then::Asks };
     match at_deadline(rollout, &judged.judgement, status.times.clock) {
@@ -107,5 +107,5 @@ fn expected(needs: &Needs, status: &Status, rollout: &Rollout) -> Option<f64> {
     Some(status.times.unix + needs.requests as f64 * lasted.as_secs_f64() / f64::from(came))
 }
 
-/// A younger step says nothing about how fast requests come.
+/// A younger step does not tell how fast requests come.
 const RATE_FROM: Duration = Duration::from_secs(10);

@@ -1,10 +1,10 @@
-//! Numbers, times and names as people read them.
+//! Numbers, times and names for people.
 
 use std::time::Duration;
 
 use crate::core::{Release, Weight, Worth};
 
-/// `0 %`, `0.42 %`, `3.3 %`, `38 %`: two figures, and no more digits than they need.
+/// `0 %`, `0.42 %`, `3.3 %`, `38 %`: two figures at most below 100 %.
 pub fn share(part: f64, all: f64) -> String {
     if all <= 0.0 {
         return "0 %".to_owned();
@@ -21,12 +21,12 @@ pub fn share(part: f64, all: f64) -> String {
     format!("{} %", if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
 }
 
-/// `25 %`, `12.5 %`: as it was set.
+/// `25 %`, `12.5 %`: the exact weight.
 pub fn weight(weight: Weight) -> String {
     format!("{} %", weight.percent())
 }
 
-/// The same of a number.
+/// A number of per cent, exactly: `12.5 %`.
 pub fn percent(percent: f64) -> String {
     format!("{percent} %")
 }
@@ -71,8 +71,8 @@ pub fn latency(micros: f64) -> String {
     }
 }
 
-/// `22:40 UTC`, with the date before it where that is not the date of `now`; both in Unix seconds. Whoever shows it may put the
-/// reader's own time in its place.
+/// `22:40 UTC`, with the date before it if that differs from the date of `now`; both arguments are in Unix seconds. The page may
+/// replace the text by the reader's local time.
 pub fn clock(at: f64, now: f64) -> String {
     let moment = |unix: f64| jiff::Timestamp::from_second(unix as i64).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC);
     let (at, now) = (moment(at), moment(now));
@@ -82,12 +82,12 @@ pub fn clock(at: f64, now: f64) -> String {
     }
 }
 
-/// A release by its version, or by its upstream where it has none.
+/// A release's version, or its upstream if it has none.
 pub fn short(release: &Release) -> &str {
     release.version.as_deref().unwrap_or(&release.upstream)
 }
 
-/// The version in a release's text, `v42 on green`; or the upstream, where the text is that alone.
+/// The version in a release's text, `v42 on green`; or the upstream, if the text is only that.
 pub fn name_of(release: &str) -> &str {
     release.split_once(" on ").map_or(release, |(version, _)| version)
 }
