@@ -12,7 +12,7 @@ use super::client::Client;
 use super::status::{self, plain};
 use super::terminal::{self, wrap};
 
-/// Asks an action what it would do.
+/// The query that asks the API what an action would do.
 pub(super) const DRY_RUN: &str = "?dry_run=true";
 
 /// Prints what an action has done, or would do.

@@ -1,4 +1,4 @@
-//! `serin check`: read a config and say what is wrong with it.
+//! `serin check`: reads a config and prints what is wrong with it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,7 +107,7 @@ fn describe(bot: &Bot) -> String {
 
 /// `1% 10m → 5% 24h → … → 98% 4m → 100%, automatic`.
 fn way(plan: &Plan) -> String {
-    /// More do not fit into a line.
+    /// The most steps that fit into a line.
     const SHOWN_MAX: usize = 8;
     let step = |step: &Step| match step.bake.is_zero() {
         true => step.weight.to_string(),

@@ -1,4 +1,4 @@
-//! The admin API as the commands call it.
+//! A client of the admin API, for the commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use ureq::typestate::WithBody;
 use super::AdminAddress;
 use crate::config::tls::{self, Pair};
 
-/// An operator waits at a terminal: an admin listener that says nothing for this long is not there.
+/// An operator waits at a terminal, so a listener that does not answer within this time counts as absent.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Client {
@@ -34,7 +34,7 @@ impl Client {
         Ok(Client::with(&address.admin, token, tls, TIMEOUT))
     }
 
-    /// For what needs no token. It says none.
+    /// For requests that need no token. Sends none, even if there is one.
     pub fn without_token(address: &AdminAddress, trust: Trust, timeout: Duration) -> anyhow::Result<Client> {
         let tls = if address.admin.starts_with("https://") { Some(tls(address, trust)?) } else { None };
         Ok(Client::with(&address.admin, None, tls, timeout))
@@ -45,8 +45,8 @@ impl Client {
     }
 
     fn with(base: &str, token: Option<String>, tls: Option<TlsConfig>, timeout: Duration) -> Client {
-        // No proxy from the environment: the admin listener is local, or on the operator's own network. No redirects: serin
-        // has none, and a token is for nobody else.
+        // No proxy from the environment: the admin listener is local, or on the operator's own network. No redirects: serin sends
+        // none, and the token must not go to another server.
         let mut agent =
             ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false).proxy(None).max_redirects(0);
         if let Some(tls) = tls.clone() {
@@ -56,12 +56,12 @@ impl Client {
         Client { agent: agent.build().into(), base: base.trim_end_matches('/').to_owned(), token, tls }
     }
 
-    /// Waits so long for an answer that takes its time.
+    /// The same client with a longer timeout, for slow answers.
     pub fn patient(self, seconds: u64) -> Client {
         Client::with(&self.base, self.token, self.tls, Duration::from_secs(seconds))
     }
 
-    /// The status and the text of what is not JSON.
+    /// The status and the text of an answer that is not JSON.
     pub fn text(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let answer = self.agent.get(format!("{}{path}", self.base)).call();
         let mut answer = answer.map_err(|error| anyhow!("no serin answers at {}: {error}", self.base))?;
@@ -101,7 +101,7 @@ impl Client {
         self.answer(path, request.send_json(body))
     }
 
-    /// The document, or the problem's own words as an error.
+    /// Returns the document, or the problem's text as an error.
     fn answer(&self, path: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
         let mut answer = answer.map_err(|error| anyhow!("no serin answers at {}: {error}", self.base))?;
         let status = answer.status();
@@ -111,7 +111,7 @@ impl Client {
         }
         let detail = document["detail"].as_str().unwrap_or(status.as_str());
         if status == StatusCode::MISDIRECTED_REQUEST {
-            // It was not carried out, and the next connection is another one.
+            // The request was not carried out. The next connection may reach another serin.
             bail!("no serin answers at {} on this connection: {detail}", self.base);
         }
         let advice = self.advice(status.as_u16()).map(str::to_owned).or_else(|| command_for(document["code"].as_str()?, path));
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// What to do about an answer that says who may not.
+    /// What to do about a status for missing rights.
     fn advice(&self, status: u16) -> Option<&'static str> {
         match (status, &self.token) {
             (401, None) => Some("no token was given: name its file in SERIN_TOKEN_FILE or by --token-file, or put it into SERIN_TOKEN"),
@@ -158,16 +158,16 @@ fn command_for(code: &str, path: &str) -> Option<String> {
     })
 }
 
-/// Whose certificate is good with https.
+/// Which certificates are accepted with https.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// One of the authorities', with the right name.
+    /// Those of the trusted authorities, with the right name.
     Authorities,
-    /// Anybody's: for questions to this very machine that say nothing secret.
+    /// All. For requests to this machine that contain no secret.
     Anybody,
 }
 
-/// Whom to trust, and what to show.
+/// The authorities to trust, and the certificate to show.
 fn tls(address: &AdminAddress, trust: Trust) -> anyhow::Result<TlsConfig> {
     let authorities = match (&address.ca_file, trust) {
         (Some(file), _) => tls::authorities(file)?,
@@ -181,7 +181,7 @@ fn tls(address: &AdminAddress, trust: Trust) -> anyhow::Result<TlsConfig> {
         |certificates: &[CertificateDer<'_>]| certificates.iter().map(|der| Certificate::from_der(der).to_owned()).collect::<Vec<_>>();
     let client = match (&address.cert_file, &address.key_file) {
         (Some(certificate), Some(key)) => {
-            // Looked at before, since ureq would panic on a key that is another certificate's.
+            // Checked before, because ureq would panic on a key that belongs to another certificate.
             let pair = Pair::load(certificate, key)?;
             let key = PrivateKey::from_pem(&std::fs::read(key)?).with_context(|| format!("cannot read {}", key.display()))?;
             Some(ClientCert::new_with_certs(&own(&pair.chain), key))

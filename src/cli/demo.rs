@@ -1,6 +1,5 @@
-//! `serin demo`: the main job on one screen. A real proxy on a real config, two example bots that verify signatures,
-//! signed traffic of some hundred workspaces; a good release that the ratchet takes to everybody, and a bad one that it
-//! takes back.
+//! `serin demo`: what serin does, on one screen. A real proxy with a real config, two example bots that verify signatures, and
+//! signed traffic of some hundred workspaces. The ratchet takes a good release to 100 %, and takes a bad one back.
 
 mod bot;
 mod slack;
@@ -36,14 +35,14 @@ pub struct Demo {
 
 const CONFIG: &str = include_str!("../../config/examples/demo.toml");
 const BOT: &str = "/v1/bots/demo";
-/// To learn what is usual, before anything is tried.
+/// The time to learn what is usual, before the first rollout.
 const LEARN: Duration = Duration::from_secs(6);
 const EVERY: Duration = Duration::from_millis(500);
-/// A story that takes longer than so many bakes has gone wrong.
+/// A rollout that takes longer than this many bakes has failed.
 const PATIENCE_BAKES: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The parts that the story happens to.
+/// The parts of the running demo.
 struct Stage {
     client: Arc<Client>,
     traffic: Traffic,
@@ -125,7 +124,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Shows how things go until it is so, or for so long; answers the last that was seen.
+    /// Shows the bot until `is_so` returns `true`, for at most `most`. Returns the last document.
     async fn watch(&mut self, most: Duration, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let until = Instant::now() + most;
         loop {
@@ -141,7 +140,7 @@ impl Stage {
     }
 }
 
-/// The commands' client blocks; here it must not block the rest of the demo.
+/// Calls the commands' client, which blocks, without blocking the rest of the demo.
 async fn call(f: impl FnOnce() -> anyhow::Result<Value> + Send + 'static) -> anyhow::Result<Value> {
     tokio::task::spawn_blocking(f).await?
 }

@@ -1,6 +1,6 @@
-//! `serin explain`: which workspace a webhook belongs to, by the config's own rules, and, if a serin runs, where that
-//! workspace goes now and why. Each rollout ranks the buckets anew, and the config does not know which one is in force: without
-//! a running serin there is only the rank of a split by hand.
+//! `serin explain`: which workspace a webhook belongs to, by the config's rules, and, if serin runs, the workspace's track and why.
+//! Each rollout gives the buckets new ranks, and the config does not know which rollout is in force: without a running serin, the
+//! command shows only the rank of a split by hand.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -74,7 +74,7 @@ impl Explain {
         };
         let decision = decide(bot, &split, head, looked);
         print!("{}", read(bot, &decision));
-        // A running serin knows where workspaces go; a handshake goes nowhere by its workspace.
+        // A running serin knows the workspace's track. A handshake's track does not depend on its workspace.
         if let (Found::Workspace { workspace, .. }, Reason::Rank | Reason::Pinned) = (&decision.reading.found, decision.assignment.reason)
             && !self.offline
         {
@@ -89,7 +89,7 @@ impl Explain {
         Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 
-    /// Asks a running serin, and nothing else.
+    /// Asks a running serin only.
     fn ask(&self, workspace: &str) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.address)?;
         let bot = match &self.bot {
@@ -125,7 +125,7 @@ fn asked(bot: &str, workspace: &str) -> String {
     format!("/v1/bots/{bot}/explain?workspace={encoded}")
 }
 
-/// The bot that is meant where there is only one.
+/// The only bot. Errors if there are several.
 fn only_bot(bots: &Value) -> anyhow::Result<String> {
     let names: Vec<&str> = bots["bots"].as_array().into_iter().flatten().filter_map(|bot| bot["bot"].as_str()).collect();
     match names.as_slice() {
@@ -143,7 +143,7 @@ fn parse_headers(lines: &[String]) -> anyhow::Result<Fields> {
     Ok(fields)
 }
 
-/// What is in the request.
+/// What was found in the request.
 fn read(bot: &Bot, decision: &Decision<'_>) -> String {
     let mut text = format!("bot        {}\n", bot.name);
     let source = decision.source.map_or("none".to_owned(), |source| bot.plan.sources()[source].to_string());
@@ -161,7 +161,7 @@ fn read(bot: &Bot, decision: &Decision<'_>) -> String {
     text
 }
 
-/// What the config alone can say of where it goes.
+/// What follows from the config alone.
 fn offline(split: &Split, decision: &Decision<'_>) -> String {
     let mut text = String::new();
     if let Found::Workspace { workspace, .. } = &decision.reading.found {
@@ -176,7 +176,7 @@ fn offline(split: &Split, decision: &Decision<'_>) -> String {
 fn online(document: &Value) -> String {
     let text = |key: &str| document[key].as_str().map_or_else(|| document[key].to_string(), str::to_owned);
     let of = match document["attempt"].as_u64() {
-        // A serin of before there were attempts in the answer.
+        // An older serin, whose answer has no attempt.
         None => String::new(),
         Some(0) => ", of a split by hand".to_owned(),
         Some(attempt) => format!(", of rollout {attempt}"),

@@ -1,5 +1,5 @@
-//! `serin healthcheck`: is the serin of this machine ready? It finds the admin listener in the config, as the container
-//! that runs both has one config for both. It minds no mistake in it: a serin that has refused a config serves on.
+//! `serin healthcheck`: asks whether the serin of this machine is ready. It finds the admin listener in the config, which a
+//! container shares with serin. It ignores errors in the config, because a serin that has refused a config still serves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ impl Healthcheck {
             Some(admin) => admin,
             None => admin_of(&self.file)?,
         };
-        // The certificate has some public name, and this asks by an address; nothing that is said is secret.
+        // The certificate has some public name, while this request goes to an address. The request contains no secret.
         let trust = if given || self.ca_file.is_some() { Trust::Authorities } else { Trust::Anybody };
         let Healthcheck { ca_file, cert_file, key_file, .. } = self;
         let address = AdminAddress { admin, token_file: None, ca_file, cert_file, key_file };
@@ -64,7 +64,7 @@ fn admin_of(file: &ConfigFile) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{address}"))
 }
 
-/// Who listens on all addresses is asked at the one that every machine has.
+/// The address at which this machine reaches the listener: the loopback address for a listener on all addresses.
 fn reached_at(listen: SocketAddr) -> Option<SocketAddr> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -28,7 +28,7 @@ pub struct History {
     address: AdminAddress,
 }
 
-/// The API gives so many at once.
+/// The most changes that the API returns at once.
 const PAGE: usize = 1_000;
 
 impl History {
@@ -60,7 +60,7 @@ impl History {
     }
 }
 
-/// What it did, who did it and when, and below it why.
+/// What the change did, who made it and when, and below that why.
 fn shown(change: &Value, width: usize) -> String {
     let kind = plain(&change["actor_kind"]);
     let who = match kind.as_str() {
@@ -81,7 +81,7 @@ fn shown(change: &Value, width: usize) -> String {
             text += &wrap(&format!("{what}: {said}"), "       ", width);
         }
     }
-    // Where serin decided by itself, the reason has the rates.
+    // If the ratchet made the change, its reason has the rates already.
     if let Some(known) = change["evidence"].as_object().filter(|_| kind != "ratchet") {
         let number = |track: &str, what: &str| known[track][what].as_u64().unwrap_or(0);
         let rate = |track: &str| {

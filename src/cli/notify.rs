@@ -1,4 +1,4 @@
-//! `serin notify --test`: does a message come through?
+//! `serin notify --test`: sends a test message and prints whether it arrived.
 
 use std::process::ExitCode;
 
@@ -21,11 +21,11 @@ pub struct Notify {
     address: AdminAddress,
 }
 
-/// A receiver has 10 s, and all are asked at once.
+/// Each receiver has 10 s, and serin sends to all of them at once.
 const PATIENCE_SECS: u64 = 30;
 
 impl Notify {
-    /// 1 if a message did not come through.
+    /// Returns exit code 1 if a message did not arrive.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let body = json!({ "notifier": self.test.flatten() });
         let document = Client::new(&self.address)?.patient(PATIENCE_SECS).post("/v1/notifications/test", &body, None)?;

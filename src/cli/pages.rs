@@ -18,7 +18,7 @@ pub struct Completions {
 
 impl Completions {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        // Into memory first: a pipe that is closed early is no error of ours.
+        // Generated in memory first, because a pipe that is closed early is no error of serin.
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "serin", &mut text);
         print(&text)

@@ -1,4 +1,4 @@
-//! `serin run`: serve.
+//! `serin run`: serves.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        // Nothing is served yet, and the config is read below: until the reload listens, a SIGHUP has nothing to say.
+        // Nothing is served yet, and the config is read below: a SIGHUP before the reload task listens must not end the process.
         // SAFETY: no handler is called.
         unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
         // SAFETY: nothing was started or opened yet.
@@ -39,7 +39,7 @@ impl Run {
     }
 }
 
-/// However it ends: what was said before belongs before the error.
+/// Writes the log's remaining lines at any end, so that they come before the error.
 struct Flushed;
 
 impl Drop for Flushed {

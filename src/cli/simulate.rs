@@ -1,5 +1,5 @@
-//! `serin simulate`: what would this policy do? Many seeded rollouts in a simulated world, in all the ways a release can
-//! be bad, judged by serin, by what others do, and by an oracle.
+//! `serin simulate`: what would this policy do? Runs many seeded rollouts in a simulated world, with good and bad releases of all
+//! kinds, and compares serin with other tools and with an oracle.
 
 mod choice;
 mod plot;
@@ -117,7 +117,7 @@ impl Simulate {
             || bar.inc(1),
             |summaries| {
                 let text = if self.json { lines(summaries) } else { table.rows(summaries) };
-                // A bar that is being drawn would tear the lines.
+                // A progress bar that is drawn now would break the lines.
                 if let Err(error) = bar.suspend(|| std::io::stdout().lock().write_all(text.as_bytes())) {
                     failed = Some(error);
                 }

@@ -27,7 +27,7 @@ pub struct Status {
 }
 
 const EVERY: Duration = Duration::from_secs(1);
-/// A terminal is told to go to its first line, and to clear what is below: no flicker.
+/// Moves the terminal's cursor to the first line and clears what is below. This does not flicker.
 const HOME: &str = "\x1b[H\x1b[J";
 
 impl Status {
@@ -66,7 +66,7 @@ pub fn print(document: &Value, json: bool) {
     }
 }
 
-/// One bot's document, or the list of all, as people read it: those first that need somebody.
+/// One bot's document, or the list of all, for people. Bots that need a human come first.
 pub fn table(document: &Value, width: usize) -> String {
     let Some(bots) = document["bots"].as_array() else { return bot(document, width) };
     let mut bots: Vec<&Value> = bots.iter().collect();
@@ -120,9 +120,9 @@ fn todo(bot: &Value, width: usize) -> String {
     }
 }
 
-/// Below this there is no room for a table.
+/// A terminal with fewer columns has no room for a table.
 const TABLE_WIDTH: usize = 97;
-/// A longer release has no room in it.
+/// A longer release does not fit into the table.
 const RELEASE_MOST: usize = 22;
 
 fn tracks(bot: &Value, width: usize) -> String {
@@ -166,7 +166,7 @@ pub fn release(release: &Value) -> String {
     release["version"].as_str().map_or(upstream.clone(), |version| format!("{version} on {upstream}"))
 }
 
-/// The steps, and what else somebody may want to know.
+/// The steps, and other details.
 fn more(bot: &Value, width: usize) -> String {
     let (rollout, evidence) = (&bot["rollout"], &bot["evidence"]);
     let mut text = String::new();
@@ -216,7 +216,7 @@ fn more(bot: &Value, width: usize) -> String {
     text
 }
 
-/// In Unix seconds.
+/// The time now, in Unix seconds.
 fn unix_now() -> f64 {
     jiff::Timestamp::now().as_millisecond() as f64 / 1000.0
 }
@@ -227,7 +227,7 @@ fn labelled(label: &str, said: &str, width: usize) -> String {
     lines.replacen(&" ".repeat(COLUMN), &format!("  {}", paint(Tone::Soft, &format!("{label:<11}"))), 1)
 }
 
-/// As people write it: `5 %`, `12.5 %`.
+/// For people: `5 %`, `12.5 %`.
 pub fn percent(value: &Value) -> String {
     let weight = value.as_f64().and_then(|percent| Weight::from_percent((percent * 100.0).round() / 100.0).ok());
     weight.map_or_else(|| plain(value), crate::summary::words::weight)

@@ -1,10 +1,10 @@
-//! What the terminal can show: its width, and colours where it has them. In a pipe and with `NO_COLOR` the same text comes without.
+//! The terminal's width, and colours if it has them. In a pipe and with `NO_COLOR` the same text is printed without colours.
 
 use std::io::{IsTerminal, stdout};
 
 use anstyle::{AnsiColor, Style};
 
-/// What a piece of text is.
+/// The meaning of a piece of text, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     Strong,
@@ -14,7 +14,7 @@ pub enum Tone {
     Watch,
 }
 
-/// In a pipe.
+/// The width in a pipe.
 const WIDTH: usize = 100;
 /// Longer lines are hard to read.
 const WIDTH_MOST: usize = 120;
@@ -26,12 +26,12 @@ pub fn width() -> usize {
     found.filter(|_| is_terminal()).map_or(WIDTH, |width| width.clamp(WIDTH_LEAST, WIDTH_MOST))
 }
 
-/// Does a person look at it?
+/// Whether the output goes to a terminal.
 pub fn is_terminal() -> bool {
     stdout().is_terminal()
 }
 
-/// Prints text with colours, or without where they are not wanted.
+/// Prints text with its colours, or without them if they are not wanted.
 pub fn print(text: &str) {
     anstream::print!("{text}");
 }
@@ -47,11 +47,11 @@ pub fn paint(tone: Tone, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Lines of at most `width` characters, each with the indent; a word that is longer stands alone.
+/// Breaks the text into lines of at most `width` characters, each with the indent. A longer word gets a line of its own.
 pub fn wrap(text: &str, indent: &str, width: usize) -> String {
     let most = width.saturating_sub(indent.chars().count()).max(1);
     let (mut lines, mut line) = (String::new(), String::new());
-    // A number stays with its sign.
+    // A number stays together with its sign.
     let text = text.replace(" %", "\u{a0}%").replace("E = ", "E\u{a0}=\u{a0}");
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > most {

@@ -1,4 +1,4 @@
-//! `serin wait`: gates a pipeline. Exit codes: 0 reached, 3 taken back, 4 not in time, 5 a human is asked.
+//! `serin wait`: makes a pipeline wait. Exit codes: 0 reached, 3 taken back, 4 not in time, 5 a human is asked.
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -64,12 +64,12 @@ impl FromStr for Until {
     }
 }
 
-/// What a look at the bot says.
+/// What the bot's document says about the awaited release.
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     Reached,
     TakenBack,
-    /// It was on its way, and nobody has taken it back: another one has its place.
+    /// The release was under way and was not taken back, but another one has replaced it.
     GivenUp,
     Held,
     OnItsWay,
@@ -81,12 +81,12 @@ const TAKEN_BACK: u8 = 3;
 const NOT_IN_TIME: u8 = 4;
 const HELD: u8 = 5;
 
-/// What was last told of the bot.
+/// The state that was printed last.
 #[derive(Default)]
 struct Saw(String);
 
 impl Saw {
-    /// Says on standard error where the bot stands, whenever its phase or its weight has changed.
+    /// Prints the bot's state to standard error, if its phase or its weight has changed.
     fn tell(&mut self, bot: &Value) {
         let now = format!("{} at {}", plain(&bot["phase"]), percent(&bot["weight_percent"]));
         if now != self.0 {
@@ -109,7 +109,7 @@ impl Wait {
         loop {
             let bot = match client.get(&path) {
                 Ok(bot) => bot,
-                // A restart of serin in the middle of a rollout is no reason to fail a pipeline.
+                // A restart of serin during a rollout must not fail a pipeline.
                 Err(error) if error.to_string().starts_with("no serin answers") => {
                     if away.get_or_insert_with(Instant::now).elapsed() >= self.away_for {
                         return Err(error);
@@ -155,8 +155,8 @@ impl Wait {
     }
 }
 
-/// `begun`: an earlier look has seen it on its way. A version may have been taken back from one upstream and be well on
-/// another, so what is serves before what was.
+/// `begun` says that the release was under way before. What serves goes before the quarantine, because a version may have been
+/// taken back from one upstream and serve on another.
 fn look(bot: &Value, version: &str, until: Until, begun: bool) -> Look {
     let is = |of: &Value| of["version"] == version;
     let taken_back = bot["quarantine"].as_array().into_iter().flatten().any(|one| one["version"] == version);

@@ -1,4 +1,4 @@
-//! `serin weight`: set the canary's share by hand.
+//! `serin weight`: sets the canary's share by hand.
 
 use std::process::ExitCode;
 

@@ -25,7 +25,7 @@ pub struct ExampleBot {
 #[derive(Clone, Copy, Debug)]
 struct Release {
     version: &'static str,
-    /// It fails one webhook in so many.
+    /// The bot fails one webhook in this many.
     fails: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl ExampleBot {
         let release = Arc::new(Mutex::new(Release { version, fails: None }));
         let deployed = Deployed { release: release.clone(), count: Arc::default() };
         let router = Router::new().route("/slack/events", post(answer)).with_state(deployed);
-        // Lives as long as the demo: its runtime ends it.
+        // Runs until the demo's runtime ends.
         tokio::spawn(axum::serve(listener, router).into_future());
         Ok(ExampleBot { address, release })
     }

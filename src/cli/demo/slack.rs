@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::hmac;
 
-/// The example app's signing secret: no secret at all.
+/// The signing secret of the example app, which is public.
 const SIGNING_SECRET: &[u8] = b"8f742231b10e8888abcd99yyyzzz85a5";
 pub const SIGNATURE: &str = "x-slack-signature";
 pub const TIMESTAMP: &str = "x-slack-request-timestamp";

@@ -1,5 +1,5 @@
-//! Signed webhooks of some hundred workspaces, a few of them large and most of them small, and a note of which version
-//! each of them met.
+//! Sends signed webhooks of some hundred workspaces, a few large and most of them small, and notes which version answered each
+//! workspace.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use super::slack;
 use crate::http1::{AnswerHead, Decoded};
 
 const CONNECTIONS: u32 = 8;
-/// Between two webhooks of one connection: 8 connections make some 200 webhooks a second.
+/// The pause between two webhooks of a connection: 8 connections send some 200 webhooks a second.
 const PAUSE: Duration = Duration::from_millis(30);
 
 #[derive(Debug)]
@@ -26,17 +26,17 @@ pub struct Traffic {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What came of the webhooks.
+/// The results of the webhooks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub sent: u64,
-    /// The failures of a release that fails: a 500 of v43.
+    /// The failures of the bad release: answers 500 of v43.
     pub bad: u64,
-    /// Other answers than 2xx: a wrong signature would show here.
+    /// Other answers than 2xx. A wrong signature would show here.
     pub failed: u64,
     pub on_canary: usize,
     pub workspaces: usize,
-    /// Workspaces that met v41 again, after v42, while v42 rose: there must be none.
+    /// Workspaces that v41 answered again, after v42, while v42 rose: there must be none.
     pub moved_back: u64,
 }
 
@@ -44,7 +44,7 @@ pub struct Totals {
 struct Seen {
     totals: Totals,
     met: HashMap<u32, &'static str>,
-    /// The version on trial.
+    /// The version that is being rolled out.
     tried: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Traffic {
         Traffic { senders, seen }
     }
 
-    /// From now on this version is on trial.
+    /// Sets the version that is being rolled out.
     pub fn tries(&self, version: &'static str) {
         lock(&self.seen).tried = version;
     }
@@ -107,13 +107,13 @@ impl Seen {
     }
 }
 
-/// Workspace k sends about 1/k as much as the first: as customers do.
+/// Draws a workspace. Workspace k sends about 1/k as much as the first, which is a usual distribution of customers.
 fn draw(number: u64, workspaces: u32) -> u32 {
     let uniform = xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes()) as f64 / u64::MAX as f64;
     (f64::from(workspaces).powf(uniform) as u32).clamp(1, workspaces)
 }
 
-/// The version that answered, and what; `None` where none did. The connection is kept if it serves again.
+/// Returns the version that answered, and the status; `None` if there is no answer. Keeps the connection if it can be used again.
 async fn send(open: &mut Option<TcpStream>, proxy: SocketAddr, webhook: &[u8]) -> Option<(&'static str, StatusCode)> {
     let mut stream = match open.take() {
         Some(stream) => stream,

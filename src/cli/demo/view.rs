@@ -1,4 +1,4 @@
-//! What the demo shows: a line for each scene, and below it the state, redrawn in place on a terminal.
+//! What the demo prints: a line for each scene, and below it the state, redrawn in place on a terminal.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ const BAR: usize = 40;
 
 pub struct View {
     terminal: bool,
-    /// A frame stands below the last scene, to be drawn over.
+    /// A frame is below the last scene, and the next one replaces it.
     drawn: bool,
 }
 
@@ -41,7 +41,7 @@ impl View {
             print!("\x1b[{}A", lines.len());
         }
         let clear = if self.terminal { "\x1b[K" } else { "" };
-        // Where nothing can be drawn over, one line for each look is enough.
+        // Without a terminal, one line for each frame is enough.
         let shown = if self.terminal { &lines[..] } else { &lines[..1] };
         shown.iter().for_each(|line| println!("{line}{clear}"));
         self.drawn = true;
@@ -74,7 +74,7 @@ fn said(document: &Value, part: &str) -> String {
     format!("  {}", document["summary"][part].as_str().unwrap_or(""))
 }
 
-/// A line that the terminal would break into two could not be drawn over.
+/// Cuts a line to the width, because a line that the terminal wraps could not be replaced.
 fn cut(line: &str, width: usize) -> String {
     match line.char_indices().nth(width) {
         None => line.to_owned(),

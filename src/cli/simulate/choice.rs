@@ -17,7 +17,7 @@ pub fn judge(text: &str) -> Result<Judge, String> {
     })
 }
 
-/// What looks like a path is one; a name that is in the library goes first.
+/// Scenarios by name, `all`, or from a file. A name in the library goes before a path.
 pub fn scenarios(text: &str) -> anyhow::Result<Vec<Scenario>> {
     let library = scenario::library();
     if text == "all" {
@@ -36,7 +36,7 @@ pub fn scenarios(text: &str) -> anyhow::Result<Vec<Scenario>> {
     }
 }
 
-/// Plan and guard of a bot, as its config says; the defaults without one. The only place where a config meets the
+/// The plan and the guard of a bot in the config, or the defaults without a config. Only this function passes a config to the
 /// simulation.
 pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<Settings> {
     let Some(file) = file else { return Ok(Settings::default()) };

@@ -1,4 +1,4 @@
-//! One run as a drawing: weight, evidence and bad requests over time. Plain SVG of our own: three panels need no library.
+//! Draws one run: weight, evidence and bad requests over time. It writes SVG itself, because three panels need no library.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const PANEL: f64 = 150.0;
 const GAP: f64 = 40.0;
 const STABLE: &str = "#2563eb";
 const CANARY: &str = "#d97706";
-/// Rates are those of the last minute: a tick alone has too few requests.
+/// Rates are those of the last minute, because a single tick has too few requests.
 const SMOOTHED_SECS: f64 = 60.0;
 
 /// One panel: its place, and the values at its lower and upper edge.
@@ -52,7 +52,7 @@ fn weight(text: &mut String, panel: &Panel, moments: &[Moment]) {
     panel.line(text, CANARY, moments.iter().map(|moment| (minutes(moment), moment.weight.percent())));
 }
 
-/// log10 E, with what 5, 20 and 150 mean: raises stop, a human is told, the canary goes to zero.
+/// log10 E, with lines at 5, 20 and 150: no raise from there on, a human is told, the canary goes to 0 %.
 fn evidence(text: &mut String, moments: &[Moment], panel: impl Fn(f64, f64) -> Panel) {
     let values = || moments.iter().filter_map(|moment| Some((minutes(moment), moment.log10_evidence?)));
     let high = values().map(|(_, value)| value).fold(2.5, f64::max).min(12.0);

@@ -11,11 +11,11 @@ const CELL_WIDTH: usize = 17;
 
 pub struct Table {
     head: String,
-    /// What stands above a volume's rows, once.
+    /// The title of each volume's rows, which is printed once.
     volumes: Vec<(String, String)>,
-    /// For each rule: good releases, and how many of them were rolled back.
+    /// By rule: the number of good releases, and how many of them were rolled back.
     good: Vec<(Judge, u32, u32)>,
-    /// Why serin's were held.
+    /// The reasons why serin held rollouts.
     holds: BTreeMap<&'static str, u32>,
 }
 
@@ -34,7 +34,7 @@ impl Table {
         }
     }
 
-    /// All rules on one scenario.
+    /// The rows of one scenario, with all rules.
     pub fn rows(&mut self, summaries: &[Summary]) -> String {
         let mut text = String::new();
         let Some(first) = summaries.first() else { return text };
