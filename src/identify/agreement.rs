@@ -1,7 +1,7 @@
-//! For tests: that the walk reads what the bots' own parsers read.
+//! Tests that the walk reads the same as the bots' own parsers.
 //!
-//! `ALIKE` and `UNLIKE` were filled by running Python 3.11's `json.loads` and Node 20's `JSON.parse` on these bodies and
-//! asking for `team.id`: a string that isn't empty, or an integer. The properties compare with `serde_json::Value`.
+//! `ALIKE` and `UNLIKE` are the results of Python 3.11's `json.loads` and Node 20's `JSON.parse` on these bodies, for `team.id`: a
+//! string that is not empty, or an integer. The properties compare with `serde_json::Value`.
 
 use proptest::prelude::*;
 use serde_json::Value as Tree;
@@ -14,15 +14,15 @@ use super::trie::Pointers;
 #[derive(Clone, Copy, Debug)]
 enum Read {
     Id(&'static str),
-    /// JSON, but no id there.
+    /// Valid JSON without an id at that place.
     Nothing,
-    /// No JSON.
+    /// Not JSON.
     Refused,
 }
 
 use Read::{Id, Nothing, Refused};
 
-/// What Python and Node read alike.
+/// Bodies that Python and Node read alike.
 #[rustfmt::skip]
 const ALIKE: &[(&[u8], Read)] = &[
     (br#"{"team":{"id":"T1"}}"#, Id("T1")),
@@ -99,10 +99,10 @@ const ALIKE: &[(&[u8], Read)] = &[
     (b"\xc2\xa0{\"team\":{\"id\":\"T1\"}}", Refused),
 ];
 
-/// What Python reads, what Node reads, and what we do: no id, wherever a bot might read another than we do.
+/// What Python, Node and serin read. serin finds no id if a bot might read another one.
 #[rustfmt::skip]
 const UNLIKE: &[(&[u8], Read, Read, &str)] = &[
-    // Node rounds above 2^53, so two tenants may be one to it; to us they stay two.
+    // Node rounds above 2^53, so two tenants may be one to Node; to serin they stay two.
     (br#"{"team":{"id":9007199254740993}}"#, Id("9007199254740993"), Id("9007199254740992"), "ws:9007199254740993"),
     (br#"{"team":{"id":18446744073709551615}}"#, Id("18446744073709551615"), Id("18446744073709551616"), "ws:18446744073709551615"),
     (br#"{"team":{"id":18446744073709551616}}"#, Id("18446744073709551616"), Id("18446744073709551616"), "invalid"),
@@ -110,7 +110,7 @@ const UNLIKE: &[(&[u8], Read, Read, &str)] = &[
     (br#"{"team":{"id":1e2}}"#, Nothing, Id("100"), "invalid"),
     (br#"{"team":{"id":-0}}"#, Id("0"), Id("0"), "invalid"),
     (br#"{"team":{"id":1e999}}"#, Nothing, Nothing, "invalid"),
-    // Half a surrogate pair is no character, so it can't be in a Rust string: refused where it would be read.
+    // Half a surrogate pair is not a character, so a Rust string cannot hold it: refused where it would be read.
     (br#"{"team":{"id":"\ud800"}}"#, Id("half a pair"), Id("half a pair"), "invalid"),
     (br#"{"\ud800":1,"team":{"id":"T1"}}"#, Id("T1"), Id("T1"), "invalid"),
     (b"{\"x\":\"\xed\xa0\x80\",\"team\":{\"id\":\"T1\"}}", Id("T1"), Id("T1"), "invalid"),
@@ -168,7 +168,7 @@ fn a_body_with_more_tenants_than_anyone_sends_has_none() {
     assert_eq!(json(keys(17)).to(&parts), "invalid");
 }
 
-/// What the walk must say, by way of a tree: the values at `steps`, sorted, as text.
+/// Computes the walk's expected result with a tree: the values at `steps`, sorted, as text.
 fn by_tree(tree: &Tree, pointers: &[Pointer], pointer: &Pointer) -> Vec<String> {
     let mut at: Vec<(Vec<String>, &Tree)> = vec![(Vec::new(), tree)];
     for step in pointer.steps() {
@@ -214,7 +214,7 @@ fn as_value(tree: &Tree, looked_into: bool) -> Option<Value<'_>> {
     }
 }
 
-/// JSON as text, so that keys may come twice; some keys are spelt with an escape.
+/// JSON as text, so that keys may be duplicated; some keys have an escape.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),

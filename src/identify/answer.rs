@@ -1,5 +1,5 @@
-//! What one source says: from the values it gives to at most one id. The same rule for a wildcard's matches, a form
-//! field that comes twice and a header that comes twice, for the bots' frameworks differ in which of them they read.
+//! Reduces the values that one source finds to at most one id. The same rule holds for a wildcard's matches, a repeated form field
+//! and a repeated header, because the bots' frameworks differ in which of them they read.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use super::json::Value;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Answer<'a> {
-    /// Nothing there, or null, or empty: ask the next source.
+    /// There is nothing, or null, or an empty text: the next source is tried.
     #[default]
     Nothing,
-    /// Something is there that can't be an id: ask the next source, but remember.
+    /// There is a value that cannot be an id: the next source is tried, but this is remembered.
     Unfit,
     Id(Cow<'a, str>),
-    /// Several ids that differ; the first of them.
+    /// Several different ids; this is the first.
     Differ(Cow<'a, str>),
 }
 
@@ -44,7 +44,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// This and what the same source says next.
+    /// Combines this with the source's next value.
     pub(super) fn and(self, next: Answer<'a>) -> Answer<'a> {
         match (self, next) {
             (Answer::Nothing, next) => next,
@@ -61,7 +61,7 @@ impl<'a> Answer<'a> {
         answers.fold(Answer::Nothing, Answer::and)
     }
 
-    /// `never` are words that a platform writes where there is no id.
+    /// Treats the words in `never`, which the platform writes if there is no id, as nothing.
     pub(super) fn without(self, never: &[&str]) -> Answer<'a> {
         match self {
             Answer::Id(id) if never.contains(&&*id) => Answer::Nothing,

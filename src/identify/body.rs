@@ -1,5 +1,5 @@
-//! Which parser a body gets. Bots are lenient about the content type, so we are: what is neither a form nor multipart is
-//! tried as JSON, and what is no JSON has no id.
+//! Selects the parser for a body. Bots are lenient about the content type, so serin is too: a body that is neither a form nor
+//! multipart is parsed as JSON, and a body that is not JSON has no id.
 
 use http::Method;
 
@@ -12,14 +12,14 @@ use crate::http1::Known;
 pub(super) enum Kind {
     Json,
     Form,
-    /// Never looked into: the request can't have a body, or it is multipart.
+    /// Never parsed: the request cannot have a body, or the body is multipart.
     Opaque,
 }
 
-/// A body, as far as it was read.
+/// A body, as far as it was parsed.
 #[derive(Debug)]
 pub(super) enum Body<'a> {
-    /// Not there, not wanted, over the cap, or not to be looked into.
+    /// Missing, not needed, larger than the cap, or not to be parsed.
     Unread,
     Broken,
     Json(Seen<'a>),

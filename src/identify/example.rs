@@ -1,4 +1,4 @@
-//! For tests: a request to a preset's bot, and what its plan says of it as one line of text.
+//! For tests: a request to a preset's bot, and what the bot's plan finds in it, as one line of text.
 
 use http::Method;
 use http::uri::PathAndQuery;
@@ -59,7 +59,7 @@ impl Request {
         self.told(plan, plan.wants_body(self.head()).then_some(&self.body))
     }
 
-    /// The same, where the body could not be had.
+    /// Like `to`, for a request whose body is not available.
     pub(super) fn bodiless_to(&self, plan: &Plan) -> String {
         self.told(plan, None)
     }

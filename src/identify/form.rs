@@ -1,5 +1,5 @@
-//! `application/x-www-form-urlencoded`: the values of a field, and JSON inside one (Slack's `payload`). Only the fields
-//! that somebody asks for are decoded.
+//! `application/x-www-form-urlencoded`: the values of a field, and JSON inside one (Slack's `payload`). Only the fields of sources
+//! and marks are decoded.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use super::json::{self, Broken, Seen};
 use super::pointer::Pointer;
 use super::trie::{Pointers, Slot, Trie};
 
-/// The values of a field as bytes, in their order, decoded: `+` is a space, `%41` is `A`.
+/// The decoded values of a field as bytes, in their order: `+` is a space, `%41` is `A`.
 pub(super) fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     pairs(body).filter(move |(raw, _)| is_named(raw, name)).map(|(_, value)| decode(value))
 }
 
-/// A field that holds JSON, and what is looked for in it.
+/// A field that contains JSON, and the pointers into it.
 #[derive(Clone, Debug)]
 pub(super) struct JsonField {
     name: String,
@@ -27,7 +27,7 @@ impl JsonField {
     fn walk(&self, body: &[u8]) -> Result<Seen<'static>, Broken> {
         let mut values = values(body, &self.name).filter(|value| !value.is_empty());
         let Some(text) = values.next() else { return Ok(Seen::default()) };
-        // Which of two documents would the bot read? Its framework decides.
+        // With two different documents, the bot's framework decides which one the bot reads.
         if values.any(|other| other != text) {
             return Err(Broken);
         }
@@ -35,12 +35,12 @@ impl JsonField {
     }
 }
 
-/// Fields that hold JSON, being collected.
+/// Collects the fields that contain JSON.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JsonFields(Vec<(String, Pointers)>);
 
 impl JsonFields {
-    /// Which field, and where in it.
+    /// The index of the field, and the pointer's slot in it.
     pub(super) fn slot(&mut self, name: &str, pointer: &Pointer) -> (usize, Slot) {
         let index = self.0.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
             self.0.push((name.to_owned(), Pointers::default()));
@@ -54,7 +54,7 @@ impl JsonFields {
     }
 }
 
-/// A form, with the JSON of its fields walked.
+/// A form, with the JSON of its fields parsed.
 #[derive(Debug)]
 pub(super) struct Form<'a> {
     body: &'a [u8],
@@ -70,7 +70,7 @@ impl<'a> Form<'a> {
         Answer::of_all(values(self.body, name).map(Answer::of_bytes))
     }
 
-    /// Is this one of the field's values?
+    /// Whether this is one of the field's values.
     pub(super) fn has(&self, name: &str, value: &str) -> bool {
         values(self.body, name).any(|v| *v == *value.as_bytes())
     }
@@ -157,7 +157,7 @@ mod tests {
         #[test]
         fn fields_decode_as_form_urlencoded_does(body in "[a-c%+=&0-9]{0,40}", name in "[a-c ]{0,2}") {
             let ours: Vec<String> = values(body.as_bytes(), &name).map(|v| String::from_utf8_lossy(&v).into_owned()).collect();
-            // An empty pair is no field to form_urlencoded; nobody can ask for a field without a name.
+            // form_urlencoded ignores an empty pair; a source cannot name a field without a name.
             prop_assume!(!name.is_empty());
             let theirs: Vec<String> =
                 form_urlencoded::parse(body.as_bytes()).filter(|(n, _)| *n == name).map(|(_, v)| v.into_owned()).collect();

@@ -23,7 +23,7 @@ pub(super) fn query<'a>(target: &'a PathAndQuery, name: &str) -> Answer<'a> {
     Answer::of_all(form::values(query.as_bytes(), name).map(Answer::of_bytes))
 }
 
-/// The nth segment of the path, from 0: `T1` is the second of `/hooks/T1`.
+/// The nth segment of the path, from 0: segment 1 of `/hooks/T1` is `T1`.
 pub(super) fn path(target: &PathAndQuery, segment: usize) -> Answer<'_> {
     match target.path().split('/').nth(segment + 1) {
         Some(text) => Answer::of_bytes(percent_decode_str(text).into()),
@@ -31,7 +31,7 @@ pub(super) fn path(target: &PathAndQuery, segment: usize) -> Answer<'_> {
     }
 }
 
-/// The claim of a token that nobody verified: the bot will, and a forged one only chooses a bucket.
+/// A claim of a token. serin does not verify the token: the bot does, and a forged token can only choose a bucket.
 pub(super) fn jwt<'a>(fields: &Fields, name: &HeaderName, trie: &Trie, claim: Slot) -> Answer<'a> {
     Answer::of_all(fields.named(name.as_str()).map(|value| of_token(value, trie, claim)))
 }

@@ -1,4 +1,4 @@
-//! A source, compiled: its pointers are slots of the walk, and asking it costs no more than reading the answer off.
+//! A compiled source. Its pointers are slots of the walk, so asking it only reads the walk's result.
 
 use http::HeaderName;
 
@@ -10,7 +10,7 @@ use super::source::Place;
 use super::trie::{Pointers, Slot, Trie};
 use super::{SourceError, head};
 
-/// A source's place, compiled.
+/// A source's compiled place.
 #[derive(Clone, Debug)]
 pub(super) enum Look {
     Header(HeaderName),
@@ -23,11 +23,11 @@ pub(super) enum Look {
     FormJson { field: usize, slot: Slot },
 }
 
-/// Where a look finds its answer in a request whose body is of some kind.
+/// Where a look finds its answer, in a request whose body is of some kind.
 pub(super) enum Where {
     Head,
     Body,
-    /// In a body of another kind than this one.
+    /// In a body of another kind.
     Elsewhere,
 }
 
@@ -64,7 +64,7 @@ impl Look {
         matches!(self, Look::Const(_))
     }
 
-    /// It asks the body, and this body does not say.
+    /// Whether the look reads the body, and this body is not one that it can read.
     pub(super) fn is_blind(&self, body: &Body<'_>) -> bool {
         match self {
             Look::Header(_) | Look::Query(_) | Look::Path(_) | Look::Jwt { .. } | Look::Const(_) => false,

@@ -1,5 +1,5 @@
-//! What a platform says of a request besides whose it is: that it verifies the URL (a handshake), that it sends this
-//! again (a retry). A preset lists the marks; here they are compiled into the plan's one walk and looked for.
+//! Marks of a platform in a request: of a handshake (the platform verifies the URL) and of a retry (the platform sends this again).
+//! A preset lists the marks. Here they are compiled into the plan's one walk, and searched for.
 
 use http::{HeaderName, Method};
 
@@ -10,10 +10,10 @@ use super::pointer::Pointer;
 use super::trie::{Pointers, Slot};
 use super::{Preset, SourceError, form};
 
-/// One sign in a request, as a preset writes it.
+/// One mark, as a preset writes it.
 #[derive(Debug)]
 pub(super) enum Mark {
-    /// This header with this value; names in lower case.
+    /// This header with this value. The name is in lower case.
     Header(&'static str, &'static str),
     /// A GET with this parameter.
     Query(&'static str),
@@ -29,16 +29,17 @@ pub(super) enum Literal {
     EmptyArray,
 }
 
-/// How a platform marks what it sends again.
+/// How a platform marks a retry.
 #[derive(Debug)]
 pub(super) enum RetryMark {
-    /// A header that only retries have, and the one that says why. A reason out of the list is `other`.
+    /// `mark` is a header that only retries have, and `reason` the header with the reason. A reason that is not in the list is
+    /// `other`.
     Header { mark: &'static str, reason: &'static str, reasons: &'static [&'static str] },
-    /// Nothing is said of why.
+    /// A value in the body. The platform gives no reason, so `reason` is fixed.
     Json { pointer: &'static str, is: Literal, reason: &'static str },
 }
 
-/// The marks of one preset, compiled.
+/// The compiled marks of one preset.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
     headers: Vec<(HeaderName, &'static str)>,
@@ -77,7 +78,7 @@ impl Marks {
         Ok(marks)
     }
 
-    /// Is any of them in a body of this kind?
+    /// Whether a body of this kind may contain a mark.
     pub(super) fn need(&self, kind: Kind) -> bool {
         match kind {
             Kind::Json => !self.json.is_empty() || matches!(self.retry, Some(RetryLook::Json { .. })),
@@ -98,7 +99,7 @@ impl Marks {
             }
     }
 
-    /// Whatever `retry` may say.
+    /// All reasons that `retry` may return.
     pub(super) fn retry_reasons(&self) -> Vec<&'static str> {
         match &self.retry {
             Some(RetryLook::Header { reasons, .. }) => reasons.iter().copied().chain(["other"]).collect(),

@@ -1,11 +1,11 @@
-//! Ids of different kinds must not share a namespace: a user 7 would be taken for the guild 7, and one workspace would
-//! land in two buckets, by which of the fallbacks found it. What a source without a prefix finds is guessed from the
-//! last key that names anything; what can't be guessed is believed.
+//! Ids of different kinds must not share a namespace: the user 7 would be taken for the guild 7. And ids of one kind must not have
+//! two namespaces: one workspace would have two buckets, depending on the source that found it. The kind of a source without a
+//! prefix is guessed from the last key that names something. If it cannot be guessed, there is no check.
 
 use super::{Source, SourceError};
 use crate::identify::source::Place;
 
-/// The first source that does not go with those before it, and why.
+/// Fails with the first source that does not fit to an earlier one, and the reason.
 pub fn check_namespaces(sources: &[Source]) -> Result<(), (usize, SourceError)> {
     for (index, source) in sources.iter().enumerate() {
         for earlier in &sources[..index] {
@@ -17,7 +17,7 @@ pub fn check_namespaces(sources: &[Source]) -> Result<(), (usize, SourceError)> 
     Ok(())
 }
 
-/// Two sources that both have a prefix never clash: somebody said what they mean.
+/// Two sources that both have a prefix never clash: the operator has chosen the namespaces.
 fn clash(a: &Source, b: &Source) -> Option<String> {
     let (kind_a, kind_b) = (kind(a)?, kind(b)?);
     match (a.namespace(), b.namespace()) {
@@ -36,7 +36,7 @@ fn same_kind(kind: &str, namespace: &str, with: &Source, without: &Source) -> St
     )
 }
 
-/// The kind of thing whose id a source finds, where its last telling key says so.
+/// The kind of thing whose id a source finds, if the last key that names something shows it.
 fn kind(source: &Source) -> Option<&'static str> {
     match source.place() {
         Place::Header(name) => kind_of_key(name.as_str()),
@@ -50,14 +50,14 @@ fn kind(source: &Source) -> Option<&'static str> {
 
 fn kind_of_key(key: &str) -> Option<&'static str> {
     Some(match words(key).last()?.as_str() {
-        // `workspace` is left out: people call anything so.
+        // `workspace` is not in the list, because people use it for anything.
         "team" | "tenant" => "team",
         "guild" => "guild",
         "user" | "from" | "member" | "sender" | "author" => "user",
         "enterprise" => "enterprise",
         "channel" => "channel",
         "chat" | "conversation" => "chat",
-        // GitHub calls one thing by all of these.
+        // GitHub uses all of these for one thing.
         "account" | "organization" | "org" | "owner" => "account",
         "installation" => "installation",
         "repository" | "repo" => "repository",
@@ -66,8 +66,8 @@ fn kind_of_key(key: &str) -> Option<&'static str> {
     })
 }
 
-/// The words of `X-Team-Id`, `team_id` or `teamId`, in lower case, without numbers and without those that only say
-/// that it is an id.
+/// The words of `X-Team-Id`, `team_id` or `teamId`, in lower case, without numbers and without words that only mean that it is an
+/// id.
 fn words(key: &str) -> impl Iterator<Item = String> {
     let mut spaced = String::with_capacity(key.len() + 4);
     let mut after_lower = false;

@@ -1,5 +1,5 @@
-//! The sources of one bot, compiled, and what they say of one request. Sources are asked in their order and the first
-//! id wins; the body is walked at most once, for all sources and marks together, and only if one of them needs it.
+//! The compiled sources of one bot, and what they find in one request. Sources are asked in their order and the first id counts.
+//! The body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
 use http::Method;
 use http::uri::PathAndQuery;
@@ -14,17 +14,17 @@ use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
 use crate::http1::Fields;
 
-/// What to do when a body names several tenants that disagree.
+/// What to do if a body names several different tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mixed {
-    /// The whole request goes to stable, counted.
+    /// The whole request goes to stable, and is counted.
     #[default]
     Stable,
     /// The first tenant decides.
     First,
 }
 
-/// The sources of one bot, compiled.
+/// The compiled sources and marks of one bot.
 #[derive(Clone, Debug)]
 pub struct Plan {
     sources: Vec<Source>,
@@ -33,7 +33,7 @@ pub struct Plan {
     mixed: Mixed,
     never: &'static [&'static str],
     marks: Marks,
-    /// All pointers into a JSON body, of sources and marks; `None` where there are none.
+    /// All pointers into a JSON body, of sources and marks; `None` if there are none.
     json: Option<Trie>,
     form_json: Vec<JsonField>,
 }
@@ -50,20 +50,20 @@ pub struct Head<'a> {
 pub enum Found<'a> {
     Workspace {
         workspace: Workspace<'a>,
-        /// Index into the plan's sources.
+        /// The index in the plan's sources.
         source: usize,
     },
     Missing,
-    /// There is a value, but none that can be an id (an object, a boolean, broken JSON).
+    /// There is a value, but it cannot be an id (an object, a boolean, broken JSON).
     Invalid,
-    /// Several tenants that disagree.
+    /// Several different tenants.
     Mixed,
 }
 
-/// The platform says that it sends this webhook again.
+/// The platform marks this webhook as sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// One of a closed set of words, fit for a metric's label.
+    /// One of a closed set of words, which may be a metric's label.
     pub reason: &'static str,
 }
 
@@ -75,7 +75,7 @@ pub struct Reading<'a> {
 }
 
 impl Plan {
-    /// The preset's sources where `sources` is empty; its handshakes and retry marks in any case.
+    /// Uses the preset's sources if `sources` is empty, and its handshakes and retry marks in any case.
     pub fn new(sources: Vec<Source>, preset: Option<&'static Preset>, mixed: Mixed) -> Result<Plan, SourceError> {
         let sources = match preset {
             Some(preset) if sources.is_empty() => preset.sources.iter().map(|text| Source::parse(text)).collect::<Result<_, _>>()?,
@@ -94,7 +94,7 @@ impl Plan {
         Ok(Plan { sources, looks, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
-    /// Every reason that a retry may have here.
+    /// All reasons that a retry may have with this plan.
     pub fn retry_reasons(&self) -> Vec<&'static str> {
         self.marks.retry_reasons()
     }
@@ -103,7 +103,7 @@ impl Plan {
         &self.sources
     }
 
-    /// A workspace as people write it: `namespace:id`, or an id alone, which is taken in the first source's namespace.
+    /// Reads a workspace as people write it: `namespace:id`, or an id alone, which is in the first source's namespace.
     pub fn workspace<'a>(&'a self, text: &'a str) -> Workspace<'a> {
         let namespaces = self.namespaces();
         let (namespace, id) = match text.split_once(':') {
@@ -113,22 +113,22 @@ impl Plan {
         Workspace { namespace, id: id.into() }
     }
 
-    /// The namespaces that the sources' ids are in, in the sources' order.
+    /// The namespaces of the sources' ids, in the sources' order.
     pub fn namespaces(&self) -> Vec<&str> {
         self.sources.iter().map(Source::namespace_or_default).collect()
     }
 
-    /// Would it find the same workspaces in the same requests?
+    /// Whether the other plan finds the same workspaces in the same requests.
     pub fn same_sources(&self, other: &Plan) -> bool {
         (&self.sources, self.mixed, self.never) == (&other.sources, other.mixed, other.never)
     }
 
-    /// All that says which workspace a request is taken to be of, as text.
+    /// Everything that decides which workspace a request belongs to, as text.
     pub fn rule(&self) -> String {
         format!("{:?} {:?} {:?}", self.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), self.mixed, self.never)
     }
 
-    /// Must the body be read to say which workspace this is, or whether it is a handshake or a retry?
+    /// Whether the body is needed to find the workspace, a handshake or a retry.
     pub fn wants_body(&self, head: Head<'_>) -> bool {
         let kind = Kind::of(head);
         if self.marks.need(kind) {
@@ -147,8 +147,8 @@ impl Plan {
         false
     }
 
-    /// `body` is the whole body, or `None` where it was not wanted or could not be had. A body that was not wanted says
-    /// nothing, and is read for nothing.
+    /// `body` is the whole body, or `None` if it was not needed or not available. The result is the same for a body that was not
+    /// needed.
     pub fn read<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Reading<'a> {
         let body = self.open(head, body);
         Reading { found: self.find(head, &body), handshake: self.marks.handshake(head, &body), retry: self.marks.retry(head, &body) }
@@ -164,7 +164,7 @@ impl Plan {
     }
 
     fn find<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Found<'a> {
-        // A constant says 'there is no tenant in here', which only a body that was looked into can.
+        // A constant means 'this body names no tenant', which is only known of a body that was parsed.
         let (mut unfit, mut unread) = (false, false);
         for (source, look) in self.looks.iter().enumerate() {
             if look.is_constant() && (unfit || unread) {

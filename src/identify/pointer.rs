@@ -1,9 +1,9 @@
-//! JSON pointers as RFC 6901 has them (`~0` is `~`, `~1` is `/`), with one addition: a step that is just `*` stands for
-//! every value of an object or every element of an array, one level deep.
+//! JSON pointers as in RFC 6901 (`~0` is `~`, `~1` is `/`), with one addition: a step `*` matches every value of an object or every
+//! element of an array, one level deep.
 
 use super::SourceError;
 
-/// Far deeper than any platform's payload. It also bounds how deep the walk can recurse.
+/// The most steps, far more than any platform's payload needs. It also limits how deep the walk can recurse.
 const STEPS_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Step {
 }
 
 impl Pointer {
-    /// Where the error points is counted from `text`'s first byte.
+    /// An error's range counts from `text`'s first byte.
     pub(super) fn parse(text: &str) -> Result<Pointer, SourceError> {
         if !text.starts_with('/') {
             return Err(SourceError::new(format!("a JSON pointer begins with `/`: write `{}`", meant(text)), 0..text.len()));
@@ -33,7 +33,7 @@ impl Pointer {
         Ok(Pointer(steps.into()))
     }
 
-    /// One key, taken as it is: `/` and `~` mean nothing.
+    /// A pointer of one key, taken literally: `/` and `~` have no meaning.
     pub(super) fn of_key(key: &str) -> Pointer {
         Pointer(Box::new([Step::Key(key.into())]))
     }
@@ -42,7 +42,7 @@ impl Pointer {
         &self.0
     }
 
-    /// Its named steps, the last first.
+    /// The named steps, in reverse order.
     pub(super) fn keys_backwards(&self) -> impl Iterator<Item = &str> {
         self.0.iter().rev().filter_map(|step| match step {
             Step::Key(key) => Some(&**key),
@@ -67,7 +67,7 @@ fn step(token: &str) -> Result<Step, String> {
     Ok(Step::Key(token.replace("~1", "/").replace("~0", "~").into()))
 }
 
-/// `team.id`, `$.team.id` and `team/id` are what people write who mean `/team/id`.
+/// The pointer that people mean by `team.id`, `$.team.id` or `team/id`: `/team/id`.
 fn meant(text: &str) -> String {
     let path = text.trim_start_matches(['$', '.', '#']).replace(['.', '['], "/").replace(']', "");
     let path = path.trim_matches('/');

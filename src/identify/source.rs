@@ -1,5 +1,5 @@
-//! A place in a request where a workspace's id may stand, as written in the config. Operators write these by hand, so
-//! every refusal says what is wrong, where, and what to write instead.
+//! A place in a request where a workspace's id may be, as written in the config. Operators write these by hand, so every error says
+//! what is wrong, where, and what to write instead.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::{DEFAULT_NAMESPACE, ID_BYTES_MAX};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     text: String,
-    /// How many of the text's first bytes are the namespace; 0 where none is given.
+    /// The number of the text's first bytes that are the namespace; 0 if none is given.
     namespace_len: usize,
     place: Place,
 }
@@ -27,7 +27,7 @@ pub struct SourceError {
     pub at: Range<usize>,
 }
 
-/// What a source looks at.
+/// The place in the request where a source looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Header(HeaderName),
@@ -44,13 +44,13 @@ pub(super) enum Place {
         header: HeaderName,
         claim: Pointer,
     },
-    /// For what belongs to nobody in particular: a platform's own events.
+    /// For requests of no tenant, such as a platform's own events.
     Const(String),
 }
 
 const KINDS: &str = "header, query, path, json, form, form_json, jwt, const";
 
-/// More segments than a webhook's path has; it only catches a number that is no segment's.
+/// The greatest number of a segment. No webhook's path has that many.
 const SEGMENT_MAX: usize = 63;
 
 impl Source {
@@ -71,7 +71,7 @@ impl Source {
         Source::from_parts(text, first.len(), place, kind_at + kind.len() + 1)
     }
 
-    /// The namespace given before the kind, if one is.
+    /// The namespace before the kind, if there is one.
     pub fn namespace(&self) -> Option<&str> {
         (self.namespace_len > 0).then(|| &self.text[..self.namespace_len])
     }
@@ -88,7 +88,7 @@ impl Source {
         &self.text
     }
 
-    /// `rest_at` is where the text after the kind begins, for the error's range.
+    /// `rest_at` is the index of the text after the kind, for an error's range.
     fn from_parts(text: &str, namespace_len: usize, place: Result<Place, SourceError>, rest_at: usize) -> Result<Source, SourceError> {
         match place {
             Ok(place) => Ok(Source { text: text.to_owned(), namespace_len, place }),
@@ -113,7 +113,7 @@ impl SourceError {
     }
 }
 
-/// `None` where `kind` is no kind. Errors count from the first byte of `rest`.
+/// `None` if `kind` is not a kind. Errors count from the first byte of `rest`.
 fn place(kind: &str, rest: &str) -> Option<Result<Place, SourceError>> {
     Some(match kind {
         "header" => header(rest).map(Place::Header),
@@ -245,7 +245,7 @@ mod tests {
         let namespace = |text: &str| Source::parse(text).unwrap().namespace().map(str::to_owned);
         assert_eq!(namespace("team:json:/team/id"), Some("team".to_owned()));
         assert_eq!(namespace("json:/team/id"), None);
-        // What follows a kind is the kind's own, colons and all.
+        // The text behind a kind belongs to the kind, with its colons.
         assert_eq!(namespace("query:json:x"), None);
         assert_eq!(namespace("const:json:/x"), None);
     }

@@ -1,34 +1,33 @@
-//! The pointers of a plan, compiled into one automaton, so that a body is walked once however many sources there are.
-//! Wildcards are merged into the named keys beside them when the plan is built (the subset construction), so the walk
-//! is in exactly one state at a time.
+//! The pointers of a plan, compiled into one automaton, so that a body is walked once, however many sources there are. Building the
+//! plan merges wildcards into the named keys beside them (the subset construction), so the walk is in exactly one state at a time.
 
 use std::collections::HashMap;
 
 use super::SourceError;
 use super::pointer::{Pointer, Step};
 
-/// Many wildcards can multiply states. No sensible plan has more than a few dozen.
+/// The most states. Many wildcards can multiply states, but a sensible plan has no more than a few dozen.
 const STATES_MAX: usize = 2_000;
 
-/// Which of the collected pointers a value was found at. A plan with more pointers than a `u16` counts has more states
-/// than `STATES_MAX`, and is refused before a slot is used.
+/// The number of a collected pointer. A plan with more pointers than a `u16` counts has more states than `STATES_MAX`, and is
+/// refused before a slot is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u16);
 
-/// Pointers, collected.
+/// Collects pointers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pointers(Vec<Pointer>);
 
 #[derive(Clone, Debug)]
 pub(super) struct Trie {
-    /// The first is where the walk begins.
+    /// The walk begins in the first one.
     states: Vec<State>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) edges: Box<[Edge]>,
-    /// Where every other key or index leads.
+    /// The state behind every other key or index.
     pub(super) other: Option<StateId>,
     /// The pointers that end here.
     pub(super) slots: Box<[Slot]>,
@@ -37,7 +36,7 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Edge {
     pub(super) key: Box<str>,
-    /// The key as an index into an array, where it can be one: RFC 6901 has no leading zeros.
+    /// The key as an index into an array, if it can be one: RFC 6901 has no leading zeros.
     pub(super) index: Option<usize>,
     pub(super) to: StateId,
 }
@@ -46,7 +45,7 @@ pub(super) struct Edge {
 pub(super) struct StateId(u16);
 
 impl Pointers {
-    /// Equal pointers share a slot.
+    /// The pointer's slot. Equal pointers share one.
     pub(super) fn slot(&mut self, pointer: &Pointer) -> Slot {
         let index = self.0.iter().position(|p| p == pointer).unwrap_or_else(|| {
             self.0.push(pointer.clone());
@@ -107,7 +106,7 @@ impl Pointers {
     }
 }
 
-/// How far into which pointers one has come: what a state stands for.
+/// The meaning of a state: a set of pointers, each with the number of its steps so far.
 type Places = Vec<(usize, usize)>;
 
 impl Trie {
@@ -127,7 +126,7 @@ impl State {
         self.edges.iter().find(|edge| edge.index == Some(index)).map(|edge| edge.to).or(self.other)
     }
 
-    /// Does any pointer go on below this value?
+    /// Whether a pointer goes on below this value.
     pub(super) fn looks_inside(&self) -> bool {
         self.other.is_some() || !self.edges.is_empty()
     }

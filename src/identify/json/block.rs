@@ -1,22 +1,22 @@
-//! Sixteen bytes of a string at once. Every x86-64 has SSE2, so there is no choice at run time; elsewhere the compiler
-//! makes what it can of the plain loop.
+//! Checks sixteen bytes of a string at once. Every x86-64 has SSE2, so there is no choice at run time; elsewhere the compiler
+//! optimises the plain loop.
 
 #[cfg(target_feature = "sse2")]
 use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
 
 pub(super) const LEN: usize = 16;
 
-/// Bit `i` is set where byte `i` may not simply be passed over inside a string: `"`, `\`, control characters.
+/// Bit `i` is set if byte `i` cannot be skipped inside a string: `"`, `\`, control characters.
 #[inline]
 pub(super) fn stops(block: &[u8; LEN]) -> u32 {
     #[cfg(target_feature = "sse2")]
-    // SAFETY: it has no other condition than SSE2, and is only compiled where all code may use that.
+    // SAFETY: the function needs only SSE2, and this is compiled only if all code may use SSE2.
     return unsafe { stops_sse2(block) };
     #[cfg(not(target_feature = "sse2"))]
     stops_one_by_one(block)
 }
 
-/// Is there such a byte in any of four blocks? In a long text there mostly is none, and one look at all four says so.
+/// Whether four blocks contain such a byte. A long text mostly has none, so one check of all four is enough.
 #[inline]
 pub(super) fn any_stops(blocks: &[u8; 4 * LEN]) -> bool {
     #[cfg(target_feature = "sse2")]
@@ -42,7 +42,7 @@ fn any_stops_sse2(blocks: &[u8; 4 * LEN]) -> bool {
     _mm_movemask_epi8(marks) != 0
 }
 
-/// All bits of a byte that may not be passed over, none of the others.
+/// All bits of each byte that cannot be skipped, and no others.
 #[cfg(target_feature = "sse2")]
 #[target_feature(enable = "sse2")]
 #[inline]

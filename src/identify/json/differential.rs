@@ -1,4 +1,4 @@
-//! For tests: that our reader and serde_json agree about every body, JSON or not, and about what is in it.
+//! Tests that serin's reader and serde_json agree about every body, JSON or not, and about its values.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -8,7 +8,7 @@ use super::super::pointer::Pointer;
 use super::super::trie::{Pointers, Trie};
 use super::{reference, scan, walk};
 
-/// Pointers that go nowhere in most bodies, so that nearly all is passed over; and some that go everywhere.
+/// Pointers that match nothing in most bodies, so that nearly all is skipped; and some that match everywhere.
 const POINTERS: &[&[&str]] = &[&["/nothing"], &["/a"], &["/a/b", "/*/a"], &["/*", "/*/*", "/*/*/*/*"], &["/0/1", "/1", "/a/0"]];
 
 fn tries() -> impl Iterator<Item = Trie> {
@@ -32,7 +32,7 @@ fn agree(body: &[u8]) {
     }
 }
 
-/// Long enough runs to fill several blocks, with what matters at any place in them.
+/// Runs long enough to fill several blocks, with special bytes at any place.
 fn any_string() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         6 => "[ -!#-\\[\\]-~]{0,40}",
@@ -75,7 +75,7 @@ fn wrap(open: char, parts: &[String], close: char, space: &str) -> String {
     format!("{space}{open}{space}{}{space}{close}{space}", parts.join(&format!("{space},{space}")))
 }
 
-/// A change of one byte or of a few, most of which leave something that is nearly JSON.
+/// A change of one byte or a few. Most results are nearly JSON.
 #[derive(Clone, Debug)]
 enum Change {
     Delete(Index, usize),
@@ -149,7 +149,7 @@ proptest! {
         for (i, object) in open.iter().enumerate().rev() {
             body.push(if *object == (wrong == Some(i)) { ']' } else { '}' });
         }
-        // Beyond 127 levels serde_json's walk would say no, were it not passing over them.
+        // serde_json refuses more than 127 levels only where it builds values; here it skips them.
         let body = format!(r#"{{"x":{body}}}"#);
         let trie = tries().next().unwrap();
         prop_assert_eq!(walk(&trie, body.as_bytes()), reference::walk(&trie, body.as_bytes()));

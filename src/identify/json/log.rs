@@ -1,25 +1,25 @@
-//! What a walk has found so far, and what a later duplicate of a key takes back.
+//! The values that a walk has found so far. A later duplicate of a key removes the earlier key's values.
 
 use std::borrow::Cow;
 
 use super::super::trie::State;
 use super::{Broken, Seen, Value};
 
-/// A batch that names more tenants than this has no id. Meta's batches are the largest, with up to 1,000 updates.
+/// A batch with more values than this has no id. Meta's batches are the largest, with up to 1,000 updates.
 const VALUES_MAX: usize = 1_024;
 
-/// An object in which a wildcard finds something under more than this many keys has no id: every further key is compared
-/// with these, and a hostile body of 1 MiB has some 100,000 keys.
+/// An object in which a wildcard finds values under more keys than this has no id. Every further key is compared with these, and a
+/// hostile body of 1 MiB has some 100,000 keys.
 const WILD_KEYS_MAX: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Log<'a> {
     seen: Seen<'a>,
-    /// For the objects that the walk is in: which values came from which key, to be struck out if the key comes again.
+    /// For each object around the walk's place: which values came from which key. They are removed if the key comes again.
     spans: Vec<Span<'a>>,
 }
 
-/// An object that the walk is in: where its spans begin.
+/// The index at which the spans of an object begin. The walk is inside that object.
 #[derive(Clone, Copy)]
 pub(super) struct Frame(usize);
 
@@ -29,17 +29,17 @@ struct Span<'a> {
     to: usize,
 }
 
-/// A key of an object, as the state there knows it.
+/// A key of an object, as the current state knows it.
 #[derive(PartialEq)]
 pub(super) enum Key<'a> {
-    /// Index of an edge.
+    /// The index of an edge.
     Named(usize),
-    /// Only a wildcard matches it.
+    /// A key that only a wildcard matches.
     Wild(Cow<'a, [u8]>),
 }
 
 impl<'a> Log<'a> {
-    /// A value at every pointer that ends in `state`.
+    /// Adds a value for every pointer that ends in `state`.
     pub(super) fn found(&mut self, state: &State, value: Value<'a>) -> Result<(), Broken> {
         let Some((last, others)) = state.slots.split_last() else { return Ok(()) };
         for slot in others {
@@ -57,7 +57,7 @@ impl<'a> Log<'a> {
         self.spans.truncate(frame.0);
     }
 
-    /// `key` begins: what it gave before, if it was in this object before, is gone. Returns how much was found until now.
+    /// Called when `key` begins. Removes the values of an earlier equal key in this object. Returns the number of values so far.
     pub(super) fn begin(&mut self, frame: Frame, key: &Key<'a>) -> usize {
         if let Some(at) = self.spans[frame.0..].iter().position(|span| span.key == *key) {
             let span = self.spans.swap_remove(frame.0 + at);
@@ -68,7 +68,7 @@ impl<'a> Log<'a> {
         self.seen.values.len()
     }
 
-    /// `key` has given all that was found since `from`.
+    /// Called when `key` ends: all values since index `from` are its own.
     pub(super) fn end(&mut self, frame: Frame, state: &State, key: Key<'a>, from: usize) -> Result<(), Broken> {
         let to = self.seen.values.len();
         if to > from {

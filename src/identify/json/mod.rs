@@ -1,13 +1,13 @@
-//! One walk over a JSON body that collects the values at some pointers. It reads what the bots' parsers read: the last
-//! of duplicate keys wins, with all that hung on the earlier ones gone; a body that is cut off or followed by anything
-//! has no values. Nothing is built for the rest of the body, and strings are borrowed from it where they can be.
+//! One walk over a JSON body that collects the values at some pointers. It reads what the bots' parsers read: the last of duplicate
+//! keys counts, without any value of the earlier ones; a body that is cut off or followed by other bytes has no values. Nothing is
+//! built for the rest of the body, and strings are borrowed from it where possible.
 //!
-//! The reader is our own, because skipping what no pointer asks for is most of the work and serde_json's can't be made
-//! faster from outside (docs/adr/0005-own-json-reader.md). What is JSON is still what serde_json says it is: `reference`,
-//! which is the same walk on serde_json, must agree about every body, in the tests and in the fuzz target.
+//! serin has its own reader, because most of the work is skipping what no pointer needs, and serde_json cannot be made faster from
+//! outside (docs/adr/0005-own-json-reader.md). serde_json still decides what is JSON: `reference`, the same walk on serde_json,
+//! must agree about every body, in the tests and in the fuzz target.
 //!
-//! `walk` goes down the pointers; `scan` passes over values, `string` over strings, `block` over 16 bytes at once; `log`
-//! keeps what was found.
+//! `walk` follows the pointers; `scan` skips values, `string` strings, `block` checks 16 bytes at once; `log` keeps the values
+//! found.
 
 mod block;
 mod log;
@@ -24,7 +24,7 @@ use std::borrow::Cow;
 
 use super::trie::{Slot, Trie};
 
-/// What stands at a pointer, as far as anybody asks. `null` and `""` are as good as absent and not collected.
+/// The value at a pointer, in the detail that sources and marks need. `null` and `""` count as absent and are not collected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
@@ -32,23 +32,23 @@ pub(super) enum Value<'a> {
     Negative(i64),
     Bool(bool),
     EmptyArray,
-    /// A float, an integer beyond 64 bits, too long a string, an object or an array into which no pointer looks.
+    /// A float, an integer beyond 64 bits, too long a string, or an object or an array into which no pointer leads.
     Unfit,
 }
 
-/// The body is not JSON, or has more values than anyone may want.
+/// The body is not JSON, or has more values than the limits allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
 /// The values of one body, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen<'a> {
-    /// `None` for a value that a later duplicate of a key replaced.
+    /// `None` if a later duplicate of a key replaced the value.
     values: Vec<(Slot, Option<Value<'a>>)>,
 }
 
-/// The whole body must be UTF-8: Python and serde_json refuse it otherwise. Most bodies are ASCII, and to see that is
-/// several times cheaper than to decode.
+/// Walks the body. The whole body must be UTF-8, because Python and serde_json refuse it otherwise. Most bodies are ASCII, and a
+/// check for ASCII is several times cheaper than decoding.
 pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
     if !body.is_ascii() && std::str::from_utf8(body).is_err() {
         return Err(Broken);
@@ -79,7 +79,7 @@ impl Value<'_> {
     }
 }
 
-/// For the fuzz target: do our reader and serde_json's see the same at `pointers`?
+/// For the fuzz target: whether serin's reader and serde_json's find the same at `pointers`.
 #[cfg(fuzzing)]
 pub fn readers_agree(pointers: &[&str], body: &[u8]) -> bool {
     let mut all = super::trie::Pointers::default();

@@ -1,5 +1,5 @@
-//! For tests and the fuzz target: the same walk on serde_json, which says what JSON is. It is also what serin used until
-//! skipping was measured (docs/adr/0005-own-json-reader.md).
+//! For tests and the fuzz target: the same walk on serde_json, which decides what is JSON. serin used it until the cost of skipping
+//! was measured (docs/adr/0005-own-json-reader.md).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> 
     Ok(log.into_seen())
 }
 
-/// The walk, at a value.
+/// The walk at one value.
 struct At<'t, 'l, 'a> {
     trie: &'t Trie,
     state: StateId,
@@ -130,7 +130,7 @@ impl<'a> Visitor<'a> for At<'_, '_, 'a> {
     }
 }
 
-/// Reads a key and says where it leads, if a pointer asks for it.
+/// Reads a key. Returns the state behind it, if a pointer needs it.
 struct KeyIn<'t>(&'t State);
 
 impl<'a> DeserializeSeed<'a> for KeyIn<'_> {

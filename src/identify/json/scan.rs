@@ -1,17 +1,17 @@
-//! Passing over JSON: white space, literals, numbers, whole values. Places in the body go in and out as numbers, so that
-//! they stay in registers: this loop sees every token that no pointer asks for.
+//! Skips JSON: white space, literals, numbers, whole values. Arguments and results are indices into the body, so that they stay in
+//! registers: this loop reads every token that no pointer needs.
 //!
-//! **Invariant:** nothing here recurses; of nesting a bit a level is kept, so no body decides how deep the stack grows.
+//! **Invariant:** nothing here recurses. Nesting takes one bit per level, so a body cannot make the stack deep.
 
 use super::{Broken, string};
 
-/// The byte there, or at the body's end one that JSON allows nowhere.
+/// The byte at `at`, or at the body's end a byte that JSON allows nowhere.
 #[inline(always)]
 pub(super) fn byte(body: &[u8], at: usize) -> u8 {
     body.get(at).copied().unwrap_or(0)
 }
 
-/// The next byte that is no white space, and its place.
+/// The next byte that is not white space, and its index.
 #[inline(always)]
 pub(super) fn token(body: &[u8], at: usize) -> (u8, usize) {
     match byte(body, at) {
@@ -28,7 +28,7 @@ fn token_behind_space(body: &[u8], mut at: usize) -> (u8, usize) {
     (byte(body, at), at)
 }
 
-/// Passes over the value that begins with the token `first`.
+/// Skips the value that begins with the token `first`. Returns the index behind it.
 pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broken> {
     let mut inside = Nesting::default();
     let (mut byte, mut at) = first;
@@ -37,7 +37,7 @@ pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broke
             at = string::skip(body, at + 1)?;
         } else if let open @ (b'{' | b'[') = byte {
             (byte, at) = token(body, at + 1);
-            // In ASCII the closing bracket is the second after the opening one.
+            // In ASCII a closing bracket is its opening bracket plus 2.
             if byte != open + 2 {
                 inside.enter(open == b'{');
                 if open == b'{' {
@@ -68,7 +68,7 @@ pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broke
     }
 }
 
-/// Passes over a key and its colon, to the value.
+/// Skips a key and its colon. Returns the value's first token.
 #[inline(always)]
 fn skip_key(body: &[u8], (first, at): (u8, usize)) -> Result<(u8, usize), Broken> {
     if first != b'"' {
@@ -85,7 +85,7 @@ pub(super) fn skip_colon(body: &[u8], at: usize) -> Result<(u8, usize), Broken> 
     }
 }
 
-/// Passes over a number or a literal.
+/// Skips a number or a literal.
 fn skip_scalar(body: &[u8], at: usize) -> Result<usize, Broken> {
     match byte(body, at) {
         b'n' => skip_word(body, at, b"null"),
@@ -101,7 +101,7 @@ pub(super) fn skip_word(body: &[u8], at: usize, word: &[u8]) -> Result<usize, Br
 
 pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Broken> {
     at += usize::from(byte(body, at) == b'-');
-    // A zero stands alone: of `01` only the `0` is passed over, and no digit may follow a value.
+    // No digit may follow a leading zero: of `01` only the `0` is skipped, and then the caller finds a digit and fails.
     at = if byte(body, at) == b'0' { at + 1 } else { skip_digits(body, at)? };
     if byte(body, at) == b'.' {
         at = skip_digits(body, at + 1)?;
@@ -113,7 +113,7 @@ pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Broken> {
     Ok(at)
 }
 
-/// One at least.
+/// Skips digits. Errors if there is none.
 #[inline]
 fn skip_digits(body: &[u8], from: usize) -> Result<usize, Broken> {
     let mut at = from;
@@ -123,10 +123,10 @@ fn skip_digits(body: &[u8], from: usize) -> Result<usize, Broken> {
     if at > from { Ok(at) } else { Err(Broken) }
 }
 
-/// The containers that a value is in, a bit for each and the innermost lowest: 1 for an object. Above them a 1.
+/// The containers around a value, one bit for each and the innermost lowest: 1 for an object. Above them is a 1.
 struct Nesting {
     bits: u64,
-    /// Further out, 63 at a time.
+    /// The outer containers, 63 in each number.
     outer: Vec<u64>,
 }
 
@@ -146,7 +146,7 @@ impl Nesting {
         self.bits = self.bits << 1 | u64::from(object);
     }
 
-    /// Is it an object?
+    /// Whether the innermost container is an object. `None` if there is none.
     #[inline(always)]
     fn innermost(&self) -> Option<bool> {
         (self.bits != 1).then_some(self.bits & 1 == 1)

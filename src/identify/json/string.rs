@@ -1,15 +1,15 @@
-//! Strings of a JSON body: passed over, or read. All take the place behind the opening quote and return the place behind
-//! the closing one.
+//! Strings of a JSON body: skipped, or read. All functions take the index behind the opening quote and return the index behind the
+//! closing one.
 //!
-//! As in serde_json, an escape is looked at more closely in a string that is read: half a surrogate pair is no character,
-//! so such a string is refused. In a string that is passed over any four hexadecimal digits will do.
+//! As in serde_json, escapes are checked more strictly in a string that is read: half a surrogate pair is not a character, so such
+//! a string is refused. In a string that is skipped, any four hexadecimal digits are accepted.
 
 use std::borrow::Cow;
 
 use super::block;
 use super::{Broken, scan::byte};
 
-/// Most strings end within sixteen bytes, and this is meant to be copied to where they are passed over.
+/// Skips a string. Most strings end within sixteen bytes, so this part is inlined into its callers.
 #[inline(always)]
 pub(super) fn skip(body: &[u8], at: usize) -> Result<usize, Broken> {
     match stop_nearby(body, at) {
@@ -30,7 +30,7 @@ fn skip_slowly(body: &[u8], mut at: usize) -> Result<usize, Broken> {
     }
 }
 
-/// Borrowed from the body if it has no escape.
+/// Reads a string. It is borrowed from the body if it has no escape.
 #[inline]
 pub(super) fn read(body: &[u8], from: usize) -> Result<(Cow<'_, [u8]>, usize), Broken> {
     let (byte, at) = stop_nearby(body, from).unwrap_or_else(|| {
@@ -44,7 +44,7 @@ pub(super) fn read(body: &[u8], from: usize) -> Result<(Cow<'_, [u8]>, usize), B
     }
 }
 
-/// The first byte of the next block that may not simply be passed over.
+/// The first byte of the next block that cannot be skipped, and its index.
 #[inline(always)]
 fn stop_nearby(body: &[u8], at: usize) -> Option<(u8, usize)> {
     let block = body.get(at..)?.first_chunk()?;
@@ -52,7 +52,7 @@ fn stop_nearby(body: &[u8], at: usize) -> Option<(u8, usize)> {
     Some((*block.get(stop)?, at + stop))
 }
 
-/// The next byte that ends the string, begins an escape or may not be here; the body's end if there is none.
+/// The index of the next byte that ends the string, begins an escape or is not allowed; the body's end if there is none.
 #[inline]
 fn stop(body: &[u8], mut at: usize) -> usize {
     while body.get(at..).and_then(|rest| rest.first_chunk()).is_some_and(|blocks| !block::any_stops(blocks)) {
@@ -114,7 +114,7 @@ fn escaped(body: &[u8], at: usize) -> Result<(char, usize), Broken> {
     Ok((character, at + 1))
 }
 
-/// `at` is behind the `u`. What lies beyond 16 bits is written as a pair of surrogates, each an escape.
+/// `at` is behind the `u`. A character beyond 16 bits is written as a pair of surrogates, each an escape.
 fn unicode(body: &[u8], at: usize) -> Result<(char, usize), Broken> {
     let first = hex(body, at)?;
     if let Some(character) = char::from_u32(first) {

@@ -1,7 +1,7 @@
-//! The walk along the plan's pointers. What no pointer asks for is passed over.
+//! The walk along the plan's pointers. It skips what no pointer needs.
 //!
-//! **Invariant:** it recurses only where a pointer goes on, and a pointer has at most 32 steps, so no body decides how
-//! deep. serde_json's own bound of 127 containers within each other was never reached on this way.
+//! **Invariant:** it recurses only where a pointer goes on, and a pointer has at most 32 steps, so a body does not decide how deep.
+//! serde_json's own limit of 127 nested containers is never reached on that way.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ struct Walk<'t, 'a> {
     log: Log<'a>,
 }
 
-/// Each takes the token with which its part of the body begins and returns the place behind that part.
+/// Each function takes the first token of its part of the body and returns the index behind that part.
 impl<'a> Walk<'_, 'a> {
     fn value(&mut self, (first, at): (u8, usize), state: StateId) -> Result<usize, Broken> {
         let state = self.trie.state(state);
@@ -52,7 +52,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(end)
     }
 
-    /// Its keys are read even where no pointer goes on below it, so half a surrogate pair in one is refused.
+    /// Reads all keys, even those that no pointer needs, so half a surrogate pair in a key is refused.
     fn object(&mut self, at: usize, state: &State) -> Result<usize, Broken> {
         let frame = self.log.enter();
         let mut next = token(self.body, at + 1);
@@ -83,7 +83,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// From its first element: it is not empty.
+    /// `element` is the first element's token: the array is not empty.
     fn array(&mut self, mut element: (u8, usize), state: &State) -> Result<usize, Broken> {
         let mut index = 0;
         loop {
@@ -101,7 +101,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// Where a key leads, if a pointer asks for it.
+/// The state behind a key, if a pointer needs it.
 fn leads_to<'a>(state: &State, key: Cow<'a, [u8]>) -> Option<(Key<'a>, StateId)> {
     match state.edge_of_key(&key) {
         Some(edge) => Some((Key::Named(edge), state.edges[edge].to)),
@@ -137,7 +137,7 @@ fn number(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Broken> 
     Ok((Some(value), end))
 }
 
-/// No id, but serde_json refuses one that is beyond a float where a value is asked for, and so do we.
+/// Not an id. Errors for a number beyond a float, as serde_json does where it reads a value.
 #[cold]
 fn fraction(text: &str) -> Result<Value<'static>, Broken> {
     serde_json::from_str::<f64>(text).map(|_| Value::Unfit).map_err(|_| Broken)

@@ -3,8 +3,8 @@
 use super::{MIB, PLAIN, Preset, secs};
 use crate::identify::marks::{Literal, Mark, RetryMark};
 
-/// An update has one named part besides its number, so the wildcard matches once. Channel posts have no `from`, inline
-/// queries no chat, polls neither.
+/// An update has one named part besides its number, so the wildcard matches once. Channel posts have no `from`, inline queries no
+/// chat, polls neither.
 pub(super) static TELEGRAM: Preset = Preset {
     name: "telegram",
     about: "Telegram bot updates; by chat, else by user",
@@ -21,7 +21,7 @@ pub(super) static TEAMS: Preset = Preset {
     ..PLAIN
 };
 
-/// One signed body may carry the entries of several accounts.
+/// One signed body may contain the entries of several accounts.
 pub(super) static META: Preset = Preset {
     name: "meta",
     about: "WhatsApp, Messenger, Instagram; by business account or page",

@@ -1,4 +1,4 @@
-//! Platforms whose webhooks tell of business, not of messages in a workspace.
+//! Platforms whose webhooks are about business, not about messages in a workspace.
 
 use super::{PLAIN, Preset, secs};
 
@@ -10,7 +10,7 @@ pub(super) static TWILIO: Preset = Preset {
     ..PLAIN
 };
 
-/// Only a Connect event names an account; the platform's own events are one workspace.
+/// Only a Connect event names an account. The platform's own events are one workspace.
 pub(super) static STRIPE: Preset = Preset {
     name: "stripe",
     about: "Stripe, with Connect; by connected account, else `platform`",

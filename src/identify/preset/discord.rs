@@ -1,10 +1,10 @@
-//! Discord's two kinds of webhook, which count differently: `type: 1` is PING to interactions, and an event to events.
+//! Discord's two kinds of webhook. They use different numbers: `type: 1` is PING in interactions, and an event in events.
 
 use super::{PLAIN, Preset, secs};
 use crate::identify::marks::{Literal, Mark};
 
-/// In a direct message there is no guild, and the user is the tenant. 401 is not in `also_ok`, though Discord itself
-/// provokes it with bad signatures: a canary with a wrong key answers 401 to everybody, and only the rate tells.
+/// A direct message has no guild, and its tenant is the user. 401 is not in `also_ok`, although Discord itself provokes it with bad
+/// signatures: a canary with a wrong key answers 401 to every request, and only the rate shows that.
 pub(super) static INTERACTIONS: Preset = Preset {
     name: "discord_interactions",
     about: "Discord interactions (commands, buttons, modals); by guild, in direct messages by user",
@@ -16,7 +16,7 @@ pub(super) static INTERACTIONS: Preset = Preset {
         "user:json:/authorizing_integration_owners/1",
     ],
     deadline: secs(3),
-    // The guild of a direct message with the bot.
+    // Discord writes this guild in a direct message with the bot.
     never: &["0"],
     handshakes: &[Mark::Json("/type", Literal::Number(1))],
     ..PLAIN
@@ -53,7 +53,7 @@ mod tests {
             "guild_id":"290926798626357999","id":"786008729715212338","member":{"permissions":"2147483647","user":{"id":
             "53908232506183680","username":"Mason"}},"token":"A_UNIQUE_TOKEN","type":2,"version":1}"#;
         assert_eq!(interaction(command), "guild:290926798626357999");
-        // An app that the user brought along into a guild.
+        // An app that a user has installed for himself, used in a guild.
         let user_install = r#"{"authorizing_integration_owners":{"1":"53908232506183680"},"context":0,"guild_id":"41771983423143937",
             "member":{"user":{"id":"53908232506183680"}},"type":2}"#;
         assert_eq!(interaction(user_install), "guild:41771983423143937");

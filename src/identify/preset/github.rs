@@ -1,4 +1,4 @@
-//! GitHub Apps. Never by `X-GitHub-Hook-Installation-Target-ID`: that is the App's own id, one for all tenants.
+//! GitHub Apps. Do not use `X-GitHub-Hook-Installation-Target-ID`: it is the App's own id, the same for all tenants.
 
 use super::{MIB, PLAIN, Preset, secs};
 use crate::identify::marks::Mark;
@@ -8,7 +8,7 @@ const HANDSHAKES: &[Mark] = &[Mark::Header("x-github-event", "ping")];
 /// GitHub sends up to 25 MB.
 const BODY_CAP: usize = 26 * MIB;
 
-/// Users and organisations share one space of ids, so all of these are one namespace.
+/// Users and organisations share one range of ids, so all of these are one namespace.
 pub(super) static APP: Preset = Preset {
     name: "github_app",
     about: "GitHub Apps; by account (organisation or user)",
@@ -31,7 +31,7 @@ pub(super) static APP: Preset = Preset {
     ..PLAIN
 };
 
-/// An account may have several installations of one App over time; what is sent for none has no id here.
+/// An account may have several installations of one App over time. A webhook that belongs to no installation has no id here.
 pub(super) static APP_INSTALLATION: Preset = Preset {
     name: "github_app_installation",
     about: "GitHub Apps; by installation",

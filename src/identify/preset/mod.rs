@@ -1,6 +1,6 @@
-//! What is known of each platform, as tables: where the id is, how the platform verifies a URL, how it marks what it
-//! sends again, what it takes for a success. A family of platforms has a file. What nobody could check against the
-//! vendor's own words is marked `experimental`.
+//! What is known of each platform, as tables: where the id is, how the platform verifies a URL, how it marks a retry, and which
+//! statuses it counts as a success. Each family of platforms has a file. A preset that could not be checked against the vendor's
+//! documentation is marked `experimental`.
 
 mod chat;
 mod commerce;
@@ -17,18 +17,18 @@ pub struct Preset {
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,
-    /// Its id row is from memory, not checked against the vendor: said by `serin check`.
+    /// The sources are from memory, not checked against the vendor's documentation. `serin check` says so.
     pub experimental: bool,
     pub sources: &'static [&'static str],
-    /// The platform gives up waiting for the first byte then.
+    /// The platform stops waiting for the first byte after this.
     pub deadline: Option<Duration>,
-    /// Bodies up to this are looked into, in bytes.
+    /// Larger bodies are not parsed; in bytes.
     pub body_cap: usize,
-    /// Statuses besides 2xx that the platform takes for a success.
+    /// Statuses besides 2xx that the platform counts as a success.
     pub also_ok: &'static [u16],
-    /// Where only these are a success, instead of 2xx.
+    /// If it is not empty, only these statuses are a success, instead of 2xx.
     pub only_ok: &'static [u16],
-    /// What the platform writes where there is no id.
+    /// Words that the platform writes if there is no id.
     pub(super) never: &'static [&'static str],
     pub(super) handshakes: &'static [Mark],
     pub(super) retry: Option<RetryMark>,
@@ -36,7 +36,7 @@ pub struct Preset {
 
 const MIB: usize = 1 << 20;
 
-/// What holds where a platform says nothing else.
+/// The values for a platform without anything special.
 const PLAIN: Preset = Preset {
     name: "",
     about: "",
@@ -51,7 +51,7 @@ const PLAIN: Preset = Preset {
     retry: None,
 };
 
-/// In the order in which people read of them.
+/// In the order of the documentation.
 static ALL: [&Preset; 13] = [
     &slack::SLACK,
     &slack::SLACK_ENTERPRISE,
@@ -76,7 +76,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     all().map(|preset| preset.name)
 }
 
-/// Every preset, for tables.
+/// All presets, for tables.
 pub fn all() -> impl Iterator<Item = &'static Preset> {
     ALL.into_iter()
 }
@@ -101,7 +101,7 @@ mod tests {
         assert!(find("").is_none());
     }
 
-    /// The table is for people; this keeps it true.
+    /// Compares the table in the documentation with the code.
     #[test]
     fn the_documented_table_is_the_code() {
         let page = include_str!("../../../docs/identify.md");

@@ -11,8 +11,8 @@ const RETRY: Option<RetryMark> = Some(RetryMark::Header {
     reasons: &["http_timeout", "http_error", "connection_failed", "ssl_error", "too_many_redirects", "unknown_error"],
 });
 
-/// The order is that of Slack's own framework, Bolt. `team` is null in an organisation's installation, and a string or
-/// an object elsewhere.
+/// The order is that of Slack's own framework, Bolt. `team` is null in an organisation's installation, and a string or an object
+/// otherwise.
 pub(super) static SLACK: Preset = Preset {
     name: "slack",
     about: "Slack: events, slash commands, interactivity; by team",
@@ -43,7 +43,7 @@ pub(super) static SLACK: Preset = Preset {
     ..PLAIN
 };
 
-/// Where an Enterprise Grid organisation is one customer: the organisation, and the team of who has none.
+/// For bots to which an Enterprise Grid organisation is one customer: the organisation, or the team if there is none.
 pub(super) static SLACK_ENTERPRISE: Preset = Preset {
     name: "slack_enterprise",
     about: "Slack, by Enterprise Grid organisation, else by team",
@@ -97,7 +97,7 @@ mod tests {
         "authorizations":[{"enterprise_id":null,"team_id":"T061EG9R6","user_id":"U222222222","is_bot":true,
         "is_enterprise_install":false}],"is_ext_shared_channel":false}"#;
 
-    /// In a channel shared between two workspaces `team_id` is the sender's, and the installation is the authorised one.
+    /// In a channel shared by two workspaces `team_id` is the sender's, and the installation is the one in `authorizations`.
     const SHARED: &str = r#"{"team_id":"T0SENDER","event":{"type":"message","team":"T0SENDER"},"type":"event_callback",
         "authorizations":[{"enterprise_id":"E0GRID","team_id":"T0INSTALLED","user_id":"U2"}]}"#;
 
@@ -110,7 +110,7 @@ mod tests {
         "api_app_id":"AABA1ABCD","container":{"type":"message"},"team":{"id":"T9TK3CUKW","domain":"example"},
         "enterprise":null,"is_enterprise_install":false,"actions":[{"action_id":"WaXA","value":"click_me & go + on"}]}"#;
 
-    /// An organisation's installation: the team is null, and the view or the user says it.
+    /// An organisation's installation: the team is null, and the view or the user has the id.
     const ORG_SHORTCUT: &str = r#"{"type":"shortcut","team":null,"enterprise":{"id":"E0ORG","name":"Org"},
         "is_enterprise_install":true,"user":{"id":"W111","team_id":"T0USER"},"callback_id":"open"}"#;
 
