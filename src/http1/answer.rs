@@ -1,4 +1,4 @@
-//! An answer's head, read from the front of a buffer, and what it says of the message around it.
+//! An answer's head, read from the front of a buffer, and what it states about its message.
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -12,19 +12,19 @@ use super::{HEAD_BYTES_MAX, Invalid, Version};
 #[derive(Debug)]
 pub struct AnswerHead {
     pub status: StatusCode,
-    /// Where it is not the usual one for the status.
+    /// The reason phrase, if it is not the usual one for the status.
     pub reason: Option<Bytes>,
     pub fields: Fields,
-    /// What `Content-Length` says, which need not be that of a body: an answer to HEAD has none.
+    /// The value of `Content-Length`. There may be no body of that length: an answer to HEAD has none.
     pub length: Option<u64>,
-    /// Finds the end of its body.
+    /// Finds the end of the body.
     pub body: Decoder,
-    /// May the connection serve again once the answer has ended?
+    /// Whether the connection can be used again once the answer has ended.
     pub keep_alive: bool,
 }
 
 impl AnswerHead {
-    /// Takes a head from the buffer's front; `None` while it is not whole.
+    /// Takes a head from the buffer's front. Returns `None` while it is not complete.
     pub fn read(buffer: &mut BytesMut, to_head_request: bool) -> Result<Option<AnswerHead>, Invalid> {
         let seen = &buffer[..buffer.len().min(HEAD_BYTES_MAX)];
         let mut fields = room();
@@ -43,7 +43,8 @@ impl AnswerHead {
         let mut found = Found::of(parsed.headers, seen);
         found.unfold(&mut buffer[..end]);
         let fields = Fields::take(buffer, end, found);
-        // A length beside chunks may be an answer split in two (RFC 9112, 6.3): the chunks count, and nothing after them.
+        // An answer with a length and chunks may be an attempt to split it in two (RFC 9112, 6.3): the chunks count, and the
+        // connection is not used again.
         let split = fields.has(Known::TransferEncoding) && fields.has(Known::ContentLength);
         let length = if split { None } else { length(&fields)? };
         let body = body(status, version, &fields, length, to_head_request)?;
@@ -55,8 +56,8 @@ impl AnswerHead {
 
 fn body(status: StatusCode, version: Version, fields: &Fields, length: Option<u64>, to_head_request: bool) -> Result<Decoder, Invalid> {
     let chunked = fields.has(Known::TransferEncoding);
-    // HTTP/1.0 has no codings: what says so came through a hop that did not know it (RFC 9112, 6.1). Another coding was
-    // not asked for, and cannot be undone here.
+    // HTTP/1.0 has no transfer codings: such an answer came through a hop that did not know them (RFC 9112, 6.1). serin requests no
+    // other coding than chunked, and cannot undo one.
     if chunked && (version == Version::Http10 || !is_only_chunked(fields)) {
         return Err(Invalid);
     }

@@ -1,11 +1,11 @@
-//! Where a body ends: by its length, by its chunks, or, an answer's, with the connection.
+//! Finds the end of a body: by its length, by its chunks, or, for an answer, by the end of the connection.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Invalid;
 use super::fields::{Fields, read_trailers};
 
-/// Chunk extensions say nothing to us; more than this of them is an attack.
+/// The limit of a chunk's extensions. serin ignores extensions; longer ones are an attack.
 const EXTENSION_MAX: usize = 4096;
 
 #[derive(Clone, Debug)]
@@ -19,14 +19,14 @@ enum State {
     Size,
     /// Inside a chunk: this many bytes are left of it.
     Data(u64),
-    /// The line end after a chunk.
+    /// Before the line end after a chunk.
     AfterData,
     /// After the last chunk.
     Trailers,
     Done,
 }
 
-/// What a look at the buffer gave.
+/// The result of decoding what is in the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded {
     Data(Bytes),
@@ -56,7 +56,7 @@ impl Decoder {
         matches!(self.0, State::Done)
     }
 
-    /// How many bytes are still to come, where that is known.
+    /// The number of bytes still to come, if it is known.
     pub fn remaining(&self) -> Option<u64> {
         match self.0 {
             State::Length(left) => Some(left),
@@ -65,7 +65,7 @@ impl Decoder {
         }
     }
 
-    /// Takes what it can from the buffer's front.
+    /// Takes as much as it can from the buffer's front.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, Invalid> {
         loop {
             match &mut self.0 {
@@ -110,7 +110,7 @@ impl Decoder {
         }
     }
 
-    /// The connection ended: was that the end of the body?
+    /// Called when the connection has ended. Returns `true` if that is a valid end of the body.
     pub fn ended_by_close(&mut self) -> bool {
         if self.is_until_close() {
             self.0 = State::Done;
@@ -125,10 +125,10 @@ fn take(buffer: &mut BytesMut, left: &mut u64) -> Bytes {
     buffer.split_to(n as usize).freeze()
 }
 
-/// `size [;extension] CRLF`: hexadecimal, at least one digit, at most 2^64 - 1.
+/// Reads `size [;extension] CRLF`: hexadecimal, at least one digit, at most 2^64 - 1.
 fn read_size(buffer: &mut BytesMut) -> Result<Option<u64>, Invalid> {
     let Some(end) = memchr::memchr(b'\n', buffer) else {
-        // One more for the CR that the line may have already.
+        // One more byte, because the line's CR may be there already.
         return if buffer.len() > EXTENSION_MAX + 1 { Err(Invalid) } else { Ok(None) };
     };
     let line = buffer[..end].strip_suffix(b"\r").ok_or(Invalid)?;
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// All that comes of the bytes when they arrive in pieces of these sizes.
+    /// Decodes the bytes in pieces of this size. Returns the body, the number of trailers and whether the end was found.
     fn decode(mut decoder: Decoder, bytes: &[u8], piece: usize) -> Result<(Vec<u8>, usize, bool), Invalid> {
         let (mut buffer, mut body, mut trailers) = (BytesMut::new(), Vec::new(), 0);
         for piece in bytes.chunks(piece.max(1)) {

@@ -1,5 +1,5 @@
-//! A head's fields as they came: its bytes, and where in them each name and value stands. Nothing is copied before it is
-//! written to the next hop, names keep their case, and the order stays.
+//! A head's fields as they came: the head's bytes, and the place of each name and value. Nothing is copied before the fields are
+//! written to the next hop; names keep their case, and fields their order.
 
 use bytes::{Bytes, BytesMut};
 
@@ -21,7 +21,7 @@ struct Line {
     known: Option<Known>,
 }
 
-/// Where something stands in the text.
+/// A place in the text.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     at: u32,
@@ -36,7 +36,7 @@ pub struct Field<'a> {
     pub known: Option<Known>,
 }
 
-/// A name or a value that no field can have.
+/// The name or the value is not allowed in a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no field of an HTTP message")]
 pub struct BadField;
@@ -60,7 +60,7 @@ impl Fields {
 
     /// The values of a known field, in their order.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        // Most fields that are asked for are not there.
+        // Most requested fields are absent.
         let lines = if self.has(known) { &self.lines[..] } else { &[] };
         lines.iter().filter(move |line| line.known == Some(known)).map(|line| line.value.of(&self.text))
     }
@@ -75,7 +75,7 @@ impl Fields {
         self.lines.iter().filter(is_it).map(|line| line.value.of(&self.text))
     }
 
-    /// Do the values of a known field list this word? Parameters after a `;` are not looked at.
+    /// Whether the values of a known field list this word. Parameters after a `;` are ignored.
     pub fn lists(&self, known: Known, word: &[u8]) -> bool {
         self.all(known).any(|value| lists(value, word))
     }
@@ -92,13 +92,13 @@ impl Fields {
         });
     }
 
-    /// One field of this name, and no other. Copies all of them, so it is for what is rare.
+    /// Replaces all fields of this name by one. Copies the whole text, so use it rarely.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), BadField> {
         self.remove(name);
         self.push(name, value)
     }
 
-    /// One more field, at the end. Copies all of them, so it is for what is rare.
+    /// Adds a field at the end. Copies the whole text, so use it rarely.
     pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), BadField> {
         let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let text = |b: &u8| *b == b'\t' || (*b >= b' ' && *b != 0x7f);
@@ -111,7 +111,7 @@ impl Fields {
         Ok(())
     }
 
-    /// The head that they were found in.
+    /// The text of the whole head.
     pub(super) fn text(&self) -> &Bytes {
         &self.text
     }
@@ -159,7 +159,7 @@ impl Span {
     }
 }
 
-/// Does a comma-separated list have this word, in any case?
+/// Whether a comma-separated list contains this word, in any case.
 fn lists(value: &[u8], word: &[u8]) -> bool {
     value.split(|b| *b == b',').any(|item| item.split(|b| *b == b';').next().unwrap_or(item).trim_ascii().eq_ignore_ascii_case(word))
 }
@@ -171,7 +171,7 @@ pub(super) const fn room<'a>() -> Room<'a> {
     [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX]
 }
 
-/// Where fields stand in a buffer, found while it was borrowed: it is cut off once they are known.
+/// The places of fields in a buffer. They are found while the buffer is borrowed, and then the head is cut off it.
 pub(super) struct Found {
     spans: [std::mem::MaybeUninit<(Span, Span)>; FIELDS_MAX],
     count: usize,
@@ -193,7 +193,7 @@ impl Found {
         unsafe { &*(&raw const self.spans[..self.count] as *const [(Span, Span)]) }
     }
 
-    /// Values that were folded over lines become one line, in place (RFC 9112, 5.2).
+    /// Joins values that were folded over several lines into one line, in place (RFC 9112, 5.2).
     pub(super) fn unfold(&mut self, buffer: &mut [u8]) {
         for slot in &mut self.spans[..self.count] {
             // SAFETY: as above.
@@ -206,7 +206,7 @@ impl Found {
     }
 }
 
-/// Joins lines by single spaces, at the text's front; returns how long that is.
+/// Joins lines by single spaces, at the text's front. Returns the length of the result.
 fn join_lines(text: &mut [u8]) -> usize {
     let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).collect();
     let joined = lines.join(&b" "[..]);
@@ -214,7 +214,7 @@ fn join_lines(text: &mut [u8]) -> usize {
     joined.len()
 }
 
-/// Takes the fields after the last chunk; `None` while they are not whole. They end with an empty line.
+/// Takes the fields after the last chunk, up to an empty line. Returns `None` while they are not complete.
 pub(super) fn read_trailers(buffer: &mut BytesMut) -> Result<Option<Fields>, Invalid> {
     if buffer.starts_with(b"\r\n") {
         bytes::Buf::advance(buffer, 2);
@@ -227,7 +227,7 @@ pub(super) fn read_trailers(buffer: &mut BytesMut) -> Result<Option<Fields>, Inv
         Ok(httparse::Status::Partial) if buffer.len() < HEAD_BYTES_MAX => return Ok(None),
         Ok(httparse::Status::Partial) | Err(_) => return Err(Invalid),
     };
-    // Chunks' other lines end with CRLF or are refused: so do these.
+    // The other lines of a chunked body must end with CRLF, so trailers must too.
     let bare = memchr::memchr_iter(b'\n', &buffer[..length]).any(|at| at == 0 || buffer[at - 1] != b'\r');
     if bare { Err(Invalid) } else { Ok(Some(Fields::take(buffer, length, found))) }
 }

@@ -1,17 +1,16 @@
-//! How a message says where its body ends (RFC 9112, 6). Where two readers could see two ends there is none: it is refused.
+//! How a message states where its body ends (RFC 9112, 6). A message in which two readers could find two ends is refused.
 
 use super::decode::Decoder;
 use super::fields::Fields;
 use super::known::Known;
 use super::{Invalid, Version};
 
-/// Why nobody can say where a request's body ends.
+/// Why the end of a request's body is not clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadFraming {
-    /// Lengths that are none or that disagree; a length beside chunks; a coding that does not end in chunks, or that
-    /// HTTP/1.0 does not know.
+    /// Invalid or different lengths; a length beside chunks; a coding that does not end in chunks, or that HTTP/1.0 does not know.
     Ambiguous,
-    /// Chunks around something else, which serin would have to undo.
+    /// Chunks around another coding, which serin would have to undo.
     UnknownCoding,
 }
 
@@ -20,14 +19,14 @@ pub(super) fn of_request(version: Version, fields: &Fields) -> Result<Decoder, B
         let length = length(fields).map_err(|Invalid| BadFraming::Ambiguous)?;
         return Ok(Decoder::length(length.unwrap_or(0)));
     }
-    // With both, one reader's body is another's next request (RFC 9112, 6.1 and 11.2).
+    // With both, the body of one reader is the next request of another (RFC 9112, 6.1 and 11.2).
     if version == Version::Http10 || fields.has(Known::ContentLength) || !ends_in_chunks(fields) {
         return Err(BadFraming::Ambiguous);
     }
     if is_only_chunked(fields) { Ok(Decoder::chunked()) } else { Err(BadFraming::UnknownCoding) }
 }
 
-/// `Transfer-Encoding` is exactly `chunked`, once.
+/// Whether `Transfer-Encoding` is exactly `chunked`, once.
 pub(super) fn is_only_chunked(fields: &Fields) -> bool {
     let mut codings = fields.all(Known::TransferEncoding);
     codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
@@ -38,7 +37,7 @@ fn ends_in_chunks(fields: &Fields) -> bool {
     last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
-/// The `Content-Length`; the same one may stand there more than once.
+/// The `Content-Length`. The same value may be repeated.
 pub(super) fn length(fields: &Fields) -> Result<Option<u64>, Invalid> {
     let mut values = fields.all(Known::ContentLength);
     let Some(first) = values.next() else { return Ok(None) };
@@ -57,7 +56,7 @@ fn digits(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0u64, |sum, b| b.is_ascii_digit().then(|| sum.checked_mul(10)?.checked_add(u64::from(b - b'0')))?)
 }
 
-/// Does the connection go on after this message, as far as its head says?
+/// Whether the head allows the connection to stay open after this message.
 pub(super) fn keeps_alive(version: Version, fields: &Fields) -> bool {
     if !fields.has(Known::Connection) {
         return version == Version::Http11;

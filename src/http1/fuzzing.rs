@@ -1,13 +1,13 @@
-//! The fuzzer's door to what reads messages: bytes in pieces, as a connection would bring them.
+//! Reads messages for the fuzz targets: bytes in pieces, as from a connection.
 
 use bytes::BytesMut;
 
 use super::{AnswerHead, Decoded, Decoder, Fields, HEAD_BYTES_MAX, Invalid, RequestHead};
 
-/// All that was made of a message.
+/// Everything that was read of a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Method and target, or statuses, and fields; interim answers first.
+    /// Method and target, or statuses, and the fields; interim answers come first.
     pub heads: Vec<(String, Fields)>,
     pub keep_alive: bool,
     pub length: Option<u64>,
@@ -26,7 +26,7 @@ pub enum End {
     Invalid,
 }
 
-/// Reads a request until its end or a fault.
+/// Reads a request until its end or an error.
 pub fn read_request<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Message {
     read(pieces, |message, buffer| {
         let Some(head) = RequestHead::read(buffer, HEAD_BYTES_MAX).map_err(|_| Invalid)? else { return Ok(None) };
@@ -37,7 +37,7 @@ pub fn read_request<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Message {
     })
 }
 
-/// Reads an answer until its end or a fault.
+/// Reads an answer until its end or an error.
 pub fn read_answer<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, to_head_request: bool) -> Message {
     read(pieces, |message, buffer| {
         loop {

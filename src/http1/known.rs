@@ -1,7 +1,6 @@
-//! The fields that serin minds. A head's names are compared with these once, when it is read; after that a field is known
-//! by its place in this list.
+//! The fields that serin uses. A head's names are compared with these once, when it is read; after that a known field is a number.
 
-/// A field that serin minds. The first are about the connection and end at each hop.
+/// A field that serin uses. The first ones are about the connection and end at each hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Known {
@@ -64,14 +63,14 @@ impl Known {
         }
     }
 
-    /// Is it about the connection, so that it ends at each hop (RFC 9110, 7.6.1)?
+    /// Whether the field is about the connection, so that it ends at each hop (RFC 9110, 7.6.1).
     pub fn is_hop_by_hop(self) -> bool {
         (self as u8) < Known::Host as u8
     }
 
-    /// By a name in any case.
+    /// The field of this name, in any case.
     pub fn of(name: &[u8]) -> Option<Known> {
-        // Length and first letter leave at most one of them to compare with.
+        // Length and first letter leave at most one name to compare with.
         let known = match (name.len(), name.first()? | 0x20) {
             (2, b't') => Known::Te,
             (3, b'v') => Known::Via,
@@ -100,13 +99,13 @@ impl Known {
     }
 }
 
-/// Is the first, in lower case, the second, which is as long? Without an early end, so that many bytes are compared at
-/// once. What the bit turns into a letter or a hyphen is one in upper case, or a control character, which no name has.
+/// Whether the first name, in lower case, equals the second, which has the same length. It does not stop early, so that many bytes
+/// are compared at once. The bit makes letters lower case; it also changes control characters, which no name has.
 fn is_in_lower_case(name: &[u8], known: &[u8]) -> bool {
     name.iter().zip(known).fold(0, |differs, (byte, known)| differs | ((byte | 0x20) ^ known)) == 0
 }
 
-/// A set of them.
+/// A set of known fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Set(u32);
 

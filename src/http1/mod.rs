@@ -1,10 +1,10 @@
-//! HTTP/1.1 as bytes, for both sides of the proxy: heads and what they say of their messages, where bodies end, how a
-//! message is written. Pure: bytes in, values or bytes out, so that it can be tested and fuzzed without a socket.
+//! HTTP/1.1 as bytes, for both sides of the proxy: reads heads, finds where bodies end, writes messages. Pure: bytes in, values or
+//! bytes out, so that it can be tested and fuzzed without a socket.
 //!
-//! `request` and `answer` read heads into `fields`, `framing` says how their bodies end, `decode` finds that end, `write`
-//! is the way back to bytes. httparse reads the syntax; the strictness where two readers could differ is ours.
+//! `request` and `answer` read heads into `fields`, `framing` decides how their bodies end, `decode` finds that end, and `write`
+//! makes bytes again. httparse reads the syntax; serin adds checks where two readers could differ.
 //!
-//! What is read of a message does not depend on where the network cut its bytes.
+//! The result does not depend on how the network cuts the bytes into pieces.
 
 mod answer;
 mod decode;
@@ -27,7 +27,7 @@ pub use request::{RefusedHead, RequestHead};
 pub use target::{BadTarget, Target};
 pub use trace::{Trace, TraceId, TraceParent, brought as brought_trace};
 
-/// What is not HTTP, or not HTTP that can be passed on.
+/// Not HTTP, or HTTP that cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
@@ -37,7 +37,7 @@ pub enum Version {
     Http11,
 }
 
-/// More fields than this are an attack, or an accident.
+/// The most fields of a head. More are an attack or an error.
 const FIELDS_MAX: usize = 100;
-/// No bot's answer has a larger head, and no message larger trailers.
+/// The limit of an answer's head, and of trailers. No bot needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

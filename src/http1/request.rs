@@ -9,26 +9,26 @@ use super::fields::{Fields, Found, room};
 use super::framing::{BadFraming, keeps_alive, of_request};
 use super::target::{BadTarget, Target};
 
-/// No platform's URL is this long; what is longer is no target.
+/// The limit of a target. No platform's URL is this long.
 const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
 
 #[derive(Debug)]
 pub struct RequestHead {
     pub method: Method,
-    /// What it asks for. A bad one may still belong to a method that is refused for itself.
+    /// The target. An invalid one is kept here, because the method may be refused first.
     pub target: Result<Target, BadTarget>,
     pub version: Version,
     pub fields: Fields,
-    /// Finds the end of its body.
+    /// Finds the end of the body.
     pub body: Decoder,
-    /// Does the client want its connection kept?
+    /// Whether the client wants to keep the connection.
     pub keep_alive: bool,
 }
 
-/// Why a head is not taken; what follows it is nobody's request.
+/// Why a head is refused. The bytes after it cannot be read as a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedHead {
-    /// It is no HTTP/1.
+    /// It is not HTTP/1.
     Malformed,
     Framing(BadFraming),
     TargetTooLong,
@@ -37,9 +37,9 @@ pub enum RefusedHead {
 }
 
 impl RequestHead {
-    /// Takes a head from the buffer's front; `None` while it is not whole.
+    /// Takes a head from the buffer's front. Returns `None` while it is not complete.
     pub fn read(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<RequestHead>, RefusedHead> {
-        // Where the limit falls must not depend on how much has come.
+        // The limit must not depend on how many bytes have arrived.
         let seen = &buffer[..buffer.len().min(bytes_max)];
         let mut fields = room();
         let mut parsed = httparse::Request::new(&mut []);
@@ -66,7 +66,7 @@ impl RequestHead {
     }
 }
 
-/// Where a piece of the buffer begins and ends in it.
+/// The begin and the end of a piece in its buffer.
 fn span(piece: &[u8], buffer: &[u8]) -> (usize, usize) {
     let at = (piece.as_ptr() as usize).saturating_sub(buffer.as_ptr() as usize);
     (at, at + piece.len())
@@ -92,7 +92,7 @@ mod tests {
         read(wire).unwrap().expect("the head is whole")
     }
 
-    /// All that a head says, to compare.
+    /// Everything in a head, to compare.
     fn told(head: &RequestHead) -> impl PartialEq + std::fmt::Debug + use<> {
         (head.method.clone(), head.target.clone(), head.version, head.fields.clone(), head.body.remaining(), head.keep_alive)
     }
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!((head.method, head.target), (Method::CONNECT, Err(BadTarget)));
     }
 
-    /// Mostly heads, some of them broken.
+    /// Bytes that are mostly heads, some of them broken.
     fn wires() -> impl Strategy<Value = Vec<u8>> {
         let line = prop::sample::select(vec![
             "GET / HTTP/1.1",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     proptest! {
-        /// httparse is what hyper's server reads heads with.
+        /// hyper's server reads heads with httparse.
         #[test]
         fn what_is_found_is_what_httparse_finds(wire in wires()) {
             let mut fields = [httparse::EMPTY_HEADER; 100];

@@ -1,25 +1,25 @@
-//! What a request asks for (RFC 9112, 3.2). Path and query stay as they came, byte for byte: platforms sign them.
+//! The target of a request (RFC 9112, 3.2). Path and query stay unchanged, byte for byte, because platforms sign them.
 
 use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
 
-/// A path, in the form in which an origin server expects it, and whose it is where the target says that.
+/// A path in the form that an origin server expects, and the authority if the target has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Begins with `/`, or is `*`.
     pub path: PathAndQuery,
-    /// Of the absolute form, `http://authority/path`.
+    /// The authority of the absolute form, `http://authority/path`.
     pub authority: Option<String>,
 }
 
-/// Neither a path, nor a whole URL, nor `*`.
+/// The target is neither a path, nor a whole URL, nor `*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadTarget;
 
 impl Target {
     pub(super) fn parse(text: Bytes) -> Result<Target, BadTarget> {
-        // A fragment is for the client alone and has no place here (RFC 9112, 3.2): nobody knows what its sender meant.
+        // A fragment is only for the client and not allowed here (RFC 9112, 3.2).
         if memchr::memchr(b'#', &text).is_some() {
             return Err(BadTarget);
         }

@@ -1,6 +1,6 @@
-//! W3C Trace Context, level 2: whether a request brings a trace that may pass, and a new one where it does not. Pure: who
-//! calls it brings the random numbers. What cannot be read is not repaired. The trace begins anew, and `tracestate`, which
-//! belongs to the old one, goes with it.
+//! W3C Trace Context, level 2: whether a request has a trace that may pass on, and a new trace if not. Pure: the caller brings the
+//! random numbers. An invalid trace is not repaired: a new trace begins, and `tracestate`, which belongs to the old one, is
+//! dropped.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use super::{Fields, Known};
 /// `00-` trace id `-` parent id `-` flags.
 const LENGTH: usize = 55;
 
-/// What all requests of one trace have in common; never 0.
+/// The id that all requests of one trace share; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceId(u128);
 
-/// A `traceparent` of serin's own.
+/// A `traceparent` that serin has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
     trace: TraceId,
@@ -21,10 +21,10 @@ pub struct TraceParent {
     sampled: bool,
 }
 
-/// What becomes of the two fields on the way to the upstream.
+/// What happens to the two fields on the way to the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trace {
-    /// As they came. The id is `None` where serin is told to leave traces alone and there is none.
+    /// They pass unchanged. The id is `None` if the config switches traces off and the request has none.
     Passes(Option<TraceId>),
     Begins(TraceParent),
 }
@@ -38,19 +38,19 @@ impl Trace {
     }
 }
 
-/// The trace that a head brings, if it brings one, and one that is valid.
+/// The trace of a head, if it has exactly one and that is valid.
 pub fn brought(fields: &Fields) -> Option<TraceId> {
     let mut all = fields.all(Known::Traceparent);
     match (all.next(), all.next()) {
         (Some(value), None) => TraceId::read(value),
-        // Two of them: nobody knows which one was meant.
+        // With two of them, it is not clear which one counts.
         (None | Some(_), _) => None,
     }
 }
 
 impl TraceId {
-    /// From the value of a `traceparent`. Of a version that is not known yet, what it has in common with version 00 counts,
-    /// and more may follow after a `-`.
+    /// Reads the value of a `traceparent`. Of an unknown version, serin reads the part that it shares with version 00; more may
+    /// follow after a `-`.
     fn read(value: &[u8]) -> Option<TraceId> {
         let (known, rest) = value.split_at_checked(LENGTH)?;
         let fields = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
@@ -80,14 +80,14 @@ impl TraceId {
 }
 
 impl TraceParent {
-    /// From 192 random bits. Zeros are no ids: there the lowest bit stands in.
+    /// Makes a `traceparent` from 192 random bits. An id must not be 0, so a 0 becomes 1.
     pub fn from_random(trace: u128, parent: u64, sampled: bool) -> TraceParent {
         TraceParent { trace: TraceId(trace.max(1)), parent: parent.max(1), sampled }
     }
 
-    /// As the field says it. The flags say that the id is random (level 2), and whether it is sampled. There is no flag for
-    /// 'undecided': a bot whose sampler follows its parent records nothing without it. Not by `fmt`, since it is written for
-    /// most webhooks.
+    /// The field's value. The flags state that the id is random (level 2), and whether the trace is sampled. There is no flag for
+    /// 'undecided': a bot whose sampler follows the parent records nothing without the flag. It does not use `fmt`, because it is
+    /// written for most webhooks.
     pub fn text(self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-02";
         text[54] += u8::from(self.sampled);
@@ -97,7 +97,7 @@ impl TraceParent {
     }
 }
 
-/// The digits of some bytes, into a place twice as long.
+/// Writes the digits of some bytes to a place that is twice as long.
 fn write_hex(bytes: &[u8], into: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (byte, pair) in bytes.iter().zip(into.chunks_exact_mut(2)) {

@@ -1,4 +1,4 @@
-//! Messages as bytes: lines of a head, and the framing of a body.
+//! Writes messages as bytes: the lines of a head, and the framing of a body.
 
 use bytes::BytesMut;
 use http::uri::PathAndQuery;
@@ -7,15 +7,15 @@ use http::{Method, StatusCode};
 use super::Version;
 use super::known::Known;
 
-/// Ends a body in chunks that has no trailers.
+/// Ends a chunked body that has no trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Ends a chunk, and a head.
 pub const LINE_END: &[u8] = b"\r\n";
 
-/// How a body that is written is framed.
+/// The framing of a body that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// By its length, or there is none.
+    /// By its length, or there is no body.
     Length,
     Chunked,
     /// By the end of the connection.
@@ -31,7 +31,7 @@ pub fn request_line(method: &Method, path: &PathAndQuery, out: &mut BytesMut) {
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// With the usual reason for the status where there is no other.
+/// Writes the usual reason for the status if `reason` is `None`.
 pub fn status_line(version: Version, status: StatusCode, reason: Option<&[u8]>, out: &mut BytesMut) {
     if (version, status, reason) == (Version::Http11, StatusCode::OK, None) {
         return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -63,7 +63,7 @@ pub fn chunked(out: &mut BytesMut) {
     out.extend_from_slice(b"transfer-encoding: chunked\r\n");
 }
 
-/// The line before a chunk of this length, which is not 0: that would be the last one.
+/// The line before a chunk of this length. The length is not 0, because that would be the last chunk.
 pub fn chunk_size(length: usize, out: &mut BytesMut) {
     debug_assert!(length > 0);
     let digits = (usize::BITS - length.leading_zeros()).div_ceil(4);
