@@ -1,7 +1,6 @@
-//! When to read the config again: on SIGHUP, when something in its directory changes, and, should the watch have died
-//! unnoticed, every half minute by its hash. At the same times the files of the tokens and certificates are read again,
-//! whose directories are watched too. Directories are watched, not files: editors replace files, and Kubernetes swaps a
-//! symbolic link two levels up.
+//! Reads the config again on SIGHUP, when something in its directory changes, and every half minute by its hash, in case the watch
+//! has failed silently. At the same times it reads the files of tokens and certificates again, whose directories it watches too. It
+//! watches directories and not files: editors replace files, and Kubernetes replaces a symbolic link two levels up.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,7 +21,7 @@ use crate::controller::Controller;
 use crate::proxy::Shared;
 use crate::telemetry;
 
-/// Writing a file is several events; the last one counts.
+/// Writing a file causes several events. The reloader waits this long after the first one, and handles all of them together.
 const SETTLE: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_secs(30);
 
@@ -31,29 +30,29 @@ pub struct Reloader {
     controller: Arc<Controller>,
     shared: Shared,
     keys: Arc<Keys>,
-    /// Where the admin listener really is: a socket that was handed over need not be the config's.
+    /// The real address of the admin listener: a socket from systemd may differ from the config.
     admin: SocketAddr,
     probes: Option<SocketAddr>,
     news: News,
     hangup: Signal,
     events: mpsc::Receiver<()>,
     watch: Watch,
-    /// The hash of the text that was last taken or refused, so that a refusal is said once.
+    /// The hash of the text that was last accepted or refused, so that a refusal is logged once.
     seen: Option<u64>,
 }
 
-/// What woke us.
+/// Why the reloader woke up.
 enum Cause {
     Signal,
     Change,
 }
 
 impl Reloader {
-    /// `served` is the hash of the text that was read at the start, and `hangup` has listened since then: whatever came
-    /// meanwhile is read once this runs.
+    /// `served` is the hash of the text that was read at the start, and `hangup` has listened since then. Changes since then are
+    /// found as soon as `run` is called.
     pub fn new(path: &Path, app: &App, news: News, served: u64, hangup: Signal) -> Reloader {
         let (controller, shared, keys) = (app.controller.clone(), app.shared.clone(), app.keys.clone());
-        // One place is enough: an event that finds it taken will be seen by whoever empties it.
+        // One place is enough: if it is taken, the reloader has yet to read the files, and will see this change too.
         let (sender, events) = mpsc::channel(1);
         let _ = sender.try_send(());
         let (path, watch, seen) = (path.to_owned(), Watch::new(sender), Some(served));
@@ -99,11 +98,11 @@ impl Reloader {
         }
     }
 
-    /// Takes the file up whole, or says why not and leaves everything as it is.
+    /// Puts the whole file in force, or logs why not and changes nothing.
     async fn reload(&self) {
         self.news.reloading();
         let taken = self.try_reload().await;
-        // Refused or not: it serves, and the reload is over.
+        // Also after a refusal: serin serves, and the reload is over.
         self.news.ready();
         self.shared.metrics.reloaded(taken.as_ref().ok().map(|(hash, _)| *hash));
         match taken {
@@ -113,7 +112,7 @@ impl Reloader {
         }
     }
 
-    /// The hash of what serves now, and whether that is another config than before.
+    /// Returns the hash of the config in force, and whether it differs from the one before.
     async fn try_reload(&self) -> anyhow::Result<(u64, bool)> {
         let config: Config = config::load(&self.path)?;
         let hash = config.hash;
@@ -127,7 +126,7 @@ impl Reloader {
         Ok((hash, changed))
     }
 
-    /// What the file alone does not tell.
+    /// Checks what depends on the real listeners and not only on the file.
     fn check_listeners(&self, admin: &config::Admin) -> anyhow::Result<()> {
         if admin.is_open_to_others_on(self.admin.ip()) {
             bail!(
@@ -156,7 +155,7 @@ struct Watch {
 impl Watch {
     fn new(sender: mpsc::Sender<()>) -> Watch {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Being read, by us for one, is no change.
+            // Reading a file, as serin does, is not a change.
             if !matches!(event, Ok(notify::Event { kind: notify::EventKind::Access(_), .. })) {
                 let _ = sender.try_send(());
             }
@@ -165,11 +164,11 @@ impl Watch {
         Watch { watcher, directories: BTreeSet::new() }
     }
 
-    /// These, and none that was watched before.
+    /// Watches these directories, and no others.
     fn only(&mut self, directories: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
         for directory in self.directories.difference(&directories) {
-            // One that is gone is not watched any more anyway.
+            // Fails for a directory that no longer exists, which is not watched anyway.
             let _ = watcher.unwatch(directory);
         }
         for directory in directories.difference(&self.directories) {

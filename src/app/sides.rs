@@ -1,4 +1,4 @@
-//! The controller's questions about a side, asked by the proxy's own means.
+//! Answers the controller's questions about a side, with the proxy's probes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the supervisor is told: one datagram for each piece of news. To tell nobody is no error, and nobody waits long for a
-//! supervisor that does not listen.
+//! Messages to the supervisor, one datagram each. It is not an error if there is no supervisor. serin does not wait long for one
+//! that does not read.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// It is the control thread that would wait.
+/// The longest wait for the supervisor: it blocks the control thread.
 const WAIT: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, Default)]
 pub struct News {
     to: Option<OsString>,
-    /// Without a sign of life for so long serin is ended.
+    /// The supervisor ends serin if it gets no `alive` for this long.
     pub watchdog: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl News {
         self.tell("STOPPING=1");
     }
 
-    /// `ready` ends it. The time tells this reload from an earlier one (`Type=notify-reload`).
+    /// `ready` must follow. The time distinguishes this reload from an earlier one (`Type=notify-reload`).
     pub fn reloading(&self) {
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: it gets a pointer to a valid `timespec` that outlives the call.

@@ -1,17 +1,17 @@
-//! Listening sockets that are open before serin starts. Connections wait in them while no serin runs, so a restart
-//! refuses nobody.
+//! Listening sockets that are open before serin starts. Connections wait in them while serin does not run, so a restart refuses
+//! none.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Socket, Type};
 
-/// The first one's number (SD_LISTEN_FDS_START).
+/// The first socket's number (SD_LISTEN_FDS_START).
 const FIRST: RawFd = 3;
-/// More than anybody has for two listeners.
+/// More than two listeners can need.
 const SOCKETS_MAX: u32 = 64;
 
-/// As they were handed over.
+/// The sockets that systemd passed.
 #[derive(Debug, Default)]
 pub struct Sockets(Vec<Named>);
 
@@ -22,7 +22,7 @@ struct Named {
     listener: TcpListener,
 }
 
-/// Those that take a listener's place.
+/// The sockets that replace serin's own listeners.
 #[derive(Debug, Default)]
 pub struct Open {
     pub proxy: Option<TcpListener>,
@@ -42,18 +42,18 @@ pub enum SocketError {
 impl Sockets {
     /// # Safety
     ///
-    /// The descriptors from 3 on, as many as `count` says, belong to nobody in this process.
+    /// The descriptors from 3 on, `count` of them, must have no other owner in this process.
     pub unsafe fn take(count: &str, names: &str) -> Result<Sockets, SocketError> {
         let count = count.parse::<u32>().ok().filter(|count| *count <= SOCKETS_MAX).ok_or_else(|| SocketError::Count(count.to_owned()))?;
         let mut names = names.split(':');
         let mut sockets = Vec::new();
         for fd in (FIRST..).take(count as usize) {
             let name = names.next().unwrap_or_default().to_owned();
-            // SAFETY: asks for a flag alone, whatever the number is.
+            // SAFETY: it only reads a flag, whatever the number is.
             if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
                 return Err(SocketError::Kind { name, fd, what: "is not open" });
             }
-            // SAFETY: it is open, and by the caller's word nobody else's.
+            // SAFETY: it is open, and has no other owner, as the caller guarantees.
             let owned = unsafe { OwnedFd::from_raw_fd(fd) };
             let (address, listener) = listener(owned.into()).map_err(|what| SocketError::Kind { name: name.clone(), fd, what })?;
             sockets.push(Named { name, address, listener });
@@ -61,7 +61,7 @@ impl Sockets {
         Ok(Sockets(sockets))
     }
 
-    /// Which is which: by name; those without one of the two names by the port that the config has, then in order.
+    /// Assigns sockets to listeners: by name; sockets with other names by the config's ports, and then in order.
     pub fn assign(self, proxy: SocketAddr, admin: SocketAddr) -> Result<Open, SocketError> {
         let shown: Vec<String> = self.0.iter().map(|socket| format!("{:?} on {}", socket.name, socket.address)).collect();
         let unclear = || SocketError::Unclear(shown.join(", "));
@@ -94,7 +94,7 @@ impl Sockets {
     }
 }
 
-/// Back, if the place is taken.
+/// Returns the socket as an error if the place is taken.
 fn put(place: &mut Option<TcpListener>, socket: Named) -> Result<(), Named> {
     match place {
         Some(_) => Err(socket),
@@ -105,7 +105,7 @@ fn put(place: &mut Option<TcpListener>, socket: Named) -> Result<(), Named> {
     }
 }
 
-/// A TCP socket that listens, as the runtimes want it and no child gets it; else what is wrong with it.
+/// Checks that this is a TCP socket that listens, and sets close-on-exec and non-blocking mode. The error says what is wrong.
 fn listener(socket: Socket) -> Result<(SocketAddr, TcpListener), &'static str> {
     let is_tcp = matches!(socket.domain(), Ok(Domain::IPV4 | Domain::IPV6)) && matches!(socket.r#type(), Ok(Type::STREAM));
     let Some(address) = socket.local_addr().ok().and_then(|address| address.as_socket()).filter(|_| is_tcp) else {
@@ -124,7 +124,7 @@ fn listener(socket: Socket) -> Result<(SocketAddr, TcpListener), &'static str> {
 mod tests {
     use super::*;
 
-    /// Sockets of these names; the ports of all.
+    /// Sockets of these names, and their addresses.
     fn sockets(names: &[&str]) -> (Sockets, Vec<SocketAddr>) {
         let made = names.iter().map(|name| {
             let (address, listener) = listener(TcpListener::bind("127.0.0.1:0").unwrap().into()).unwrap();
