@@ -1,4 +1,4 @@
-//! What was counted of one track's requests: what the core tallies, and what other rules look at besides.
+//! Counts of one track's requests: those of the core's tallies, and those that other rules need.
 
 use std::ops::AddAssign;
 
@@ -16,7 +16,7 @@ pub struct Counts {
     pub above_p99: u32,
     pub above_p99_5: u32,
     pub above_half_second: u32,
-    /// Σ ln(latency/30 ms). Every request has a latency here.
+    /// Σ ln(latency/30 ms). In the simulation every request has a latency.
     pub log_latency: f64,
 }
 
@@ -25,7 +25,7 @@ impl Counts {
         self.errors + self.late + self.rejected
     }
 
-    /// What the core would have tallied.
+    /// The core's tally of these requests.
     pub fn tally(&self) -> Tally {
         let log_micros = self.log_latency + f64::from(self.requests) * UNIT_MICROS.ln();
         Tally {
@@ -55,7 +55,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// `part` of `whole`, if there is a whole.
+/// `part` divided by `whole`, or `None` if that is 0.
 pub fn ratio(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole))
 }

@@ -1,4 +1,4 @@
-//! Chance, from seeds alone: the same seed gives the same world on every machine and with any number of threads.
+//! Random numbers from seeds alone: the same seed gives the same world on every machine and with any number of threads.
 
 use rand_distr::{Binomial, Distribution, Exp1, LogNormal, Poisson, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -25,7 +25,7 @@ impl Dice {
 }
 
 impl Dice {
-    /// Different texts give streams that have nothing to do with each other.
+    /// A generator. Different texts give independent numbers for the same seed.
     pub fn new(seed: u64, of: &str) -> Dice {
         Dice(Xoshiro256PlusPlus::seed_from_u64(xxh3_64_with_seed(of.as_bytes(), seed)))
     }
@@ -64,9 +64,9 @@ impl Dice {
         Poisson::new(mean).map_or(0, |law| law.sample(&mut self.0) as u32)
     }
 
-    /// How many of `n` happen, each with this probability.
+    /// How many of `n` events happen, each with this probability.
     pub fn of(&mut self, n: u32, probability: f64) -> u32 {
-        /// Up to here, tossing one by one is quicker than setting up the law.
+        /// Up to this number, single draws are faster than setting up the distribution.
         const FEW: u32 = 12;
         if n == 0 || probability <= 0.0 {
             return 0;
@@ -80,7 +80,8 @@ impl Dice {
         Binomial::new(u64::from(n), probability).map_or(0, |law| law.sample(&mut self.0) as u32)
     }
 
-    /// The same `n` things under two probabilities: whatever happens under the smaller one happens under the greater.
+    /// Draws the same `n` events with two probabilities: an event that happens with the smaller one also happens with the greater
+    /// one.
     pub fn pair(&mut self, n: u32, [first, second]: [f64; 2]) -> [u32; 2] {
         if first == second {
             return [self.of(n, first); 2];
@@ -108,7 +109,7 @@ mod tests {
         assert_ne!(draw(1, "a"), draw(1, "b"));
     }
 
-    /// Five standard errors.
+    /// The bounds are five standard errors.
     #[test]
     fn means_are_those_of_the_laws() {
         let mut dice = Dice::new(7, "means");

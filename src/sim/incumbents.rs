@@ -1,4 +1,5 @@
-//! What widespread tools do, as far as their documents say: rules over the sums of each track. They see no workspaces.
+//! The rules of widespread tools, as far as their documents describe them: rules over the sums of each track. They see no
+//! workspaces.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use crate::core::Weight;
 #[derive(Default)]
 struct Period {
     canary: Counts,
-    /// How many periods have ended.
+    /// The number of periods that have ended.
     ended: u32,
 }
 
 impl Period {
-    /// The canary's sums, at the end of each period.
+    /// Adds a tick. Returns the canary's sums at the end of each period.
     fn add(&mut self, seen: &Seen<'_>, length: Duration) -> Option<Counts> {
         self.canary += seen.canary;
         if seen.now < length * (self.ended + 1) {
@@ -26,8 +27,8 @@ impl Period {
     }
 }
 
-/// Like Argo Rollouts' analysis by success rate: at least 95 % in every five minutes; the third failure aborts. A period
-/// without requests is no failure.
+/// Like Argo Rollouts' analysis by success rate: at least 95 % in every five minutes; the third failure aborts. A period without
+/// requests is not a failure.
 #[derive(Default)]
 pub struct Argo {
     now: Duration,
@@ -52,8 +53,8 @@ impl Rule for Argo {
     }
 }
 
-/// Like Flagger: each minute at least 99 % successes and at most 1 % slower than 500 ms raise the canary by 10 points, up
-/// to 50, then everybody. The fifth failed minute takes it back; a minute without requests has failed.
+/// Like Flagger: a minute with at least 99 % successes and at most 1 % slower than 500 ms raises the canary by 10 points, up to 50
+/// %, and then to 100 %. The fifth failed minute takes it back; a minute without requests has failed.
 pub struct Flagger {
     step: u16,
     period: Period,
@@ -86,7 +87,7 @@ impl Rule for Flagger {
     }
 }
 
-/// Like CodeDeploy's `Canary10Percent5Minutes` with an alarm: more than 2 % errors in two minutes that follow each other.
+/// Like CodeDeploy's `Canary10Percent5Minutes` with an alarm: more than 2 % errors in each of two minutes in a row.
 #[derive(Default)]
 pub struct CodeDeploy {
     period: Period,
@@ -115,8 +116,8 @@ impl Rule for CodeDeploy {
     }
 }
 
-/// Knows of every request what it would have been like without the release, and stops once the ratio of the likelihoods
-/// is 100: the sequential test that no other can beat.
+/// Knows for every request what the answer would have been without the release. It rolls back once the likelihood ratio is 100: no
+/// other sequential test is better.
 #[derive(Default)]
 pub struct Oracle {
     now: Duration,
@@ -142,7 +143,7 @@ impl Rule for Oracle {
     }
 }
 
-/// Everybody, once the usual ramp is over.
+/// Promoted, once the usual ramp is over.
 pub(super) fn end_of_ramp(now: Duration) -> Next {
     if now >= RAMP_STEP * RAMP.len() as u32 { Next::Promoted } else { Next::GoOn }
 }

@@ -1,4 +1,4 @@
-//! Like Kayenta: at the end of each step the canary's minutes are compared with stable's by rank, metric by metric.
+//! Like Kayenta: at the end of each step it compares the canary's minutes with stable's by rank, metric by metric.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::incumbents::end_of_ramp;
 use super::rule::{Next, RAMP_STEP, Rule, Seen, ramp};
 use crate::core::Weight;
 
-/// A point a minute of a track: the rates of errors and of what is above the usual p99, and the mean log-latency; none without
+/// A track's values in one minute: the rate of errors, the rate above the usual p99, and the mean log-latency; `None` without
 /// requests.
 type Point = [Option<f64>; 3];
 
@@ -16,16 +16,16 @@ pub struct Kayenta {
     now: Duration,
     minute: [Counts; 2],
     minutes: u32,
-    /// Of this step: of stable and of the canary.
+    /// The minutes of this step: stable's and the canary's.
     points: Vec<[Point; 2]>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The quantile of the normal law for an interval of 98 %.
+/// The quantile of the normal distribution for an interval of 98 %.
 const Z: f64 = 2.326;
 /// The difference counts if even the interval's lower end is above this part of the estimate.
 const TOLERANCE: f64 = 0.25;
-/// Of 100, for as many metrics as pass.
+/// The least share of metrics that pass, in per cent.
 const SCORE_LEAST: f64 = 75.0;
 
 impl Rule for Kayenta {
@@ -60,8 +60,8 @@ fn column(points: &[[Point; 2]], track: usize, metric: usize) -> Vec<f64> {
     points.iter().filter_map(|point| point[track][metric]).collect()
 }
 
-/// The Mann–Whitney interval of the shift from `stable` to `canary`, with the normal approximation of its rank, and the
-/// Hodges–Lehmann estimate.
+/// Whether the canary is higher than stable: by the Mann–Whitney interval of the shift from `stable` to `canary`, with the normal
+/// approximation of its rank, and the Hodges–Lehmann estimate.
 fn is_higher(canary: &[f64], stable: &[f64]) -> bool {
     if canary.len() < 3 || stable.len() < 3 || canary == stable {
         return false;
@@ -82,8 +82,8 @@ fn is_higher(canary: &[f64], stable: &[f64]) -> bool {
 mod tests {
     use super::*;
 
-    /// With ten points a side there are 100 shifts, and the interval's lower end is the 19th: 50 − 2.326·√175 = 19.2. Of
-    /// two equal ladders −9 is there once, −8 twice … so the 19th is −4.
+    /// With ten points on each side there are 100 shifts, and the interval's lower end is the 19th: 50 − 2.326·√175 = 19.2. With
+    /// two equal ladders, −9 occurs once, −8 twice … so the 19th is −4.
     #[test]
     fn the_lower_end_decides() {
         let stable: Vec<f64> = (0..10).map(f64::from).collect();

@@ -1,9 +1,9 @@
-//! How long answers take: 30 ms·e^z, where z is normal with σ 0.7 for 97 of 100 requests, and 1 plus an exponential with
-//! mean 0.8 for the rest, the slow tail that every service has. Everything here is in z, the logarithm of the latency over 30 ms.
+//! Latencies: 30 ms·e^z, where z is normal with σ 0.7 for 97 of 100 requests, and 1 plus an exponential with mean 0.8 for the
+//! others, the slow tail that every service has. Everything here is in z, the logarithm of the latency over 30 ms.
 
 /// The latency at z = 0, in microseconds.
 pub const UNIT_MICROS: f64 = 30_000.0;
-/// Workspaces differ in z by this much.
+/// The standard deviation of z between workspaces.
 pub const WORKSPACE_SIGMA: f64 = 0.3;
 
 const BODY_SIGMA: f64 = 0.7;
@@ -11,11 +11,11 @@ const TAIL_SHARE: f64 = 0.03;
 const TAIL_FROM: f64 = 1.0;
 const TAIL_MEAN: f64 = 0.8;
 
-/// The tables reach from here, where the body has 1 part in 10^8 left, to where the tail has 1 in 10^8.
+/// The range of the tables: at `LEAST` the body has 1 part in 10^8 left, at `MOST` the tail has.
 const LEAST: f64 = -4.0;
 const MOST: f64 = 14.0;
 const CELLS: usize = 18_000;
-/// Power of two: a draw is a few bits.
+/// A power of two, so that a draw takes a few bits.
 const QUANTILES: usize = 1 << 14;
 
 pub struct Latency {
@@ -27,7 +27,7 @@ pub struct Latency {
     pub marks: Marks,
 }
 
-/// What counts as slow, in z: quantiles over all workspaces, and what people set by hand.
+/// The thresholds of slow answers, in z: quantiles over all workspaces, and one that people set by hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {
     pub p90: f64,
@@ -67,12 +67,12 @@ impl Latency {
         1.0 - (self.below[i] + (self.below[i + 1] - self.below[i]) * part)
     }
 
-    /// Above this z is this share of a workspace's requests.
+    /// The z that this share of a workspace's requests exceeds.
     pub fn slowest(&self, share: f64) -> f64 {
         quantile(&self.below, 1.0 - share)
     }
 
-    /// Of z.
+    /// The mean of z.
     pub fn mean(&self) -> f64 {
         TAIL_SHARE * (TAIL_FROM + TAIL_MEAN)
     }
@@ -140,7 +140,7 @@ mod tests {
         let draws: Vec<f64> = (0..200_000).map(|_| latency.draw(dice.bits()) + dice.normal(WORKSPACE_SIGMA)).collect();
         let above = |mark: f64| draws.iter().filter(|z| **z > mark).count() as f64 / draws.len() as f64;
         let marks = latency.marks;
-        // Five standard errors each.
+        // The bounds are five standard errors.
         for (mark, share, bound) in [(marks.p90, 0.1, 0.0034), (marks.p99, 0.01, 0.0012), (marks.p99_5, 0.005, 0.0008)] {
             assert!((above(mark) - share).abs() < bound, "{} above {mark}, not {share}", above(mark));
         }

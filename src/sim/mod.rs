@@ -1,8 +1,8 @@
-//! A world of workspaces, with the troubles of every day and releases that are bad in one way or another, to try out how
-//! a rollout would be judged: serin's own rule, what others do, and an oracle that knows the truth.
+//! A simulated world of workspaces, with everyday troubles and with good and bad releases. It shows how rollouts would be judged:
+//! by serin's own rule, by those of other tools, and by an oracle that knows the truth.
 //!
-//! Both tracks' answers are drawn from the same chance at once, so that each rule can be led through the very same world
-//! with its own weights, and a request counts as *made bad* when stable would have answered it well.
+//! Both tracks' answers are drawn from the same random numbers, so that each rule can go through the same world with its own
+//! weights. A request counts as *made bad* if stable would have answered it well.
 
 pub mod study;
 pub mod run;

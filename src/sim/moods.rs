@@ -1,18 +1,18 @@
-//! What changes for a workspace from minute to minute without anybody's doing: its traffic, its error rates and its
-//! latency drift, and now and then it breaks by itself, or its token expires.
+//! What changes for a workspace from minute to minute by itself: its traffic, its error rates and its latency drift, and now and
+//! then it breaks, or its token expires.
 
 use super::dice::Dice;
 
-/// What all workspaces share at this moment.
+/// The drifts that all workspaces share at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
     error: f64,
     latency: f64,
-    /// Where in the day the world begins, in seconds.
+    /// The time of day at which the world begins, in seconds.
     phase_secs: f64,
 }
 
-/// What a workspace has of its own at this moment.
+/// The drifts and troubles of one workspace at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Mood {
     error: f64,
@@ -24,7 +24,7 @@ pub struct Mood {
     pub now: Factors,
 }
 
-/// The drifts as the tick uses them, of this minute.
+/// The factors of this minute, which the ticks use.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Factors {
     pub error: f64,
@@ -41,7 +41,7 @@ struct Spell {
     rate: f64,
 }
 
-/// A drift wanders around 0 with this deviation, and has forgotten itself after so many minutes.
+/// A drift varies around 0 with deviation `sigma`; its correlation falls by the factor e in `minutes`.
 struct Drift {
     sigma: f64,
     minutes: f64,
@@ -57,9 +57,9 @@ const SHARED_LATENCY: Drift = Drift { sigma: 0.05, minutes: 10.0 };
 /// A spell comes once in 200 hours and lasts ten minutes on average.
 const SPELL_EVERY_MINUTES: f64 = 200.0 * 60.0;
 const SPELL_SECS: f64 = 600.0;
-/// While a workspace is broken this share of its requests fails.
+/// The range of the share of requests that fail while a workspace is broken.
 const BROKEN: [f64; 2] = [0.3, 1.0];
-/// While its token is expired this share is rejected.
+/// The share of requests that are rejected while a workspace's token is expired.
 const TOKEN_EXPIRED: f64 = 0.9;
 const DAY_SWING: f64 = 0.5;
 
@@ -89,7 +89,7 @@ impl Weather {
         self.latency = SHARED_LATENCY.after_a_minute(self.latency, dice);
     }
 
-    /// The day's part of the traffic: between a half and one and a half.
+    /// The factor of the time of day: between a half and one and a half.
     pub fn traffic(&self, secs: f64) -> f64 {
         1.0 + DAY_SWING * (std::f64::consts::TAU * (secs + self.phase_secs) / 86_400.0).sin()
     }
@@ -111,7 +111,7 @@ impl Spell {
         dice.chance(probability).then(|| Spell { until_secs: secs + dice.exponential(SPELL_SECS), rate: dice.between(low, high) })
     }
 
-    /// It may be in the middle of one when the world begins.
+    /// The world may begin in the middle of a spell.
     fn at_the_start(rate: [f64; 2], dice: &mut Dice) -> Spell {
         Spell::begin(SPELL_SECS / 60.0 / SPELL_EVERY_MINUTES, 0.0, rate, dice).unwrap_or(Spell::NEVER)
     }
@@ -124,7 +124,7 @@ impl Spell {
         }
     }
 
-    /// The rate of bad requests that it makes now, at least.
+    /// The least rate of bad requests during the spell, and 0 otherwise.
     fn least(&self, secs: f64) -> f64 {
         if secs < self.until_secs { self.rate } else { 0.0 }
     }
@@ -145,7 +145,7 @@ impl Mood {
         mood
     }
 
-    /// `secs` is the minute that begins.
+    /// `secs` is the time at which the minute begins.
     pub fn pass_a_minute(&mut self, secs: f64, dice: &mut Dice) {
         self.error = ERROR.after_a_minute(self.error, dice);
         self.rejected = REJECTED.after_a_minute(self.rejected, dice);
@@ -165,7 +165,7 @@ impl Mood {
         };
     }
 
-    /// Errors and rejections that it has at least, by itself.
+    /// The least rates of errors and rejections, from the workspace's own troubles.
     pub fn least(&self, secs: f64) -> [f64; 2] {
         [self.broken.least(secs), self.token_expired.least(secs)]
     }
@@ -183,7 +183,7 @@ mod tests {
             moods.iter_mut().for_each(|mood| mood.pass_a_minute(f64::from(minute) * 60.0, &mut dice));
         }
         let mean = |of: &dyn Fn(&Mood) -> f64| moods.iter().map(of).sum::<f64>() / 4_000.0;
-        // Five standard errors of 4,000 independent ones.
+        // The bounds are five standard errors of 4,000 independent values.
         assert!((mean(&|mood| mood.now.error) - 1.0).abs() < 0.035);
         assert!((mean(&|mood| mood.now.traffic) - 1.0).abs() < 0.025);
         assert!((mean(&|mood| mood.error.powi(2)).sqrt() - ERROR.sigma).abs() < 0.025);
@@ -205,7 +205,7 @@ mod tests {
                 broken += u32::from(error > 0.0);
             }
         }
-        // A spell of ten minutes in 12,000: 1 of 1,200 on average; half as much again or less for the few spells seen.
+        // A spell of ten minutes in 12,000: 1 of 1,200 on average. The bounds are wide, because few spells occur.
         let share = f64::from(broken) / 480_000.0 * 1_200.0;
         assert!((0.7..1.4).contains(&share), "{share}");
     }

@@ -1,4 +1,4 @@
-//! serin's own rule, the real one: `core`'s evidence and its ratchet, fed with the world's tallies instead of traffic.
+//! serin's real rule: `core`'s evidence and its ratchet, with the world's tallies instead of traffic.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
 use crate::core::{Apart, Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
 
-/// What an operator would have serin do.
+/// The settings of serin that an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub plan: Plan,
@@ -23,11 +23,11 @@ impl Default for Settings {
     }
 }
 
-/// Who answers when serin asks.
+/// The operator who answers when serin asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Operator {
-    /// Says yes at once where only time or traffic is lacking, and to a policy that wants a word for every raise. Suspicious
-    /// evidence is never waved through.
+    /// Approves at once if only time or traffic is lacking, or if the policy needs an approval for every raise. Never approves if
+    /// the evidence is suspicious.
     #[default]
     Approving,
     Absent,
@@ -39,7 +39,7 @@ pub struct Serin {
     evidence: Evidence,
     split: Split,
     judgement: Option<Judgement>,
-    /// By bucket.
+    /// By bucket: what happens to it, if it does not go by rank.
     apart: Vec<Option<Apart>>,
 }
 
@@ -68,7 +68,7 @@ impl Serin {
         serin
     }
 
-    /// The one door of the core; a new split begins a new step of the evidence.
+    /// Calls the ratchet. A new split begins a new step of the evidence.
     fn decide(&mut self, input: &Input, now: Duration) -> Decision {
         let before = self.state.weight;
         let (state, decision) = ratchet::step(self.state.clone(), input, &self.settings.guard, now);
@@ -76,7 +76,7 @@ impl Serin {
         if self.state.weight != before && self.state.weight > Weight::ZERO {
             let weight = self.state.weight;
             let split = &self.split;
-            // Of all buckets, quiet ones too: the urns hold every label.
+            // All buckets, also those without requests, because the urns contain every label.
             let canary = |bucket: Bucket| u128::from(split.rank(bucket)) < weight.threshold();
             self.evidence.begin_step(weight.ratio(), canary, now);
             self.judgement = None;
@@ -101,7 +101,7 @@ impl Serin {
             let tally = if on_canary { cell.answers.canary.tally() } else { cell.answers.stable.tally() };
             all.push(evidence::Seen { bucket, set_aside, tally });
             if let Some(Apart::Examined { turn, .. }) = self.apart[bucket.index()] {
-                // Here every request ends in the tick that it comes in.
+                // In the simulation every request ends in its own tick.
                 examined.push(evidence::Examined { bucket, turn, tally, under_way: 0 });
             }
         }
@@ -113,7 +113,7 @@ impl Serin {
         }
     }
 
-    /// What the operator says to the hold that the state is in.
+    /// The operator's answer to the current hold.
     fn answer(&self) -> Option<Command> {
         let asked = self.state.phase == Phase::Held;
         let yes = matches!(
@@ -123,8 +123,8 @@ impl Serin {
         (asked && yes && self.settings.operator == Operator::Approving).then_some(Command::Advance { force: false })
     }
 
-    /// The last minutes and the step so far, against the guard's limits. Latencies are not kept one by one in a world:
-    /// limits on their quantiles say nothing here.
+    /// Compares the last minutes, and the step so far, with the guard's limits. A world does not store single latencies, so limits
+    /// on quantiles have no effect here.
     fn crossed(&self) -> Option<Crossed> {
         let judgement = self.judgement?;
         let observed = |exposure: Exposure| {
@@ -152,7 +152,7 @@ impl Rule for Serin {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Next {
         self.observe(seen);
-        // Connections always work in a world.
+        // In the simulation connections always work.
         let (connections, trip) = (<[Connections; 2]>::default(), None);
         let facts = Facts {
             split_id: self.state.split_id,

@@ -1,5 +1,5 @@
-//! Scenarios as written: `[[scenario]]` and its `[[scenario.effect]]`s. Read by the config's own machinery, so that
-//! every mistake is shown with file, line and caret, all of them at once. The keys are explained in docs/simulate.md.
+//! Reads scenarios: `[[scenario]]` and its `[[scenario.effect]]`s. It uses the config's reader, so that all errors are shown
+//! together, with file, line and caret. docs/simulate.md explains the keys.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::values::{Factor, FasterOrLater, Percent, Ranks};
 use crate::config::{self, ConfigError, OneOrMany, Problem, Reported, Table};
 use crate::core::{Ended, Outcome, Rules, classify};
 
-/// Longer than any rollout that is simulated.
+/// Longer than any simulated rollout.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -58,7 +58,7 @@ fn scenario(mut table: Table<'_>, names: &mut BTreeSet<String>) -> Result<Scenar
     Ok(Scenario { name: name?, about: about?, first_step, effects: effects? })
 }
 
-/// Names stand in tables and on the command line.
+/// Checks a scenario's name, which is used in tables and on the command line.
 fn own_name(name: Spanned<String>, names: &mut BTreeSet<String>, table: &Table<'_>) -> Result<String, Reported> {
     let problems = table.problems();
     let written = name.get_ref();
@@ -79,7 +79,7 @@ fn effects(table: &mut Table<'_>) -> Result<Vec<Effect>, Reported> {
         let title = format!("{} effects are too many", tables.len());
         return Err(table.problems().error(tables[EFFECTS_MAX].at(), title, format!("at most {EFFECTS_MAX} for a scenario")));
     }
-    // All of them, also behind one that is wrong.
+    // Reads all effects before it fails, so that each one's errors are reported.
     let read: Vec<Result<Effect, Reported>> = tables.into_iter().map(effect).collect();
     read.into_iter().collect()
 }
@@ -183,7 +183,7 @@ fn change(table: &mut Table<'_>, key: &'static str) -> Result<Option<Change>, Re
     Ok(table.read::<Change>(key)?.map(Spanned::into_inner))
 }
 
-/// `status = 401` and how many get it; what it means is for the core to say.
+/// Reads `status = 401` and its `rate`. The core decides which outcome the status means.
 fn by_status(table: &mut Table<'_>) -> Result<Option<(Outcome, Change)>, Reported> {
     let problems = table.problems();
     let (status, rate) = (table.within("status", 100..=599_usize), table.read::<Change>("rate"));

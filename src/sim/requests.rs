@@ -1,58 +1,58 @@
-//! One workspace's requests of one tick, answered by both tracks from the same chance: a request that fails on a track
-//! with 2 % errors fails on one with 7 % too, and its latency is the same but for what the release adds.
+//! One workspace's requests of one tick, answered by both tracks with the same random numbers: a request that fails on a track with
+//! 2 % errors also fails on one with 7 %, and its latency differs only by what the release adds.
 
 use super::counts::Counts;
 use super::dice::Dice;
 use super::latency::{Latency, Marks, UNIT_MICROS};
 use super::scenario::SlowFrom;
 
-/// What may happen to a request, on each track: stable first, then the canary.
+/// The probabilities of a request's outcomes on each track: stable first, then the canary.
 #[derive(Clone, Copy, Debug)]
 pub struct Chances {
     pub error: [f64; 2],
-    /// Of those that are no error.
+    /// Of requests that are no error.
     pub rejected: [f64; 2],
-    /// Of those that are neither.
+    /// Of requests that are neither an error nor rejected.
     pub late: [f64; 2],
-    /// What both tracks' latencies have in common, in z.
+    /// The part of the latency that both tracks share, in z.
     pub shift: f64,
 }
 
-/// What a scenario does to a track's latencies at this moment.
+/// How a scenario changes a track's latencies at this moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slower {
     /// In z.
     pub shift: f64,
     pub added_micros: f64,
-    /// It hits requests whose own z lies above this.
+    /// Only requests whose own z is above this are changed.
     pub from: f64,
     pub events: f64,
 }
 
-/// What both tracks made of a workspace's requests.
+/// Both tracks' answers to a workspace's requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Answers {
     pub stable: Counts,
     pub canary: Counts,
-    /// How many requests the canary made bad, less those that it mended.
+    /// How many requests the canary made bad, minus those that only stable answered badly.
     pub made_bad: i32,
-    /// ln of the likelihood ratio of the canary's answers: by what the canary does, against what stable does.
+    /// ln of the likelihood ratio of the canary's answers: with the canary's probabilities against stable's.
     pub log_ratio: f64,
 }
 
-/// How requests are answered here.
+/// How requests are answered in this world.
 pub struct Law<'a> {
     pub latency: &'a Latency,
     pub slow_from: Option<SlowFrom>,
-    /// On stable, and on the canary.
+    /// For stable, and for the canary.
     pub slower: [&'a [Slower]; 2],
 }
 
-/// No probability is certain for the oracle: it would be sure after one request.
+/// The greatest probability for the oracle. With 1 it would be certain after one request.
 const NEARLY_ONE: f64 = 0.999_999;
 
 impl Law<'_> {
-    /// `requests` on each track; all that both have are the same requests.
+    /// Answers `requests` on each track. As far as both numbers go, they are the same requests.
     pub fn answer(&self, dice: &mut Dice, requests: [u32; 2], chances: &Chances) -> Answers {
         let common = requests[0].min(requests[1]);
         let mut answers = Answers::default();
@@ -60,7 +60,7 @@ impl Law<'_> {
         (answers.stable, answers.canary) = (stable, canary);
         answers.made_bad = canary.bad() as i32 - stable.bad() as i32;
         self.time(dice, common, chances.shift, &mut answers);
-        // What only one track is asked does no harm and no good: it is not the same request.
+        // A request that only one track gets has no counterpart, so it counts neither as made bad nor as mended.
         for (track, more) in requests.map(|requests| requests - common).into_iter().enumerate().filter(|(_, more)| *more > 0) {
             let alone = [chances.error, chances.rejected, chances.late].map(|both| [both[track]; 2]);
             let alone = Chances { error: alone[0], rejected: alone[1], late: alone[2], shift: chances.shift };
@@ -78,7 +78,7 @@ impl Law<'_> {
         answers
     }
 
-    /// Gives every request of fresh answers a latency on both tracks.
+    /// Gives every request of new answers a latency on both tracks.
     fn time(&self, dice: &mut Dice, requests: u32, shift: f64, answers: &mut Answers) {
         let marks = self.latency.marks;
         let differ = self.slower[0] != self.slower[1];
@@ -105,7 +105,7 @@ impl Law<'_> {
         };
     }
 
-    /// The oracle knows which requests were slowed, and by how much.
+    /// The oracle's log-ratio: it knows which requests were slowed, and by how much.
     fn of_latency(&self, own: f64, on_canary: f64, on_stable: f64) -> f64 {
         if on_canary == on_stable {
             return 0.0;
@@ -146,7 +146,7 @@ fn outcomes(dice: &mut Dice, requests: u32, chances: &Chances) -> [Counts; 2] {
     [0, 1].map(|track| Counts { requests, errors: errors[track], rejected: rejected[track], late: late[track], ..Counts::default() })
 }
 
-/// As `Dice::pair`, where one track has more requests left than the other.
+/// Like `Dice::pair`, if one track has more requests left than the other.
 fn nested(dice: &mut Dice, left: [u32; 2], chances: [f64; 2]) -> [u32; 2] {
     let common = left[0].min(left[1]);
     let [stable, canary] = dice.pair(common, chances);
@@ -182,7 +182,7 @@ mod tests {
         let answers = law(&latency, &[], None).answer(&mut dice, [5_000; 2], &FAIR);
         assert_eq!((answers.stable, answers.made_bad, answers.log_ratio), (answers.canary, 0, 0.0));
         assert_eq!(answers.stable.requests, 5_000);
-        // Five standard errors.
+        // The bounds are five standard errors.
         assert!(answers.stable.errors.abs_diff(100) < 50 && answers.stable.rejected.abs_diff(245) < 77, "{answers:?}");
         assert!(answers.stable.above_p90.abs_diff(465) < 110, "{answers:?}");
     }
@@ -194,7 +194,7 @@ mod tests {
         let answers = law(&latency, &[], None).answer(&mut dice, [1_000; 2], &worse);
         assert_eq!((answers.canary.errors, answers.canary.rejected, answers.canary.late), (1_000, 0, 0));
         assert_eq!(answers.made_bad, 1_000 - answers.stable.bad() as i32);
-        // Each says about ln(1/.02).
+        // Each request adds about ln(1/.02).
         assert!((answers.log_ratio / 1_000.0 - 50.0_f64.ln()).abs() < 1e-3, "{}", answers.log_ratio);
     }
 
@@ -220,14 +220,14 @@ mod tests {
         assert!(answers.canary.errors > 300);
     }
 
-    /// The mean of the ratio itself is 1 under stable's law: that is what makes it one.
+    /// The mean of the ratio is 1 under stable's probabilities, which makes it a likelihood ratio.
     #[test]
     fn the_oracles_ratio_is_one_on_average_where_the_canary_is_fair() {
         let (latency, mut dice) = (Latency::default(), Dice::new(5, "requests"));
         let chances = Chances { error: [0.1, 0.15], ..FAIR };
         let mut sum = 0.0;
         for _ in 0..20_000 {
-            // What stable answered, judged as if it were the canary's.
+            // Stable's answers, judged as if they were the canary's.
             let answers = law(&latency, &[], None).answer(&mut dice, [4; 2], &chances);
             sum += of_outcomes(&answers.stable, &chances).exp();
         }

@@ -1,5 +1,5 @@
-//! What a rule may see of a rollout, and what it may do. Whoever judges a canary, ours or another, is led through a world
-//! by this alone.
+//! What a rule may see of a rollout, and what it may do. Each rule, serin's or another tool's, goes through a world with this trait
+//! alone.
 
 use std::time::Duration;
 
@@ -11,52 +11,52 @@ pub trait Rule {
     /// The weight in force, until the next call of `judge`.
     fn weight(&self) -> Weight;
 
-    /// A canary bucket that stable answers for now all the same.
+    /// Whether stable answers for this canary bucket now.
     fn is_set_aside(&self, _bucket: Bucket) -> bool {
         false
     }
 
-    /// A tick is over. Not asked again once it has answered that the rollout has come to its end.
+    /// Called at the end of a tick. Not called again once it has returned that the rollout has ended.
     fn judge(&mut self, seen: &Seen<'_>) -> Next;
 
-    /// Why the weight stays as it is, for machines.
+    /// A code for why the weight stays.
     fn hold(&self) -> Option<&'static str> {
         None
     }
 
-    /// The base-10 logarithm of the evidence, where a rule has such a thing.
+    /// The base-10 logarithm of the evidence, if the rule has evidence.
     fn log10_evidence(&self) -> Option<f64> {
         None
     }
 }
 
-/// What a tick showed: under the weight that was in force.
+/// The results of a tick, under the weight that was in force.
 pub struct Seen<'a> {
     /// The tick's end, since the rollout began.
     pub now: Duration,
     pub stable: Counts,
     pub canary: Counts,
-    /// Each workspace that had requests, and the track that its bucket's rank and the weight gave it.
+    /// Each workspace that had requests. `tracks` has the track of each, by its bucket's rank and the weight.
     pub cells: &'a [Cell],
     pub tracks: &'a [Track],
-    /// What only an oracle knows: ln of the likelihood ratio of what the canary answered.
+    /// For the oracle only: ln of the likelihood ratio of the canary's answers.
     pub log_ratio: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     GoOn,
-    /// Everybody is back on stable: the end.
+    /// All workspaces are back on stable, and the rollout has ended.
     RolledBack,
-    /// Everybody is on the canary.
+    /// All workspaces are on the canary.
     Promoted,
 }
 
-/// The usual ramp of those that have none of their own: 1, 5, 10, 25 and 50 %, ten minutes each, then everybody.
+/// The ramp of rules without one of their own: 1, 5, 10, 25 and 50 %, ten minutes each, then 100 %.
 pub const RAMP: [u16; 5] = [100, 500, 1_000, 2_500, 5_000];
 pub const RAMP_STEP: Duration = Duration::from_secs(600);
 
-/// Where the usual ramp is at this moment; full once it is over.
+/// The weight of the usual ramp at this time; 100 % once it is over.
 pub fn ramp(now: Duration) -> Weight {
     let step = (now.as_secs() / RAMP_STEP.as_secs()) as usize;
     RAMP.get(step).and_then(|bp| Weight::from_bp(*bp)).unwrap_or(Weight::FULL)

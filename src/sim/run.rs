@@ -1,4 +1,4 @@
-//! One run: several rules led through one world, each with its own weights, until each has come to its end.
+//! One run: several rules go through one world, each with its own weights, until all have ended.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub enum Judge {
     Oracle,
 }
 
-/// What a run is made of, besides its seed.
+/// Everything that decides a run, besides its seed.
 pub struct Setting<'a> {
     pub scenario: &'a Scenario,
     pub volume: &'a Volume,
@@ -33,22 +33,22 @@ pub struct Setting<'a> {
     pub latency: &'a Latency,
 }
 
-/// What became of a rollout under one rule.
+/// The result of a rollout under one rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// When, since the rollout began.
+    /// The time of the rollback, since the rollout began.
     pub rolled_back: Option<Duration>,
     pub promoted: Option<Duration>,
-    /// By the canary, less what it mended.
+    /// The requests that the canary made bad, minus those that only stable answered badly.
     pub made_bad: i64,
-    /// Workspaces with at least one such request.
+    /// Workspaces with at least one request that the canary made bad.
     pub bad_workspaces: u32,
     pub weight: Weight,
-    /// Why it was held, if it neither was rolled back nor promoted.
+    /// Why the rollout was held, if it was neither rolled back nor promoted.
     pub hold: Option<&'static str>,
 }
 
-/// What was to be seen at one moment of a run.
+/// The state at one moment of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     pub now: Duration,
@@ -58,11 +58,11 @@ pub struct Moment {
     pub canary: Counts,
 }
 
-/// A release that was let through does harm for this long, until somebody notices.
+/// A promoted release does harm for this long, until a person notices.
 const UNNOTICED: Duration = Duration::from_secs(30 * 60);
-/// What has not come to an end this long after it could have is held.
+/// A rollout counts as held if it has not ended this long after it could have.
 const SPARE: Duration = Duration::from_secs(60 * 60);
-/// A world is not simulated for longer than this, whatever the plan.
+/// The longest simulated time, whatever the plan.
 const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 impl Judge {
@@ -91,7 +91,7 @@ impl Judge {
     }
 }
 
-/// The records, in the order of the setting's judges. `watch` is told each tick of each of them, by its place.
+/// Returns the records in the order of the setting's judges. Calls `watch` for each tick of each judge, with the judge's index.
 pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment)) -> Vec<Record> {
     let first = setting.settings.plan.steps.first().map_or(Weight::FULL, |step| step.weight);
     let mut world = World::new(setting.scenario, setting.volume, seed, setting.tick, first, setting.latency);
@@ -107,7 +107,7 @@ pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment
     rollouts.into_iter().map(Rollout::end).collect()
 }
 
-/// Every step until its deadline, and some time to spare; at least as long as the others take.
+/// Enough time for every step to reach its deadline, and some to spare; at least as long as the other rules need.
 fn longest(plan: &Plan) -> Duration {
     let to_raise = plan.steps.iter().filter(|step| step.weight < Weight::FULL);
     let steps: Duration = to_raise.map(|step| step.bake.max(plan.deadline)).sum();
@@ -119,7 +119,7 @@ struct Rollout {
     rule: Box<dyn Rule>,
     over: bool,
     record: Record,
-    /// By workspace: where its bucket stands in line, and whether a request of it was made bad.
+    /// By workspace: its bucket's rank, and whether the canary made one of its requests bad.
     ranks: Vec<u64>,
     bad: Vec<bool>,
     tracks: Vec<Track>,
@@ -132,7 +132,7 @@ impl Rollout {
         Rollout { rule, over: false, record, bad: vec![false; ranks.len()], ranks, tracks: Vec::new() }
     }
 
-    /// Lets the tick that is over happen to this rollout.
+    /// Applies the tick that has ended to this rollout.
     fn pass(&mut self, world: &World<'_>) -> Moment {
         let promoted = self.record.promoted.is_some();
         let weight = if promoted { Weight::FULL } else { self.rule.weight() };
@@ -162,7 +162,7 @@ impl Rollout {
         }
         seen.tracks = &self.tracks;
         self.record.weight = weight;
-        // Nobody judges a release that everybody has.
+        // After the promotion there is no stable to compare with.
         let next = if promoted { Next::GoOn } else { self.rule.judge(&seen) };
         let log10_evidence = self.rule.log10_evidence().filter(|_| !promoted);
         let moment = Moment { now: seen.now, weight, log10_evidence, stable: seen.stable, canary: seen.canary };

@@ -1,5 +1,5 @@
-//! What happens to a simulated bot: which requests of which workspaces become bad, when, and on which track. The library
-//! and an operator's own files are the same thing, written in the same TOML; `reading` has its keys.
+//! What happens to a simulated bot: which requests of which workspaces become bad, when, and on which track. The library and an
+//! operator's own files have the same form in TOML; `reading` has its keys.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::reading;
 use crate::config::ConfigError;
 
-/// The scenarios that serin is measured with.
+/// The scenarios with which serin is measured.
 const LIBRARY: &str = include_str!("../../config/scenarios/library.toml");
 
-/// More would not fit the mask that a workspace keeps of them.
+/// The limit of effects: a workspace keeps them in a mask of 32 bits.
 pub const EFFECTS_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -29,17 +29,17 @@ pub struct Effect {
     pub on: On,
     pub who: Who,
     pub when: When,
-    /// The share of the requests, of any kind of event, that it can hit.
+    /// The share of the requests, of any kind of event, that the effect can change.
     pub events: f64,
     pub what: What,
 }
 
-/// On which track the effect is met.
+/// The track that has the effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Stable,
     Canary,
-    /// It is no fault of the release.
+    /// The release does not cause it.
     Both,
 }
 
@@ -48,15 +48,15 @@ pub enum Who {
     All,
     /// Each workspace with this probability, but at least one.
     Share(f64),
-    /// By size, 1 is the largest.
+    /// By size; 1 is the largest.
     Ranks(RangeInclusive<u32>),
-    /// `T1` is the largest.
+    /// By name; `T1` is the largest.
     Named(Vec<String>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum When {
-    /// All the time, and the day before too: what is usual for the workspace.
+    /// All the time, and on the day before too: it is usual for the workspace.
     Chronic,
     During {
         from: Duration,
@@ -65,7 +65,7 @@ pub enum When {
     },
 }
 
-/// At the beginning of each `every`, for so long.
+/// `lasting` at the beginning of each `every`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
     pub every: Duration,
@@ -85,7 +85,7 @@ pub struct What {
 /// How a probability changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// This share of those that it would not have happened to.
+    /// Adds this share of the requests that do not have the event yet.
     Add(f64),
     AtLeast(f64),
     Times(f64),
@@ -95,7 +95,7 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slowness {
     pub factor: f64,
-    /// Once more for every minute since it began.
+    /// Applied once more for every minute since the effect began.
     pub factor_per_min: f64,
     pub added: Duration,
     /// Only this share of the requests, the slowest.
@@ -126,7 +126,7 @@ impl Slowness {
 }
 
 impl When {
-    /// Whether it lasts at this moment, and for how many minutes it has.
+    /// The minutes for which the effect has lasted, or `None` if it does not last at this time.
     pub fn lasting(&self, now: Duration) -> Option<f64> {
         let When::During { from, to, every } = self else { return Some(now.as_secs_f64() / 60.0) };
         let since = now.checked_sub(*from)?;
@@ -139,7 +139,7 @@ impl When {
 }
 
 impl Scenario {
-    /// Is the canary worse than stable, for anybody at any time?
+    /// Whether the canary is worse than stable, for any workspace at any time.
     pub fn is_harmful(&self) -> bool {
         let on_canary = self.effects.iter().filter(|effect| effect.on == On::Canary);
         on_canary.map(|effect| effect.what).any(|what| {
@@ -148,7 +148,7 @@ impl Scenario {
         })
     }
 
-    /// How the scenario's own harm by latency is counted, if it does any.
+    /// From where on slow answers count as made bad, if the scenario makes the canary slower.
     pub fn slow_from(&self) -> Option<SlowFrom> {
         let on_canary = self.effects.iter().filter(|effect| effect.on == On::Canary);
         let mut worse = on_canary.filter_map(|effect| effect.what.latency).filter(Slowness::is_worse).peekable();
@@ -157,20 +157,20 @@ impl Scenario {
     }
 }
 
-/// Above which of the bot's usual latencies a request counts as made bad, where the canary is slower.
+/// The quantile of the bot's usual latency above which a request counts as made bad, if the canary is slower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowFrom {
     P90,
-    /// Where only the slowest requests are hit.
+    /// If only the slowest requests are changed.
     P99,
 }
 
-/// All that are known by name, in the order of the tables.
+/// All scenarios of the library, in the order of the tables.
 pub fn library() -> Vec<Scenario> {
     reading::parse(LIBRARY, Path::new("config/scenarios/library.toml")).unwrap_or_else(|error| panic!("the library is wrong: {error}"))
 }
 
-/// An operator's file.
+/// Reads an operator's file.
 pub fn load(path: &Path) -> Result<Vec<Scenario>, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::unreadable(path, &source))?;
     reading::parse(&text, path)

@@ -1,5 +1,5 @@
-//! Many runs, on all cores, summed up for each scenario and rule. The result depends on the seeds alone, not on how many
-//! threads there are or which of them was quicker.
+//! Many runs, on all cores, summed up for each scenario and rule. The result depends on the seeds alone, not on the number of
+//! threads or their speed.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -22,7 +22,7 @@ pub struct Study {
     pub tick: Duration,
 }
 
-/// What one rule did with one scenario at one volume.
+/// The results of one rule with one scenario at one volume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub scenario: String,
@@ -32,13 +32,13 @@ pub struct Summary {
     pub seeds: u32,
     pub rolled_back: u32,
     pub promoted: u32,
-    /// Neither, by the end.
+    /// The number that was neither rolled back nor promoted by the end.
     pub held: u32,
-    /// Why, and how often.
+    /// The reasons of the holds, and how often each occurred.
     pub holds: BTreeMap<&'static str, u32>,
     pub made_bad: Spread,
     pub bad_workspaces_mean: f64,
-    /// Of those that were promoted.
+    /// Of the rollouts that were promoted.
     pub minutes_to_full_median: Option<f64>,
     pub minutes_to_rollback_median: Option<f64>,
 }
@@ -56,8 +56,8 @@ impl Study {
         self.volumes.len() * self.scenarios.len() * self.seeds as usize
     }
 
-    /// `done` is told of each run that has ended, from any thread; `summed_up` gets the summaries of each scenario, in order, as soon as
-    /// they are there.
+    /// Runs everything. Calls `done` for each run that has ended, from any thread, and `summed_up` with the summaries of each
+    /// scenario, in order, as soon as they are complete.
     pub fn conduct(&self, threads: usize, done: impl Fn() + Sync, mut summed_up: impl FnMut(&[Summary]) + Send) {
         let latency = Latency::default();
         let next = AtomicUsize::new(0);
@@ -74,7 +74,7 @@ impl Study {
                         }
                         let records = self.run(index, &latency);
                         done();
-                        // Reported under the lock, so that the order is kept.
+                        // Calls `summed_up` under the lock, to keep the order.
                         let mut collected = collected.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         collected.runs[index] = Some(records);
                         while let Some(group) = collected.take_group(seeds) {
@@ -114,7 +114,7 @@ impl Study {
 }
 
 struct Collected {
-    /// The first group that was not taken yet.
+    /// The index of the first group that was not taken yet.
     waiting: usize,
     runs: Vec<Option<Vec<Record>>>,
 }
@@ -167,15 +167,15 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     (!values.is_empty()).then(|| quantile(&values, 0.5))
 }
 
-/// Of sorted values, linear between them.
+/// The quantile of sorted values, with linear interpolation.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let (low, part) = (at as usize, at.fract());
     sorted[low] + part * (sorted[(low + 1).min(sorted.len() - 1)] - sorted[low])
 }
 
-/// The one-sided upper bound, at 95 %, on a probability of which `k` of `n` trials were seen (Clopper and Pearson): the
-/// probability under which at most `k` happens once in twenty times.
+/// The one-sided upper bound, at 95 %, on the probability of an event that happened in `k` of `n` trials (Clopper and Pearson):
+/// with that probability, at most `k` happen once in twenty times.
 pub fn upper_bound(k: u32, n: u32) -> f64 {
     if k >= n {
         return 1.0;
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_upper_bound_is_that_of_the_tables() {
-        // 1 − .05^(1/n) where nothing was seen.
+        // 1 − .05^(1/n) if the event never happened.
         assert!((upper_bound(0, 1_000) - 0.002_991_2).abs() < 1e-6);
         assert!((upper_bound(3, 100) - 0.075_711).abs() < 1e-5, "{}", upper_bound(3, 100));
         assert_eq!(upper_bound(5, 5), 1.0);

@@ -6,7 +6,7 @@ use super::latency::{Latency, WORKSPACE_SIGMA};
 use super::scenario::{Effect, Scenario, When, Who};
 use super::volume::Volume;
 
-/// One workspace, as it is on an ordinary day.
+/// One workspace on an ordinary day.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// Requests a second.
@@ -15,33 +15,34 @@ pub struct Tenant {
     pub error: f64,
     pub rejected: f64,
     pub late: f64,
-    /// By how much its latencies lie above everybody's, in z.
+    /// How far its latencies are above the average, in z.
     pub shift: f64,
-    /// Bit i: the scenario's effect i concerns it.
+    /// Bit i: the scenario's effect i applies to the workspace.
     pub effects: u32,
 }
 
-/// Zipf with exponent 1, and this much noise on the logarithm.
+/// Sizes follow Zipf's law with exponent 1, with this much noise on the logarithm.
 const SIZE_SIGMA: f64 = 0.3;
-/// Rates of errors, rejections and late answers are log-normal around these; the factor e^-0.5 makes the mean the figure.
+/// The means of the rates of errors, rejections and late answers, which are log-normal. A factor e^-0.5 in the rate keeps the mean.
 const ERROR: f64 = 0.0028;
 const REJECTED: f64 = 0.02;
 const LATE: f64 = 0.0005;
-/// Some workspaces are worse than others all the time; the largest ones would not bear it.
+/// Some workspaces are always worse than others, but not the largest: a share, the range of its rates, and the largest to leave
+/// out.
 const NOISY: (f64, [f64; 2], u32) = (0.02, [0.03, 0.2], 10);
 const OFTEN_REJECTED: (f64, [f64; 2], u32) = (0.04, [0.1, 0.6], 5);
 const OFTEN_LATE: (f64, [f64; 2], u32) = (0.02, [0.002, 0.02], 0);
 
 const DAY_SECS: f64 = 86_400.0;
-/// Yesterday's rates were not quite today's.
+/// The deviation of yesterday's rates from today's, on the logarithm.
 const PAST_SIGMA: f64 = 0.2;
-/// A tenth of the workspaces had an incident yesterday, which added this much to their rate of errors.
+/// This share of the workspaces had an incident yesterday, which added this much to their rate of errors.
 const PAST_INCIDENT: (f64, f64) = (0.1, 0.003);
-/// Within a workspace a request's z varies by this (squared); the day's own mean wandered by the other.
+/// The variance of a request's z within a workspace; and the deviation of the day's own mean.
 const Z_VARIANCE: f64 = 0.75;
 const PAST_Z_SIGMA: f64 = 0.02;
 
-/// From the largest to the smallest: the workspace at index i is called `T{i+1}`.
+/// The workspaces, from the largest to the smallest. The workspace at index i is called `T{i+1}`.
 pub fn tenants(scenario: &Scenario, volume: &Volume, dice: &mut Dice) -> Vec<Tenant> {
     let mut sizes: Vec<f64> = (1..=volume.workspaces).map(|rank| dice.log_normal(0.0, SIZE_SIGMA) / f64::from(rank)).collect();
     sizes.sort_by(|a, b| b.total_cmp(a));
@@ -105,7 +106,7 @@ fn make_usual(tenant: &mut Tenant, effect: &Effect) {
     tenant.shift += what.latency.map_or(0.0, |slowness| slowness.factor.ln());
 }
 
-/// What a proxy would have counted of this workspace on stable in the day before.
+/// What a proxy would have counted for this workspace on stable in the day before.
 pub fn past(tenant: &Tenant, latency: &Latency, dice: &mut Dice) -> Counts {
     let requests = tenant.rps * DAY_SECS;
     let misjudged = dice.log_normal(0.0, PAST_SIGMA);

@@ -1,4 +1,4 @@
-//! What stands behind the keys of a scenario: `"+5%"`, `"x1.2"`, `"+50ms"`, `"1-10"`.
+//! The values of a scenario's keys: `"+5%"`, `"x1.2"`, `"+50ms"`, `"1-10"`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub enum FasterOrLater {
 /// `"5"` or `"1-10"`, from 1 on.
 pub struct Ranks(pub RangeInclusive<u32>);
 
-/// A factor beyond this is a slip.
+/// The greatest factor. A greater one is most likely a mistake.
 const FACTOR_MAX: f64 = 1_000.0;
 const RANK_MAX: u32 = 1_000_000;
 
@@ -81,7 +81,7 @@ fn instead(text: &str) -> Wrong {
     Wrong { instead: text.to_owned(), at: None }
 }
 
-/// `"12.5%"` as .125, up to 1.
+/// Reads `"12.5%"` as .125, up to 1.
 fn percent(text: &str) -> Option<f64> {
     let share = decimal(text.strip_suffix('%')?)? / 100.0;
     (share <= 1.0).then_some(share)
@@ -91,7 +91,7 @@ fn factor(text: &str) -> Option<f64> {
     decimal(text.strip_prefix('x')?).filter(|factor| *factor > 0.0 && *factor <= FACTOR_MAX)
 }
 
-/// Digits and a dot: no sign, no exponent, no infinity.
+/// Reads digits and a dot: no sign, no exponent, no infinity.
 fn decimal(text: &str) -> Option<f64> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     plain.then(|| text.parse().ok()).flatten()

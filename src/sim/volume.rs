@@ -5,19 +5,19 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Volume {
     pub name: String,
-    /// Requests a second, over all workspaces and the day.
+    /// Requests per second, averaged over the day, for all workspaces together.
     pub rps: f64,
     pub workspaces: u32,
 }
 
-/// Name, requests a second, workspaces. `wide` is for what many workspaces cost: several share a bucket.
+/// Name, requests per second, workspaces. `wide` shows the cost of many workspaces, of which several share a bucket.
 pub const NAMED: [(&str, f64, u32); 4] = [("small", 2.0, 200), ("medium", 50.0, 600), ("large", 2_000.0, 1_500), ("wide", 2_000.0, 8_000)];
 
 const RPS_MAX: f64 = 20_000.0;
 pub const WORKSPACES_MAX: u32 = 50_000;
 
 impl Volume {
-    /// A name, or requests a second.
+    /// Reads a name, or requests per second.
     pub fn parse(text: &str) -> Result<Volume, String> {
         if let Some((name, rps, workspaces)) = NAMED.into_iter().find(|(name, _, _)| *name == text) {
             return Ok(Volume { name: name.to_owned(), rps, workspaces });
@@ -35,7 +35,7 @@ impl fmt::Display for Volume {
     }
 }
 
-/// Between and beyond the named ones: about 3 times the workspaces for 25 times the traffic.
+/// The workspaces for other volumes than the named ones: about 3 times the workspaces for 25 times the traffic.
 fn usual_workspaces(rps: f64) -> u32 {
     (200.0 * (rps / 2.0).powf(0.3)).round().max(20.0) as u32
 }

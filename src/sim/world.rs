@@ -1,5 +1,5 @@
-//! The world of one run: workspaces in their buckets, and tick by tick what both tracks would have answered them. It is
-//! made from scenario, volume and seed alone, and keeps nothing of the ticks that are over.
+//! The world of one run: workspaces in their buckets, and for each tick the answers that each track would have given. It is made
+//! from scenario, volume and seed alone, and stores nothing of past ticks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::tenants::{self, Tenant};
 use super::volume::Volume;
 use crate::core::{Bucket, LatencyMarks, Pins, Salt, Split, Weight, Workspace};
 
-/// What one workspace's requests of this tick would have met on each track. Only workspaces with requests have one.
+/// The answers that one workspace's requests of this tick would have got on each track. Only workspaces with requests have a cell.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell {
     pub workspace: usize,
@@ -36,30 +36,30 @@ pub struct World<'a> {
     cells: Vec<Cell>,
 }
 
-/// The effects that last in this tick.
+/// The effects that are active in this tick.
 #[derive(Default)]
 struct Acting {
     mask: u32,
-    /// For each effect how many minutes it has lasted.
+    /// For each effect, the minutes for which it has lasted.
     minutes: Vec<f64>,
 }
 
-/// More attempts than this are not made: then nobody may be in the first step. One in 100 is there on average.
+/// The most attempts to find one in which the first step has workspaces. After that many the first step may have none.
 const ATTEMPTS_MAX: u64 = 20_000;
-/// No rate is above this, unless a scenario says so: even a broken workspace has a request that works.
+/// The greatest rate, unless a scenario sets a greater one: even a broken workspace has a request that works.
 const RATE_MAX: f64 = 0.98;
 const LATE_MAX: f64 = 0.5;
 
 impl<'a> World<'a> {
-    /// Whoever ships wants somebody on the canary: attempts are tried, as ranks are by attempt, until the first step
-    /// holds an active bucket, and the buckets of those that the scenario wants there.
+    /// Makes a world. An operator wants workspaces on the canary, so attempts are tried, each with its own ranks, until the first
+    /// step has an active bucket, and the buckets of the workspaces that the scenario wants there.
     pub fn new(scenario: &'a Scenario, volume: &Volume, seed: u64, tick: Duration, first: Weight, latency: &'a Latency) -> World<'a> {
         let mut dice = Dice::new(seed, &format!("{} {}", scenario.name, volume.name));
         let tenants = tenants::tenants(scenario, volume, &mut dice);
         let past = tenants.iter().map(|tenant| tenants::past(tenant, latency, &mut dice)).collect();
         let weather = Weather::new(&mut dice);
         let moods = tenants.iter().map(|_| Mood::new(&mut dice)).collect();
-        // Names are the same in every world, for scenarios to name them; the salt puts them elsewhere.
+        // Names are the same in every world, so that scenarios can use them; the salt moves them to other buckets.
         let salt = Salt::new(&format!("simulated {}", dice.bits()));
         let id = |index: usize| format!("T{}", index + 1);
         let buckets: Vec<Bucket> =
@@ -68,7 +68,7 @@ impl<'a> World<'a> {
         World { scenario, latency, tick, now: Duration::ZERO, dice, weather, tenants, moods, buckets, split, past, cells: Vec::new() }
     }
 
-    /// The next tick's requests; `now` is then its end.
+    /// Makes the next tick's requests. `now` is the tick's end after that.
     pub fn advance(&mut self) -> &[Cell] {
         let secs = self.now.as_secs_f64();
         if self.now > Duration::ZERO && self.begins_a_minute() {
@@ -96,7 +96,7 @@ impl<'a> World<'a> {
         &self.cells
     }
 
-    /// Since the rollout began.
+    /// The time since the rollout began.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -109,12 +109,12 @@ impl<'a> World<'a> {
         &self.tenants
     }
 
-    /// With the attempt of this world; the weight is the reader's to set.
+    /// The split with this world's attempt. Each reader sets its own weight.
     pub fn split(&self) -> &Split {
         &self.split
     }
 
-    /// The buckets of all workspaces, the largest first; several may share one.
+    /// The buckets of all workspaces, the largest workspace first; several may share a bucket.
     pub fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
@@ -138,7 +138,7 @@ impl<'a> World<'a> {
     fn acting(&self) -> Acting {
         let mut acting = Acting::default();
         for (i, effect) in self.scenario.effects.iter().enumerate() {
-            // What is chronic is in the workspaces themselves.
+            // Chronic effects are already in the workspaces' usual rates.
             let lasting = if effect.when == When::Chronic { None } else { effect.when.lasting(self.now) };
             acting.mask |= u32::from(lasting.is_some()) << i;
             acting.minutes.push(lasting.unwrap_or(0.0));
@@ -146,7 +146,7 @@ impl<'a> World<'a> {
         acting
     }
 
-    /// How many requests each track would have had.
+    /// The numbers of requests that each track would have had.
     fn requests(&mut self, on: u32, usual: f64) -> [u32; 2] {
         let mut factors = [1.0, 1.0];
         for effect in effects(&self.scenario.effects, on) {
@@ -158,7 +158,7 @@ impl<'a> World<'a> {
         factors.map(|factor| if factor == least { common } else { common + self.dice.poisson(usual * (factor - least)) })
     }
 
-    /// What may become of a workspace's requests now; latencies that a scenario changes go to `slower`.
+    /// The probabilities for a workspace's requests now. Changes of latencies by the scenario are added to `slower`.
     fn chances(&self, index: usize, on: u32, acting: &Acting, secs: f64, slower: &mut [Vec<Slower>; 2]) -> Chances {
         let (tenant, mood) = (&self.tenants[index], &self.moods[index]);
         let [broken, expired] = mood.least(secs);

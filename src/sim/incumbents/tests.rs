@@ -1,11 +1,11 @@
-//! The incumbents on series of a few numbers. The times are those that an independent implementation of the same rules
-//! gave for the same series; the short ones can be counted by hand.
+//! The incumbents on series of a few numbers. The expected times are from an independent implementation of the same rules on the
+//! same series; the short ones can be counted by hand.
 
 use super::*;
 use crate::sim::kayenta::Kayenta;
 
-/// Tick t of 5 s: h = 37t mod 101. The canary has 20 + h mod 5 requests; where h is a multiple of 3, h·a/100 of them fail;
-/// one is slow where h < b, and very slow where h < b/2; c bends its latency.
+/// Tick t of 5 s: h = 37t mod 101. The canary has 20 + h mod 5 requests; if h is a multiple of 3, h·a/100 of them fail; one is slow
+/// if h < b, and very slow if h < b/2; c changes its latency.
 fn tick(t: u64, [a, b, c]: [u64; 3]) -> [Counts; 2] {
     let (h, other) = (t * 37 % 101, t * 29 % 101);
     let (n, m) = (20 + h % 5, 200 + t * 53 % 17);
@@ -28,7 +28,7 @@ fn tick(t: u64, [a, b, c]: [u64; 3]) -> [Counts; 2] {
     [stable, canary]
 }
 
-/// How it ended, and after how many seconds.
+/// How the rollout ended, and after how many seconds.
 fn end(mut rule: impl Rule, series: [u64; 3]) -> (Next, u64) {
     for t in 0..960 {
         let [stable, canary] = tick(t, series);

@@ -1,4 +1,4 @@
-//! What a file of scenarios may say, and what a wrong one is told.
+//! What a file of scenarios may contain, and the error messages of invalid files.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn told(text: &str) -> Vec<String> {
     told
 }
 
-/// Line 4 is the effect's first.
+/// A scenario with this effect, which begins in line 4.
 fn with(effect: &str) -> String {
     format!("[[scenario]]\nname = \"own\"\n[[scenario.effect]]\n{effect}\n")
 }

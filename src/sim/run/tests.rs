@@ -1,4 +1,4 @@
-//! Whole runs: they depend on seeds alone, and end as they must.
+//! Whole runs: they depend only on their seeds, and end as expected.
 
 use std::sync::Mutex;
 

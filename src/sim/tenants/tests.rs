@@ -1,4 +1,4 @@
-//! The workspaces against the laws they are drawn from.
+//! Compares the workspaces with the distributions from which they are drawn.
 
 use super::*;
 use crate::sim::scenario::library;
@@ -18,7 +18,7 @@ fn sizes_follow_zipfs_law() {
     let tenants = drawn("AA_plain", 1);
     assert!(tenants.is_sorted_by(|a, b| a.rps >= b.rps));
     assert!((tenants.iter().map(|tenant| tenant.rps).sum::<f64>() - 100.0).abs() < 1e-6);
-    // The rank-size line from the 100th to the 10,000th falls by a factor of 100, but for the noise.
+    // From rank 100 to rank 10,000 the size falls by a factor of 100, apart from the noise.
     let fall = tenants[99].rps / tenants[9_999].rps;
     assert!((80.0..125.0).contains(&fall), "{fall}");
 }
@@ -26,10 +26,10 @@ fn sizes_follow_zipfs_law() {
 #[test]
 fn some_workspaces_are_noisy() {
     let tenants = drawn("AA_plain", 2);
-    // Five standard errors of 20,000. Without the noisy ones, above 3 % lies only a thousandth or so.
+    // The bounds are five standard errors of 20,000. Without the noisy ones, only about a thousandth is above 3 %.
     assert!((share(&tenants, |tenant| tenant.error >= 0.03) - 0.02).abs() < 0.007);
     assert!(tenants[..10].iter().all(|tenant| tenant.error < 0.2) && tenants.iter().all(|tenant| tenant.rejected <= 0.6));
-    // 4 %, and of the others those that lie 2.1 σ above their median.
+    // 4 %, and of the others those that are 2.1 σ above their median.
     assert!((share(&tenants, |tenant| tenant.rejected >= 0.1) - 0.057).abs() < 0.009);
     let quiet: Vec<f64> = tenants.iter().map(|tenant| tenant.error).filter(|error| *error < 0.03).collect();
     let mean = quiet.iter().sum::<f64>() / quiet.len() as f64;
@@ -69,7 +69,8 @@ fn the_past_day_is_what_the_workspace_usually_has() {
     }
     let rate = |count: u32| f64::from(count) / f64::from(sum.requests);
     assert!((f64::from(sum.requests) / (200.0 * 864_000.0) - 1.0).abs() < 1e-3);
-    // e^(.2²/2) = 1.02 on average, and .03 pp for what a tenth had yesterday; five standard errors of 200 days.
+    // e^(.2²/2) = 1.02 on average, and .03 pp for yesterday's incidents of a tenth; the bounds are five standard errors of 200
+    // days.
     assert!((rate(sum.errors) - 0.0105).abs() < 0.0009, "{}", rate(sum.errors));
     assert!((rate(sum.rejected) - 0.051).abs() < 0.004);
     assert!((rate(sum.above_p90) - latency.above(latency.marks.p90 - 0.2)).abs() < 1e-3);

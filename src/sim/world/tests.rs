@@ -1,4 +1,4 @@
-//! A world against what its scenario says.
+//! Compares worlds with their scenarios.
 
 use super::*;
 use crate::sim::scenario::{self, library};
@@ -17,7 +17,7 @@ fn volume(text: &str) -> Volume {
     Volume::parse(text).expect("a volume")
 }
 
-/// Both tracks' sums, and what the canary made bad, from `from` to `to` minutes.
+/// Both tracks' sums, and the number of requests made bad, from minute `from` to minute `to`.
 fn sums(world: &mut World<'_>, from: u64, to: u64) -> (Counts, Counts, i64) {
     let (mut stable, mut canary, mut made_bad) = (Counts::default(), Counts::default(), 0);
     while world.now().as_secs() < 60 * to {
@@ -31,7 +31,7 @@ fn sums(world: &mut World<'_>, from: u64, to: u64) -> (Counts, Counts, i64) {
     (stable, canary, made_bad)
 }
 
-/// As many seeds as `SERIN_TEST_COUNT` asks for, 300 being the usual count of everything.
+/// The number of seeds: `usually`, scaled by `SERIN_TEST_COUNT` over its default of 300.
 fn seeds(usually: u64) -> u64 {
     let count = std::env::var("SERIN_TEST_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
     (usually * count / 300).max(1)
@@ -48,8 +48,8 @@ fn an_ordinary_day_is_as_the_laws_say() {
         stable += of_stable;
     }
     let per = |count: u32| f64::from(count) / f64::from(stable.requests);
-    // Each seed is at another time of the day (± 50 %), and its few largest workspaces drift by a third and differ by a
-    // factor of e: four standard errors of 30 seeds.
+    // Each seed is at another time of day (± 50 %), and its few largest workspaces drift by a third and differ by a factor of e:
+    // the bounds are four standard errors of 30 seeds.
     let rps = f64::from(stable.requests) / (600.0 * seeds as f64);
     assert!((35.0..65.0).contains(&rps), "{rps}");
     assert!((0.003..0.008).contains(&per(stable.errors)), "{}", per(stable.errors));
@@ -95,7 +95,7 @@ fn an_outage_hits_both_tracks_while_it_lasts() {
     let during = rates(&mut world, 12, 17);
     let after = rates(&mut world, 17, 22);
     assert!((0.05..0.2).contains(&(during.0 - before.0)) && after.0 < 0.05, "{before:?} {during:?} {after:?}");
-    // Twice as long, but for the drift of five minutes.
+    // Twice as long, apart from the drift of five minutes.
     assert!((during.1 - before.1 - 2.0_f64.ln()).abs() < 0.2 && (after.1 - before.1).abs() < 0.2, "{before:?} {during:?} {after:?}");
 }
 
