@@ -1,4 +1,4 @@
-//! The only place that knows everything: it builds the parts, runs them, reloads them, and takes them down in order.
+//! Builds all parts of serin, runs them, and stops them in order. Only this module uses all others.
 
 mod reload;
 mod sides;
@@ -28,7 +28,7 @@ use reload::Reloader;
 use sides::ProxySides;
 use systemd::{News, Open, Systemd};
 
-/// Serves until a signal says to end.
+/// Serves until a signal ends serin.
 pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> {
     raise_file_limit();
     survive_full_files();
@@ -52,7 +52,7 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
         }
         news.stopping();
         let cut_off = app.proxy.cut_off();
-        // The drain has a limit of its own.
+        // The drain has a limit of its own, so the watchdog is told that serin lives in any case.
         let mut looks = 0;
         let draining = show_life(&news, move || {
             looks += 1;
@@ -68,7 +68,7 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
         }
         Ok(())
     });
-    // Dropping it would wait for the workers that the drain's limit, or a second signal, has just cut off.
+    // Dropping the runtime would wait for the workers that the drain's limit, or a second signal, has just cut off.
     runtime.shutdown_background();
     result
 }
@@ -81,7 +81,7 @@ pub struct App {
     pub live: Arc<Live>,
     pub shared: Shared,
     pub keys: Arc<admin::Keys>,
-    /// The one of `[admin] probes`.
+    /// The address of `[admin] probes`.
     pub probes: Option<std::net::SocketAddr>,
     notifications: Arc<Notifications>,
     ready: Arc<AtomicBool>,
@@ -90,22 +90,22 @@ pub struct App {
     probes_server: Option<tokio::task::JoinHandle<()>>,
     /// The controller's task.
     running: controller::Running,
-    /// Listens for what people are to be told.
+    /// The task that waits for changes to notify people of.
     telling: tokio::task::JoinHandle<()>,
 }
 
-/// What is being sent at a shutdown may take so long; what is not out is told after a restart.
+/// The limit for sending notifications at a shutdown. What was not sent by then is sent after a restart.
 const TELLING: Duration = Duration::from_secs(2);
-/// A change that has begun may take so long to end at a shutdown: a disk that hangs does not keep serin for ever.
+/// The limit for changes under way at a shutdown, so that a disk that hangs does not keep serin running.
 const FINISHING: Duration = Duration::from_secs(5);
 
 impl App {
-    /// Binds both listeners, starts the workers, and is ready once all of them serve.
+    /// Binds both listeners and starts the workers. Returns once all workers serve.
     pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
         App::start_on(config, history, Open::default()).await
     }
 
-    /// The same, with listeners that are open already in place of its own.
+    /// Like `start`, with open sockets in place of its own listeners.
     pub async fn start_on(config: Config, history: Place, open: Open) -> anyhow::Result<App> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
@@ -144,7 +144,7 @@ impl App {
             ready: ready.clone(),
             address: admin,
         };
-        // Before anybody can change anything.
+        // Before any change is possible.
         let telling = tokio::spawn(notifications.watch().run());
         let (stop_admin, stopped) = watch::channel(false);
         let probes_server =
@@ -169,8 +169,7 @@ impl App {
         })
     }
 
-    /// Not ready any more; serves on as a lame duck; drains; and only then does the admin listener close, so that the
-    /// drain can be watched.
+    /// Fails `/readyz`, serves as a lame duck, and drains. The admin listener closes last, so that an operator can watch the drain.
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
         self.running.stops_deciding();
@@ -180,7 +179,7 @@ impl App {
         self.notifications.finish(TELLING).await;
         self.telling.abort();
         let _ = self.stop_admin.send(true);
-        // A client that keeps its admin connection open must not keep serin from ending.
+        // A client that keeps its admin connection open must not keep serin running.
         let end = Duration::from_secs(1);
         let probes_server = async {
             if let Some(server) = self.probes_server {
@@ -192,8 +191,8 @@ impl App {
     }
 }
 
-/// On a socket that somebody else opened the same holds as for an address in the config: whoever reaches the API moves
-/// customers.
+/// Listens on `[admin] listen`, or on the open socket. A socket from systemd must be protected like an address in the config,
+/// because the API can move customers.
 async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListener>) -> anyhow::Result<TcpListener> {
     let Some(open) = open else {
         return TcpListener::bind(admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", admin.listen));
@@ -207,11 +206,10 @@ async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListe
     TcpListener::from_std(open).with_context(|| format!("cannot listen on the admin socket {address} that systemd hands over"))
 }
 
-/// The ratchet looks at everything each second; without a look for so long, its loop hangs.
+/// The ratchet ticks once a second. If it does not tick for this long, its loop hangs.
 const LOOK_MISSED: Duration = Duration::from_secs(5);
 
-/// Tells the watchdog, twice in its time, that serin lives: as long as `looks` goes on growing. Without a watchdog it waits
-/// for ever.
+/// Tells the watchdog twice per interval that serin lives, as long as `looks` grows. Without a watchdog it never returns.
 async fn show_life(news: &News, mut looks: impl FnMut() -> u64) {
     let Some(watchdog) = news.watchdog else { return std::future::pending().await };
     let (mut last, mut since) = (0, Instant::now());
@@ -246,14 +244,14 @@ impl Ends {
     }
 }
 
-/// A file that may not grow is an error for whoever writes it, not the end of the process.
+/// Makes a write to a file at its size limit fail, instead of ending the process.
 fn survive_full_files() {
-    // SAFETY: to ignore a signal runs no handler of ours.
+    // SAFETY: ignoring a signal calls no handler.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
-/// Each connection is a file descriptor, and the usual limit of 1,024 is an outage at 512 webhooks. The hard limit is
-/// the administrator's word; the soft one is only a habit.
+/// Raises the soft limit of open files to the hard limit, which the administrator has set. Each connection is a file descriptor, and
+/// with the usual soft limit of 1,024 serin could not serve more than 512 webhooks at once.
 fn raise_file_limit() {
     // SAFETY: both calls get a pointer to a valid `rlimit` that outlives them.
     unsafe {
