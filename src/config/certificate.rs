@@ -1,6 +1,5 @@
 //! Reads the name and the end of validity from an X.509 certificate (RFC 5280, section 4.1). rustls checks certificates but returns
-//! neither, and a crate that parses them would bring ten others. This module decides nothing about trust: rustls has done that
-//! before.
+//! neither, and a crate that parses them would bring ten others. This module decides nothing about trust: rustls has done that before.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -113,8 +112,7 @@ fn shown(text: &[u8]) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// Format characters, which are invisible or change the direction of a line, and the two line separators that are not control
-/// characters.
+/// Format characters, which are invisible or change the direction of a line, and the two line separators that are not control characters.
 fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

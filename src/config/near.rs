@@ -17,8 +17,7 @@ pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
         .map(|(_, candidate)| candidate)
 }
 
-/// The letters to change, add, remove or swap with their neighbour (optimal string alignment). A hyphen for an underscore does not
-/// count.
+/// The letters to change, add, remove or swap with their neighbour (optimal string alignment). A hyphen for an underscore does not count.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |s: &str| s.chars().map(|c| if c == '-' { '_' } else { c }).collect::<Vec<_>>();
     let (a, b) = (plain(a), plain(b));

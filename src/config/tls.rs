@@ -23,7 +23,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Tls {
     pub files: TlsFiles,
-    /// What a client may do that shows a certificate and no token.
+    /// The scope of a client that shows a certificate and no token.
     pub client_scope: Scope,
     /// The content of the files when they were last read.
     pub loaded: TlsLoaded,

@@ -276,8 +276,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// A warning, and a better weight, if the first step may reach no active workspace. `active` is the number of buckets with
-    /// traffic.
+    /// A warning, and a better weight, if the first step may reach no active workspace. `active` is the number of buckets with traffic.
     pub fn thin_start(&self, active: usize) -> Option<String> {
         let first = self.steps[0].weight;
         let expected = first.ratio() * active as f64;

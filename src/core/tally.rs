@@ -30,8 +30,7 @@ pub struct Tally {
     pub log_latency: i64,
 }
 
-/// The latencies above which an answer is slow, and very slow: the p90 and the p99.5 of the bot's stable track, over all its
-/// workspaces.
+/// The latencies above which an answer is slow, and very slow: the p90 and the p99.5 of the bot's stable track, over all its workspaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyMarks {
     pub slow_micros: u64,

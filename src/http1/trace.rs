@@ -1,6 +1,5 @@
-//! W3C Trace Context, level 2: whether a request has a trace that may pass on, and a new trace if not. Pure: the caller brings the
-//! random numbers. An invalid trace is not repaired: a new trace begins, and `tracestate`, which belongs to the old one, is
-//! dropped.
+//! W3C Trace Context, level 2: whether a request has a trace that may pass on, and a new trace if not. Pure: the caller brings the random
+//! numbers. An invalid trace is not repaired: a new trace begins, and `tracestate`, which belongs to the old one, is dropped.
 
 use std::fmt;
 

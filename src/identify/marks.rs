@@ -32,8 +32,7 @@ pub(super) enum Literal {
 /// How a platform marks a retry.
 #[derive(Debug)]
 pub(super) enum RetryMark {
-    /// `mark` is a header that only retries have, and `reason` the header with the reason. A reason that is not in the list is
-    /// `other`.
+    /// `mark` is a header that only retries have, and `reason` the header with the reason. A reason that is not in the list is `other`.
     Header { mark: &'static str, reason: &'static str, reasons: &'static [&'static str] },
     /// A value in the body. The platform gives no reason, so `reason` is fixed.
     Json { pointer: &'static str, is: Literal, reason: &'static str },

@@ -66,8 +66,7 @@ fn kind_of_key(key: &str) -> Option<&'static str> {
     })
 }
 
-/// The words of `X-Team-Id`, `team_id` or `teamId`, in lower case, without numbers and without words that only mean that it is an
-/// id.
+/// The words of `X-Team-Id`, `team_id` or `teamId`, in lower case, without numbers and without words that only mean that it is an id.
 fn words(key: &str) -> impl Iterator<Item = String> {
     let mut spaced = String::with_capacity(key.len() + 4);
     let mut after_lower = false;

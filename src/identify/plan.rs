@@ -147,8 +147,7 @@ impl Plan {
         false
     }
 
-    /// `body` is the whole body, or `None` if it was not needed or not available. The result is the same for a body that was not
-    /// needed.
+    /// `body` is the whole body, or `None` if it was not needed or not available. The result is the same for a body that was not needed.
     pub fn read<'a>(&'a self, head: Head<'a>, body: Option<&'a [u8]>) -> Reading<'a> {
         let body = self.open(head, body);
         Reading { found: self.find(head, &body), handshake: self.marks.handshake(head, &body), retry: self.marks.retry(head, &body) }

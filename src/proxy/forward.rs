@@ -35,8 +35,7 @@ pub struct Outbound {
     pub since: Instant,
 }
 
-/// Returns the answer of the track's upstream. The exchange is recorded in any case: here after a failure, else when the answer
-/// ends.
+/// Returns the answer of the track's upstream. The exchange is recorded in any case: here after a failure, else when the answer ends.
 pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply, Problem> {
     let Outbound { bot, head, path, body, track, trace, since } = outbound;
     let Some(pool) = bot.pool(track) else {

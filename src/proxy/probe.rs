@@ -1,5 +1,4 @@
-//! serin's own requests to an upstream: whether it accepts a connection, and whether it answers as expected. Each uses a new
-//! connection.
+//! serin's own requests to an upstream: whether it accepts a connection, and whether it answers as expected. Each uses a new connection.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

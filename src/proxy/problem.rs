@@ -144,7 +144,7 @@ impl Problem {
     }
 }
 
-/// The methods that serin lists in `Allow`. Other methods pass too.
+/// The methods that serin lists in `Allow`. Others pass too, except CONNECT and TRACE.
 pub const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl From<RefusedHead> for Problem {

@@ -137,8 +137,7 @@ async fn next(worker: &Worker, session: &Session) -> Next {
     .await
 }
 
-/// Waits for the request's answer. If the client hangs up meanwhile, the request is still finished, and the caller drops its
-/// answer.
+/// Waits for the request's answer. If the client hangs up meanwhile, the request is still finished, and the caller drops its answer.
 async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
     let mut handling = std::pin::pin!(handle(worker, session, head));
     // Writes interim answers.

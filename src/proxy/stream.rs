@@ -74,8 +74,7 @@ impl Stream {
         }
     }
 
-    /// Whether the runtime has seen nothing on this idle connection. Mostly without a system call, so the answer may be slightly
-    /// old.
+    /// Whether the runtime has seen nothing on this idle connection. Mostly without a system call, so the answer may be slightly old.
     pub fn seems_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         match self {

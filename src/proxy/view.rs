@@ -1,5 +1,4 @@
-//! One worker's copy of the snapshot, with this worker's shards and pools, so that a request follows only pointers of its own
-//! thread.
+//! One worker's copy of the snapshot, with this worker's shards and pools, so that a request follows only pointers of its own thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -116,8 +115,7 @@ impl Surroundings {
     fn pool(&self, bot: &Bot, upstream: usize) -> Option<Rc<Pool>> {
         let url = &bot.upstreams[upstream].url;
         let tls = url.tls.then(|| self.shared.tls.client(url.ca_file.as_deref()).map(|client| Arc::as_ptr(&client)).ok());
-        // The key contains the TLS client's identity: another file of authorities, or new contents of the same file, make another
-        // pool.
+        // The key contains the TLS client's identity: another file of authorities, or new contents of the same file, make another pool.
         let key = format!("{url:?} {:?} {:?} {tls:?}", bot.connect_timeout, bot.upstream_idle);
         if let Some(pool) = self.pools.borrow().get(&key) {
             return Some(pool.clone());

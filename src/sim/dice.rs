@@ -80,8 +80,7 @@ impl Dice {
         Binomial::new(u64::from(n), probability).map_or(0, |law| law.sample(&mut self.0) as u32)
     }
 
-    /// Draws the same `n` events with two probabilities: an event that happens with the smaller one also happens with the greater
-    /// one.
+    /// Draws the same `n` events with two probabilities: an event that happens with the smaller one also happens with the greater one.
     pub fn pair(&mut self, n: u32, [first, second]: [f64; 2]) -> [u32; 2] {
         if first == second {
             return [self.of(n, first); 2];

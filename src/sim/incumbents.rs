@@ -1,5 +1,4 @@
-//! The rules of widespread tools, as far as their documents describe them: rules over the sums of each track. They see no
-//! workspaces.
+//! The rules of widespread tools, as far as their documents describe them: rules over the sums of each track. They see no workspaces.
 
 use std::time::Duration;
 

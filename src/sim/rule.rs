@@ -1,5 +1,4 @@
-//! What a rule may see of a rollout, and what it may do. Each rule, serin's or another tool's, goes through a world with this trait
-//! alone.
+//! What a rule may see of a rollout, and what it may do. Each rule, serin's or another tool's, goes through a world with this trait alone.
 
 use std::time::Duration;
 

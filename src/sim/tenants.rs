@@ -27,8 +27,7 @@ const SIZE_SIGMA: f64 = 0.3;
 const ERROR: f64 = 0.0028;
 const REJECTED: f64 = 0.02;
 const LATE: f64 = 0.0005;
-/// Some workspaces are always worse than others, but not the largest: a share, the range of its rates, and the largest to leave
-/// out.
+/// Some workspaces are always worse than others, but not the largest: a share, the range of its rates, and the largest to leave out.
 const NOISY: (f64, [f64; 2], u32) = (0.02, [0.03, 0.2], 10);
 const OFTEN_REJECTED: (f64, [f64; 2], u32) = (0.04, [0.1, 0.6], 5);
 const OFTEN_LATE: (f64, [f64; 2], u32) = (0.02, [0.002, 0.02], 0);

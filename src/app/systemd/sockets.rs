@@ -1,5 +1,4 @@
-//! Listening sockets that are open before serin starts. Connections wait in them while serin does not run, so a restart refuses
-//! none.
+//! Listening sockets that are open before serin starts. Connections wait in them while serin does not run, so a restart refuses none.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

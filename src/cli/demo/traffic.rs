@@ -1,5 +1,4 @@
-//! Sends signed webhooks of some hundred workspaces, a few large and most of them small, and notes which version answered each
-//! workspace.
+//! Sends signed webhooks of some hundred workspaces, a few large and most of them small, and notes which version answered each workspace.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

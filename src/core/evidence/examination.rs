@@ -63,8 +63,7 @@ pub struct Examination {
     on_stable: Tally,
 }
 
-/// A request counts in the block that *routed* it, whenever it ends. So the count of a block does not depend on where its coin sent
-/// it.
+/// A request counts in the block that *routed* it, whenever it ends. So the count of a block does not depend on where its coin sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Block {
     number: u32,

@@ -89,8 +89,7 @@ pub struct Evidence {
     done: Done,
 }
 
-/// What was already computed from the window, by the window's number of changes. While the number stays, it need not be computed
-/// again.
+/// What was already computed from the window, by the window's number of changes. While the number stays, it need not be computed again.
 #[derive(Clone, Debug, Default)]
 struct Done {
     /// The tracks' exposures in the step.

@@ -181,8 +181,7 @@ impl Suspects {
         }
     }
 
-    /// Opens an examination, one for each bucket. But a bucket that is examined for latency and begins to fail is examined for
-    /// that.
+    /// Opens an examination, one for each bucket. But a bucket that is examined for latency and begins to fail is examined for that.
     fn maybe_open(&mut self, now: Duration, bucket: usize, question: Question, labels: &Labels) {
         let kind_of_this = kind(question.metric());
         let before = *self.of_bucket.get(bucket);

@@ -6,8 +6,7 @@
 //! outside (docs/adr/0005-own-json-reader.md). serde_json still decides what is JSON: `reference`, the same walk on serde_json,
 //! must agree about every body, in the tests and in the fuzz target.
 //!
-//! `walk` follows the pointers; `scan` skips values, `string` strings, `block` checks 16 bytes at once; `log` keeps the values
-//! found.
+//! `walk` follows the pointers; `scan` skips values, `string` strings, `block` checks 16 bytes at once; `log` keeps the values found.
 
 mod block;
 mod log;

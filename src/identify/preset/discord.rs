@@ -53,7 +53,7 @@ mod tests {
             "guild_id":"290926798626357999","id":"786008729715212338","member":{"permissions":"2147483647","user":{"id":
             "53908232506183680","username":"Mason"}},"token":"A_UNIQUE_TOKEN","type":2,"version":1}"#;
         assert_eq!(interaction(command), "guild:290926798626357999");
-        // An app that a user has installed for himself, used in a guild.
+        // An app that a user has installed for one account, used in a guild.
         let user_install = r#"{"authorizing_integration_owners":{"1":"53908232506183680"},"context":0,"guild_id":"41771983423143937",
             "member":{"user":{"id":"53908232506183680"}},"type":2}"#;
         assert_eq!(interaction(user_install), "guild:41771983423143937");

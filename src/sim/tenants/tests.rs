@@ -69,8 +69,7 @@ fn the_past_day_is_what_the_workspace_usually_has() {
     }
     let rate = |count: u32| f64::from(count) / f64::from(sum.requests);
     assert!((f64::from(sum.requests) / (200.0 * 864_000.0) - 1.0).abs() < 1e-3);
-    // e^(.2²/2) = 1.02 on average, and .03 pp for yesterday's incidents of a tenth; the bounds are five standard errors of 200
-    // days.
+    // e^(.2²/2) = 1.02 on average, and .03 pp for yesterday's incidents of a tenth; the bounds are five standard errors of 200 days.
     assert!((rate(sum.errors) - 0.0105).abs() < 0.0009, "{}", rate(sum.errors));
     assert!((rate(sum.rejected) - 0.051).abs() < 0.004);
     assert!((rate(sum.above_p90) - latency.above(latency.marks.p90 - 0.2)).abs() < 1e-3);
