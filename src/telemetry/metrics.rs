@@ -383,7 +383,7 @@ fn workspaces(out: &mut Families, bots: &[Arc<BotMeters>]) {
                 })
         })
     });
-    out.counter("serin_identify_total", "What came of looking for the workspace, by the source that found it.", rows);
+    out.counter("serin_identify_total", "Webhooks by the result of the search for their workspace, and by the source that found it.", rows);
 }
 
 fn sum(bot: &BotMeters, pick: impl Fn(&BotShard) -> u64) -> u64 {
@@ -406,7 +406,7 @@ fn by_track<'a>(
 fn kept(out: &mut Families, snapshot: &Snapshot, store: &Store) {
     out.counter(
         "serin_store_errors_total",
-        "What the history could not do, by what it was.",
+        "Failed operations of the history, by operation.",
         Op::ALL.map(|op| (vec![("op", op.name())], store.errors(op) as f64)),
     );
     let statuses: Vec<_> = snapshot.config.bots.iter().zip(&snapshot.epochs).map(|(bot, epoch)| (bot, epoch.status())).collect();

@@ -28,6 +28,8 @@ harm = "2%"
 """
 LEARN_SECS = 8
 WAIT_MS = 20_000
+# Expectations too: the page itself waits for 5 s before it says that there is no news.
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")

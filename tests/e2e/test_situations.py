@@ -17,6 +17,8 @@ PICTURES = os.environ.get("SERIN_PICTURES")
 PLAY_SECS = int(os.environ.get("SERIN_PLAY_SECS", "0"))
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 WAIT_MS = 20_000
+# Expectations too: the page itself waits for 5 s before it says that there is no news.
+expect.set_options(timeout=WAIT_MS)
 LEARN_SECS = 8
 SUSPICIOUS = 25
 # With few errors, so that the evidence does not jump from nothing to certainty.

@@ -49,7 +49,10 @@ fn standing(bot: &Value) -> (&str, f64, &str) {
 fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
     let (_blue, _green, serin) = pair();
     let bot = start(&serin);
-    assert_eq!(standing(&bot), ("progressing", 50.0, ""));
+    let (phase, weight, hold) = standing(&bot);
+    assert_eq!((phase, weight), ("progressing", 50.0));
+    // A tick may come between the decision and its answer.
+    assert!(["", "stale_evidence", "baking"].contains(&hold), "{hold}");
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"green".into(), &"v2".into()));
     assert_eq!((&bot["step"], &bot["rollout"]["next_percent"], &bot["revision"]), (&0.into(), &75.0.into(), &2.into()));
     eventually("the first tick", || (serin.bot()["hold_reason"] == "baking").then_some(()));
