@@ -76,18 +76,11 @@ struct Large {
 
 #[derive(Serialize)]
 struct Failed {
-    bucket: usize,
-    track: &'static str,
-    requests_percent: f64,
-    requests: u32,
-    errors: u32,
-    late: u32,
-    rejected: u32,
+    #[serde(flatten)]
+    counted: Large,
     /// Null if too little is known.
     fails_on_stable: Option<bool>,
     text: String,
-    /// Only with `show_workspaces`.
-    workspace: Option<String>,
 }
 
 const LARGEST: usize = 10;
@@ -140,40 +133,31 @@ impl Counts {
         Counts { requests: buckets.iter().map(|(_, _, tally)| u64::from(tally.requests)).sum(), buckets }
     }
 
-    fn percent(&self, tally: &Tally) -> f64 {
-        f64::from(tally.requests) / self.requests.max(1) as f64 * 100.0
-    }
-
-    fn largest(mut self, epoch: &Epoch) -> Vec<Large> {
-        self.buckets.sort_unstable_by_key(|(bucket, _, tally)| (std::cmp::Reverse(tally.requests), bucket.index()));
-        let large = |(bucket, track, tally): &(Bucket, Track, Tally)| Large {
+    fn row(&self, bucket: Bucket, track: Track, tally: &Tally, workspace: Option<String>) -> Large {
+        Large {
             bucket: bucket.index(),
             track: track.name(),
-            requests_percent: self.percent(tally),
+            requests_percent: f64::from(tally.requests) / self.requests.max(1) as f64 * 100.0,
             requests: tally.requests,
             errors: tally.errors,
             late: tally.late,
             rejected: tally.rejected,
-            workspace: epoch.names.as_ref().and_then(|names| names.busiest(*bucket)),
-        };
+            workspace,
+        }
+    }
+
+    fn largest(mut self, epoch: &Epoch) -> Vec<Large> {
+        self.buckets.sort_unstable_by_key(|(bucket, _, tally)| (std::cmp::Reverse(tally.requests), bucket.index()));
+        let busiest = |bucket| epoch.names.as_ref().and_then(|names| names.busiest(bucket));
+        let large = |(bucket, track, tally): &(Bucket, Track, Tally)| self.row(*bucket, *track, tally, busiest(*bucket));
         self.buckets.iter().take(LARGEST).map(large).collect()
     }
 }
 
 fn failed(epoch: &Epoch, counts: &Counts, one: &FailingBucket) -> Failed {
     let FailingBucket { bucket, track, tally, failing: _, fails_on_stable } = *one;
-    Failed {
-        bucket: bucket.index(),
-        track: track.name(),
-        requests_percent: counts.percent(&tally),
-        requests: tally.requests,
-        errors: tally.errors,
-        late: tally.late,
-        rejected: tally.rejected,
-        fails_on_stable,
-        text: text(one),
-        workspace: epoch.names.as_ref().and_then(|names| names.failing_most(bucket)),
-    }
+    let workspace = epoch.names.as_ref().and_then(|names| names.failing_most(bucket));
+    Failed { counted: counts.row(bucket, track, &tally, workspace), fails_on_stable, text: text(one) }
 }
 
 /// `9 errors and 1 late answer in 12 requests on the canary; it did not fail on stable.`
