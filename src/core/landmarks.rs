@@ -66,17 +66,9 @@ impl Landmarks {
 }
 
 impl Landmark {
-    /// The author of the change; `None` if the ratchet made it.
-    pub fn person(&self) -> Option<&str> {
-        (self.kind != "ratchet").then_some(self.by.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn landmark(revision: u64, decision: &str) -> Landmark {
+    /// A change by the operator ana that moved nothing, at `revision` in Unix seconds.
+    #[cfg(test)]
+    pub fn of_test(revision: u64, decision: &str) -> Landmark {
         Landmark {
             revision,
             at: revision as f64,
@@ -92,10 +84,22 @@ mod tests {
         }
     }
 
+    /// The author of the change; `None` if the ratchet made it.
+    pub fn person(&self) -> Option<&str> {
+        (self.kind != "ratchet").then_some(self.by.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
     fn the_newest_of_each_kind_is_kept_in_whatever_order_they_come() {
         let mut known = Landmarks::default();
-        [landmark(2, "start"), landmark(5, "freeze"), landmark(4, "start"), landmark(3, "start")].into_iter().for_each(|l| known.note(l));
+        [Landmark::of_test(2, "start"), Landmark::of_test(5, "freeze"), Landmark::of_test(4, "start"), Landmark::of_test(3, "start")]
+            .into_iter()
+            .for_each(|l| known.note(l));
         assert_eq!(known.of("start").unwrap().revision, 4);
         assert_eq!(known.newest_of(&["start", "freeze"]).unwrap().revision, 5);
         assert_eq!(known.of("abort"), None);
@@ -104,8 +108,10 @@ mod tests {
     #[test]
     fn a_freeze_and_a_drill_move_nothing() {
         let mut known = Landmarks::default();
-        let rehearsed = Landmark { rehearsal: true, ..landmark(8, "withdraw") };
-        [landmark(2, "start"), landmark(5, "freeze"), landmark(6, "drilled"), rehearsed].into_iter().for_each(|l| known.note(l));
+        let rehearsed = Landmark { rehearsal: true, ..Landmark::of_test(8, "withdraw") };
+        [Landmark::of_test(2, "start"), Landmark::of_test(5, "freeze"), Landmark::of_test(6, "drilled"), rehearsed]
+            .into_iter()
+            .for_each(|l| known.note(l));
         assert_eq!(known.moved().unwrap().decision, "start");
         assert_eq!(known.drilled(), Some(6.0));
     }

@@ -50,19 +50,9 @@ fn at_a_quarter(phase: Phase, hold: Option<Hold>) -> Status {
 }
 
 fn landmark(revision: u64, decision: &str, secs_ago: u64, from: f64, to: f64) -> Landmark {
-    Landmark {
-        revision,
-        at: NOW.unix - secs_ago as f64,
-        decision: decision.to_owned(),
-        kind: "operator".to_owned(),
-        by: "ana".to_owned(),
-        reason: None,
-        why: None,
-        from: percent(from),
-        to: percent(to),
-        release: Some("v42 on green".to_owned()),
-        rehearsal: false,
-    }
+    let at = NOW.unix - secs_ago as f64;
+    let release = Some("v42 on green".to_owned());
+    Landmark { at, from: percent(from), to: percent(to), release, ..Landmark::of_test(revision, decision) }
 }
 
 fn note(status: &mut Status, landmark: Landmark) {
