@@ -29,5 +29,5 @@ pub use rollout::{
     AtDeadline, Former, Freeze, HeldBy, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, Seen, State, Step, Undone,
 };
 pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
-pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS};
+pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS, typical_micros};
 pub use weight::{Weight, WeightError};

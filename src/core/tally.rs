@@ -49,6 +49,12 @@ pub const UNNOTICED_MICROS: u64 = 2_000;
 /// 2^20 units are one: 1e-6 of a natural logarithm, finer than any clock.
 pub const LOG_UNIT: f64 = (1 << 20) as f64;
 
+/// The geometric mean of the latencies, in microseconds, of a sum of their logarithms as in [`Tally::log_latency`]; a little below 0
+/// is possible, because each logarithm is rounded.
+pub fn typical_micros(log_latency: f64, timed: f64) -> f64 {
+    (log_latency / LOG_UNIT / timed).exp() - UNNOTICED_MICROS as f64
+}
+
 impl Tally {
     /// The tally of one request. An aborted request is no evidence, and gives an empty tally.
     pub fn of(sample: Sample, marks: LatencyMarks) -> Tally {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::shard::{COUNTERS, Cell, Kind, PAGE, PAGES, Page, Shard};
 use crate::core::evidence::{Examined, Seen};
-use crate::core::{Bucket, Connections, LOG_UNIT, Latencies, LatencyMarks, Split, Tally, Track, Turn, UNNOTICED_MICROS};
+use crate::core::{Bucket, Connections, Latencies, LatencyMarks, Split, Tally, Track, Turn, typical_micros};
 
 #[derive(Debug)]
 pub struct Ledger {
@@ -277,7 +277,7 @@ impl TrackTotals {
 
     /// The geometric mean of the latencies, in microseconds; `None` if there are none.
     pub fn typical_micros(&self) -> Option<f64> {
-        (self.timed > 0).then(|| (self.log_latency / LOG_UNIT / self.timed as f64).exp() - UNNOTICED_MICROS as f64)
+        (self.timed > 0).then(|| typical_micros(self.log_latency, self.timed as f64))
     }
 }
 

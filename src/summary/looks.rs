@@ -2,8 +2,8 @@
 
 use super::words::{count, evidence, latency, share, short};
 use crate::core::evidence::{Exposure, Judgement, Metric};
-use crate::core::{Crossed, Doubt, Fail, LOG_UNIT, Most, Release, Tally, UNNOTICED_MICROS, Verdict};
-use crate::live::Judged;
+use crate::core::{Crossed, Doubt, Fail, Most, Release, Tally, Verdict, typical_micros};
+use crate::live::{Failing, Judged};
 
 /// What the last judgement means for a person who decides.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +40,11 @@ impl Looks {
     }
 }
 
+/// E of the last judgement; 1 if there is none.
+pub fn e(judged: Option<&Judged>) -> f64 {
+    judged.map_or(1.0, |judged| judged.judgement.wealth.log_e().exp())
+}
+
 /// One sentence about `tried` beside `stable`.
 pub fn sentence(judged: Option<&Judged>, tried: &str, stable: &str) -> String {
     let Some(Judged { judgement, verdict }) = judged else { return format!("Nothing is known about {tried} yet.") };
@@ -53,7 +58,7 @@ pub fn sentence(judged: Option<&Judged>, tried: &str, stable: &str) -> String {
             format!("{tried} looks slightly worse than {stable}, which may be chance: {}.", against(judgement, tried, stable))
         }
         (Looks::TooFew, _) => format!("There are too few requests to judge {tried}: {}.", rates(judgement, Metric::Errors)),
-        (Looks::AsGood, _) => match COUNTED.into_iter().find(|metric| differs(judgement, *metric)) {
+        (Looks::AsGood, _) => match Failing::ALL.map(Failing::metric).into_iter().find(|metric| differs(judgement, *metric)) {
             // A customer's own trouble, or too early to tell.
             Some(metric) => format!("{tried} has {}, but nothing says yet that it causes them.", rates(judgement, metric)),
             None => format!("{tried} looks as good as {stable}: {}.", rates(judgement, Metric::Errors)),
@@ -75,8 +80,6 @@ pub fn why(judgement: &Judgement, tried: &Release, stable: &Release, e: f64) -> 
     format!("{}, {}", against(judgement, short(tried), short(stable)), evidence(e))
 }
 
-/// The metrics that are shares of the requests, the most serious first.
-const COUNTED: [Metric; 3] = [Metric::Errors, Metric::Late, Metric::Rejected];
 /// Shares that differ by more standard errors than this are not alike.
 const ALIKE_WITHIN: f64 = 2.0;
 /// Fewer events than this say nothing about a share.
@@ -86,7 +89,7 @@ const FEW: f64 = 3.0;
 /// is that of the difference of two shares, pooled. Requests of one workspace are alike, so this is no evidence; it only keeps a
 /// sentence from contradicting its own numbers.
 fn differs(judgement: &Judgement, metric: Metric) -> bool {
-    let ([x, n], [y, m]) = (of(metric, &judgement.canary.tally), of(metric, &judgement.stable.tally));
+    let ((x, n), (y, m)) = (metric.of(&judgement.canary.tally), metric.of(&judgement.stable.tally));
     if x < FEW || n < 1.0 || m < 1.0 {
         return false;
     }
@@ -98,9 +101,9 @@ fn differs(judgement: &Judgement, metric: Metric) -> bool {
 fn is_worse(judgement: &Judgement) -> bool {
     let [canary, stable] = [&judgement.canary.tally, &judgement.stable.tally];
     match judgement.leading {
-        Metric::LogLatency => typical_micros(canary) > typical_micros(stable),
+        Metric::LogLatency => typical_of(canary) > typical_of(stable),
         metric => {
-            let ([x, n], [y, m]) = (of(metric, canary), of(metric, stable));
+            let ((x, n), (y, m)) = (metric.of(canary), metric.of(stable));
             x * m.max(1.0) > y * n.max(1.0)
         }
     }
@@ -117,24 +120,18 @@ pub fn rates(judgement: &Judgement, metric: Metric) -> String {
         Metric::Slow => "slow answers",
         Metric::VerySlow => "very slow answers",
     };
-    let ([x, n], [y, m]) = (of(metric, &canary.tally), of(metric, &stable.tally));
+    let ((x, n), (y, m)) = (metric.of(&canary.tally), metric.of(&stable.tally));
     let whole = |number: f64| count(number as u64);
     format!("{} {what} against {} ({} of {}, {} of {})", share(x, n), share(y, m), whole(x), whole(n), whole(y), whole(m))
 }
 
-/// The metric's events, and the requests that could have been such.
-fn of(metric: Metric, tally: &Tally) -> [f64; 2] {
-    let (part, all) = metric.of(tally);
-    [part, all]
-}
-
 fn typical(canary: &Exposure, stable: &Exposure) -> String {
-    format!("typically {} against {}", latency(typical_micros(&canary.tally)), latency(typical_micros(&stable.tally)))
+    format!("typically {} against {}", latency(typical_of(&canary.tally)), latency(typical_of(&stable.tally)))
 }
 
 /// The geometric mean of the latencies, in microseconds.
-fn typical_micros(tally: &Tally) -> f64 {
-    (tally.log_latency as f64 / LOG_UNIT / f64::from(tally.timed.max(1))).exp() - UNNOTICED_MICROS as f64
+fn typical_of(tally: &Tally) -> f64 {
+    typical_micros(tally.log_latency as f64, f64::from(tally.timed.max(1)))
 }
 
 /// `7.1 % errors, above the limit of 5 % (v41: 0.2 %)`.

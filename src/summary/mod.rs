@@ -12,7 +12,7 @@ pub mod words;
 
 use std::fmt;
 
-use crate::core::{Phase, State, Weight};
+use crate::core::{Phase, State, Trip, Weight};
 use crate::live::Status;
 use words::{clock, short, weight};
 
@@ -226,6 +226,11 @@ fn customers(state: &State, names: &ReleaseNames, worried: bool) -> String {
         Weight::FULL => format!("Everybody is on {}.", names.tried),
         some => format!("About {} of the workspaces are on {}, all others are {safe} {}.", weight(some), names.tried, names.stable),
     }
+}
+
+/// `8 of 8 were refused or reset`.
+fn broken(trip: &Trip) -> String {
+    format!("{} of {} were refused or reset", trip.canary.broken, trip.canary.wanted)
 }
 
 /// ` by ana at 22:40 UTC (“their reason”)`, as far as it is known. The author is shown if it was a person or the config.

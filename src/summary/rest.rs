@@ -2,7 +2,7 @@
 
 use super::looks::{self, Looks};
 use super::words::{clock, count, evidence, lasting, short, weight};
-use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
+use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, broken, by_whom, customers};
 use crate::core::{AbortReason, Hold, Landmark, Policy, Release, Weight, Worth};
 use crate::live::Status;
 
@@ -36,12 +36,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
                 action: Some(Action::Weight),
                 ..said(
                     Urgency::Act,
-                    format!(
-                        "{tried} takes no connections: {} of {} were refused or reset. It was taken{share} to 0 %{}.",
-                        trip.canary.broken,
-                        trip.canary.wanted,
-                        at(from)
-                    ),
+                    format!("{tried} takes no connections: {}. It was taken{share} to 0 %{}.", broken(trip), at(from)),
                     customers,
                 )
             },
@@ -56,7 +51,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
     let shown = format!("{} {set}", super::looks(status, &names));
     let mut summary = said(Urgency::Watch, shown, customers(state, &names, looks.is_suspicious()));
     let acts = status.guard.by_hand != Policy::Manual;
-    let e = status.judged.map_or(1.0, |judged| judged.judgement.wealth.log_e().exp());
+    let e = looks::e(status.judged.as_ref());
     summary.next = match (acts, looks) {
         (false, _) => "serin changes it only if it takes no connections: the policy is manual.".to_owned(),
         (true, Looks::Fails) => "It goes to 0 % by itself now.".to_owned(),
@@ -169,9 +164,7 @@ fn reason(why: &AbortReason, landmark: Option<&Landmark>, names: &ReleaseNames) 
     match why {
         AbortReason::Operator | AbortReason::Undone => why.to_string(),
         AbortReason::Limit(crossed) => looks::limit(crossed, &names.stable),
-        AbortReason::Broken(trip) => {
-            format!("it takes no connections, {} of {} were refused or reset", trip.canary.broken, trip.canary.wanted)
-        }
+        AbortReason::Broken(trip) => format!("it takes no connections, {}", broken(trip)),
         AbortReason::Evidence { e } => landmark
             .and_then(|landmark| landmark.why.clone())
             .unwrap_or_else(|| format!("the evidence says that it fails ({})", evidence(*e))),

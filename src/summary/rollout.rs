@@ -1,9 +1,9 @@
 //! The sentences about a rollout that is under way.
 
-use super::looks::Looks;
+use super::looks::{self, Looks};
 use super::until::{Then, Until};
 use super::words::{clock, count, lasting, share, some, weight};
-use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, by_whom, customers};
+use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, broken, by_whom, customers};
 use crate::core::{Hold, Phase, RAISE_BELOW, Rollout, State, Weight, Worth};
 use crate::live::Status;
 
@@ -123,8 +123,7 @@ impl<'a> About<'a> {
         let watched = "If it fails, it goes to 0 % by itself.".to_owned();
         let mut said = match self.state.hold.as_ref() {
             Some(Hold::Breaker(trip)) => {
-                let broke =
-                    format!("{tried} takes no connections: {} of {} were refused or reset.", trip.canary.broken, trip.canary.wanted);
+                let broke = format!("{tried} takes no connections: {}.", broken(trip));
                 return Summary {
                     urgency: Urgency::Act,
                     state: format!("{broke} It was taken to 0 %{at}."),
@@ -228,12 +227,8 @@ impl<'a> About<'a> {
     }
 
     fn goes_back_at(&self) -> String {
-        let (abort_at, e) = (self.status.guard.abort_at, self.e());
-        format!("It goes back by itself at E = {}, now {}.", count(abort_at as u64), Worth(e))
-    }
-
-    fn e(&self) -> f64 {
-        self.status.judged.map_or(1.0, |judged| judged.judgement.wealth.log_e().exp())
+        let e = looks::e(self.status.judged.as_ref());
+        format!("It goes back by itself at E = {}, now {}.", count(self.status.guard.abort_at as u64), Worth(e))
     }
 
     /// What comes next while the rollout goes on without a human.
