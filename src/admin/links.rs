@@ -16,7 +16,7 @@ use super::attempts::Failure;
 use super::listen::Peer;
 use super::problem::ApiError;
 use super::{Context, denied_address};
-use crate::controller::{Actor, ChangeError, ChangeRequest, Wish};
+use crate::controller::{Actor, ChangeError, ChangeRequest, Wish, is_possible};
 use crate::core::ratchet::Refusal;
 use crate::core::{Phase, State as BotState};
 use crate::live::{Snapshot, Status};
@@ -121,7 +121,7 @@ async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page 
 fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> {
     let snapshot = context.live.current();
     let bot = &snapshot.config.bots[snapshot.bot(&ticket.bot)?];
-    let is_possible = held::is_possible(&snapshot.config, bot, status, ticket.act);
+    let is_possible = is_possible(&snapshot.config, bot, status, ticket.act.action());
     let (revision, stands) = (status.state.revision, Stands::of(&status.state));
     is_possible.then(|| Ticket { revision, stands, ..ticket.clone() })
 }

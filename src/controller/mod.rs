@@ -48,7 +48,7 @@ use time::Now;
 pub use drill::{Drill, Drilled};
 pub use looks::{Answer, How, Look, Sides};
 pub use pilot::FailingBucket;
-pub use possible::possible;
+pub use possible::{is_possible, possible};
 pub use reload::ReloadRefused;
 pub use reports::{Report, ReportKind, Reported};
 pub use run::{Running, begin};

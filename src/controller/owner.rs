@@ -375,9 +375,8 @@ impl Owner {
     /// The bot's guard with a freeze, if one holds in this state. `force` overrides an operator's or the config's freeze; a history
     /// that cannot be written freezes the bot all the same.
     pub(super) fn guard(&self, bot: &Bot, state: &State, force: bool) -> Guard {
-        let unwritable = self.failing(&bot.name).map(|why| Frozen::Unwritable(why.into()));
-        let asked = frozen(bot, state, self.now).filter(|_| !force).map(|why| Frozen::Asked(why.into()));
-        Guard { frozen: unwritable.or(asked), ..bot.guard.clone() }
+        let (unwritable, asked) = (self.failing(&bot.name), frozen(bot, state, self.now).filter(|_| !force));
+        Guard { frozen: Frozen::of(unwritable.as_deref(), asked.as_deref()), ..bot.guard.clone() }
     }
 
     pub(super) fn show(&mut self) {

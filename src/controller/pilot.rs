@@ -347,6 +347,11 @@ impl Pilot {
         self.asked_at = asks;
     }
 
+    /// How long the evidence has been about the current step; `None` if nothing is judged.
+    pub fn in_step(&self, now: Now) -> Option<Duration> {
+        self.step_began.map(|began| self.now(now).saturating_sub(began))
+    }
+
     pub fn status(&self, bot: &Bot, durability: Durability, now: Now) -> Status {
         let at = self.now(now);
         Status {
@@ -356,7 +361,7 @@ impl Pilot {
             examinations: self.examined().map(Examined::from).collect(),
             concentration: self.failures.concentration,
             warning: self.warning.clone(),
-            in_step: self.step_began.map(|began| at.saturating_sub(began)),
+            in_step: self.in_step(now),
             durability,
             frozen: super::frozen(bot, &self.state, now),
             config_waits: self.config_waits.as_ref().map(|(why, _)| why.clone()),

@@ -12,10 +12,13 @@ use crate::summary::Action;
 
 /// Every action, each with the reason why it would be refused; `None` if it would be done.
 pub fn possible(config: &Config, bot: &Bot, status: &Status) -> Vec<(Action, Option<String>)> {
-    let failing = status.durability.failing.as_deref().map(|why| Frozen::Unwritable(why.into()));
-    let frozen = failing.or_else(|| status.frozen.as_deref().map(|why| Frozen::Asked(why.into())));
-    let tried = Tried { config, bot, status, guard: Guard { frozen, ..status.guard.clone() } };
+    let tried = Tried::of(config, bot, status);
     Action::ALL.map(|action| (action, tried.refusal(action))).into()
+}
+
+/// Whether one action would be done.
+pub fn is_possible(config: &Config, bot: &Bot, status: &Status, action: Action) -> bool {
+    Tried::of(config, bot, status).refusal(action).is_none()
 }
 
 struct Tried<'a> {
@@ -25,7 +28,12 @@ struct Tried<'a> {
     guard: Guard,
 }
 
-impl Tried<'_> {
+impl<'a> Tried<'a> {
+    fn of(config: &'a Config, bot: &'a Bot, status: &'a Status) -> Tried<'a> {
+        let frozen = Frozen::of(status.durability.failing.as_deref(), status.frozen.as_deref());
+        Tried { config, bot, status, guard: Guard { frozen, ..status.guard.clone() } }
+    }
+
     fn refusal(&self, action: Action) -> Option<String> {
         let state = &self.status.state;
         if self.config.admin.read_only && !action.takes_back() && action != Action::Drill {

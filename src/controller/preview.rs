@@ -25,7 +25,7 @@ impl Owner {
             moves: pilot.moves(&self.config, bot, &after).filter(|moves| *moves != Moves::default()),
             watch: after.watched_until.map(|until| until.saturating_sub(pilot.now(self.now))),
             frozen_by_config: bot.freeze.as_ref().and_then(|freeze| freeze.at(self.now.timestamp()).map(|window| freeze.text(window))),
-            in_step: pilot.status(bot, crate::live::Durability::default(), self.now).in_step,
+            in_step: pilot.in_step(self.now),
             rehearsed: None,
             before,
             after,

@@ -40,6 +40,13 @@ pub enum Frozen {
     Unwritable(Arc<str>),
 }
 
+impl Frozen {
+    /// A history that cannot be written goes before a freeze, because nobody can insist against it.
+    pub fn of(unwritable: Option<&str>, asked: Option<&str>) -> Option<Frozen> {
+        unwritable.map(|why| Frozen::Unwritable(why.into())).or_else(|| asked.map(|why| Frozen::Asked(why.into())))
+    }
+}
+
 impl fmt::Display for Frozen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::link::Act;
 use crate::config::{Bot, Config};
-use crate::controller::possible;
+use crate::controller::is_possible;
 use crate::core::{Hold, Phase, Release, State, Weight};
 use crate::live::{Status, Waits};
 use crate::store::Row;
@@ -22,12 +22,7 @@ pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) ->
         Waits::Braked(_) | Waits::NoHistory(_) | Waits::SameUpstream(_) => &[],
         Waits::Switched(_) => &[Act::Undo],
     };
-    acts.iter().copied().filter(|act| is_possible(config, bot, status, *act)).collect()
-}
-
-/// Whether the action would be carried out now.
-pub fn is_possible(config: &Config, bot: &Bot, status: &Status, act: Act) -> bool {
-    possible(config, bot, status).iter().any(|(action, refusal)| *action == act.action() && refusal.is_none())
+    acts.iter().copied().filter(|act| is_possible(config, bot, status, act.action())).collect()
 }
 
 /// The topic of a hold's mark. All reasons for which a step waits for a human share one topic, so that people are told once per
@@ -178,19 +173,7 @@ mod tests {
         let bot = &config.bots[0];
         let mut idle = status(Phase::Idle);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(3_600)), Some(0), "never");
-        let drilled = Landmark {
-            revision: 2,
-            at: 1_000.5,
-            decision: "drilled".to_owned(),
-            kind: "operator".to_owned(),
-            by: "ana".to_owned(),
-            reason: None,
-            why: None,
-            from: Weight::ZERO,
-            to: Weight::ZERO,
-            release: None,
-            rehearsal: true,
-        };
+        let drilled = Landmark { at: 1_000.5, rehearsal: true, ..Landmark::of_test(2, "drilled") };
         Arc::make_mut(&mut idle.landmarks).note(drilled);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(4_600)), None);
         assert_eq!(drill_due(&idle, bot, Duration::from_secs(4_601)), Some(1_000));

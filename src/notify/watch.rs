@@ -278,12 +278,12 @@ impl Watch {
     fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
         let (topic, at) = (held::topic(waits), whole(revision));
-        let acts = held::offers(&self.config, bot, status, waits);
         for desk in &mut self.desks {
             if !desk.notifier.tells_of(name, Occasion::Held) || !desk.told.is_news(name, &topic, at) {
                 continue;
             }
             let (stands, next) = (Stands::of(&status.state), held::approval(&status.state));
+            let acts = held::offers(&self.config, bot, status, waits);
             let links = links(&self.all, &self.config, desk, name, revision, &stands, &acts, &next);
             let page = page(&self.config, name);
             let message = message::of_hold(&self.all.instance, name, status, waits, now(), links, page);

@@ -1,4 +1,4 @@
-//! What a canary may do, to be drawn beside what it does.
+//! The limits and the tolerated harm of a canary. The page draws them beside the canary's rates.
 
 use serde::Serialize;
 
