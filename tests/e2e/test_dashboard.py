@@ -4,20 +4,19 @@ phone, by light and in the dark, with a keyboard alone. What somebody sees in ea
 import http.client
 import json
 import re
-import shutil
 import time
 
 import pytest
+from browsing import DESKTOP, PHONE, browser, new_page
 from conftest import HERE, Serin, bot_config, python_bot, stub, wait_until
 from play import Way
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from test_ratchet import Traffic
 from test_slack import SECRET
 
 TOKEN = "a-token-to-operate"
 READ_TOKEN = "a-token-to-read"
 OWN_TOKEN = "a-token-of-one-bot"
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SLOW = """
 [bot.rollout]
 steps = ["10%", "50%", "98%", "100%"]
@@ -27,17 +26,6 @@ deadline = "1h"
 harm = "2%"
 """
 LEARN_SECS = 8
-WAIT_MS = 20_000
-# Expectations too: the page itself waits for 5 s before it says that there is no news.
-expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -47,13 +35,9 @@ def open_page(browser):
 
     def opened(serin, address="", viewport=DESKTOP, **options):
         context = browser.new_context(viewport=viewport, **options)
-        context.set_default_timeout(WAIT_MS)
         contexts.append(context)
-        page = context.new_page()
+        page = new_page(context, wrong)
         home = f"http://127.0.0.1:{serin.admin_port}/"
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        # The browser itself reports each answer from 400 on; those are tried on purpose.
-        page.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text and wrong.append(said.text))
         page.on("request", lambda asked: asked.url.startswith(home) or elsewhere.append(asked.url))
         page.goto(home + address)
         return page
@@ -209,7 +193,7 @@ def test_the_rare_actions(idle, open_page):
     assert "green" in act(page, "Drill", {"Buckets to send to the idle side for 5 s, and back": "10 %"})
     expect(share(page)).to_have_text("10 %")
     # Customers stay there for 5 s, which is just as long as the browser would wait by itself.
-    expect(share(page)).to_have_count(0, timeout=WAIT_MS)
+    expect(share(page)).to_have_count(0)
     expect(page.get_by_role("dialog")).to_have_count(0)
     act(page, "Freeze", {"Reason (stands in the history)": "the audit"})
     expect(page.locator(".facts")).to_contain_text("by local: “the audit”: nothing rises")
@@ -494,7 +478,7 @@ def test_it_comes_back_when_serin_does(guarded, open_page):
     expect(page.get_by_role("alert")).to_contain_text("serin does not answer")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     guarded.start()
-    expect(page.locator("#connection")).to_contain_text("live", timeout=WAIT_MS)
+    expect(page.locator("#connection")).to_contain_text("live")
     expect(page.locator("article")).to_have_count(2)
     page.get_by_role("link", name="support").click()
     act(page, "Freeze", {"Reason (stands in the history)": "after the restart"})

@@ -5,20 +5,16 @@ SERIN_PLAY_SECS lets it go on for longer before, so that there is more to see in
 import os
 import pathlib
 import re
-import shutil
 import time
 
 import pytest
+from browsing import DESKTOP, PHONE, browser, new_page
 from conftest import wait_until
 from play import TOKENS, Way, World
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 PICTURES = os.environ.get("SERIN_PICTURES")
 PLAY_SECS = int(os.environ.get("SERIN_PLAY_SECS", "0"))
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-WAIT_MS = 20_000
-# Expectations too: the page itself waits for 5 s before it says that there is no news.
-expect.set_options(timeout=WAIT_MS)
 LEARN_SECS = 8
 SUSPICIOUS = 25
 # With few errors, so that the evidence does not jump from nothing to certainty.
@@ -48,28 +44,17 @@ def world(tmp_path_factory):
     world.stop()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def look(world, chromium):
+def look(world, browser):
     """Opens an address as somebody; at the end nothing may have gone wrong on the page."""
     contexts, wrong = [], []
 
     def opened(address="", by="ana", port=None, viewport=DESKTOP):
-        context = chromium.new_context(viewport=viewport, reduced_motion="reduce")
-        context.set_default_timeout(WAIT_MS)
+        context = browser.new_context(viewport=viewport, reduced_motion="reduce")
         contexts.append(context)
         if by:
             context.add_init_script(f"sessionStorage.setItem('serin-token', '{TOKENS[by][1]}')")
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text and wrong.append(said.text))
+        page = new_page(context, wrong)
         page.goto(f"http://127.0.0.1:{port or world.serin.admin_port}/{address}")
         return page
 
@@ -231,7 +216,7 @@ def test_one_customer_has_trouble_of_its_own(world, look):
         upstream.broken = "T00003"
     world.act("mentions", "rollouts", upstream="green", version="v42")
     page = of(look, "mentions")
-    expect(page.locator(".touched")).to_contain_text("T00003", timeout=WAIT_MS)
+    expect(page.locator(".touched")).to_contain_text("T00003")
     page.get_by_role("button", name="T00003").first.click()
     expect(page.locator("form [role=status]")).to_contain_text("is in bucket")
     pictures(page, "one-customer")
@@ -274,12 +259,12 @@ def test_a_stalled_network_is_seen_and_nothing_is_pressed(world, look):
     expect(page.locator("#stale")).to_contain_text("No news from serin")
     for button in page.locator("fieldset.acting button").all():
         expect(button).to_be_disabled()
-    expect(dialog.get_by_role("alert")).to_contain_text("not known whether it was done", timeout=WAIT_MS)
+    expect(dialog.get_by_role("alert")).to_contain_text("not known whether it was done")
     pictures(page, "stalled")
     way.flows.set()
-    expect(dialog.locator(".tells")).to_contain_text("What is so now", timeout=WAIT_MS)
+    expect(dialog.locator(".tells")).to_contain_text("What is so now")
     dialog.get_by_role("button", name="Close").click()
-    expect(page.locator("#stale")).to_be_hidden(timeout=WAIT_MS)
+    expect(page.locator("#stale")).to_be_hidden()
     wait_until("it was done after all", lambda: world.bot("support")["phase"] == "paused")
     world.act("support", "resume")
     way.close()

@@ -1,0 +1,29 @@
+"""The browser of the page's tests: its sizes, its time limits, and a list of what goes wrong on a page."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WAIT_MS = 20_000
+# Expectations too: the page itself waits for 5 s before it says that there is no news.
+expect.set_options(timeout=WAIT_MS)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def new_page(context, wrong):
+    """A page of the context. What goes wrong on it is appended to `wrong`."""
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    # The browser itself reports each answer from 400 on; those are tried on purpose.
+    page.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text and wrong.append(said.text))
+    return page
