@@ -1,10 +1,10 @@
-//! serin's own error answers: problem documents (RFC 9457), each with a `serin-error` code, which is also a metric's label.
+//! The reasons for which serin itself answers: each has a status, a problem document (RFC 9457) and a `serin-error` code, which is
+//! also a metric's label.
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::BadHead;
-use super::reply::{Reply, Then};
 use crate::http1::{BadFraming, BadTarget, RefusedHead, TraceId};
 
 /// The reasons for which serin itself answers.
@@ -98,7 +98,7 @@ impl Problem {
     }
 
     /// The document. With the trace's id an operator finds the request in the logs.
-    fn json(self, trace: Option<TraceId>) -> Bytes {
+    pub fn json(self, trace: Option<TraceId>) -> Bytes {
         let (code, status, detail) = self.parts();
         let title = status.canonical_reason().unwrap_or("Error");
         let mut document = serde_json::json!({
@@ -112,35 +112,6 @@ impl Problem {
             document["trace_id"] = trace.to_string().into();
         }
         Bytes::from(document.to_string())
-    }
-
-    pub fn answer(self, trace: Option<TraceId>) -> Reply {
-        let reply =
-            Reply::own(self.status(), self.json(trace)).with("content-type", "application/problem+json").with("serin-error", self.code());
-        match self {
-            Problem::Overloaded => reply.with("retry-after", "1"),
-            Problem::Method => reply.with("allow", ALLOWED),
-            Problem::BadRequest
-            | Problem::BadFraming
-            | Problem::BadTarget
-            | Problem::BadHost
-            | Problem::TargetTooLong
-            | Problem::HeadTooLarge
-            | Problem::TransferCoding
-            | Problem::BodyBroken
-            | Problem::BodyTimeout
-            | Problem::HeadTimeout
-            | Problem::BodyTooLarge => Reply { then: Then::Close, ..reply },
-            Problem::NoBot
-            | Problem::Expectation
-            | Problem::ConnectFailed
-            | Problem::ConnectTimeout
-            | Problem::Unresolved
-            | Problem::TlsFailed
-            | Problem::UpstreamBroken
-            | Problem::UpstreamInvalid
-            | Problem::UpstreamTimeout => reply,
-        }
     }
 }
 

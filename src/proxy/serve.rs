@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::client::{Heard, Phase, Session};
-use super::clock::Wait;
-use super::handle::handle;
-use super::listen::{Stage, Worker};
+use super::exchange::{Reply, Then, handle};
 use super::problem::Problem;
-use super::reply::{Asked, CutOff, Reply, Telling, Then};
 use super::wire::Outgoing;
+use super::wire::clock::Wait;
+use super::worker::{Stage, Worker};
+use super::write_reply::{Asked, CutOff, ReplyWriter};
 use crate::http1::RequestHead;
 use crate::http1::write::Framing;
 
@@ -35,15 +35,15 @@ enum End {
 
 /// Drives a connection to its end. At rest a connection is a socket and a few hundred bytes. The first byte of a request allocates
 /// the rest, which is freed again when no request is expected soon.
-pub async fn serve(worker: Rc<Worker>, session: Rc<Session>) {
+pub async fn serve(worker: &Rc<Worker>, session: &Rc<Session>) {
     loop {
-        if rest(&worker, &session).await.is_err() {
-            return Box::pin(linger(&session)).await;
+        if rest(worker, session).await.is_err() {
+            return Box::pin(linger(session)).await;
         }
         // Boxed, like other rare or large states: a resting connection must not keep room for them.
-        match Box::pin(converse(&worker, &session)).await {
+        match Box::pin(converse(worker, session)).await {
             None => worker.one_rests(),
-            Some(End::Done) => return Box::pin(linger(&session)).await,
+            Some(End::Done) => return Box::pin(linger(session)).await,
             Some(End::Cut) => return,
         }
     }
@@ -95,7 +95,7 @@ async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
             reply.body.drain().await;
             return Some(End::Cut);
         }
-        match tell(worker, session, asked, reply).await {
+        match write(worker, session, asked, reply).await {
             Ok(Then::GoOn) => session.request_ended(),
             Ok(Then::Close) => return Some(End::Done),
             Err(CutOff) => return Some(End::Cut),
@@ -167,24 +167,25 @@ fn overdue(session: &Session, cx: &mut Context<'_>) -> bool {
     session.alarms.rang(Wait::Write)
 }
 
-async fn tell(worker: &Worker, session: &Session, asked: Asked, reply: Reply) -> Result<Then, CutOff> {
+/// Writes the reply. Returns whether the connection may take another request.
+async fn write(worker: &Worker, session: &Session, asked: Asked, reply: Reply) -> Result<Then, CutOff> {
     let serves_on = worker.stage() == Stage::Serving && session.body_is_done();
-    let mut telling = Telling::begin(session, asked, reply, if serves_on { Then::GoOn } else { Then::Close });
+    let mut writer = ReplyWriter::begin(session, asked, reply, if serves_on { Then::GoOn } else { Then::Close });
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(told) = telling.poll(cx) {
-            return Poll::Ready(told);
+        if let Poll::Ready(written) = writer.poll(cx) {
+            return Poll::Ready(written);
         }
         session.watch(cx);
         if overdue(session, cx) || session.is_gone() { Poll::Ready(Err(CutOff)) } else { Poll::Pending }
     })
     .await?;
-    Ok(telling.then)
+    Ok(writer.then)
 }
 
 /// Answers a head that is no valid request, and ends the connection: serin cannot know where the next request would begin.
 async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
     worker.counts(problem);
-    match tell(worker, session, Asked::unknown(), problem.answer(None)).await {
+    match write(worker, session, Asked::unknown(), Reply::problem(problem, None)).await {
         Ok(_) => End::Done,
         Err(CutOff) => End::Cut,
     }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::pool::Connection;
-use super::{Host, Interim, Request, SendError};
+use super::request::{Host, Interim, Request, SendError};
 use crate::http1::write::{Framing, chunked, content_length, request_line};
 use crate::http1::{AnswerHead, Decoded, Invalid, Known, write};
-use crate::proxy::body::RequestBody;
+use crate::proxy::client::RequestBody;
 use crate::proxy::headers;
 use crate::proxy::wire::{Broken, Outgoing};
 

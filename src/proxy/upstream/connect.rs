@@ -11,10 +11,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::resolve::{Addresses, Resolver};
 use super::tls::{TlsClients, TlsError, server_name};
 use crate::config::UpstreamUrl;
-use crate::proxy::resolve::{Addresses, Resolver};
-use crate::proxy::stream::Stream;
+use crate::proxy::wire::stream::Stream;
 
 /// What serin needs to connect to one upstream.
 #[derive(Debug)]

@@ -3,14 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::answer::AnswerStream;
-use super::call::{Call, Failure};
 use super::connect::{ConnectError, Target};
-use super::{Request, SendError};
-use crate::http1::AnswerHead;
 use crate::proxy::wire::Wire;
 
 /// The most idle connections to one upstream, for one worker. A core with more requests at once is overloaded.
@@ -40,57 +35,19 @@ struct Idle {
     since: Instant,
 }
 
-/// An upstream's answer.
-pub struct Answer {
-    /// The stream contains the decoder that is in the head's `body`.
-    pub head: AnswerHead,
-    pub stream: AnswerStream,
-}
-
 impl Pool {
     pub fn new(target: Target, idle_timeout: Duration) -> Pool {
         let seen_changes = Cell::new(target.addresses.changes());
         Pool { target, idle: RefCell::default(), idle_timeout, seen_changes }
     }
 
-    /// Sends the request on an idle connection, or else on a new one. It sends a second time only if the idle connection turned out
-    /// to be closed before any byte was written, and then only once.
-    pub async fn send(self: &Rc<Self>, mut request: Request, now: Instant) -> Result<Answer, SendError> {
-        if let Some(mut connection) = self.checkout(now) {
-            let mut call = Call::new(request, self.authority(), &mut connection);
-            match call.answer(&mut connection).await {
-                Ok(head) => return Ok(self.answer(head, call, connection)),
-                Err(Failure::Unsent) => request = call.take_back(),
-                Err(Failure::Failed(error)) => return Err(error),
-            }
-        }
-        // Boxed: connecting is rare, and its state would make every request's future larger.
-        Box::pin(self.send_on_new(request)).await
-    }
-
-    async fn send_on_new(self: &Rc<Self>, request: Request) -> Result<Answer, SendError> {
-        let mut connection = match self.connect().await {
-            Ok(connection) => connection,
-            Err(reason) => return Err(SendError::Connect { reason, request: Box::new(request) }),
-        };
-        let mut call = Call::new(request, self.authority(), &mut connection);
-        match call.answer(&mut connection).await {
-            Ok(head) => Ok(self.answer(head, call, connection)),
-            Err(Failure::Unsent) => Err(SendError::Broken),
-            Err(Failure::Failed(error)) => Err(error),
-        }
-    }
-
-    fn authority(&self) -> &str {
+    /// The upstream's own host and port.
+    pub(super) fn authority(&self) -> &str {
         self.target.url.authority.as_str()
     }
 
-    fn answer(self: &Rc<Self>, head: AnswerHead, call: Call, connection: Box<Connection>) -> Answer {
-        let stream = AnswerStream::new(head.body.clone(), connection, call, head.keep_alive, self.clone());
-        Answer { head, stream }
-    }
-
-    fn checkout(&self, now: Instant) -> Option<Box<Connection>> {
+    /// An idle connection that is still open, if there is one.
+    pub(super) fn checkout(&self, now: Instant) -> Option<Box<Connection>> {
         if self.seen_changes.get() != self.target.addresses.changes() {
             self.forget_moved();
         }
@@ -109,6 +66,7 @@ impl Pool {
         None
     }
 
+    /// Keeps a connection for the next request.
     pub(super) fn give_back(&self, mut connection: Box<Connection>) {
         connection.wire.shrink();
         let mut idle = self.idle.borrow_mut();
@@ -131,7 +89,8 @@ impl Pool {
             .retain_mut(|idle| now.saturating_duration_since(idle.since) < self.idle_timeout && idle.connection.wire.stream.seems_idle());
     }
 
-    async fn connect(&self) -> Result<Box<Connection>, ConnectError> {
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Box<Connection>, ConnectError> {
         let (stream, address) = self.target.connect().await?;
         Ok(Box::new(Connection { wire: Wire::new(stream), address }))
     }

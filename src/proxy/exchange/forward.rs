@@ -9,18 +9,18 @@ use std::time::Instant;
 
 use http::uri::PathAndQuery;
 
-use super::body::{AnswerBody, RequestBody};
-use super::client::{Session, Upload};
-use super::clock::Wait;
-use super::exchange::Exchange;
-use super::headers;
-use super::problem::Problem;
+use super::record::Exchange;
 use super::reply::{Reply, Then};
-use super::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendError};
-use super::view::BotView;
+use super::reply_body::ReplyBody;
 use crate::config::HostHeader;
 use crate::core::Track;
 use crate::http1::{Known, RequestHead, Trace, Version};
+use crate::proxy::client::{RequestBody, Session, Upload};
+use crate::proxy::headers;
+use crate::proxy::problem::Problem;
+use crate::proxy::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendError, send};
+use crate::proxy::wire::clock::Wait;
+use crate::proxy::worker::BotView;
 use crate::telemetry::RescueReason;
 
 /// A request that is ready to be sent.
@@ -49,7 +49,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
     exchange.session().alarms.arm(Wait::Exchange, timeout);
 
     let mut sent = {
-        let sending = std::pin::pin!(pool.send(request, now));
+        let sending = std::pin::pin!(send(pool, request, now));
         within(exchange.session(), sending).await
     };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
@@ -58,7 +58,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
                 exchange.rescued(RescueReason::from(reason));
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 // Boxed, because it is rare, and every request's future would need room for it.
-                let mut sending = Box::pin(stable.send(*request, Instant::now()));
+                let mut sending = Box::pin(send(stable, *request, Instant::now()));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
             None => {
@@ -111,7 +111,7 @@ fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request) -> Option<&
 fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
     let Answer { head, stream } = answer;
     exchange.answered(head.status.as_u16(), headers::outcome(&head.fields));
-    let body = AnswerBody::upstream(stream, exchange, bot.bot().timeout);
+    let body = ReplyBody::upstream(stream, exchange, bot.bot().timeout);
     Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn }
 }
 

@@ -1,25 +1,12 @@
-//! One worker's connections to one upstream: `send(request) -> answer`, with a pool. This is serin's own HTTP/1.1 client. The
-//! request's own task polls it, so a connection needs no task, channel or wake-up (docs/adr/0006). `call` is one request on one
-//! connection, `answer` is the answer's body.
-
-mod answer;
-mod call;
-mod connect;
-mod pool;
-mod tls;
-
-pub use answer::AnswerStream;
-pub use connect::{ConnectError, Target};
-pub use pool::{Answer, Pool};
-pub use tls::{TlsClients, TlsError};
+//! A request to an upstream, and why there may be no answer.
 
 use std::rc::Rc;
 
 use http::uri::PathAndQuery;
 
-use super::body::RequestBody;
-use super::client::Session;
+use super::connect::ConnectError;
 use crate::http1::{RequestHead, Trace};
+use crate::proxy::client::{RequestBody, Session};
 
 /// A request to an upstream.
 pub struct Request {

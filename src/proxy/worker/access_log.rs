@@ -10,10 +10,10 @@ use std::time::Duration;
 use http::Method;
 use serde::Serialize;
 
-use super::problem::Problem;
 use super::view::BotView;
 use crate::core::{Assignment, Outcome, Track};
 use crate::http1::TraceId;
+use crate::proxy::problem::Problem;
 use crate::telemetry::{Log, Piece, Style, logs};
 
 /// From this size on, a worker passes its lines to the log's writer: some 25 lines.

@@ -1,36 +1,16 @@
-//! The final answer to a client: an upstream's or serin's own, written in a form that the client can read.
+//! Writes a reply to the client, in a form that the client can read.
 
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
-use super::body::AnswerBody;
 use super::client::Session;
+use super::exchange::{Reply, ReplyBody, Then};
 use super::headers::write_answer;
 use super::wire::Outgoing;
 use crate::http1::write::{Framing, LINE_END, chunked, content_length, field, status_line};
-use crate::http1::{Decoded, Fields, Known, RequestHead, Version};
-
-/// A final answer.
-pub struct Reply {
-    pub status: StatusCode,
-    /// The reason phrase, if it is not the usual one for the status.
-    pub reason: Option<Bytes>,
-    /// The fields as they came. `write_answer` omits those that must not pass on.
-    pub fields: Fields,
-    /// The value of `Content-Length` for an answer without a body.
-    pub length: Option<u64>,
-    pub body: AnswerBody,
-    /// Whether the client's connection may stay open after this answer.
-    pub then: Then,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    GoOn,
-    Close,
-}
+use crate::http1::{Decoded, Known, RequestHead, Version};
 
 /// What a request states about the answers that its client can read.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +23,7 @@ pub struct Asked {
 }
 
 /// An answer that is being written to the client.
-pub struct Telling<'s> {
+pub struct ReplyWriter<'s> {
     session: &'s Session,
     message: Outgoing,
     body: Rest,
@@ -53,7 +33,7 @@ pub struct Telling<'s> {
 
 /// What is not yet in the message.
 enum Rest {
-    Body(AnswerBody),
+    Body(ReplyBody),
     Nothing,
     /// The body broke off: what has arrived is written, then the connection is cut.
     Broken,
@@ -62,19 +42,6 @@ enum Rest {
 /// An answer could not be finished: the connection must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutOff;
-
-impl Reply {
-    /// An answer of serin's own.
-    pub fn own(status: StatusCode, body: Bytes) -> Reply {
-        let length = Some(body.len() as u64);
-        Reply { status, reason: None, fields: Fields::default(), length, body: AnswerBody::Own(body), then: Then::GoOn }
-    }
-
-    pub fn with(mut self, name: &str, value: &'static str) -> Reply {
-        self.fields.push(name, value.as_bytes()).expect("serin's own fields are well formed");
-        self
-    }
-}
 
 impl Asked {
     pub fn by(head: &RequestHead) -> Asked {
@@ -105,17 +72,17 @@ impl Asked {
     }
 }
 
-impl<'s> Telling<'s> {
+impl<'s> ReplyWriter<'s> {
     /// Begins to write the answer, with its head. `then` says whether the connection itself may stay open.
-    pub fn begin(session: &'s Session, asked: Asked, mut reply: Reply, then: Then) -> Telling<'s> {
+    pub fn begin(session: &'s Session, asked: Asked, mut reply: Reply, then: Then) -> ReplyWriter<'s> {
         let framing = asked.framing(&reply);
         let goes_on = asked.keep_alive && framing != Framing::UntilClose && (reply.then, then) == (Then::GoOn, Then::GoOn);
         let then = if goes_on { Then::GoOn } else { Then::Close };
         session.with_wire(|wire| write_head(session, asked, &reply, framing, then, &mut wire.out));
-        if asked.is_bodiless(reply.status) && matches!(reply.body, AnswerBody::Own(_)) {
-            reply.body = AnswerBody::Own(Bytes::new());
+        if asked.is_bodiless(reply.status) && matches!(reply.body, ReplyBody::Own(_)) {
+            reply.body = ReplyBody::Own(Bytes::new());
         }
-        Telling { session, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
+        ReplyWriter { session, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
     }
 
     /// Ready when the whole answer is written.

@@ -11,17 +11,17 @@ use crate::http1::TraceParent;
 
 const ALL_BP: u16 = 10_000;
 
-pub struct Chance(RefCell<Xoshiro256PlusPlus>);
+pub struct Random(RefCell<Xoshiro256PlusPlus>);
 
-impl Chance {
+impl Random {
     /// Seeds the generator with the random keys that the standard library gets from the system.
-    pub fn new() -> Chance {
+    pub fn new() -> Random {
         let keys = RandomState::new();
         let mut seed = [0; 32];
         for (part, bytes) in seed.chunks_exact_mut(8).enumerate() {
             bytes.copy_from_slice(&keys.hash_one(part).to_le_bytes());
         }
-        Chance(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
+        Random(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
     }
 
     /// A new trace. The given share of the traces, in hundredths of a percent, has the flag `sampled`.
@@ -48,8 +48,8 @@ mod tests {
 
     #[test]
     fn a_share_is_taken_and_its_ends_are_exact() {
-        let chance = Chance::new();
-        let taken = |share_bp: u16| (0..100_000).filter(|_| chance.takes(share_bp)).count();
+        let random = Random::new();
+        let taken = |share_bp: u16| (0..100_000).filter(|_| random.takes(share_bp)).count();
         assert_eq!((taken(0), taken(10_000)), (0, 100_000));
         // 12 standard deviations.
         let some = taken(1_000);
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn two_workers_make_different_traces() {
-        let made = [Chance::new(), Chance::new()].map(|chance| [(); 2].map(|()| chance.trace_parent(0)));
+        let made = [Random::new(), Random::new()].map(|random| [(); 2].map(|()| random.trace_parent(0)));
         let mut texts: Vec<String> = made.iter().flatten().map(ToString::to_string).collect();
         texts.dedup();
         texts.sort();

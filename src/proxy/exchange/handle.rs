@@ -7,22 +7,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::access_log::Noted;
 use super::assign::{Looked, decide};
-use super::body::{AnswerBody, Hold, RequestBody, hold};
-use super::client::{Session, Upload};
-use super::exchange::{Assigned, Exchange, Wanted};
 use super::forward::{Outbound, forward};
-use super::headers;
-use super::listen::Worker;
-use super::problem::{ALLOWED, Problem};
+use super::record::{Assigned, Exchange, Wanted};
 use super::reply::Reply;
+use super::reply_body::ReplyBody;
 use super::route;
-use super::view::BotView;
 use crate::config::OverCap;
 use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
 use crate::live::Names;
+use crate::proxy::client::{Hold, RequestBody, Session, Upload, hold};
+use crate::proxy::headers;
+use crate::proxy::problem::{ALLOWED, Problem};
+use crate::proxy::worker::{BotView, Noted, Worker};
 
 /// Answers one request. Never fails: a problem is an answer too.
 pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
@@ -32,10 +30,10 @@ pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<Reques
         Ok(reply) => reply,
         Err(problem) => {
             worker.counts(problem);
-            problem.answer(trace.id())
+            Reply::problem(problem, trace.id())
         }
     };
-    if let AnswerBody::Own(_) = reply.body {
+    if let ReplyBody::Own(_) = reply.body {
         // If the body has arrived, the connection can take the next request.
         session.skip_body();
     }
@@ -53,7 +51,7 @@ async fn answer(
         return Ok(answer);
     }
     let bot = find_bot(worker, &head, &target)?;
-    let slot = worker.slot().ok_or(Problem::Overloaded)?;
+    let place = worker.place().ok_or(Problem::Overloaded)?;
 
     let received = receive(&bot, of(&head, &target), session).await?;
     // The time in which the client sent its body is not serin's own.
@@ -63,7 +61,7 @@ async fn answer(
     if let Some(tester) = &bot.bot().tester {
         head.fields.remove(tester.header.as_str());
     }
-    let exchange = Exchange::begin(bot.clone(), session.clone(), slot, started, assigned);
+    let exchange = Exchange::begin(bot.clone(), session.clone(), place, started, assigned);
     let body = match received.body {
         Body::Whole(body) => {
             session.set_upload(Upload::Done(since));
@@ -167,7 +165,7 @@ fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, t
     let retried = decision.reading.retry.map(|retry| bot.retried(assignment.track, retry.reason)).is_some();
     let log = &bot.snapshot.config.log;
     let (has_line, has_name) =
-        (worker.chance.takes(log.access_bp), bot.epoch.names.is_some() && assignment.reason.is_evidence() && !retried);
+        (worker.random.takes(log.access_bp), bot.epoch.names.is_some() && assignment.reason.is_evidence() && !retried);
     let wanted = (has_line || has_name).then(|| {
         let workspace = match &decision.reading.found {
             Found::Workspace { workspace, .. } => Some(workspace),

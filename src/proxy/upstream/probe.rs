@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::uri::PathAndQuery;
 
+use super::connect::{ConnectError, Target};
 use super::resolve::Resolver;
-use super::stream::Stream;
-use super::upstream::{ConnectError, Target, TlsClients};
+use super::tls::TlsClients;
 use crate::config::smoke::{self, Smoke};
 use crate::config::{Bot, HostHeader, Preflight, UpstreamUrl};
 use crate::http1::{AnswerHead, Known, write};
+use crate::proxy::wire::stream::Stream;
 
 const READ_AT_ONCE: usize = 4096;
 

@@ -1,13 +1,16 @@
 //! One HTTP connection, a client's or an upstream's: the stream, the bytes that were read and not used, and the bytes to write. And
 //! the message that is being written to it.
 
+pub mod clock;
+pub mod stream;
+
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use self::stream::Stream;
 use super::headers::write_trailers;
-use super::stream::Stream;
 use crate::http1::write::{Framing, LAST_CHUNK, LINE_END, chunk_size};
 use crate::http1::{Decoded, Decoder, Fields, Invalid};
 

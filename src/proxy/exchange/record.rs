@@ -4,19 +4,17 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::access_log::{Finished, Noted};
-use super::client::{Session, Upload};
-use super::listen::Slot;
-use super::problem::Problem;
-use super::view::BotView;
 use crate::core::{Assignment, Bucket, Ended, Outcome, Said, Sample, Turn, classify};
+use crate::proxy::client::{Session, Upload};
+use crate::proxy::problem::Problem;
+use crate::proxy::worker::{BotView, Finished, Noted, PlaceInFlight};
 use crate::telemetry::{CodeClass, RescueReason};
 
 pub struct Exchange {
     bot: Rc<BotView>,
     session: Rc<Session>,
     /// The place among the worker's requests in flight, held until the exchange ends.
-    slot: Slot,
+    place: PlaceInFlight,
     started: Instant,
     assignment: Assignment,
     /// The platform sent this webhook before: it is counted, but is no evidence.
@@ -57,10 +55,10 @@ enum State {
 }
 
 impl Exchange {
-    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, slot: Slot, started: Instant, assigned: Assigned) -> Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, place: PlaceInFlight, started: Instant, assigned: Assigned) -> Exchange {
         let Assigned { assignment, retried, wanted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, slot, started, assignment, retried, broken: false, state: State::Waiting, wanted };
+        let exchange = Exchange { bot, session, place, started, assignment, retried, broken: false, state: State::Waiting, wanted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -186,7 +184,7 @@ impl Exchange {
         }
         if let Some(Wanted { line: Some(line), .. }) = self.wanted.take().map(|wanted| *wanted) {
             let ended = Finished { bot: &self.bot, assignment: self.assignment, retried: self.retried, rescued, outcome, took };
-            self.slot.worker().access_log.write(&line, &ended);
+            self.place.worker().access_log.write(&line, &ended);
         }
     }
 

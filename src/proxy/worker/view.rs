@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::resolve::Resolver;
-use super::upstream::{Pool, Target, TlsClients};
 use crate::config::{Bot, Limits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
+use crate::proxy::upstream::{Pool, Resolver, Target, TlsClients};
 use crate::telemetry::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 
 /// What this worker serves.
@@ -112,6 +111,10 @@ impl BotView {
 }
 
 impl Surroundings {
+    pub fn new(worker: usize, shared: Shared) -> Surroundings {
+        Surroundings { worker, shared, pools: RefCell::default() }
+    }
+
     fn pool(&self, bot: &Bot, upstream: usize) -> Option<Rc<Pool>> {
         let url = &bot.upstreams[upstream].url;
         let tls = url.tls.then(|| self.shared.tls.client(url.ca_file.as_deref()).map(|client| Arc::as_ptr(&client)).ok());

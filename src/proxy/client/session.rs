@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::net::TcpStream;
 
-use super::clock::{Alarms, Clock, Wait};
-use super::headers;
-use super::stream::Stream;
-use super::wire::{Broken, Outgoing, Wire};
 use crate::config::Limits;
 use crate::http1::write::{LINE_END, status_line};
 use crate::http1::{AnswerHead, Decoded, Decoder, RefusedHead, RequestHead, Version};
+use crate::proxy::headers;
+use crate::proxy::wire::clock::{Alarms, Clock, Wait};
+use crate::proxy::wire::stream::Stream;
+use crate::proxy::wire::{Broken, Outgoing, Wire};
 
 /// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);

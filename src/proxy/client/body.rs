@@ -1,17 +1,15 @@
-//! Bodies in transit: a request's to the upstream, an answer's to the client. serin never changes a body.
+//! A request's body on its way to the upstream: held in memory, or streamed. serin never changes a body.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::client::{Session, Upload};
-use super::clock::Wait;
-use super::exchange::Exchange;
-use super::upstream::AnswerStream;
-use super::wire::Broken;
+use super::session::{Session, Upload};
 use crate::http1::{Decoded, Fields};
+use crate::proxy::wire::Broken;
+use crate::proxy::wire::clock::Wait;
 
 /// The longest time in which a held body must arrive, even if some of it arrives all the time. It is ten times what a slow mobile
 /// uplink needs for the default cap of 1 MiB.
@@ -198,84 +196,5 @@ impl Stream {
             }
         }
         Poll::Ready(piece)
-    }
-}
-
-/// An answer's body: serin's own, or an upstream's. The end of an upstream's body is the moment when the exchange is recorded.
-// Most answers are an upstream's: a box would cost an allocation for each webhook.
-#[allow(clippy::large_enum_variant)]
-pub enum AnswerBody {
-    Own(Bytes),
-    Upstream(UpstreamBody),
-}
-
-pub struct UpstreamBody {
-    stream: AnswerStream,
-    exchange: Exchange,
-    timeout: Duration,
-}
-
-impl AnswerBody {
-    pub fn upstream(stream: AnswerStream, exchange: Exchange, timeout: Duration) -> AnswerBody {
-        exchange.session().alarms.arm(Wait::Exchange, timeout);
-        AnswerBody::Upstream(UpstreamBody { stream, exchange, timeout })
-    }
-
-    /// Reads the body to its end and drops it, after the client has left: the bot's work must not be cancelled.
-    pub async fn drain(mut self) {
-        while let Ok(Decoded::Data(_)) = std::future::poll_fn(|cx| self.poll_piece(cx)).await {}
-    }
-
-    /// The next piece. Fails if the upstream breaks off or stalls, so that the answer does not look complete to the client.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
-        match self {
-            AnswerBody::Own(bytes) if bytes.is_empty() => Poll::Ready(Ok(Decoded::End)),
-            AnswerBody::Own(bytes) => Poll::Ready(Ok(Decoded::Data(std::mem::take(bytes)))),
-            AnswerBody::Upstream(body) => body.poll_piece(cx),
-        }
-    }
-
-    /// Returns `true` if nothing more comes, not even trailers.
-    pub fn is_done(&self) -> bool {
-        self.remaining() == Some(0)
-    }
-
-    /// The number of bytes still to come, if it is known.
-    pub fn remaining(&self) -> Option<u64> {
-        match self {
-            AnswerBody::Own(bytes) => Some(bytes.len() as u64),
-            AnswerBody::Upstream(body) => body.stream.remaining(),
-        }
-    }
-}
-
-impl UpstreamBody {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
-        let alarms = &self.exchange.session().alarms;
-        let polled = self.stream.poll_piece(cx);
-        if polled.is_pending() {
-            alarms.watch(cx);
-            if alarms.rang(Wait::Exchange) {
-                self.exchange.broke_off();
-                return Poll::Ready(Err(Broken));
-            }
-        }
-        let piece = ready!(polled);
-        match &piece {
-            Ok(Decoded::Data(_)) => alarms.arm(Wait::Exchange, self.timeout),
-            // Nothing comes after trailers.
-            Ok(Decoded::Trailers(_) | Decoded::End | Decoded::NeedMore) => self.exchange.end_of_answer(),
-            Err(Broken) => self.exchange.broke_off(),
-        }
-        Poll::Ready(piece)
-    }
-}
-
-impl Drop for UpstreamBody {
-    fn drop(&mut self) {
-        // The writer of the answer does not poll again once `remaining` is 0.
-        if self.stream.remaining() == Some(0) {
-            self.exchange.end_of_answer();
-        }
     }
 }

@@ -1,0 +1,16 @@
+//! One webhook. In reading order: `handle` answers one request, `route` finds its bot, `assign` its track, `record` is the exchange
+//! from its assignment to its record, `forward` sends it, and `reply` is what the client gets.
+
+mod assign;
+mod forward;
+mod handle;
+mod record;
+mod reply;
+mod reply_body;
+mod route;
+
+pub use assign::{Decision, Looked, decide};
+pub use handle::handle;
+pub use reply::{Reply, Then};
+pub use reply_body::ReplyBody;
+pub use route::find as find_bot;
