@@ -250,11 +250,11 @@ proptest! {
     #[test]
     fn the_walk_equals_a_tree(text in any_json(), pointers in any_pointers()) {
         let mut all = Pointers::default();
-        let slots: Vec<_> = pointers.iter().map(|pointer| all.slot(pointer)).collect();
-        let seen = walk(&all.compile().unwrap(), text.as_bytes()).unwrap();
+        let indices: Vec<_> = pointers.iter().map(|pointer| all.index_of(pointer)).collect();
+        let values = walk(&all.compile().unwrap(), text.as_bytes()).unwrap();
         let tree: Tree = serde_json::from_str(&text).unwrap();
-        for (pointer, slot) in pointers.iter().zip(slots) {
-            let mut said: Vec<String> = seen.at(slot).map(|value| format!("{value:?}")).collect();
+        for (pointer, index) in pointers.iter().zip(indices) {
+            let mut said: Vec<String> = values.at(index).map(|value| format!("{value:?}")).collect();
             said.sort();
             prop_assert_eq!(said, by_tree(&tree, &pointers, pointer), "{:?}", pointer);
         }

@@ -4,8 +4,8 @@
 use http::Method;
 
 use super::form::Form;
-use super::json::Seen;
-use super::plan::Head;
+use super::head::Head;
+use super::json::Values;
 use crate::http1::Known;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum Body<'a> {
     /// Missing, not needed, larger than the cap, or not to be parsed.
     Unread,
     Broken,
-    Json(Seen<'a>),
+    Json(Values<'a>),
     Form(Form<'a>),
 }
 

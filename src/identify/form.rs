@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::SourceError;
-use super::answer::Answer;
-use super::json::{self, Broken, Seen};
+use super::candidate::Candidate;
+use super::json::{self, Broken, Values};
 use super::pointer::Pointer;
-use super::trie::{Pointers, Slot, Trie};
+use super::trie::{PointerIndex, Pointers, Trie};
 
 /// The decoded values of a field as bytes, in their order: `+` is a space, `%41` is `A`.
 pub(super) fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
@@ -24,14 +24,14 @@ pub(super) struct JsonField {
 }
 
 impl JsonField {
-    fn walk(&self, body: &[u8]) -> Result<Seen<'static>, Broken> {
+    fn walk(&self, body: &[u8]) -> Result<Values<'static>, Broken> {
         let mut values = values(body, &self.name).filter(|value| !value.is_empty());
-        let Some(text) = values.next() else { return Ok(Seen::default()) };
+        let Some(text) = values.next() else { return Ok(Values::default()) };
         // With two different documents, the bot's framework decides which one the bot reads.
         if values.any(|other| other != text) {
             return Err(Broken);
         }
-        json::walk(&self.trie, &text).map(Seen::into_owned)
+        json::walk(&self.trie, &text).map(Values::into_owned)
     }
 }
 
@@ -40,13 +40,13 @@ impl JsonField {
 pub(super) struct JsonFields(Vec<(String, Pointers)>);
 
 impl JsonFields {
-    /// The index of the field, and the pointer's slot in it.
-    pub(super) fn slot(&mut self, name: &str, pointer: &Pointer) -> (usize, Slot) {
+    /// The index of the field, and the pointer's index in it.
+    pub(super) fn index_of(&mut self, name: &str, pointer: &Pointer) -> (usize, PointerIndex) {
         let index = self.0.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
             self.0.push((name.to_owned(), Pointers::default()));
             self.0.len() - 1
         });
-        (index, self.0[index].1.slot(pointer))
+        (index, self.0[index].1.index_of(pointer))
     }
 
     pub(super) fn compile(self) -> Result<Vec<JsonField>, SourceError> {
@@ -58,7 +58,7 @@ impl JsonFields {
 #[derive(Debug)]
 pub(super) struct Form<'a> {
     body: &'a [u8],
-    documents: Vec<Result<Seen<'static>, Broken>>,
+    documents: Vec<Result<Values<'static>, Broken>>,
 }
 
 impl<'a> Form<'a> {
@@ -66,8 +66,8 @@ impl<'a> Form<'a> {
         Form { body, documents: fields.iter().map(|field| field.walk(body)).collect() }
     }
 
-    pub(super) fn field(&self, name: &str) -> Answer<'a> {
-        Answer::of_all(values(self.body, name).map(Answer::of_bytes))
+    pub(super) fn field(&self, name: &str) -> Candidate<'a> {
+        Candidate::of_all(values(self.body, name).map(Candidate::of_bytes))
     }
 
     /// Whether this is one of the field's values.
@@ -75,10 +75,10 @@ impl<'a> Form<'a> {
         values(self.body, name).any(|v| *v == *value.as_bytes())
     }
 
-    pub(super) fn json(&self, field: usize, slot: Slot) -> Answer<'static> {
+    pub(super) fn json(&self, field: usize, pointer: PointerIndex) -> Candidate<'static> {
         match &self.documents[field] {
-            Ok(seen) => Answer::of_all(seen.at(slot).map(Answer::of_value)),
-            Err(Broken) => Answer::Unfit,
+            Ok(values) => Candidate::of_all(values.at(pointer).map(Candidate::of_value)),
+            Err(Broken) => Candidate::Unfit,
         }
     }
 }
@@ -121,36 +121,36 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn field(body: &str, name: &str) -> Answer<'static> {
+    fn field(body: &str, name: &str) -> Candidate<'static> {
         match Form::read(&[], body.as_bytes()).field(name) {
-            Answer::Id(id) => Answer::Id(Cow::Owned(id.into_owned())),
-            Answer::Differ(id) => Answer::Differ(Cow::Owned(id.into_owned())),
-            Answer::Nothing => Answer::Nothing,
-            Answer::Unfit => Answer::Unfit,
+            Candidate::Id(id) => Candidate::Id(Cow::Owned(id.into_owned())),
+            Candidate::Differ(id) => Candidate::Differ(Cow::Owned(id.into_owned())),
+            Candidate::Nothing => Candidate::Nothing,
+            Candidate::Unfit => Candidate::Unfit,
         }
     }
 
     #[test]
     fn a_field_that_comes_twice_must_agree_with_itself() {
-        assert_eq!(field("team_id=T1&x=1&team_id=T1", "team_id"), Answer::Id("T1".into()));
-        assert_eq!(field("team_id=T1&team_id=T2", "team_id"), Answer::Differ("T1".into()));
-        assert_eq!(field("team_id=&team_id=T2", "team_id"), Answer::Id("T2".into()));
-        assert_eq!(field("team_id", "team_id"), Answer::Nothing);
-        assert_eq!(field("team_id=%FF", "team_id"), Answer::Unfit);
+        assert_eq!(field("team_id=T1&x=1&team_id=T1", "team_id"), Candidate::Id("T1".into()));
+        assert_eq!(field("team_id=T1&team_id=T2", "team_id"), Candidate::Differ("T1".into()));
+        assert_eq!(field("team_id=&team_id=T2", "team_id"), Candidate::Id("T2".into()));
+        assert_eq!(field("team_id", "team_id"), Candidate::Nothing);
+        assert_eq!(field("team_id=%FF", "team_id"), Candidate::Unfit);
     }
 
     #[test]
     fn two_documents_in_one_field_are_read_as_none() {
         let mut fields = JsonFields::default();
-        let (index, slot) = fields.slot("payload", &Pointer::parse("/team").unwrap());
+        let (field, pointer) = fields.index_of("payload", &Pointer::parse("/team").unwrap());
         let fields = fields.compile().unwrap();
-        let json = |body: &str| Form::read(&fields, body.as_bytes()).json(index, slot);
-        assert_eq!(json("payload=%7B%22team%22:%22T+1%22%7D"), Answer::Id("T 1".into()));
-        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"B\"}"), Answer::Unfit);
-        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"A\"}"), Answer::Id("A".into()));
-        assert_eq!(json("payload={\"team\":\"A\"}x"), Answer::Unfit);
-        assert_eq!(json("payload="), Answer::Nothing);
-        assert_eq!(json("other=1"), Answer::Nothing);
+        let json = |body: &str| Form::read(&fields, body.as_bytes()).json(field, pointer);
+        assert_eq!(json("payload=%7B%22team%22:%22T+1%22%7D"), Candidate::Id("T 1".into()));
+        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"B\"}"), Candidate::Unfit);
+        assert_eq!(json("payload={\"team\":\"A\"}&payload={\"team\":\"A\"}"), Candidate::Id("A".into()));
+        assert_eq!(json("payload={\"team\":\"A\"}x"), Candidate::Unfit);
+        assert_eq!(json("payload="), Candidate::Nothing);
+        assert_eq!(json("other=1"), Candidate::Nothing);
     }
 
     proptest! {

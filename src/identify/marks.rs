@@ -4,10 +4,11 @@
 use http::{HeaderName, Method};
 
 use super::body::{Body, Kind};
+use super::head::Head;
 use super::json::Value;
-use super::plan::{Head, Retry};
 use super::pointer::Pointer;
-use super::trie::{Pointers, Slot};
+use super::reading::Retry;
+use super::trie::{PointerIndex, Pointers};
 use super::{Preset, SourceError, form};
 
 /// One mark, as a preset writes it.
@@ -44,14 +45,14 @@ pub(super) struct Marks {
     headers: Vec<(HeaderName, &'static str)>,
     queries: Vec<&'static str>,
     forms: Vec<(&'static str, &'static str)>,
-    json: Vec<(Slot, Literal)>,
-    retry: Option<RetryLook>,
+    json: Vec<(PointerIndex, Literal)>,
+    retry: Option<RetryLookup>,
 }
 
 #[derive(Clone, Debug)]
-enum RetryLook {
+enum RetryLookup {
     Header { mark: HeaderName, reason: HeaderName, reasons: &'static [&'static str] },
-    Json { slot: Slot, is: Literal, reason: &'static str },
+    Json { pointer: PointerIndex, is: Literal, reason: &'static str },
 }
 
 impl Marks {
@@ -62,15 +63,15 @@ impl Marks {
                 Mark::Header(name, value) => marks.headers.push((HeaderName::from_static(name), value)),
                 Mark::Query(name) => marks.queries.push(name),
                 Mark::Form(field, value) => marks.forms.push((field, value)),
-                Mark::Json(pointer, is) => marks.json.push((pointers.slot(&Pointer::parse(pointer)?), *is)),
+                Mark::Json(pointer, is) => marks.json.push((pointers.index_of(&Pointer::parse(pointer)?), *is)),
             }
         }
         marks.retry = match &preset.retry {
             Some(RetryMark::Header { mark, reason, reasons }) => {
-                Some(RetryLook::Header { mark: HeaderName::from_static(mark), reason: HeaderName::from_static(reason), reasons })
+                Some(RetryLookup::Header { mark: HeaderName::from_static(mark), reason: HeaderName::from_static(reason), reasons })
             }
             Some(RetryMark::Json { pointer, is, reason }) => {
-                Some(RetryLook::Json { slot: pointers.slot(&Pointer::parse(pointer)?), is: *is, reason })
+                Some(RetryLookup::Json { pointer: pointers.index_of(&Pointer::parse(pointer)?), is: *is, reason })
             }
             None => None,
         };
@@ -80,7 +81,7 @@ impl Marks {
     /// Whether a body of this kind may contain a mark.
     pub(super) fn need(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Json => !self.json.is_empty() || matches!(self.retry, Some(RetryLook::Json { .. })),
+            Kind::Json => !self.json.is_empty() || matches!(self.retry, Some(RetryLookup::Json { .. })),
             Kind::Form => !self.forms.is_empty(),
             Kind::Opaque => false,
         }
@@ -92,7 +93,7 @@ impl Marks {
                 || (*head.method == Method::GET && self.queries.iter().any(|name| has_parameter(head, name)));
         in_head
             || match body {
-                Body::Json(seen) => self.json.iter().any(|(slot, is)| seen.at(*slot).any(|value| is.equals(value))),
+                Body::Json(values) => self.json.iter().any(|(pointer, is)| values.at(*pointer).any(|value| is.equals(value))),
                 Body::Form(form) => self.forms.iter().any(|(field, value)| form.has(field, value)),
                 Body::Unread | Body::Broken => false,
             }
@@ -101,23 +102,23 @@ impl Marks {
     /// All reasons that `retry` may return.
     pub(super) fn retry_reasons(&self) -> Vec<&'static str> {
         match &self.retry {
-            Some(RetryLook::Header { reasons, .. }) => reasons.iter().copied().chain(["other"]).collect(),
-            Some(RetryLook::Json { reason, .. }) => vec![reason],
+            Some(RetryLookup::Header { reasons, .. }) => reasons.iter().copied().chain(["other"]).collect(),
+            Some(RetryLookup::Json { reason, .. }) => vec![reason],
             None => Vec::new(),
         }
     }
 
     pub(super) fn retry(&self, head: Head<'_>, body: &Body<'_>) -> Option<Retry> {
         match (self.retry.as_ref()?, body) {
-            (RetryLook::Header { mark, reason, reasons }, _) => {
+            (RetryLookup::Header { mark, reason, reasons }, _) => {
                 head.fields.named(mark.as_str()).next()?;
                 let said = head.fields.named(reason.as_str()).next().unwrap_or_default();
                 Some(Retry { reason: reasons.iter().find(|r| r.as_bytes() == said).copied().unwrap_or("other") })
             }
-            (RetryLook::Json { slot, is, reason }, Body::Json(seen)) => {
-                seen.at(*slot).any(|value| is.equals(value)).then_some(Retry { reason })
+            (RetryLookup::Json { pointer, is, reason }, Body::Json(values)) => {
+                values.at(*pointer).any(|value| is.equals(value)).then_some(Retry { reason })
             }
-            (RetryLook::Json { .. }, Body::Unread | Body::Broken | Body::Form(_)) => None,
+            (RetryLookup::Json { .. }, Body::Unread | Body::Broken | Body::Form(_)) => None,
         }
     }
 }

@@ -1,21 +1,22 @@
 //! Which workspace a webhook belongs to: pure functions from a request's head and body to an id. The bot must read the same tenant
 //! as serin, so the rules are those of the bots' own parsers (docs/identify.md). If those disagree, serin finds no id.
 //!
-//! Begin with `plan`. A plan asks `source`s, compiled to `look`s, in their order; `head` answers for a request's head, `body`
-//! selects the parser of a body, `form` and `json` are the parsers, and `answer` reduces what they find to at most one id. `preset`
+//! Begin with `plan`. A plan asks `source`s, compiled to `lookup`s, in their order; `head` answers for a request's head, `body`
+//! selects the parser of a body, `form` and `json` are the parsers, and `candidate` reduces what they find to at most one id. `preset`
 //! has tables of what is known of each platform; `marks` finds its handshakes and retries.
 
-mod answer;
+mod candidate;
 mod body;
 mod form;
 mod head;
 mod json;
-mod look;
+mod lookup;
 mod marks;
 mod namespace;
 mod plan;
 mod pointer;
 mod preset;
+mod reading;
 mod source;
 mod trie;
 
@@ -24,11 +25,13 @@ mod agreement;
 #[cfg(test)]
 mod example;
 
+pub use head::Head;
 #[cfg(fuzzing)]
 pub use json::readers_agree;
 pub use namespace::check_namespaces;
-pub use plan::{Found, Head, Mixed, Plan, Reading, Retry};
+pub use plan::{Mixed, Plan};
 pub use preset::{Preset, all, find, names};
+pub use reading::{Found, Reading, Retry};
 pub use source::{Source, SourceError};
 
 /// No platform's id is nearly as long as this. A longer text is not an id, and is neither hashed nor compared.

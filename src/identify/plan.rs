@@ -1,18 +1,16 @@
 //! The compiled sources of one bot, and what they find in one request. Sources are asked in their order and the first id counts.
 //! The body is walked at most once, for all sources and marks together, and only if one of them needs it.
 
-use http::Method;
-use http::uri::PathAndQuery;
-
-use super::answer::Answer;
 use super::body::{Body, Kind};
+use super::candidate::Candidate;
 use super::form::{Form, JsonField, JsonFields};
-use super::look::{Look, Where};
+use super::head::Head;
+use super::lookup::{Lookup, Where};
 use super::marks::Marks;
+use super::reading::{Found, Reading};
 use super::trie::{Pointers, Trie};
 use super::{Preset, Source, SourceError, check_namespaces, json};
 use crate::core::Workspace;
-use crate::http1::Fields;
 
 /// What to do if a body names several different tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,49 +27,13 @@ pub enum Mixed {
 pub struct Plan {
     sources: Vec<Source>,
     /// One for each source.
-    looks: Vec<Look>,
+    lookups: Vec<Lookup>,
     mixed: Mixed,
     never: &'static [&'static str],
     marks: Marks,
     /// All pointers into a JSON body, of sources and marks; `None` if there are none.
     json: Option<Trie>,
     form_json: Vec<JsonField>,
-}
-
-/// A request's head, as the listener read it.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    pub method: &'a Method,
-    pub target: &'a PathAndQuery,
-    pub fields: &'a Fields,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<'a> {
-    Workspace {
-        workspace: Workspace<'a>,
-        /// The index in the plan's sources.
-        source: usize,
-    },
-    Missing,
-    /// There is a value, but it cannot be an id (an object, a boolean, broken JSON).
-    Invalid,
-    /// Several different tenants.
-    Mixed,
-}
-
-/// The platform marks this webhook as sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// One of a closed set of words, which may be a metric's label.
-    pub reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading<'a> {
-    pub found: Found<'a>,
-    pub handshake: bool,
-    pub retry: Option<Retry>,
 }
 
 impl Plan {
@@ -87,11 +49,11 @@ impl Plan {
         }
         check_namespaces(&sources).map_err(|(_, error)| error)?;
         let (mut pointers, mut fields) = (Pointers::default(), JsonFields::default());
-        let looks = sources.iter().map(|source| Look::new(source.place(), &mut pointers, &mut fields)).collect::<Result<_, _>>()?;
+        let lookups = sources.iter().map(|source| Lookup::new(source.place(), &mut pointers, &mut fields)).collect::<Result<_, _>>()?;
         let marks = preset.map_or_else(|| Ok(Marks::default()), |preset| Marks::new(preset, &mut pointers))?;
         let json = if pointers.is_empty() { None } else { Some(pointers.compile()?) };
         let never = preset.map_or(&[][..], |preset| preset.never);
-        Ok(Plan { sources, looks, mixed, never, marks, json, form_json: fields.compile()? })
+        Ok(Plan { sources, lookups, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
     /// All reasons that a retry may have with this plan.
@@ -134,13 +96,13 @@ impl Plan {
         if self.marks.need(kind) {
             return true;
         }
-        for look in &self.looks {
-            match look.is_in(kind) {
+        for lookup in &self.lookups {
+            match lookup.is_in(kind) {
                 Where::Body => return true,
                 Where::Elsewhere => {}
-                Where::Head => match look.ask(head, &Body::Unread).without(self.never) {
-                    Answer::Id(_) | Answer::Differ(_) => return false,
-                    Answer::Nothing | Answer::Unfit => {}
+                Where::Head => match lookup.ask(head, &Body::Unread).without(self.never) {
+                    Candidate::Id(_) | Candidate::Differ(_) => return false,
+                    Candidate::Nothing | Candidate::Unfit => {}
                 },
             }
         }
@@ -165,19 +127,19 @@ impl Plan {
     fn find<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Found<'a> {
         // A constant means 'this body names no tenant', which is only known of a body that was parsed.
         let (mut unfit, mut unread) = (false, false);
-        for (source, look) in self.looks.iter().enumerate() {
-            if look.is_constant() && (unfit || unread) {
+        for (source, lookup) in self.lookups.iter().enumerate() {
+            if lookup.is_constant() && (unfit || unread) {
                 continue;
             }
-            unread |= look.is_blind(body);
-            let id = match (look.ask(head, body).without(self.never), self.mixed) {
-                (Answer::Id(id), _) | (Answer::Differ(id), Mixed::First) => id,
-                (Answer::Differ(_), Mixed::Stable) => return Found::Mixed,
-                (Answer::Unfit, _) => {
+            unread |= lookup.is_blind(body);
+            let id = match (lookup.ask(head, body).without(self.never), self.mixed) {
+                (Candidate::Id(id), _) | (Candidate::Differ(id), Mixed::First) => id,
+                (Candidate::Differ(_), Mixed::Stable) => return Found::Mixed,
+                (Candidate::Unfit, _) => {
                     unfit = true;
                     continue;
                 }
-                (Answer::Nothing, _) => continue,
+                (Candidate::Nothing, _) => continue,
             };
             return Found::Workspace { workspace: Workspace { namespace: self.sources[source].namespace_or_default(), id }, source };
         }

@@ -10,9 +10,9 @@ use super::pointer::{Pointer, Step};
 const STATES_MAX: usize = 2_000;
 
 /// The number of a collected pointer. A plan with more pointers than a `u16` counts has more states than `STATES_MAX`, and is
-/// refused before a slot is used.
+/// refused before an index is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(u16);
+pub(super) struct PointerIndex(u16);
 
 /// Collects pointers.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub(super) struct State {
     /// The state behind every other key or index.
     pub(super) other: Option<StateId>,
     /// The pointers that end here.
-    pub(super) slots: Box<[Slot]>,
+    pub(super) ends: Box<[PointerIndex]>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,13 +45,13 @@ pub(super) struct Edge {
 pub(super) struct StateId(u16);
 
 impl Pointers {
-    /// The pointer's slot. Equal pointers share one.
-    pub(super) fn slot(&mut self, pointer: &Pointer) -> Slot {
+    /// The pointer's index. Equal pointers share one.
+    pub(super) fn index_of(&mut self, pointer: &Pointer) -> PointerIndex {
         let index = self.0.iter().position(|p| p == pointer).unwrap_or_else(|| {
             self.0.push(pointer.clone());
             self.0.len() - 1
         });
-        Slot(index as u16)
+        PointerIndex(index as u16)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,7 +81,7 @@ impl Pointers {
 
     fn state(&self, here: &Places, state_at: &mut impl FnMut(Places) -> StateId) -> State {
         let step = |&(pointer, depth): &(usize, usize)| self.0[pointer].steps().get(depth);
-        let slots = here.iter().filter(|place| step(place).is_none()).map(|(pointer, _)| Slot(*pointer as u16)).collect();
+        let ends = here.iter().filter(|place| step(place).is_none()).map(|(pointer, _)| PointerIndex(*pointer as u16)).collect();
         let mut keys: Vec<&str> = Vec::new();
         for place in here {
             if let Some(Step::Key(key)) = step(place)
@@ -102,7 +102,7 @@ impl Pointers {
             })?;
             Some(Edge { key: key.into(), index: index(key), to })
         });
-        State { edges: edges.collect(), other, slots }
+        State { edges: edges.collect(), other, ends }
     }
 }
 
@@ -144,13 +144,13 @@ mod tests {
     fn compile(pointers: &[&str]) -> Trie {
         let mut all = Pointers::default();
         for pointer in pointers {
-            all.slot(&Pointer::parse(pointer).unwrap());
+            all.index_of(&Pointer::parse(pointer).unwrap());
         }
         all.compile().unwrap()
     }
 
-    /// The slots at the end of a path of keys.
-    fn slots(trie: &Trie, keys: &[&str]) -> Vec<u16> {
+    /// The indices at the end of a path of keys.
+    fn ends(trie: &Trie, keys: &[&str]) -> Vec<u16> {
         let mut at = Trie::START;
         for key in keys {
             let state = trie.state(at);
@@ -159,24 +159,24 @@ mod tests {
                 None => return Vec::new(),
             }
         }
-        trie.state(at).slots.iter().map(|slot| slot.0).collect()
+        trie.state(at).ends.iter().map(|index| index.0).collect()
     }
 
     #[test]
     fn a_wildcard_is_followed_beside_a_named_key() {
         let trie = compile(&["/*/chat/id", "/callback_query/message/chat/id", "/callback_query/chat/id", "/*/chat"]);
-        assert_eq!(slots(&trie, &["message", "chat", "id"]), [0]);
-        assert_eq!(slots(&trie, &["callback_query", "chat", "id"]), [0, 2]);
-        assert_eq!(slots(&trie, &["callback_query", "message", "chat", "id"]), [1]);
-        assert_eq!(slots(&trie, &["x", "chat"]), [3]);
-        assert!(slots(&trie, &["x", "id"]).is_empty());
+        assert_eq!(ends(&trie, &["message", "chat", "id"]), [0]);
+        assert_eq!(ends(&trie, &["callback_query", "chat", "id"]), [0, 2]);
+        assert_eq!(ends(&trie, &["callback_query", "message", "chat", "id"]), [1]);
+        assert_eq!(ends(&trie, &["x", "chat"]), [3]);
+        assert!(ends(&trie, &["x", "id"]).is_empty());
     }
 
     #[test]
-    fn equal_pointers_share_a_slot_and_states_are_shared() {
+    fn equal_pointers_share_an_index_and_states_are_shared() {
         let mut all = Pointers::default();
         let pointer = Pointer::parse("/a/b").unwrap();
-        assert_eq!(all.slot(&pointer), all.slot(&pointer));
+        assert_eq!(all.index_of(&pointer), all.index_of(&pointer));
         assert_eq!(compile(&["/a/b"]).states.len(), 3);
     }
 
@@ -191,7 +191,7 @@ mod tests {
         let mut all = Pointers::default();
         for i in 0..14 {
             let text: String = (0..14).map(|j| if i == j { "/a".to_owned() } else { "/*".to_owned() }).collect();
-            all.slot(&Pointer::parse(&text).unwrap());
+            all.index_of(&Pointer::parse(&text).unwrap());
         }
         assert!(all.compile().is_err());
     }

@@ -8,23 +8,23 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use super::super::ID_BYTES_MAX;
 use super::super::trie::{State, StateId, Trie};
-use super::log::{Key, Log};
-use super::{Broken, Seen, Value};
+use super::collector::{Collector, Key};
+use super::{Broken, Value, Values};
 
-pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
+pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Broken> {
     let text = std::str::from_utf8(body).map_err(|_| Broken)?;
-    let mut log = Log::default();
+    let mut collector = Collector::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    At { trie, state: Trie::START, log: &mut log }.deserialize(&mut json).map_err(|_| Broken)?;
+    At { trie, state: Trie::START, collector: &mut collector }.deserialize(&mut json).map_err(|_| Broken)?;
     json.end().map_err(|_| Broken)?;
-    Ok(log.into_seen())
+    Ok(collector.into_values())
 }
 
 /// The walk at one value.
 struct At<'t, 'l, 'a> {
     trie: &'t Trie,
     state: StateId,
-    log: &'l mut Log<'a>,
+    collector: &'l mut Collector<'a>,
 }
 
 impl<'a> DeserializeSeed<'a> for At<'_, '_, 'a> {
@@ -41,11 +41,11 @@ impl<'a> At<'_, '_, 'a> {
     }
 
     fn found<E: serde::de::Error>(self, value: Value<'a>) -> Result<(), E> {
-        self.log.found(self.trie.state(self.state), value).map_err(|Broken| E::custom("too many values"))
+        self.collector.found(self.trie.state(self.state), value).map_err(|Broken| E::custom("too many values"))
     }
 
     fn below(&mut self, state: StateId) -> At<'_, '_, 'a> {
-        At { trie: self.trie, state, log: self.log }
+        At { trie: self.trie, state, collector: self.collector }
     }
 }
 
@@ -114,18 +114,18 @@ impl<'a> Visitor<'a> for At<'_, '_, 'a> {
             IgnoredAny.visit_map(map)?;
             return self.found(Value::Unfit);
         }
-        let frame = self.log.enter();
+        let frame = self.collector.enter();
         while let Some(asked_for) = map.next_key_seed(KeyIn(self.trie.state(self.state)))? {
             let Some((key, state)) = asked_for else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let from = self.log.begin(frame, &key);
+            let from = self.collector.begin(frame, &key);
             map.next_value_seed(self.below(state))?;
             let state = self.trie.state(self.state);
-            self.log.end(frame, state, key, from).map_err(|Broken| M::Error::custom("too many keys with an id"))?;
+            self.collector.end(frame, state, key, from).map_err(|Broken| M::Error::custom("too many keys with an id"))?;
         }
-        self.log.leave(frame);
+        self.collector.leave(frame);
         Ok(())
     }
 }

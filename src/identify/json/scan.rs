@@ -3,30 +3,9 @@
 //!
 //! **Invariant:** nothing here recurses. Nesting takes one bit per level, so a body cannot make the stack deep.
 
-use super::{Broken, string};
-
-/// The byte at `at`, or at the body's end a byte that JSON allows nowhere.
-#[inline(always)]
-pub(super) fn byte(body: &[u8], at: usize) -> u8 {
-    body.get(at).copied().unwrap_or(0)
-}
-
-/// The next byte that is not white space, and its index.
-#[inline(always)]
-pub(super) fn token(body: &[u8], at: usize) -> (u8, usize) {
-    match byte(body, at) {
-        byte @ b'!'.. => (byte, at),
-        _ => token_behind_space(body, at),
-    }
-}
-
-#[inline(never)]
-fn token_behind_space(body: &[u8], mut at: usize) -> (u8, usize) {
-    while matches!(byte(body, at), b' ' | b'\n' | b'\r' | b'\t') {
-        at += 1;
-    }
-    (byte(body, at), at)
-}
+use super::string;
+use super::token::{byte, skip_word, token};
+use super::value::Broken;
 
 /// Skips the value that begins with the token `first`. Returns the index behind it.
 pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broken> {
@@ -93,10 +72,6 @@ fn skip_scalar(body: &[u8], at: usize) -> Result<usize, Broken> {
         b'f' => skip_word(body, at, b"false"),
         _ => skip_number(body, at),
     }
-}
-
-pub(super) fn skip_word(body: &[u8], at: usize, word: &[u8]) -> Result<usize, Broken> {
-    if body[at..].starts_with(word) { Ok(at + word.len()) } else { Err(Broken) }
 }
 
 pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Broken> {

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use super::block;
-use super::{Broken, scan::byte};
+use super::token::byte;
+use super::value::Broken;
 
 /// Skips a string. Most strings end within sixteen bytes, so this part is inlined into its callers.
 #[inline(always)]

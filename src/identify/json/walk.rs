@@ -7,21 +7,27 @@ use std::borrow::Cow;
 
 use super::super::ID_BYTES_MAX;
 use super::super::trie::{State, StateId, Trie};
-use super::log::{Key, Log};
-use super::scan::{skip_colon, skip_number, skip_value, skip_word, token};
-use super::{Broken, Seen, Value, string};
+use super::collector::{Collector, Key};
+use super::scan::{skip_colon, skip_number, skip_value};
+use super::string;
+use super::token::{skip_word, token};
+use super::value::{Broken, Value, Values};
 
-/// `body` must be UTF-8.
-pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Seen<'a>, Broken> {
-    let mut walk = Walk { trie, body, log: Log::default() };
+/// Walks the body. The whole body must be UTF-8, because Python and serde_json refuse it otherwise. Most bodies are ASCII, and a
+/// check for ASCII is several times cheaper than decoding.
+pub(in crate::identify) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Broken> {
+    if !body.is_ascii() && std::str::from_utf8(body).is_err() {
+        return Err(Broken);
+    }
+    let mut walk = Walk { trie, body, collector: Collector::default() };
     let end = walk.value(token(body, 0), Trie::START)?;
-    if token(body, end).1 == body.len() { Ok(walk.log.into_seen()) } else { Err(Broken) }
+    if token(body, end).1 == body.len() { Ok(walk.collector.into_values()) } else { Err(Broken) }
 }
 
 struct Walk<'t, 'a> {
     trie: &'t Trie,
     body: &'a [u8],
-    log: Log<'a>,
+    collector: Collector<'a>,
 }
 
 /// Each function takes the first token of its part of the body and returns the index behind that part.
@@ -47,14 +53,14 @@ impl<'a> Walk<'_, 'a> {
             _ => number(self.body, at)?,
         };
         if let Some(value) = found {
-            self.log.found(state, value)?;
+            self.collector.found(state, value)?;
         }
         Ok(end)
     }
 
     /// Reads all keys, even those that no pointer needs, so half a surrogate pair in a key is refused.
     fn object(&mut self, at: usize, state: &State) -> Result<usize, Broken> {
-        let frame = self.log.enter();
+        let frame = self.collector.enter();
         let mut next = token(self.body, at + 1);
         if let (b'}', end) = next {
             return Ok(end + 1);
@@ -65,9 +71,9 @@ impl<'a> Walk<'_, 'a> {
             let value = skip_colon(self.body, end)?;
             let end = match leads_to(state, key) {
                 Some((key, to)) => {
-                    let from = self.log.begin(frame, &key);
+                    let from = self.collector.begin(frame, &key);
                     let end = self.value(value, to)?;
-                    self.log.end(frame, state, key, from)?;
+                    self.collector.end(frame, state, key, from)?;
                     end
                 }
                 None => skip_value(self.body, value)?,
@@ -75,7 +81,7 @@ impl<'a> Walk<'_, 'a> {
             match token(self.body, end) {
                 (b',', at) => next = token(self.body, at + 1),
                 (b'}', at) => {
-                    self.log.leave(frame);
+                    self.collector.leave(frame);
                     return Ok(at + 1);
                 }
                 _ => return Err(Broken),

@@ -1,6 +1,6 @@
 //! Platforms whose webhooks are about business, not about messages in a workspace.
 
-use super::{PLAIN, Preset, secs};
+use super::entry::{PLAIN, Preset, secs};
 
 pub(super) static TWILIO: Preset = Preset {
     name: "twilio",

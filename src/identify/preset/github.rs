@@ -1,6 +1,6 @@
 //! GitHub Apps. Do not use `X-GitHub-Hook-Installation-Target-ID`: it is the App's own id, the same for all tenants.
 
-use super::{MIB, PLAIN, Preset, secs};
+use super::entry::{MIB, PLAIN, Preset, secs};
 use crate::identify::marks::Mark;
 
 const HANDSHAKES: &[Mark] = &[Mark::Header("x-github-event", "ping")];

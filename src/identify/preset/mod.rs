@@ -5,51 +5,11 @@
 mod chat;
 mod commerce;
 mod discord;
+mod entry;
 mod github;
 mod slack;
 
-use std::time::Duration;
-
-use super::marks::{Mark, RetryMark};
-
-#[derive(Debug)]
-pub struct Preset {
-    pub name: &'static str,
-    /// One line for people.
-    pub about: &'static str,
-    /// The sources are from memory, not checked against the vendor's documentation. `serin check` says so.
-    pub experimental: bool,
-    pub sources: &'static [&'static str],
-    /// The platform stops waiting for the first byte after this.
-    pub deadline: Option<Duration>,
-    /// Larger bodies are not parsed; in bytes.
-    pub body_cap: usize,
-    /// Statuses besides 2xx that the platform counts as a success.
-    pub also_ok: &'static [u16],
-    /// If it is not empty, only these statuses are a success, instead of 2xx.
-    pub only_ok: &'static [u16],
-    /// Words that the platform writes if there is no id.
-    pub(super) never: &'static [&'static str],
-    pub(super) handshakes: &'static [Mark],
-    pub(super) retry: Option<RetryMark>,
-}
-
-const MIB: usize = 1 << 20;
-
-/// The values for a platform without anything special.
-const PLAIN: Preset = Preset {
-    name: "",
-    about: "",
-    experimental: false,
-    sources: &[],
-    deadline: None,
-    body_cap: MIB,
-    also_ok: &[],
-    only_ok: &[],
-    never: &[],
-    handshakes: &[],
-    retry: None,
-};
+pub use entry::Preset;
 
 /// In the order of the documentation.
 static ALL: [&Preset; 13] = [
@@ -81,12 +41,9 @@ pub fn all() -> impl Iterator<Item = &'static Preset> {
     ALL.into_iter()
 }
 
-const fn secs(secs: u64) -> Option<Duration> {
-    Some(Duration::from_secs(secs))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::entry::MIB;
     use super::*;
     use crate::identify::{Mixed, Plan};
 

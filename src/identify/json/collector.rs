@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::trie::State;
-use super::{Broken, Seen, Value};
+use super::value::{Broken, Value, Values};
 
 /// A batch with more values than this has no id. Meta's batches are the largest, with up to 1,000 updates.
 const VALUES_MAX: usize = 1_024;
@@ -13,8 +13,8 @@ const VALUES_MAX: usize = 1_024;
 const WILD_KEYS_MAX: usize = 16;
 
 #[derive(Default)]
-pub(super) struct Log<'a> {
-    seen: Seen<'a>,
+pub(super) struct Collector<'a> {
+    values: Values<'a>,
     /// For each object around the walk's place: which values came from which key. They are removed if the key comes again.
     spans: Vec<Span<'a>>,
 }
@@ -38,15 +38,15 @@ pub(super) enum Key<'a> {
     Wild(Cow<'a, [u8]>),
 }
 
-impl<'a> Log<'a> {
+impl<'a> Collector<'a> {
     /// Adds a value for every pointer that ends in `state`.
     pub(super) fn found(&mut self, state: &State, value: Value<'a>) -> Result<(), Broken> {
-        let Some((last, others)) = state.slots.split_last() else { return Ok(()) };
-        for slot in others {
-            self.seen.values.push((*slot, Some(value.clone())));
+        let Some((last, others)) = state.ends.split_last() else { return Ok(()) };
+        for pointer in others {
+            self.values.found.push((*pointer, Some(value.clone())));
         }
-        self.seen.values.push((*last, Some(value)));
-        if self.seen.values.len() > VALUES_MAX { Err(Broken) } else { Ok(()) }
+        self.values.found.push((*last, Some(value)));
+        if self.values.found.len() > VALUES_MAX { Err(Broken) } else { Ok(()) }
     }
 
     pub(super) fn enter(&self) -> Frame {
@@ -61,23 +61,23 @@ impl<'a> Log<'a> {
     pub(super) fn begin(&mut self, frame: Frame, key: &Key<'a>) -> usize {
         if let Some(at) = self.spans[frame.0..].iter().position(|span| span.key == *key) {
             let span = self.spans.swap_remove(frame.0 + at);
-            for (_, value) in &mut self.seen.values[span.from..span.to] {
+            for (_, value) in &mut self.values.found[span.from..span.to] {
                 *value = None;
             }
         }
-        self.seen.values.len()
+        self.values.found.len()
     }
 
     /// Called when `key` ends: all values since index `from` are its own.
     pub(super) fn end(&mut self, frame: Frame, state: &State, key: Key<'a>, from: usize) -> Result<(), Broken> {
-        let to = self.seen.values.len();
+        let to = self.values.found.len();
         if to > from {
             self.spans.push(Span { key, from, to });
         }
         if self.spans.len() - frame.0 > WILD_KEYS_MAX + state.edges.len() { Err(Broken) } else { Ok(()) }
     }
 
-    pub(super) fn into_seen(self) -> Seen<'a> {
-        self.seen
+    pub(super) fn into_values(self) -> Values<'a> {
+        self.values
     }
 }
