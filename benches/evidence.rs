@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use serin::core::evidence::{Evidence, History, Seen};
+use serin::core::evidence::{BucketTally, Evidence, Usual};
 use serin::core::{Bucket, LatencyMarks, Pins, Salt, Split, Tally, Track, Weight};
 
 const ACTIVE: [usize; 5] = [10, 50, 100, 1_000, 10_000];
@@ -18,8 +18,8 @@ fn begin(c: &mut Criterion) {
     serin::proxy::memory::keep_freed();
     let mut group = c.benchmark_group("evidence begins");
     for count in ACTIVE {
-        let history = history(count);
-        group.bench_function(BenchmarkId::from_parameter(count), |b| b.iter(|| black_box(begun(&history))));
+        let usual = usual(count);
+        group.bench_function(BenchmarkId::from_parameter(count), |b| b.iter(|| black_box(begun(&usual))));
     }
 }
 
@@ -28,7 +28,7 @@ fn look(c: &mut Criterion) {
     const LOOKS: u64 = 7;
     let mut group = c.benchmark_group("a look");
     for count in ACTIVE {
-        let mut evidence = begun(&history(count));
+        let mut evidence = begun(&usual(count));
         evidence.observe(NOW, seen(count, 60), []);
         let one = seen(count, 1)[0];
         let looks = |mut evidence: Evidence| {
@@ -53,7 +53,7 @@ fn look(c: &mut Criterion) {
 fn second(c: &mut Criterion) {
     let mut group = c.benchmark_group("a second without a look");
     for count in ACTIVE {
-        let mut evidence = begun(&history(count));
+        let mut evidence = begun(&usual(count));
         evidence.observe(NOW, seen(count, 60), []);
         evidence.judge(NOW);
         let news = seen(count, 1);
@@ -78,23 +78,23 @@ fn active(count: usize) -> impl Iterator<Item = Bucket> {
     Bucket::all().step_by(Bucket::all().count() / count)
 }
 
-fn history(count: usize) -> History {
-    let mut history = History::default();
-    history.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
-    active(count).for_each(|bucket| history.learn(bucket, &tally(bucket, 500)));
-    history
+fn usual(count: usize) -> Usual {
+    let mut usual = Usual::default();
+    usual.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
+    active(count).for_each(|bucket| usual.learn(bucket, &tally(bucket, 500)));
+    usual
 }
 
-fn begun(history: &History) -> Evidence {
+fn begun(usual: &Usual) -> Evidence {
     let weight = Weight::from_percent(10.0).expect("a weight");
     let split = Split::new(Salt::new("serin"), "support", 1, weight, Pins::default());
-    let mut evidence = Evidence::new(history, 7, true, Duration::ZERO);
+    let mut evidence = Evidence::new(usual, 7, true, Duration::ZERO);
     evidence.begin_step(weight.ratio(), |bucket| split.track(bucket) == Track::Canary, Duration::ZERO);
     evidence
 }
 
-fn seen(count: usize, requests: u32) -> Vec<Seen> {
-    active(count).map(|bucket| Seen { bucket, set_aside: false, tally: tally(bucket, requests) }).collect()
+fn seen(count: usize, requests: u32) -> Vec<BucketTally> {
+    active(count).map(|bucket| BucketTally { bucket, set_aside: false, tally: tally(bucket, requests) }).collect()
 }
 
 /// Some errors here and there, latencies around 30 ms.

@@ -283,7 +283,7 @@ pub fn bot(snapshot: &Snapshot, index: usize) -> Bot {
 }
 
 fn desired(status: &Status) -> Option<Desired> {
-    let (state, wanted) = (&status.state, status.state.seen.release.as_ref()?);
+    let (state, wanted) = (&status.state, status.state.last_config.release.as_ref()?);
     let elsewhere = state.desired_elsewhere().is_some();
     Some(Desired {
         upstream: wanted.upstream.to_string(),

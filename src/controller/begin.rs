@@ -10,7 +10,7 @@ use super::time::Now;
 use super::wish::Actor;
 use crate::config::{Bot, Config};
 use crate::core::ratchet::{self, Command, Input};
-use crate::core::{HeldBy, Hold, Release, Seen, State, Weight};
+use crate::core::{HeldBy, Hold, LastConfig, Release, State, Weight};
 use crate::store::{Entry, Found, Kept, Unwritten};
 
 impl Owner {
@@ -29,7 +29,7 @@ impl Owner {
             let (mut pilot, entries) = owner.came(&config, bot, kept);
             if lost && !known {
                 // This is no first start, so a weight that the config states is not applied as a new one.
-                pilot.state.seen.weight = bot.weight;
+                pilot.state.last_config.weight = bot.weight;
             }
             rows.extend(entries.into_iter().map(|entry| if known { entry } else { keep::beginning(bot, &pilot.state, now) }));
             pilots.push(pilot);
@@ -68,7 +68,7 @@ impl Owner {
                 false => (state.held_by, state.hold) = (Some(HeldBy::NoHistory), Some(Hold::NoHistory)),
             }
         }
-        state.seen = Seen { weight: Weight::ZERO, release: bot.release.clone(), rule: rule(config, bot) };
+        state.last_config = LastConfig { weight: Weight::ZERO, release: bot.release.clone(), rule: rule(config, bot) };
         let row = keep::beginning(bot, &state, self.now);
         (Pilot::new(config, bot, state, Duration::ZERO, self.now), vec![row])
     }
@@ -120,7 +120,7 @@ fn repairs(config: &Config, bot: &Bot, state: &State) -> Vec<Command> {
         repairs.push(Command::SetWeight { weight: bot.max_weight, canary });
     }
     let rule = rule(config, bot);
-    if state.seen.rule != rule {
+    if state.last_config.rule != rule {
         if state.is_live() {
             tracing::error!(bot = %bot.name, "salt, sources or pins have changed with customers on the canary: it has other customers now");
         }

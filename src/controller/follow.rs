@@ -32,7 +32,7 @@ impl Owner {
     fn hear_of_the_release(&mut self, number: usize) {
         let config = self.config.clone();
         let (bot, state) = (&config.bots[number], &self.pilots[number].state);
-        if bot.release == state.seen.release {
+        if bot.release == state.last_config.release {
             return;
         }
         let former = state.previous.as_ref().map(|former| &former.release).filter(|former| bot.release.as_ref() == Some(*former));
@@ -49,14 +49,14 @@ impl Owner {
     pub(super) fn looked_for_the_way_back(&mut self, name: &BotName, warm: bool) {
         let Some(number) = self.number(name.as_str()) else { return };
         let release = self.config.bots[number].release.clone();
-        if release != self.pilots[number].state.seen.release {
+        if release != self.pilots[number].state.last_config.release {
             self.config_says(number, vec![Command::Desire { release, warm }]);
         }
     }
 
     fn hear_of_the_weight(&mut self, number: usize) {
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
-        if bot.weight == state.seen.weight {
+        if bot.weight == state.last_config.weight {
             return;
         }
         let stable = index(bot, &state.stable).unwrap_or(bot.stable);
@@ -145,7 +145,7 @@ impl Owner {
 
     fn may_stand_in(&self, number: usize) -> Option<(usize, Release)> {
         let (state, bot) = (&self.pilots[number].state, &self.config.bots[number]);
-        let wanted = state.seen.release.clone().filter(|_| state.held_by == Some(HeldBy::NoHistory))?;
+        let wanted = state.last_config.release.clone().filter(|_| state.held_by == Some(HeldBy::NoHistory))?;
         Some((index(bot, &wanted)?, wanted))
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::evidence::History;
+use crate::core::evidence::Usual;
 use crate::core::{Latencies, LatencyMarks, UNNOTICED_MICROS};
 use crate::live::Ledger;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Past {
-    pub history: History,
+    pub history: Usual,
     /// Stable's latencies, to set the marks by.
     latencies: Latencies,
     faded: Duration,

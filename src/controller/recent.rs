@@ -9,18 +9,18 @@ use crate::core::{Connections, Latencies, Observed, Quantile, Tally, Track};
 
 #[derive(Debug)]
 pub(super) struct Recent {
-    slots: VecDeque<Slot>,
+    intervals: VecDeque<Interval>,
     lately: [Answers; 2],
     step: [Answers; 2],
     /// What the limits are checked on; computed on demand and discarded when the counts change.
     observed: OnceLock<[[Observed; 2]; 2]>,
     span: Duration,
-    slot: Duration,
+    interval: Duration,
 }
 
-/// The counts of one slot of time, by track.
+/// The counts of one interval of time, by track.
 #[derive(Debug)]
-struct Slot {
+struct Interval {
     began: Duration,
     answers: [Answers; 2],
     connections: [Connections; 2],
@@ -43,8 +43,15 @@ impl Default for Recent {
 }
 
 impl Recent {
-    fn of((span, slot): (Duration, Duration)) -> Recent {
-        Recent { slots: VecDeque::new(), lately: Default::default(), step: Default::default(), observed: OnceLock::new(), span, slot }
+    fn of((span, interval): (Duration, Duration)) -> Recent {
+        Recent {
+            intervals: VecDeque::new(),
+            lately: Default::default(),
+            step: Default::default(),
+            observed: OnceLock::new(),
+            span,
+            interval,
+        }
     }
 
     /// Keeps the last hour instead of the last two minutes.
@@ -53,7 +60,7 @@ impl Recent {
     }
 
     pub fn add(&mut self, now: Duration, answers: [Answers; 2], connections: [Connections; 2]) {
-        while let Some(old) = self.slots.pop_front_if(|slot| slot.began + self.span <= now) {
+        while let Some(old) = self.intervals.pop_front_if(|interval| interval.began + self.span <= now) {
             self.lately.iter_mut().zip(&old.answers).for_each(|(sum, old)| sum.take_out(old));
             self.observed.take();
         }
@@ -64,12 +71,12 @@ impl Recent {
         for sums in [&mut self.lately, &mut self.step] {
             sums.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
         }
-        match self.slots.back_mut().filter(|slot| now < slot.began + self.slot) {
-            Some(slot) => {
-                slot.answers.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
-                slot.connections.iter_mut().zip(connections).for_each(|(sum, new)| *sum += new);
+        match self.intervals.back_mut().filter(|interval| now < interval.began + self.interval) {
+            Some(interval) => {
+                interval.answers.iter_mut().zip(&answers).for_each(|(sum, new)| sum.merge(new));
+                interval.connections.iter_mut().zip(connections).for_each(|(sum, new)| *sum += new);
             }
-            None => self.slots.push_back(Slot { began: now, answers, connections }),
+            None => self.intervals.push_back(Interval { began: now, answers, connections }),
         }
     }
 
@@ -77,7 +84,7 @@ impl Recent {
     pub fn connections(&self) -> [Connections; 2] {
         [Track::Canary, Track::Stable].map(|track| {
             let mut sum = Connections::default();
-            self.slots.iter().for_each(|slot| sum += slot.connections[track as usize]);
+            self.intervals.iter().for_each(|interval| sum += interval.connections[track as usize]);
             sum
         })
     }
@@ -125,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn observations_follow_the_counts_and_old_slots_are_dropped() {
+    fn observations_follow_the_counts_and_old_intervals_are_dropped() {
         let (mut recent, quiet) = (Recent::default(), <[Connections; 2]>::default());
         let requests = |recent: &Recent| recent.observed().map(|of| of[0].requests);
         let mut add = |secs, count| {
             recent.add(Duration::from_secs(secs), answers(count), quiet);
-            (requests(&recent), recent.slots.len())
+            (requests(&recent), recent.intervals.len())
         };
         assert_eq!(add(0, 10), ([10, 10], 1));
         assert_eq!(add(3, 5), ([15, 15], 1));

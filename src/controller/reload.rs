@@ -137,7 +137,7 @@ impl Owner {
             let within = state.weight.min(bot.max_weight);
             // A raise that a freeze stops is made when the freeze is over: see `follow`.
             let waits = bot.weight > plan.state.weight && guard.frozen.is_some();
-            if bot.weight != plan.state.seen.weight && !waits {
+            if bot.weight != plan.state.last_config.weight && !waits {
                 plan.add(decide(&plan.state, Command::Configure { weight: bot.weight, canary })).map_err(refused)?;
             } else if within != plan.state.weight {
                 plan.add(decide(&plan.state, Command::SetWeight { weight: within, canary })).map_err(refused)?;
@@ -145,7 +145,7 @@ impl Owner {
         }
         // Tallies of one upstream or assignment must not be read as those of another: a new split begins.
         let rule = rule(config, bot);
-        let another = rule != plan.state.seen.rule;
+        let another = rule != plan.state.last_config.rule;
         if another || (!same_stable || !same_canary) && plan.state.split_id == state.split_id {
             plan.add(decide(&plan.state, Command::Reassign { rule, exposes: pins_more(old, bot) })).map_err(refused)?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Judgement, tolerable};
-use super::rollout::Policy;
+use super::plan::Policy;
 use super::weight::Weight;
 
 /// What is tolerated. It may change at any time, and is in force from then on.

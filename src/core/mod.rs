@@ -9,6 +9,7 @@ mod hold;
 mod landmarks;
 mod latency;
 mod outcome;
+mod plan;
 pub mod ratchet;
 mod rollout;
 mod sparse;
@@ -25,9 +26,8 @@ pub use hold::{AbortReason, Hold, Worth};
 pub use landmarks::{Landmark, Landmarks};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
 pub use outcome::{Ended, Outcome, Rules, Said, classify};
-pub use rollout::{
-    AtDeadline, Former, Freeze, HeldBy, OnTrouble, Phase, Plan, Policy, Quarantined, Release, Rollout, Seen, State, Step, Undone,
-};
+pub use plan::{AtDeadline, OnTrouble, Plan, Policy, Release, Step};
+pub use rollout::{Former, Freeze, HeldBy, LastConfig, Phase, Quarantined, Rollout, State, Undone};
 pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
 pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS, typical_micros};
 pub use weight::{Weight, WeightError};

@@ -19,7 +19,8 @@ use super::breaker::{Connections, Trip};
 use super::evidence::Judgement;
 use super::guard::{Crossed, Frozen, Guard};
 use super::hold::AbortReason;
-use super::rollout::{Freeze, Plan, Release, State};
+use super::plan::{Plan, Release};
+use super::rollout::{Freeze, State};
 use super::weight::Weight;
 pub use exposure::exposes;
 use obey::obey;
@@ -117,7 +118,7 @@ pub enum Command {
         took: Duration,
     },
     /// Something else about the assignment has changed, such as a pin, so a new split begins. `rule` is the hash of the new rule, see
-    /// [`Seen`](super::rollout::Seen).
+    /// [`LastConfig`](super::rollout::LastConfig).
     Reassign {
         rule: u64,
         /// Whether the new rule pins a workspace to the canary that the old one did not pin there.

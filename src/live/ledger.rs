@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::shard::{COUNTERS, Cell, Kind, PAGE, PAGES, Page, Shard};
-use crate::core::evidence::{Examined, Seen};
+use crate::core::evidence::{BucketTally, Examined};
 use crate::core::{Bucket, Connections, Latencies, LatencyMarks, Split, Tally, Track, Turn, typical_micros};
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct PageRead {
 /// What was counted since the last reading.
 #[derive(Debug, Default)]
 pub struct News {
-    pub seen: Vec<Seen>,
+    pub seen: Vec<BucketTally>,
     /// Only buckets with a request that has ended or is under way.
     pub examined: Vec<Examined>,
     /// By track.
@@ -154,7 +154,7 @@ impl Ledger {
     }
 
     /// Reads the pages that have changed.
-    fn read_pages(&self, kind: Kind, read: &mut PagesRead, news: &mut Vec<Seen>) {
+    fn read_pages(&self, kind: Kind, read: &mut PagesRead, news: &mut Vec<BucketTally>) {
         let shards: Vec<&[Page; PAGES]> = self.shards.iter().filter_map(|shard| shard.pages(kind)).collect();
         read.0.resize_with(PAGES, PageRead::default);
         for (number, read) in read.0.iter_mut().enumerate() {
@@ -167,7 +167,7 @@ impl Ledger {
                 let mut tally = sum;
                 tally -= std::mem::replace(&mut tallies[bucket.index() % PAGE], sum);
                 if tally != Tally::default() {
-                    news.push(Seen { bucket, set_aside: kind == Kind::SetAside, tally });
+                    news.push(BucketTally { bucket, set_aside: kind == Kind::SetAside, tally });
                 }
             }
         }

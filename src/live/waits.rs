@@ -96,7 +96,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::{AbortReason, Connections, Plan, Policy, Rollout, Seen, Trip};
+    use crate::core::{AbortReason, Connections, LastConfig, Plan, Policy, Rollout, Trip};
 
     fn release(upstream: &str) -> Release {
         Release { upstream: upstream.into(), version: Some(Arc::from("v2")) }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_release_of_the_config_that_waits_asks_only_if_no_operator_decided_that() {
         let mut idle = status(Phase::Idle, None);
-        idle.state.seen = Seen { release: Some(release("green")), ..Seen::default() };
+        idle.state.last_config = LastConfig { release: Some(release("green")), ..LastConfig::default() };
         for (held_by, code) in
             [(HeldBy::NoHistory, Some("no_history")), (HeldBy::SameUpstream, Some("same_upstream")), (HeldBy::Abort, None)]
         {

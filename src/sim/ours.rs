@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::rule::{Next, Rule, Seen};
 use super::world::World;
-use crate::core::evidence::{self, Evidence, Exposure, History, Judgement};
+use crate::core::evidence::{self, Evidence, Exposure, Judgement, Usual};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
 use crate::core::{Apart, Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
 
@@ -45,14 +45,14 @@ pub struct Serin {
 
 impl Serin {
     pub fn new(world: &World<'_>, settings: Settings, seed: u64) -> Serin {
-        let mut history = History::default();
-        history.set_marks(world.marks());
+        let mut usual = Usual::default();
+        usual.set_marks(world.marks());
         let mut tallies: HashMap<Bucket, Tally> = HashMap::new();
         for (bucket, counts) in world.past() {
             *tallies.entry(bucket).or_default() += counts.tally();
         }
-        tallies.iter().for_each(|(bucket, tally)| history.learn(*bucket, tally));
-        let evidence = Evidence::new(&history, seed, settings.guard.examine, Duration::ZERO);
+        tallies.iter().for_each(|(bucket, tally)| usual.learn(*bucket, tally));
+        let evidence = Evidence::new(&usual, seed, settings.guard.examine, Duration::ZERO);
         let release = |upstream: &str| Release { upstream: upstream.into(), version: None };
         let start = Command::Start { release: release("new"), plan: settings.plan.clone(), retry: false };
         let buckets = usize::from(crate::core::BUCKETS);
@@ -99,7 +99,7 @@ impl Serin {
             let set_aside = *track == Track::Canary && self.is_set_aside(bucket);
             let on_canary = *track == Track::Canary && !set_aside;
             let tally = if on_canary { cell.answers.canary.tally() } else { cell.answers.stable.tally() };
-            all.push(evidence::Seen { bucket, set_aside, tally });
+            all.push(evidence::BucketTally { bucket, set_aside, tally });
             if let Some(Apart::Examined { turn, .. }) = self.apart[bucket.index()] {
                 // In the simulation every request ends in its own tick.
                 examined.push(evidence::Examined { bucket, turn, tally, under_way: 0 });

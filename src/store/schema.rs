@@ -308,7 +308,10 @@ fn same_commitments(last: &State, before: &State) -> bool {
         let step = state.rollout.as_ref().map(|rollout| (rollout.step, rollout.release.clone()));
         (state.revision, state.split_id, state.weight, state.attempt, state.attempts, state.stable.clone(), state.canary.clone(), step)
     };
-    of(last) == of(before) && last.quarantine == before.quarantine && last.seen == before.seen && last.previous == before.previous
+    of(last) == of(before)
+        && last.quarantine == before.quarantine
+        && last.last_config == before.last_config
+        && last.previous == before.previous
 }
 
 pub(super) fn pack<T: Serialize>(value: &T) -> Vec<u8> {

@@ -93,7 +93,7 @@ pub(in super::super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
     })
 }
 
-/// A hash of everything that decides how workspaces are assigned: see [`Seen`](crate::core::Seen).
+/// A hash of everything that decides how workspaces are assigned: see [`LastConfig`](crate::core::LastConfig).
 pub(in super::super) fn rule(config: &Config, bot: &Bot) -> u64 {
     xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
 }

@@ -70,7 +70,7 @@ const COLD_REQUESTS: f64 = 200.0;
 
 /// A bucket's past on stable, with old requests counting less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Past {
+struct BucketPast {
     requests: f64,
     timed: f64,
     log_latency: f64,
@@ -82,21 +82,21 @@ struct Past {
 
 /// The past of all buckets of a bot. Buckets that never had a request take no memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct History {
-    buckets: ByBucket<Past>,
+pub struct Usual {
+    buckets: ByBucket<BucketPast>,
     marks: Option<LatencyMarks>,
 }
 
 /// A request counts half after this time.
 const HALF_LIFE_SECS: f64 = 24.0 * 3600.0;
 
-impl Default for History {
-    fn default() -> History {
-        History { buckets: ByBucket::new(Past::default()), marks: None }
+impl Default for Usual {
+    fn default() -> Usual {
+        Usual { buckets: ByBucket::new(BucketPast::default()), marks: None }
     }
 }
 
-impl History {
+impl Usual {
     /// Adds requests that a bucket had on stable.
     pub fn learn(&mut self, bucket: Bucket, tally: &Tally) {
         let past = self.buckets.at(bucket.index());
@@ -161,7 +161,7 @@ impl History {
     pub(super) fn baselines(&self) -> ByBucket<Baseline> {
         let pooled: [f64; COUNTED] = std::array::from_fn(|index| self.pooled_rate(Metric::COUNTS[index], &SHAPES[index]));
         let log_mean = self.pooled_log_mean();
-        let mut baselines = ByBucket::new(Past::default().baseline(&pooled, log_mean));
+        let mut baselines = ByBucket::new(BucketPast::default().baseline(&pooled, log_mean));
         for (bucket, past) in self.buckets.iter() {
             *baselines.at(bucket) = past.baseline(&pooled, log_mean);
         }
@@ -185,7 +185,7 @@ impl History {
     }
 }
 
-impl Past {
+impl BucketPast {
     /// The bucket's baseline, given the bot's rates and its mean log-latency.
     fn baseline(&self, pooled: &[f64; COUNTED], log_mean: f64) -> Baseline {
         let rates = std::array::from_fn(|index| {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_bot_without_a_past_has_the_cold_rates() {
-        let baselines = History::default().baselines();
+        let baselines = Usual::default().baselines();
         for (metric, rate) in
             [(Metric::Errors, 0.005), (Metric::Slow, 0.1), (Metric::Late, 0.0005), (Metric::Rejected, 0.02), (Metric::VerySlow, 0.005)]
         {
@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn a_noisy_customer_is_expected_to_be_noisy_and_does_not_make_the_others_so() {
-        let mut history = History::default();
+        let mut usual = Usual::default();
         for index in 0..100 {
-            history.learn(bucket(index), &Tally { requests: 10_000, errors: 10, timed: 10_000, ..Tally::default() });
+            usual.learn(bucket(index), &Tally { requests: 10_000, errors: 10, timed: 10_000, ..Tally::default() });
         }
-        history.learn(bucket(100), &Tally { requests: 10_000, errors: 3_000, timed: 10_000, ..Tally::default() });
-        let baselines = history.baselines();
+        usual.learn(bucket(100), &Tally { requests: 10_000, errors: 3_000, timed: 10_000, ..Tally::default() });
+        let baselines = usual.baselines();
         assert!((of(100, &baselines, Metric::Errors) - 0.3).abs() < 0.01);
         // The noisy bucket counts for 505 of its 3,000 errors.
         let pooled = (1.0 + 1_000.0 + 505.0) / (200.0 + 1_010_000.0);
@@ -250,18 +250,18 @@ mod tests {
 
     #[test]
     fn a_day_halves_what_is_remembered_and_keeps_the_rate() {
-        let mut history = History::default();
-        history.learn(bucket(0), &Tally { requests: 1_000, errors: 100, timed: 1_000, log_latency: 5_000 << 20, ..Tally::default() });
-        history.fade(86_400.0);
-        assert!((history.requests() - 500.0).abs() < 1e-9);
-        assert!((history.baselines().get(0).log_mean - 5.0).abs() < 1e-12);
+        let mut usual = Usual::default();
+        usual.learn(bucket(0), &Tally { requests: 1_000, errors: 100, timed: 1_000, log_latency: 5_000 << 20, ..Tally::default() });
+        usual.fade(86_400.0);
+        assert!((usual.requests() - 500.0).abs() < 1e-9);
+        assert!((usual.baselines().get(0).log_mean - 5.0).abs() < 1e-12);
     }
 
     #[test]
     fn new_marks_forget_what_was_slow_by_the_old_ones() {
-        let mut history = History::default();
-        history.learn(bucket(0), &Tally { requests: 100, timed: 100, slow: 100, ..Tally::default() });
-        history.set_marks(LatencyMarks { slow_micros: 1, very_slow_micros: 2 });
-        assert!((of(0, &history.baselines(), Metric::Slow) - 0.1).abs() < 1e-12);
+        let mut usual = Usual::default();
+        usual.learn(bucket(0), &Tally { requests: 100, timed: 100, slow: 100, ..Tally::default() });
+        usual.set_marks(LatencyMarks { slow_micros: 1, very_slow_micros: 2 });
+        assert!((of(0, &usual.baselines(), Metric::Slow) - 0.1).abs() < 1e-12);
     }
 }

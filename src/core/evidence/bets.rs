@@ -1,51 +1,10 @@
 //! One look: every alternative bets on every bucket's label, twice: among all buckets, and among those that this step could have
 //! put on the canary for the first time. This is the hot loop of the evidence.
 
-use super::baseline::{Baseline, Rate};
 use super::columns::{Column, LANES, LENGTH, least};
-use super::likelihood::log_latency_variance;
 use super::likely::{Likely, Outcomes};
-use super::metric::{Alternative, COUNTED, Metric};
-use super::shock::{self, RateShock};
-
-/// The counts of one active bucket in a window.
-#[derive(Clone, Debug)]
-pub(super) struct Row<'a> {
-    pub bucket: usize,
-    pub canary: bool,
-    /// The bucket was never on the canary before this step, so this step could have drawn it.
-    pub pool: bool,
-    /// An examination found that the trouble is the workspace's own: the bucket can lose a bet, but cannot win one.
-    pub refuted: bool,
-    pub requests: f64,
-    /// The requests with a latency.
-    pub timed: f64,
-    /// The requests that were compared with the latency marks.
-    pub marked: f64,
-    /// In the order of [`Metric::COUNTS`].
-    pub counts: [f64; COUNTED],
-    /// Σ ln(latency in µs).
-    pub log_latency: f64,
-    pub baseline: &'a Baseline,
-}
-
-impl Row<'_> {
-    pub fn exposed(&self, metric: Metric) -> f64 {
-        match metric {
-            Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
-            Metric::Slow | Metric::VerySlow => self.marked,
-            Metric::LogLatency => self.timed,
-        }
-    }
-
-    pub fn rate(&self, metric: Metric) -> Rate {
-        self.baseline.rates[metric as usize]
-    }
-
-    pub fn count(&self, metric: Metric) -> f64 {
-        self.counts[metric as usize]
-    }
-}
+use super::metric::Alternative;
+use super::rows::{Row, Rows};
 
 /// The probability that a label is canary: among all buckets, and among the pool (0 if this step adds no bucket).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,19 +18,6 @@ pub(super) struct Odds {
 pub(super) struct Wealth {
     pub all: Vec<f64>,
     pub fresh: Vec<f64>,
-}
-
-/// The shared shock of a counted metric over all rows.
-pub(super) fn rate_shock(rows: &[Row<'_>], metric: Metric) -> f64 {
-    shock::of_rate(rows.iter().map(|row| (row.count(metric), row.exposed(metric), row.rate(metric))))
-}
-
-/// The shared shock of the log-latency: how far all rows lie above their baselines.
-pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
-    shock::of_latency(rows.iter().filter(|row| row.timed > 0.0).map(|row| {
-        let deviation = row.log_latency / row.timed - row.baseline.log_mean;
-        (deviation, log_latency_variance(row.timed, row.baseline.log_variance))
-    }))
 }
 
 /// The lowest threshold of an urn: an urn draws only buckets with a greater log-ratio. See [`bet`].
@@ -113,10 +59,10 @@ fn bet_anywhere(
         outcomes.forget();
         for (i, (alternative, (all, fresh))) in alternatives.iter().zip(&mut products).enumerate() {
             let Likely { log_ratios, ratios, .. } = outcomes.likely(chunk, alternative, shocks);
-            labels.pay(ratios, alternative, odds.all, Who::All, all);
+            labels.pay(ratios, alternative, odds.all, Among::All, all);
             if odds.fresh > 0.0 {
                 if !all_are_new {
-                    labels.pay(ratios, alternative, odds.fresh, Who::Pool, fresh);
+                    labels.pay(ratios, alternative, odds.fresh, Among::Pool, fresh);
                 }
                 // Counts first, several at once, because mostly there is none.
                 if log_ratios[..chunk.len()].iter().filter(|log_ratio| **log_ratio > SEEN_FROM).count() == 0 {
@@ -135,39 +81,6 @@ fn bet_anywhere(
     Wealth { all, fresh }
 }
 
-/// All rows of a window, and the shocks that they share.
-#[derive(Default)]
-pub(super) struct Rows<'a> {
-    pub rows: Vec<Row<'a>>,
-    pub shocks: Shocks,
-}
-
-impl<'a> Rows<'a> {
-    pub fn of(rows: Vec<Row<'a>>) -> Rows<'a> {
-        Rows { shocks: Shocks::of(&rows), rows }
-    }
-}
-
-/// The shared shocks, by metric.
-#[derive(Default)]
-pub(super) struct Shocks {
-    /// In the order of [`Metric::COUNTS`].
-    pub rates: [f64; COUNTED],
-    pub latency: f64,
-}
-
-impl Shocks {
-    fn of(rows: &[Row<'_>]) -> Shocks {
-        let mut rates: [RateShock; COUNTED] = Default::default();
-        for row in rows {
-            for (shock, metric) in rates.iter_mut().zip(Metric::COUNTS) {
-                shock.add(row.count(metric), row.exposed(metric), row.rate(metric));
-            }
-        }
-        Shocks { rates: rates.map(|shock| shock.found()), latency: latency_shock(rows) }
-    }
-}
-
 /// The labels of some rows, as numbers to compute with.
 struct LabelColumns {
     rows: usize,
@@ -183,7 +96,7 @@ struct LabelColumns {
 
 /// The buckets among which a bet is placed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
+enum Among {
     All,
     Pool,
 }
@@ -208,7 +121,7 @@ impl LabelColumns {
 
     /// Computes `likelihood::{plain_bet, bounded, label_bet, refuted_bet}` as fractions, and divides only the products.
     #[inline(always)]
-    fn pay(&mut self, ratios: &Column, alternative: &Alternative, f: f64, who: Who, product: &mut Product) {
+    fn pay(&mut self, ratios: &Column, alternative: &Alternative, f: f64, among: Among, product: &mut Product) {
         let (share, per_cap) = (alternative.share, 1.0 / least(alternative.cap, 2.0 / f));
         let LabelColumns { owns, means, .. } = self;
         let out = owns.iter_mut().zip(&mut *means);
@@ -221,7 +134,7 @@ impl LabelColumns {
         for row in &self.refuted {
             owns[*row] = least(owns[*row], means[*row]);
         }
-        if who == Who::Pool {
+        if among == Among::Pool {
             for ((own, mean), pool) in owns.iter_mut().zip(&mut *means).zip(&self.pool) {
                 *own = if *pool != 0.0 { *own } else { 1.0 };
                 *mean = if *pool != 0.0 { *mean } else { 1.0 };
@@ -282,9 +195,12 @@ fn multiplied([a, b, c, d, e, f, g, h]: &[f64; 8]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::evidence::baseline::{Baseline, Rate};
     use crate::core::evidence::golden::{self, close};
     use crate::core::evidence::likelihood::{added_rate, bounded, label_bet, plain_bet};
     use crate::core::evidence::metric::{ALTERNATIVES, log_sum, mix};
+    use crate::core::evidence::metric::{COUNTED, Metric};
+    use crate::core::evidence::rows::rate_shock;
     use crate::core::evidence::urn::Urn;
     use proptest::prelude::*;
     use serde_json::Value;

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bets::Row;
 use super::metric::Metric;
+use super::rows::Row;
 
 /// An upper bound on the errors that the canary adds, as a share of its requests, at about 95 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! How much likelier the outcomes of some rows are if the canary adds some harm: the formulas of `likelihood`, for many rows at
 //! once. Parts that do not depend on the harm are computed once for all alternatives of a metric.
 
-use super::bets::{Row, Shocks};
 use super::columns::{Column, LANES, LENGTH, exp_all, least, ln};
 use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
 use super::metric::{Alternative, Metric};
+use super::rows::{Row, Shocks};
 
 /// The outcomes of some rows in one metric, and the likelihood ratios for each harm that was requested so far. The columns are
 /// reused for each metric and the next rows, without a new allocation.

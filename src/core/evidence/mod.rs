@@ -20,7 +20,9 @@ mod labels;
 mod likelihood;
 mod likely;
 mod metric;
+mod observation;
 mod question;
+mod rows;
 mod shock;
 mod suspects;
 #[cfg(test)]
@@ -36,19 +38,21 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::bucket::Bucket;
 use super::sparse::ByBucket;
-use super::split::{Apart, Turn};
+use super::split::Apart;
 use super::tally::{LOG_UNIT, Tally};
-use bets::{Odds, Row, Rows, bet, rate_shock};
+use bets::{Odds, bet};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
-use suspects::Suspects;
+use rows::{Row, Rows, rate_shock};
+use suspects::{EXAMINE_EVERY, Suspects};
 use urns::Urns;
 use window::Window;
 
-pub use baseline::{Baseline, History};
+pub use baseline::{Baseline, Usual};
 pub use examination::{Examination, Finding};
 pub use harm::{HarmBound, tolerable};
 pub use metric::{ALTERNATIVES, Alternative, Metric};
+pub use observation::{BucketTally, Examined};
 
 /// A bot with this many requests in its past is known well enough to measure the shock of all its buckets.
 const LEARNT: f64 = 1_000.0;
@@ -58,7 +62,6 @@ const LEARNT: f64 = 1_000.0;
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// In a step younger than this, A, C and U are computed as often as suspects are searched for.
 const LOOK_SOON: Duration = Duration::from_secs(60);
-const EXAMINE_EVERY: Duration = Duration::from_secs(5);
 
 /// The parts of E: A, C, U, X, and N·X.
 const PARTS: [f64; 5] = [0.34, 0.25, 0.10, 0.14, 0.17];
@@ -118,27 +121,6 @@ impl Wealth {
     }
 }
 
-/// What one bucket had since the last observation.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    pub bucket: Bucket,
-    /// Answered by stable although the bucket's rank makes it canary: it is under examination, or was refuted.
-    pub set_aside: bool,
-    pub tally: Tally,
-}
-
-/// The requests of one bucket that were routed under examination, in one block.
-#[derive(Clone, Copy, Debug)]
-pub struct Examined {
-    pub bucket: Bucket,
-    /// The block that routed them.
-    pub turn: Turn,
-    /// Those that have ended since the last observation.
-    pub tally: Tally,
-    /// Those that have not ended.
-    pub under_way: u32,
-}
-
 /// A track's requests and buckets in this step, as the evidence counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exposure {
@@ -165,12 +147,12 @@ pub struct Judgement {
 impl Evidence {
     /// The evidence of a rollout that begins now. It compares with the past as it is now. `seed` makes the coins, and must be new
     /// for each rollout.
-    pub fn new(history: &History, seed: u64, examine: bool, now: Duration) -> Evidence {
+    pub fn new(usual: &Usual, seed: u64, examine: bool, now: Duration) -> Evidence {
         Evidence {
             labels: Labels::new(),
-            marked: history.marks().is_some(),
-            learnt: history.requests() >= LEARNT,
-            baselines: Arc::new(history.baselines()),
+            marked: usual.marks().is_some(),
+            learnt: usual.requests() >= LEARNT,
+            baselines: Arc::new(usual.baselines()),
             window: Window::new(now),
             cohorts: [0.0; COUNT_OF_ALTERNATIVES],
             cohort: [0.0; COUNT_OF_ALTERNATIVES],
@@ -201,7 +183,7 @@ impl Evidence {
     }
 
     /// Adds what happened since the last call. Requests in `examined` must also be in `seen`.
-    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = Seen>, examined: impl IntoIterator<Item = Examined>) {
+    pub fn observe(&mut self, now: Duration, seen: impl IntoIterator<Item = BucketTally>, examined: impl IntoIterator<Item = Examined>) {
         self.window.forget(now);
         for one in seen {
             self.labels.active(one.bucket);
@@ -379,11 +361,14 @@ mod tests {
 
     /// The shock with two per cent of errors, which is four times the rate of a bot without a past.
     fn shock_after(past_requests: u32) -> f64 {
-        let seen =
-            |bucket, requests| Seen { bucket, set_aside: false, tally: Tally { requests, errors: requests / 50, ..Tally::default() } };
-        let mut history = History::default();
-        Bucket::all().take(50).for_each(|bucket| history.learn(bucket, &seen(bucket, past_requests).tally));
-        let mut evidence = Evidence::new(&history, 1, true, Duration::ZERO);
+        let seen = |bucket, requests| BucketTally {
+            bucket,
+            set_aside: false,
+            tally: Tally { requests, errors: requests / 50, ..Tally::default() },
+        };
+        let mut usual = Usual::default();
+        Bucket::all().take(50).for_each(|bucket| usual.learn(bucket, &seen(bucket, past_requests).tally));
+        let mut evidence = Evidence::new(&usual, 1, true, Duration::ZERO);
         evidence.begin_step(0.5, |bucket| bucket.index() % 2 == 0, Duration::ZERO);
         let now = Duration::from_secs(5);
         evidence.observe(now, Bucket::all().take(50).map(|bucket| seen(bucket, 500)), []);

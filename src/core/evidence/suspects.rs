@@ -6,17 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::bets::{Row, Rows};
 use super::examination::{COIN, Examination, Finding, Suspicion};
 use super::labels::Labels;
 use super::likelihood::{added_rate, log_latency_variance, shifted_latency};
 use super::metric::Metric;
+use super::observation::Examined;
 use super::question::Question;
+use super::rows::{Row, Rows};
 use super::urns::BROKEN_BY;
-use super::{EXAMINE_EVERY, Examined};
 use crate::core::sparse::ByBucket;
 use crate::core::split::Apart;
 
+/// The interval at which suspects are searched for.
+pub(super) const EXAMINE_EVERY: Duration = Duration::from_secs(5);
 /// An examination opens at this log-ratio for half of the requests more being bad, with at least `BAD_LEAST` bad requests.
 const SUSPECT_AT: f64 = 5.0;
 const BAD_LEAST: f64 = 2.0;

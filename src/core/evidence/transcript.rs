@@ -33,15 +33,15 @@ fn active(every: usize) -> impl Iterator<Item = Bucket> {
     Bucket::all().filter(move |bucket| bucket.index() % every == 3)
 }
 
-fn history(every: usize) -> History {
-    let mut history = History::default();
+fn usual(every: usize) -> Usual {
+    let mut usual = Usual::default();
     let mut noise = Noise(1);
-    history.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
+    usual.set_marks(LatencyMarks { slow_micros: 80_000, very_slow_micros: 400_000 });
     for bucket in active(every).filter(|bucket| bucket.index() % 4 != 0) {
-        history.learn(bucket, &tally(&mut noise, 400, false));
-        history.fade(60.0);
+        usual.learn(bucket, &tally(&mut noise, 400, false));
+        usual.fade(60.0);
     }
-    history
+    usual
 }
 
 fn tally(noise: &mut Noise, requests: u64, broken: bool) -> Tally {
@@ -61,7 +61,7 @@ fn tally(noise: &mut Noise, requests: u64, broken: bool) -> Tally {
 }
 
 /// What happens in a tick: some buckets are broken on the canary, and one in 90 is broken on both tracks.
-fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, weight: usize) -> (Vec<Seen>, Vec<Examined>) {
+fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, weight: usize) -> (Vec<BucketTally>, Vec<Examined>) {
     let apart: HashMap<Bucket, Apart> = evidence.apart().collect();
     let (mut seen, mut examined) = (Vec::new(), Vec::new());
     for bucket in active(every).filter(|bucket| !(bucket.index() as u64 + tick).is_multiple_of(3)) {
@@ -75,7 +75,7 @@ fn observed(evidence: &Evidence, noise: &mut Noise, every: usize, tick: u64, wei
         let on_canary = by_rank && !set_aside;
         let broken = (on_canary && tick > 90 && place.is_multiple_of(5)) || (place % 90 == 7 && tick > 20);
         let tally = tally(noise, 1 + bucket.index() as u64 % 4, broken);
-        seen.push(Seen { bucket, set_aside, tally });
+        seen.push(BucketTally { bucket, set_aside, tally });
         if let Some(Apart::Examined { turn, .. }) = apart.get(&bucket) {
             examined.push(Examined { bucket, turn: *turn, tally, under_way: u32::from(tick.is_multiple_of(7)) });
         }
@@ -105,7 +105,7 @@ fn judged(every: usize, mut at_half_way: impl FnMut(&mut Evidence)) -> Vec<Vec<f
 
 /// With `pauses` there are minutes without requests.
 fn judged_with(every: usize, pauses: bool, mut between: impl FnMut(u64, &mut Evidence)) -> Vec<Vec<f64>> {
-    let mut evidence = Evidence::new(&history(every), 7, true, Duration::ZERO);
+    let mut evidence = Evidence::new(&usual(every), 7, true, Duration::ZERO);
     let (mut noise, mut weight, mut judged) = (Noise(2), 0, Vec::new());
     for tick in 0..TICKS {
         let now = Duration::from_secs(tick * TICK);
@@ -148,14 +148,14 @@ fn a_rollout_is_judged_as_it_was_with_a_row_for_every_bucket() {
 
 #[test]
 fn what_an_earlier_version_kept_is_read_and_goes_on() {
-    let (_, kept): (History, Evidence) = rmp_serde::from_slice(include_bytes!("kept.msgpack")).unwrap();
+    let (_, kept): (Usual, Evidence) = rmp_serde::from_slice(include_bytes!("kept.msgpack")).unwrap();
     same(&judged(307, |evidence| *evidence = kept.clone()), &recorded("few"));
 }
 
 #[test]
 fn a_history_of_an_earlier_version_is_read() {
-    let (kept, _): (History, Evidence) = rmp_serde::from_slice(include_bytes!("kept.msgpack")).unwrap();
-    let now = history(307);
+    let (kept, _): (Usual, Evidence) = rmp_serde::from_slice(include_bytes!("kept.msgpack")).unwrap();
+    let now = usual(307);
     assert_eq!((kept.requests(), kept.active(), kept.marks()), (now.requests(), now.active(), now.marks()));
     assert!(active(307).all(|bucket| kept.baselines().get(bucket.index()) == now.baselines().get(bucket.index())));
 }

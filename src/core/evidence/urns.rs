@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bets::{Row, SEEN_FROM};
+use super::bets::SEEN_FROM;
 use super::labels::Labels;
 use super::likelihood::added_rate;
 use super::metric::{ALTERNATIVES, COUNT_OF_ALTERNATIVES, Metric, log_sum, mix};
+use super::rows::Row;
 use super::urn::{Drawn, Urn};
 use crate::core::sparse::ByBucket;
 

@@ -10,8 +10,8 @@ use crate::core::{Bucket, Tally};
 
 /// The length of the recent past: long enough to see trouble that comes and goes, short enough not to hide it in older requests.
 const RECENT: Duration = Duration::from_secs(120);
-const SLOT: Duration = Duration::from_secs(5);
-const SLOTS: u128 = RECENT.as_millis() / SLOT.as_millis();
+const INTERVAL: Duration = Duration::from_secs(5);
+const INTERVALS: u128 = RECENT.as_millis() / INTERVAL.as_millis();
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Window {
@@ -19,14 +19,15 @@ pub(super) struct Window {
     step: ByBucket<Tally>,
     recent: ByBucket<Tally>,
     /// What will be subtracted from `recent`, oldest first. Only buckets that had requests are in it.
-    slots: VecDeque<Slot>,
+    #[serde(rename = "slots")]
+    intervals: VecDeque<Interval>,
     /// Rises with each change of a tally in `step` or `recent`.
     #[serde(skip)]
     changes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Slot {
+struct Interval {
     number: u128,
     tallies: Vec<(Bucket, Tally)>,
 }
@@ -34,7 +35,7 @@ struct Slot {
 impl Window {
     pub fn new(began: Duration) -> Window {
         let empty = ByBucket::new(Tally::default());
-        Window { began, step: empty.clone(), recent: empty, slots: VecDeque::new(), changes: 0 }
+        Window { began, step: empty.clone(), recent: empty, intervals: VecDeque::new(), changes: 0 }
     }
 
     pub fn began(&self) -> Duration {
@@ -56,13 +57,13 @@ impl Window {
     }
 
     pub fn add(&mut self, now: Duration, bucket: Bucket, tally: Tally) {
-        let number = self.slot(now);
-        if self.slots.back().is_none_or(|slot| slot.number < number) {
-            self.slots.back_mut().into_iter().for_each(Slot::close);
-            self.slots.push_back(Slot { number, tallies: Vec::new() });
+        let number = self.interval(now);
+        if self.intervals.back().is_none_or(|interval| interval.number < number) {
+            self.intervals.back_mut().into_iter().for_each(Interval::close);
+            self.intervals.push_back(Interval { number, tallies: Vec::new() });
         }
-        if let Some(slot) = self.slots.back_mut() {
-            slot.tallies.push((bucket, tally));
+        if let Some(interval) = self.intervals.back_mut() {
+            interval.tallies.push((bucket, tally));
         }
         *self.step.at(bucket.index()) += tally;
         *self.recent.at(bucket.index()) += tally;
@@ -76,25 +77,25 @@ impl Window {
 
     /// Removes what is older than the recent past.
     pub fn forget(&mut self, now: Duration) {
-        let (number, slots) = (self.slot(now), self.slots.len());
-        while let Some(slot) = self.slots.pop_front_if(|slot| slot.number + SLOTS <= number) {
-            for (bucket, tally) in slot.tallies {
+        let (number, intervals) = (self.interval(now), self.intervals.len());
+        while let Some(interval) = self.intervals.pop_front_if(|interval| interval.number + INTERVALS <= number) {
+            for (bucket, tally) in interval.tallies {
                 *self.recent.at(bucket.index()) -= tally;
             }
         }
-        if self.slots.len() < slots {
+        if self.intervals.len() < intervals {
             self.recent.forget_usual();
             self.changes += 1;
         }
     }
 
-    /// The number of the slot. The very end of a slot belongs to it.
-    fn slot(&self, now: Duration) -> u128 {
-        now.saturating_sub(self.began).as_nanos().saturating_sub(1) / SLOT.as_nanos()
+    /// The number of the interval. The very end of a interval belongs to it.
+    fn interval(&self, now: Duration) -> u128 {
+        now.saturating_sub(self.began).as_nanos().saturating_sub(1) / INTERVAL.as_nanos()
     }
 }
 
-impl Slot {
+impl Interval {
     /// Merges the entries of each bucket into one.
     fn close(&mut self) {
         self.tallies.sort_unstable_by_key(|(bucket, _)| *bucket);

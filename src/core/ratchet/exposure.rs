@@ -5,7 +5,8 @@
 //! are refused in a freeze. All other decisions take effect at once.
 
 use super::Decision;
-use crate::core::rollout::{Release, State};
+use crate::core::plan::Release;
+use crate::core::rollout::State;
 use crate::core::weight::Weight;
 
 /// `after` is the state that `decision` made of `before`.

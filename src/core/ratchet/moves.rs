@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Because, Decision};
 use crate::core::hold::{AbortReason, Hold};
-use crate::core::rollout::{Former, HeldBy, Phase, Quarantined, Release, State};
+use crate::core::plan::Release;
+use crate::core::rollout::{Former, HeldBy, Phase, Quarantined, State};
 use crate::core::weight::Weight;
 
 /// The most releases that stay quarantined; the oldest makes room for another.

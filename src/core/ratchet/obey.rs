@@ -7,7 +7,8 @@ use super::releases;
 use super::{Because, Command, Decision, Refusal};
 use crate::core::guard::Guard;
 use crate::core::hold::{AbortReason, Hold};
-use crate::core::rollout::{HeldBy, Phase, Plan, Release, Rollout, State};
+use crate::core::plan::{Plan, Release};
+use crate::core::rollout::{HeldBy, Phase, Rollout, State};
 use crate::core::weight::Weight;
 
 pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Duration) -> Result<Decision, Refusal> {
@@ -43,7 +44,7 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
         }
         Command::Configure { weight, canary } => {
             let decision = set_weight(state, *weight, canary, guard, now)?;
-            state.seen.weight = *weight;
+            state.last_config.weight = *weight;
             Ok(decision)
         }
         Command::Freeze(freeze) => {
@@ -58,7 +59,7 @@ pub(super) fn obey(state: &mut State, command: &Command, guard: &Guard, now: Dur
         Command::Drill { weight, canary, lasts } => releases::drill(state, *weight, canary, now + *lasts, guard),
         Command::Drilled { took } => Ok(releases::drilled(state, *took)),
         Command::Reassign { rule, exposes } => {
-            state.seen.rule = *rule;
+            state.last_config.rule = *rule;
             begin_step(state, now);
             Ok(Decision::Reassign { exposes: *exposes })
         }

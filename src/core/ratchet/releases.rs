@@ -8,7 +8,8 @@ use super::watch::end_drill;
 use super::{Decision, Refusal, moves};
 use crate::core::guard::Guard;
 use crate::core::hold::{AbortReason, Hold};
-use crate::core::rollout::{HeldBy, Phase, Release, State, Undone};
+use crate::core::plan::Release;
+use crate::core::rollout::{HeldBy, Phase, State, Undone};
 use crate::core::weight::Weight;
 
 /// Declares a release stable that was changed without serin.
@@ -87,10 +88,10 @@ pub(super) fn withdraw(state: &mut State) -> Result<Decision, Refusal> {
 
 /// The config names another release. A way back is taken at once; a new release first needs a preflight and then `Command::Follow`.
 pub(super) fn desire(state: &mut State, wanted: Option<&Release>, warm: bool) -> Result<Decision, Refusal> {
-    if state.seen.release.as_ref() == wanted {
+    if state.last_config.release.as_ref() == wanted {
         return Ok(Decision::Nothing);
     }
-    let before = std::mem::replace(&mut state.seen.release, wanted.cloned());
+    let before = std::mem::replace(&mut state.last_config.release, wanted.cloned());
     // The release that the config named before, and the one that it names now, leave the quarantine: a change of the config counts as a
     // wish to retry.
     state.quarantine.retain(|quarantined| Some(&quarantined.release) != before.as_ref() && Some(&quarantined.release) != wanted);

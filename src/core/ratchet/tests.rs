@@ -9,7 +9,8 @@ use crate::core::breaker::Connections;
 use crate::core::evidence::{Exposure, HarmBound, Metric, Wealth};
 use crate::core::guard::Most;
 use crate::core::hold::Hold;
-use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Step};
+use crate::core::plan::{AtDeadline, OnTrouble, Policy, Step};
+use crate::core::rollout::Phase;
 use crate::core::tally::Tally;
 
 fn release(upstream: &str, version: &str) -> Release {

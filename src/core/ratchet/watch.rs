@@ -8,7 +8,8 @@ use crate::core::breaker::{Connections, Trip};
 use crate::core::evidence::Judgement;
 use crate::core::guard::{Doubt, Fail, Guard, Verdict};
 use crate::core::hold::{AbortReason, Hold};
-use crate::core::rollout::{AtDeadline, OnTrouble, Phase, Policy, Rollout, State};
+use crate::core::plan::{AtDeadline, OnTrouble, Policy};
+use crate::core::rollout::{Phase, Rollout, State};
 use crate::core::weight::Weight;
 
 /// The greatest age of the look that a raise rests on; looks are at most 30 s apart.

@@ -51,14 +51,14 @@ impl Replay {
         };
         if let Some(Command::Desire { release, .. }) = command {
             // Whatever the config named before and names now may be tried again.
-            let before = entry.before.as_ref().and_then(|before| before.seen.release.clone());
+            let before = entry.before.as_ref().and_then(|before| before.last_config.release.clone());
             self.quarantine.retain(|quarantined| Some(quarantined) != before.as_ref() && Some(quarantined) != release.as_ref());
         }
         self.rehearses &= !matches!(entry.decision, "trip" | "abort" | "set_weight" | "undo");
         match (entry.decision, command) {
             ("start", Some(Command::Start { release, plan, .. })) => self.starts(release, plan),
             ("start", Some(Command::Follow { plan })) => {
-                if let Some(release) = entry.before.as_ref().and_then(|before| before.seen.release.clone()) {
+                if let Some(release) = entry.before.as_ref().and_then(|before| before.last_config.release.clone()) {
                     self.starts(&release, plan);
                 }
             }
