@@ -7,7 +7,6 @@ mod ledger;
 mod names;
 mod shard;
 mod status;
-mod waits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,8 +21,7 @@ pub use concentration::{Concentration, Failing, on_stable, workspaces_per_bucket
 pub use ledger::{Ledger, News, Reading, TrackTotals};
 pub use names::Names;
 pub use shard::Shard;
-pub use status::{Durability, Examined, Judged, Status, Times};
-pub use waits::Waits;
+pub use status::{Durability, ExaminationStatus, Judged, Status, Times};
 
 /// One bot's split, its roles, and the tallies that belong to them. A new split is a new epoch with an empty ledger; a change that
 /// leaves the assignment as it is keeps the ledger.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::controller;
 use crate::core::evidence::Finding;
 use crate::core::{Bucket, HeldBy, Reason, Release, Track, Weight, Worth};
-use crate::live::{Epoch, Examined, Judged, Names, Snapshot, Status, TrackTotals};
+use crate::live::{Epoch, ExaminationStatus, Judged, Names, Snapshot, Status, TrackTotals};
 use standing::{FrozenBy, Possible, Since, Summary, Until};
 use tolerated::Tolerated;
 
@@ -376,7 +376,7 @@ fn evidence(status: &Status) -> Evidence {
 }
 
 fn examinations(status: &Status) -> Examinations {
-    let examination = |examined: &Examined| Examination {
+    let examination = |examined: &ExaminationStatus| Examination {
         bucket: examined.bucket,
         suspected_for: examined.metric,
         finding: examined.finding.name(),

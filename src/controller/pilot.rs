@@ -20,7 +20,7 @@ use crate::config::{Bot, BotName, Config};
 use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
 use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
-use crate::live::{Durability, Epoch, Examined, Judged, Ledger, News, Reading, Status, Times};
+use crate::live::{Durability, Epoch, ExaminationStatus, Judged, Ledger, News, Reading, Status, Times};
 use crate::store::{Entry, Kept, Snapshot, Ticket};
 use crate::summary::Summary;
 
@@ -358,7 +358,7 @@ impl Pilot {
             state: self.state.clone(),
             guard: bot.guard.clone(),
             judged: self.judged,
-            examinations: self.examined().map(Examined::from).collect(),
+            examinations: self.examined().map(ExaminationStatus::from).collect(),
             concentration: self.failures.concentration,
             warning: self.warning.clone(),
             in_step: self.in_step(now),

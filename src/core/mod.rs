@@ -15,6 +15,7 @@ mod rollout;
 mod sparse;
 mod split;
 mod tally;
+mod waits;
 mod weight;
 
 pub use breaker::{Breaker, Connections, Trip};
@@ -30,4 +31,5 @@ pub use plan::{AtDeadline, OnTrouble, Plan, Policy, Release, Step};
 pub use rollout::{Former, Freeze, HeldBy, LastConfig, Phase, Quarantined, Rollout, State, Undone};
 pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};
 pub use tally::{LOG_UNIT, LatencyMarks, Sample, Tally, UNNOTICED_MICROS, typical_micros};
+pub use waits::Waits;
 pub use weight::{Weight, WeightError};

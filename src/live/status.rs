@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Concentration;
 use crate::core::evidence::{Examination, Finding, Judgement};
-use crate::core::{Guard, Landmarks, State, Verdict};
+use crate::core::{Guard, Landmarks, State, Verdict, Waits};
 
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -13,7 +13,7 @@ pub struct Status {
     pub guard: Guard,
     /// `None` if nothing is judged.
     pub judged: Option<Judged>,
-    pub examinations: Vec<Examined>,
+    pub examinations: Vec<ExaminationStatus>,
     /// Where most of the canary's failures come from, if it is one bucket.
     pub concentration: Option<Concentration>,
     /// A warning about the current rollout.
@@ -67,7 +67,7 @@ pub struct Judged {
 
 /// A bucket under examination, or the finding about it.
 #[derive(Clone, Debug)]
-pub struct Examined {
+pub struct ExaminationStatus {
     pub bucket: usize,
     pub finding: Finding,
     /// The metric for which it became a suspect.
@@ -98,15 +98,20 @@ impl Status {
         }
     }
 
+    /// What the bot waits for, if only a human can end the wait.
+    pub fn waits_for_human(&self) -> Option<Waits<'_>> {
+        self.state.waits_for_human(self.in_step)
+    }
+
     /// The number of examinations with this finding.
     pub fn examined(&self, finding: Finding) -> usize {
         self.examinations.iter().filter(|examined| examined.finding == finding).count()
     }
 }
 
-impl From<&Examination> for Examined {
-    fn from(exam: &Examination) -> Examined {
-        Examined {
+impl From<&Examination> for ExaminationStatus {
+    fn from(exam: &Examination) -> ExaminationStatus {
+        ExaminationStatus {
             bucket: exam.bucket,
             finding: exam.finding,
             metric: exam.metric().name(),

@@ -3,8 +3,8 @@
 use super::known::Known;
 use super::link::Act;
 use crate::config::{Bot, Occasion};
-use crate::core::Release;
-use crate::live::{Status, Waits};
+use crate::core::{Release, Waits};
+use crate::live::Status;
 use crate::store::Row;
 use crate::summary::{self, Summary};
 

@@ -17,8 +17,8 @@ use super::teller::Teller;
 use super::told::{CHANGE, Told};
 use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
-use crate::core::Release;
-use crate::live::{Status, Waits};
+use crate::core::{Release, Waits};
+use crate::live::Status;
 use crate::store::{Mark, Row};
 use crate::telemetry;
 

@@ -4,7 +4,7 @@
 //! weight of 2 % for another upstream sends 2 % to a release that had nobody. Such decisions need a history that can be written, and
 //! are refused in a freeze. All other decisions take effect at once.
 
-use super::Decision;
+use super::decision::Decision;
 use crate::core::plan::Release;
 use crate::core::rollout::State;
 use crate::core::weight::Weight;

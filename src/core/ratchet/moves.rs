@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Because, Decision};
+use super::decision::{Because, Decision, Refusal};
 use crate::core::hold::{AbortReason, Hold};
 use crate::core::plan::Release;
 use crate::core::rollout::{Former, HeldBy, Phase, Quarantined, State};
@@ -76,6 +76,24 @@ pub(super) fn abort(state: &mut State, why: AbortReason) -> Decision {
     Decision::Abort { from, why }
 }
 
+/// Takes the canary to 0 % because an operator wants it. A split by hand is no release that failed, so it quarantines nothing.
+pub(super) fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
+    match state.phase {
+        Phase::Progressing | Phase::Paused | Phase::Held => Ok(abort(state, AbortReason::Operator)),
+        Phase::Manual => {
+            let from = state.weight;
+            state.weight = Weight::ZERO;
+            state.phase = Phase::Idle;
+            state.closed = true;
+            state.hold = None;
+            state.drill_until = None;
+            Ok(Decision::Abort { from, why: AbortReason::Operator })
+        }
+        Phase::Aborted => Ok(Decision::Nothing),
+        Phase::Idle | Phase::Promoted => Err(Refusal::NoRollout),
+    }
+}
+
 fn quarantine(state: &mut State, release: Release, why: AbortReason) {
     state.quarantine.retain(|quarantined| quarantined.release != release);
     state.quarantine.push(Quarantined { release, attempt: state.attempt, why });
@@ -119,4 +137,16 @@ pub(super) fn undo(state: &mut State, why: AbortReason) -> Option<Decision> {
     state.phase = Phase::Aborted;
     state.held_by = Some(HeldBy::Undo);
     Some(Decision::Undo { why })
+}
+
+/// Ends a drill: its customers go back to stable.
+pub(super) fn end_drill(state: &mut State) -> Decision {
+    let from = state.weight;
+    state.drill_until = None;
+    state.weight = Weight::ZERO;
+    state.phase = Phase::Idle;
+    state.canary = None;
+    state.closed = std::mem::take(&mut state.closed_before_drill);
+    state.hold = None;
+    Decision::Withdraw { from }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::moves::{abort, begin_step, promote, raise};
+use super::decision::{Because, Decision, Refusal};
+use super::input::Command;
+use super::moves::{abort_by_hand, begin_step, promote, raise};
+use super::permits::{may_promote, may_raise, refuse_above};
 use super::releases;
-use super::{Because, Command, Decision, Refusal};
 use crate::core::guard::Guard;
-use crate::core::hold::{AbortReason, Hold};
+use crate::core::hold::Hold;
 use crate::core::plan::{Plan, Release};
 use crate::core::rollout::{HeldBy, Phase, Rollout, State};
 use crate::core::weight::Weight;
@@ -181,46 +183,7 @@ fn resume(state: &mut State, guard: &Guard, now: Duration) -> Result<Decision, R
     Ok(Decision::Resume)
 }
 
-fn may_raise(state: &State, force: bool) -> Result<&Rollout, Refusal> {
-    if state.under_way().is_some() && state.phase == Phase::Paused {
-        return Err(Refusal::Paused);
-    }
-    may_promote(state, force)
-}
-
-/// Checks that a promotion is allowed, also in a pause. Without `force` it is not if the canary fails or takes no connections.
-fn may_promote(state: &State, force: bool) -> Result<&Rollout, Refusal> {
-    let rollout = state.under_way().ok_or(Refusal::NoRollout)?;
-    match state.hold {
-        _ if force => Ok(rollout),
-        Some(Hold::Breaker(trip)) => Err(Refusal::Broken(trip)),
-        _ if rollout.failing => Err(Refusal::Failing),
-        _ => Ok(rollout),
-    }
-}
-
-pub(super) fn abort_by_hand(state: &mut State) -> Result<Decision, Refusal> {
-    match state.phase {
-        Phase::Progressing | Phase::Paused | Phase::Held => Ok(abort(state, AbortReason::Operator)),
-        Phase::Manual => {
-            let from = state.weight;
-            state.weight = Weight::ZERO;
-            state.phase = Phase::Idle;
-            state.closed = true;
-            state.hold = None;
-            state.drill_until = None;
-            Ok(Decision::Abort { from, why: AbortReason::Operator })
-        }
-        Phase::Aborted => Ok(Decision::Nothing),
-        Phase::Idle | Phase::Promoted => Err(Refusal::NoRollout),
-    }
-}
-
 /// Another version will be on that upstream, so an undo to the one before is impossible.
 fn forget_previous_on(state: &mut State, release: &Release) {
     state.previous.take_if(|former| former.release.upstream == release.upstream);
-}
-
-pub(super) fn refuse_above(weight: Weight, guard: &Guard) -> Result<(), Refusal> {
-    if weight > guard.max { Err(Refusal::AboveMax { max: guard.max }) } else { Ok(()) }
 }

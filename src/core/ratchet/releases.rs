@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::obey::{abort_by_hand, refuse_above};
-use super::watch::end_drill;
-use super::{Decision, Refusal, moves};
+use super::decision::{Decision, Refusal};
+use super::moves::{self, abort_by_hand, end_drill};
+use super::permits::{refuse_above, refuse_if_live};
 use crate::core::guard::Guard;
 use crate::core::hold::{AbortReason, Hold};
 use crate::core::plan::Release;
@@ -28,15 +28,6 @@ pub(super) fn adopt(state: &mut State, stable: &Release) -> Result<Decision, Ref
     state.hold = None;
     state.held_by = Some(HeldBy::Adopt);
     Ok(Decision::Adopt)
-}
-
-fn refuse_if_live(state: &State) -> Result<(), Refusal> {
-    match (state.under_way(), &state.canary) {
-        (Some(_), Some(canary)) => Err(Refusal::UnderWay(canary.clone())),
-        _ if state.drill_until.is_some() => Err(Refusal::Drill),
-        _ if state.weight > Weight::ZERO => Err(Refusal::LiveSplit { weight: state.weight }),
-        _ => Ok(()),
-    }
 }
 
 /// Puts everybody on the other side at once.

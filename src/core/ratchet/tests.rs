@@ -4,12 +4,14 @@ mod exposure;
 mod properties;
 mod releases;
 
+use std::sync::Arc;
+
 use super::*;
-use crate::core::breaker::Connections;
-use crate::core::evidence::{Exposure, HarmBound, Metric, Wealth};
-use crate::core::guard::Most;
-use crate::core::hold::Hold;
-use crate::core::plan::{AtDeadline, OnTrouble, Policy, Step};
+use crate::core::breaker::{Connections, Trip};
+use crate::core::evidence::{Exposure, HarmBound, Judgement, Metric, Wealth};
+use crate::core::guard::{Crossed, Most};
+use crate::core::hold::{AbortReason, Hold};
+use crate::core::plan::{AtDeadline, OnTrouble, Plan, Policy, Step};
 use crate::core::rollout::Phase;
 use crate::core::tally::Tally;
 

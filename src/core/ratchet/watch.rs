@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::moves::{abort, raise, retreat, undo};
-use super::{Because, Decision, Facts};
+use super::decision::{Because, Decision};
+use super::input::Facts;
+use super::moves::{abort, end_drill, raise, retreat, undo};
 use crate::core::breaker::{Connections, Trip};
 use crate::core::evidence::Judgement;
 use crate::core::guard::{Doubt, Fail, Guard, Verdict};
@@ -71,18 +72,6 @@ fn trip_off(state: &mut State, trip: Trip) -> Decision {
         state.phase = Phase::Paused;
     }
     Decision::Trip { from, trip }
-}
-
-/// Ends a drill: its customers go back to stable.
-pub(super) fn end_drill(state: &mut State) -> Decision {
-    let from = state.weight;
-    state.drill_until = None;
-    state.weight = Weight::ZERO;
-    state.phase = Phase::Idle;
-    state.canary = None;
-    state.closed = std::mem::take(&mut state.closed_before_drill);
-    state.hold = None;
-    Decision::Withdraw { from }
 }
 
 /// After a switch there is no second track: stable is compared with the one before. Connections that break, or a limit that is crossed,

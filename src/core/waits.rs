@@ -1,9 +1,12 @@
 //! Whether a bot waits for a human: one answer for the page, the metrics, the pipelines and the notifications.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::Status;
-use crate::core::{HeldBy, Hold, Phase, Release, State, Weight};
+use super::hold::Hold;
+use super::plan::Release;
+use super::rollout::{HeldBy, Phase, State};
+use super::weight::Weight;
 
 /// A wait that only a human can end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,13 +50,14 @@ impl fmt::Display for Waits<'_> {
     }
 }
 
-impl Status {
-    pub fn waits_for_human(&self) -> Option<Waits<'_>> {
-        let state = &self.state;
+impl State {
+    /// What the bot waits for, if only a human can end the wait. `in_step`: how long its step has lasted.
+    pub fn waits_for_human(&self, in_step: Option<Duration>) -> Option<Waits<'_>> {
+        let state = self;
         let hold = state.hold.as_ref();
         match state.phase {
             Phase::Held => hold.map(Waits::Step),
-            Phase::Progressing => self.left_to_a_human(),
+            Phase::Progressing => self.left_to_a_human(in_step),
             Phase::Paused => hold.filter(|hold| is_brake(hold)).map(Waits::Braked),
             Phase::Manual => hold.filter(|hold| is_brake(hold) && state.weight == Weight::ZERO).map(Waits::Braked),
             Phase::Promoted => match hold {
@@ -65,13 +69,13 @@ impl Status {
     }
 
     /// Under the policy `manual` a step waits for a human once it has baked, or at once if it fails.
-    fn left_to_a_human(&self) -> Option<Waits<'_>> {
-        let hold = self.state.hold.as_ref().filter(|hold| **hold == Hold::PolicyManual)?;
-        let rollout = self.state.under_way()?;
+    fn left_to_a_human(&self, in_step: Option<Duration>) -> Option<Waits<'_>> {
+        let hold = self.hold.as_ref().filter(|hold| **hold == Hold::PolicyManual)?;
+        let rollout = self.under_way()?;
         if rollout.failing {
             return Some(Waits::Failing);
         }
-        let baked = self.in_step.is_some_and(|in_step| in_step >= rollout.current().bake);
+        let baked = in_step.is_some_and(|in_step| in_step >= rollout.current().bake);
         baked.then_some(Waits::Step(hold))
     }
 }
@@ -93,7 +97,6 @@ fn against_the_config(state: &State) -> Option<Waits<'_>> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::core::{AbortReason, Connections, LastConfig, Plan, Policy, Rollout, Trip};
@@ -102,66 +105,66 @@ mod tests {
         Release { upstream: upstream.into(), version: Some(Arc::from("v2")) }
     }
 
-    fn status(phase: Phase, hold: Option<Hold>) -> Status {
+    fn state(phase: Phase, hold: Option<Hold>) -> State {
         let mut state = State::new(release("blue"));
         let at = Duration::ZERO;
         let plan = Plan { policy: Policy::Manual, ..Plan::usual() };
         let rollout =
             Rollout { release: release("green"), plan, step: 0, step_began: at, looked: at, no_retreat_before: at, failing: false };
         (state.phase, state.hold, state.rollout, state.canary) = (phase, hold, Some(rollout), Some(release("green")));
-        Status { in_step: Some(at), ..Status::of(state, crate::core::Guard::default()) }
+        state
     }
 
-    fn asks(status: &Status) -> Option<&'static str> {
-        status.waits_for_human().map(|waits| waits.code())
+    fn asks(state: &State) -> Option<&'static str> {
+        state.waits_for_human(Some(Duration::ZERO)).map(|waits| waits.code())
     }
 
     #[test]
     fn a_held_rollout_asks_and_one_that_waits_for_time_does_not() {
         let marginal = Hold::Marginal { e: 30.0, abort_at: 150.0 };
-        assert_eq!(asks(&status(Phase::Held, Some(marginal))), Some("marginal"));
+        assert_eq!(asks(&state(Phase::Held, Some(marginal))), Some("marginal"));
         for hold in [Hold::Baking { left: Duration::ZERO }, Hold::Evidence { e: 3.0 }, Hold::NotJudged] {
-            assert_eq!(asks(&status(Phase::Progressing, Some(hold))), None);
+            assert_eq!(asks(&state(Phase::Progressing, Some(hold))), None);
         }
-        assert_eq!(asks(&status(Phase::Paused, Some(Hold::Paused))), None, "somebody did that");
+        assert_eq!(asks(&state(Phase::Paused, Some(Hold::Paused))), None, "somebody did that");
     }
 
     #[test]
     fn the_policy_manual_asks_after_the_bake_or_when_a_step_fails() {
-        let mut manual = status(Phase::Progressing, Some(Hold::PolicyManual));
+        let mut manual = state(Phase::Progressing, Some(Hold::PolicyManual));
         assert_eq!(asks(&manual), None);
-        manual.in_step = Some(Plan::usual().steps[0].bake);
-        assert_eq!(asks(&manual), Some("policy_manual"));
-        manual.state.rollout.as_mut().unwrap().failing = true;
+        let baked = Some(Plan::usual().steps[0].bake);
+        assert_eq!(manual.waits_for_human(baked).map(|waits| waits.code()), Some("policy_manual"));
+        manual.rollout.as_mut().unwrap().failing = true;
         assert_eq!(asks(&manual), Some("failing"));
     }
 
     #[test]
     fn a_trip_and_a_retreat_to_zero_wait_for_a_human() {
         let trip = || Some(Hold::Breaker(Trip { canary: Connections { wanted: 8, broken: 8 } }));
-        assert_eq!(asks(&status(Phase::Paused, trip())), Some("breaker"));
-        assert_eq!(asks(&status(Phase::Paused, Some(Hold::Retreated))), Some("retreated"));
-        assert_eq!(asks(&status(Phase::Manual, trip())), Some("breaker"));
-        let mut set_again = status(Phase::Manual, trip());
-        set_again.state.weight = Weight::FULL;
+        assert_eq!(asks(&state(Phase::Paused, trip())), Some("breaker"));
+        assert_eq!(asks(&state(Phase::Paused, Some(Hold::Retreated))), Some("retreated"));
+        assert_eq!(asks(&state(Phase::Manual, trip())), Some("breaker"));
+        let mut set_again = state(Phase::Manual, trip());
+        set_again.weight = Weight::FULL;
         assert_eq!(asks(&set_again), None);
     }
 
     #[test]
     fn a_switch_that_fails_asks() {
         let failed = Hold::Failed(AbortReason::Evidence { e: 1.0 });
-        assert_eq!(asks(&status(Phase::Promoted, Some(failed))), Some("failed"));
-        assert_eq!(asks(&status(Phase::Promoted, None)), None);
+        assert_eq!(asks(&state(Phase::Promoted, Some(failed))), Some("failed"));
+        assert_eq!(asks(&state(Phase::Promoted, None)), None);
     }
 
     #[test]
     fn a_release_of_the_config_that_waits_asks_only_if_no_operator_decided_that() {
-        let mut idle = status(Phase::Idle, None);
-        idle.state.last_config = LastConfig { release: Some(release("green")), ..LastConfig::default() };
+        let mut idle = state(Phase::Idle, None);
+        idle.last_config = LastConfig { release: Some(release("green")), ..LastConfig::default() };
         for (held_by, code) in
             [(HeldBy::NoHistory, Some("no_history")), (HeldBy::SameUpstream, Some("same_upstream")), (HeldBy::Abort, None)]
         {
-            idle.state.held_by = Some(held_by);
+            idle.held_by = Some(held_by);
             assert_eq!(asks(&idle), code);
         }
     }
