@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Bot;
-use crate::controller::{Answer, Sides};
+use crate::controller::{Checking, Sides};
 use crate::proxy::{Probe, Resolver, TlsClients};
 
 pub struct ProxySides {
@@ -19,11 +19,11 @@ impl ProxySides {
 }
 
 impl Sides for ProxySides {
-    fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Answer<'a> {
+    fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Checking<'a> {
         Box::pin(async move { self.probe().connects(&bot.upstreams[upstream].url, within).await })
     }
 
-    fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Answer<'a> {
+    fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Checking<'a> {
         Box::pin(async move { self.probe().preflight(bot, upstream).await })
     }
 }

@@ -5,67 +5,61 @@
 //! answers of the disk, the workers and the upstreams, and executes the effects that the owner returns. [`Controller`] is the handle
 //! for the rest of serin: it sends a request and waits for the answer. A request whose caller stops waiting is still carried out.
 
-mod begin;
 mod change;
+mod check;
 mod concentration;
-mod drill;
+mod entry;
+mod event;
 #[cfg(test)]
 mod faults;
-mod follow;
-mod keep;
-mod looks;
+mod freeze;
+mod new_config;
 mod owner;
 mod past;
 mod pilot;
 mod possible;
-mod preview;
+mod reach;
 mod recent;
-mod reload;
-mod reports;
-mod requests;
+mod rehearsal;
+mod report;
 mod run;
+mod sides;
 mod time;
 mod traffic;
 mod trail;
-mod watch;
 mod wish;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::config::{Bot, Config};
-use crate::core::State;
+use crate::config::Config;
 use crate::live::{Live, Snapshot};
 use crate::store::{Row, Store};
 use crate::summary::Preview;
 
-use owner::Asked;
-use time::Now;
+use event::Request;
 
-pub use drill::{Drill, Drilled};
-pub use looks::{Answer, How, Look, Sides};
+pub use check::{Check, Checking, How, Sides};
+pub use new_config::ReloadRefused;
 pub use pilot::FailingBucket;
 pub use possible::{is_possible, possible};
-pub use reload::ReloadRefused;
-pub use reports::{Report, ReportKind, Reported};
+pub use reach::Reach;
+pub use rehearsal::{Drill, Drilled};
+pub use report::{Report, ReportKind, Reported};
 pub use run::{Running, begin};
-pub use traffic::{Reach, Traffic};
+pub use traffic::Traffic;
 pub use trail::{Counted, Point, SLOT_SECS};
 use wish::ReplyTo;
 pub use wish::{Actor, ChangeError, ChangeRequest, Wish};
-
-/// The interval between two ticks of the ratchet.
-const TICK: Duration = Duration::from_secs(1);
 
 /// The handle to the controller's task. Each request returns an `Ending` error, or `None`, once the task has ended.
 #[derive(Debug)]
 pub struct Controller {
     live: Arc<Live>,
     store: Arc<Store>,
-    requests: mpsc::Sender<Asked>,
+    requests: mpsc::Sender<Request>,
     /// Every committed change, for its subscribers.
     changes: broadcast::Sender<Arc<Row>>,
     /// Counts the ticks that the controller has processed.
@@ -77,41 +71,41 @@ impl Controller {
     /// change. A change that exposes nobody does not wait for the disk for longer than half a second after it serves; the snapshot's
     /// status says whether the change is durable.
     pub async fn change(&self, request: ChangeRequest) -> Result<Arc<Snapshot>, ChangeError> {
-        self.ask(|reply| Asked::Change { request, reply: ReplyTo::Change(reply) }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Request::Change { request, reply: ReplyTo::Change(reply) }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     /// Returns what the request would do now, or the error that would refuse it. Changes nothing.
     pub async fn preview(&self, request: ChangeRequest) -> Result<Preview, ChangeError> {
-        self.ask(|reply| Asked::Change { request, reply: ReplyTo::Preview(reply) }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Request::Change { request, reply: ReplyTo::Preview(reply) }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     pub async fn preview_drill(&self, bot: &str, drill: Drill) -> Result<Preview, ChangeError> {
-        self.ask(|reply| Asked::PreviewDrill { bot: bot.to_owned(), drill, reply }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Request::PreviewDrill { bot: bot.to_owned(), drill, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     /// Rehearses a rollback and returns its measurements once the rehearsal is over.
     pub async fn drill(&self, bot: &str, drill: Drill, actor: Actor) -> Result<Drilled, ChangeError> {
-        self.ask(|reply| Asked::Drill { bot: bot.to_owned(), drill, actor, reply }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Request::Drill { bot: bot.to_owned(), drill, actor, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     /// Puts the whole config in force, or none of it. Returns `false` if it equals the config in force.
     pub async fn reload(&self, config: Config) -> Result<bool, ReloadRefused> {
         let config = Box::new(config);
-        self.ask(|reply| Asked::Reload { config, reply }).await.unwrap_or(Err(ReloadRefused::Ending))
+        self.ask(|reply| Request::Reload { config, reply }).await.unwrap_or(Err(ReloadRefused::Ending))
     }
 
     /// Counts what a bot reports about its workspaces.
     pub async fn report(&self, bot: &str, reports: Vec<Report>) -> Result<Reported, ChangeError> {
-        self.ask(|reply| Asked::Report { bot: bot.to_owned(), reports, reply }).await.unwrap_or(Err(ChangeError::Ending))
+        self.ask(|reply| Request::Report { bot: bot.to_owned(), reports, reply }).await.unwrap_or(Err(ChangeError::Ending))
     }
 
     /// Returns `None` if there is no such bot.
     pub async fn traffic(&self, bot: &str) -> Option<Traffic> {
-        self.ask(|reply| Asked::Traffic { bot: bot.to_owned(), reply }).await.flatten()
+        self.ask(|reply| Request::Traffic { bot: bot.to_owned(), reply }).await.flatten()
     }
 
     /// Sends a request to the owner. Returns `None` if the controller has ended.
-    async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Asked) -> Option<T> {
+    async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(asked(reply)).await.ok()?;
         answer.await.ok()
@@ -134,14 +128,4 @@ impl Controller {
     pub fn store(&self) -> &Store {
         &self.store
     }
-}
-
-/// The reason why this bot is frozen: an operator's freeze or a window of the config. `None` if it is not frozen.
-fn frozen(bot: &Bot, state: &State, now: Now) -> Option<String> {
-    if let Some(freeze) = &state.frozen {
-        let why = freeze.why.as_deref().map_or(String::new(), |why| format!(": {why}"));
-        return Some(format!("by {}{why}", freeze.by));
-    }
-    let freeze = bot.freeze.as_ref()?;
-    freeze.at(now.timestamp()).map(|window| freeze.text(window))
 }

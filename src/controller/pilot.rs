@@ -1,8 +1,9 @@
 //! One bot at the controller: its rollout's state, the evidence about it, and what is usual for it.
 
 mod change;
+mod concentrate;
 mod failures;
-mod split;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::failures::{Failures, canary_failed};
+use super::freeze::frozen;
 use super::past::Past;
 use super::recent::{Answers, Recent};
+use super::sides::{roles, split};
 use super::time::Now;
 use super::trail::Trail;
 use super::wish::Waiting;
@@ -24,9 +27,7 @@ use crate::live::{Durability, Epoch, ExaminationStatus, Judged, Ledger, News, Re
 use crate::store::{Entry, Kept, Snapshot, Ticket};
 use crate::summary::Summary;
 
-pub(super) use change::Opening;
 pub use failures::FailingBucket;
-pub(super) use split::{candidate, index, release, roles, rule, split};
 
 /// The interval at which what is usual is stored.
 const KEEP_PAST_EVERY: Duration = Duration::from_secs(60);
@@ -44,13 +45,13 @@ pub(super) struct Pilot {
     /// The last revision that is known to be stored.
     pub kept: u64,
     /// The order of this bot's change that waits for the disk.
-    pub keeping: Option<Ticket>,
+    pub storing: Option<Ticket>,
     /// Requests that wait for that change, in order.
     pub waiting: VecDeque<Waiting>,
     /// The check of an upstream that must end before the config is followed further.
     pub following: Option<Ticket>,
     /// Whether the check of the side before a switch is in progress.
-    pub asks_former: bool,
+    pub checks_former: bool,
     /// The epoch that was published last; and its snapshot's sequence, until every worker serves it, then 0.
     pub epoch: Arc<Epoch>,
     pub sequence: u64,
@@ -94,6 +95,15 @@ pub(super) struct Pilot {
     pub trail: Trail,
 }
 
+/// What happens to the evidence when the split serves. Of several changes that take effect together the greatest value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Opening {
+    /// The evidence continues in a new step.
+    Step,
+    /// The evidence begins from nothing, because what was learnt of another canary says nothing about this one.
+    Fresh,
+}
+
 impl Pilot {
     /// A pilot in this state. `at`: the bot's clock.
     pub fn new(config: &Config, bot: &Bot, state: State, at: Duration, now: Now) -> Pilot {
@@ -104,10 +114,10 @@ impl Pilot {
             name: bot.name.clone(),
             state,
             kept: 0,
-            keeping: None,
+            storing: None,
             waiting: VecDeque::new(),
             following: None,
-            asks_former: false,
+            checks_former: false,
             observed: epoch.clone(),
             epoch,
             sequence: 0,
@@ -294,7 +304,7 @@ impl Pilot {
     }
 
     /// If a switch looks bad, returns the release to go back to, whose side must be checked first.
-    pub fn wants_to_know_of_the_former_side(&self, facts: &Facts) -> Option<Release> {
+    pub fn side_to_check_for_undo(&self, facts: &Facts) -> Option<Release> {
         let troubled = self.state.watched_until.is_some() && (facts.trip.is_some() || facts.crossed.is_some());
         self.state.previous.as_ref().filter(|_| troubled).map(|former| former.release.clone())
     }
@@ -310,7 +320,7 @@ impl Pilot {
     }
 
     /// Whether the next attempt to start the config's release is due.
-    pub fn may_try_again(&self, now: Now) -> bool {
+    pub fn retry_is_due(&self, now: Now) -> bool {
         self.config_waits.as_ref().is_none_or(|(_, since)| now.running >= *since + TRY_AGAIN)
     }
 
@@ -339,7 +349,7 @@ impl Pilot {
     }
 
     /// Logs once per revision that a human is needed, and why.
-    pub fn log_whom_it_needs(&mut self, status: &Status) {
+    pub fn log_need_of_a_human(&mut self, status: &Status) {
         let asks = status.waits_for_human().map(|_| self.state.revision);
         if asks.is_some() && asks != self.asked_at {
             tracing::warn!(bot = %self.name, revision = self.state.revision, summary = Summary::of(status).text(), "a human is needed");
@@ -363,7 +373,7 @@ impl Pilot {
             warning: self.warning.clone(),
             in_step: self.in_step(now),
             durability,
-            frozen: super::frozen(bot, &self.state, now),
+            frozen: frozen(bot, &self.state, now),
             config_waits: self.config_waits.as_ref().map(|(why, _)| why.clone()),
             previous: self.state.previous.as_ref().map(|former| {
                 let ago = at.saturating_sub(former.until);

@@ -10,10 +10,11 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::looks::{Look, Sides};
-use super::owner::{Asked, Effect, Event, Owner, Told};
-use super::time::Now;
-use super::{Controller, TICK};
+use super::Controller;
+use super::check::{Check, Sides};
+use super::event::{Announcement, Effect, Event, Request};
+use super::owner::Owner;
+use super::time::{Now, TICK};
 use crate::config::Config;
 use crate::live::Live;
 use crate::store::{Found, Row, Store, Ticket, Written};
@@ -32,18 +33,18 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 /// Owns the controller's task, and ends it.
 pub struct Running {
     task: tokio::task::JoinHandle<()>,
-    goes: watch::Sender<Goes>,
+    mode: watch::Sender<Mode>,
     store: Arc<Store>,
 }
 
 /// What the controller still does during a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Goes {
-    On,
+enum Mode {
+    Normal,
     /// No more ticks: the ratchet decides nothing. Operators' requests are still carried out.
-    ForPeople,
+    NoDecisions,
     /// Accepts no more requests, and ends once everything pending is done.
-    ToItsEnd,
+    Ending,
 }
 
 struct Runner {
@@ -52,13 +53,13 @@ struct Runner {
     live: Arc<Live>,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-    requests: mpsc::Receiver<Asked>,
+    requests: mpsc::Receiver<Request>,
     written: mpsc::Receiver<Written>,
-    looks: Looks,
+    checks: Checks,
     changes: broadcast::Sender<Arc<Row>>,
     ticks: Interval,
     ticked: Arc<AtomicU64>,
-    goes: watch::Receiver<Goes>,
+    mode: watch::Receiver<Mode>,
     /// The sequence of the newest snapshot that the owner knows to be served by every worker.
     served: u64,
 }
@@ -75,8 +76,8 @@ pub async fn begin(
     let workers = config.proxy.workers;
     let (mut owner, mut effects) = Owner::begin(config, found, store.path().is_some(), Now::since(start));
     effects.extend(owner.handle(Event::Alarm, store.health(), Now::since(start)));
-    let mut looks = Looks::new(sides);
-    let mut told = Vec::new();
+    let mut checks = Checks::new(sides);
+    let mut announcements = Vec::new();
     let settle = async {
         loop {
             for effect in effects.drain(..) {
@@ -85,8 +86,8 @@ pub async fn begin(
                     Effect::Publish(_) => {}
                     Effect::Append(append) => store.append(append),
                     Effect::Snapshot(snapshots) => store.snapshot(snapshots),
-                    Effect::Look { ticket, look } => looks.begin(ticket, look),
-                    Effect::Tell(change) => told.push(*change),
+                    Effect::Check { ticket, check } => checks.begin(ticket, check),
+                    Effect::Announce(change) => announcements.push(*change),
                 }
             }
             if !owner.waits_for_the_disk() {
@@ -100,7 +101,7 @@ pub async fn begin(
     let live = Arc::new(Live::new(owner.current().clone(), workers));
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (changes, _) = broadcast::channel(CHANGES_KEPT);
-    let (goes, follows) = watch::channel(Goes::On);
+    let (mode, follows) = watch::channel(Mode::Normal);
     let ticked = Arc::new(AtomicU64::new(0));
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,31 +114,31 @@ pub async fn begin(
         metrics,
         requests: asked,
         written,
-        looks,
+        checks,
         changes,
         ticks,
         ticked,
-        goes: follows,
+        mode: follows,
         served: 0,
     };
-    told.into_iter().for_each(|change| runner.tell(change));
-    effects.into_iter().for_each(|effect| runner.does(effect));
+    announcements.into_iter().for_each(|change| runner.announce(change));
+    effects.into_iter().for_each(|effect| runner.execute(effect));
     let task = tokio::spawn(runner.run());
-    (controller, Running { task, goes, store })
+    (controller, Running { task, mode, store })
 }
 
 impl Running {
     /// Stops the ratchet: the errors and disconnects of a drain must not count against a canary. Operators' requests are still carried
     /// out.
     pub fn stops_deciding(&self) {
-        self.goes.send_replace(Goes::ForPeople);
+        self.mode.send_replace(Mode::NoDecisions);
     }
 
     /// Waits for at most `within` until pending changes serve and are stored, then ends the task. Logs an error if some change was not
     /// stored.
     pub async fn finish(self, within: Duration) {
         let began = Instant::now();
-        self.goes.send_replace(Goes::ToItsEnd);
+        self.mode.send_replace(Mode::Ending);
         let ended = timeout(within, self.task).await.is_ok();
         if !self.store.finish(within.saturating_sub(began.elapsed())).await || !ended {
             tracing::error!("serin ends before all changes are on the disk");
@@ -151,7 +152,7 @@ impl Runner {
             let Some(event) = self.next().await else { return };
             let tick = matches!(event, Event::Tick);
             for effect in self.owner.handle(event, self.store.health(), Now::since(self.start)) {
-                self.does(effect);
+                self.execute(effect);
             }
             if tick {
                 self.ticked.fetch_add(1, Ordering::Relaxed);
@@ -161,8 +162,8 @@ impl Runner {
 
     /// Waits for the next event. Returns `None` once the shutdown has begun and nothing is pending.
     async fn next(&mut self) -> Option<Event> {
-        let ends = *self.goes.borrow() == Goes::ToItsEnd;
-        if ends && self.requests.is_empty() && self.owner.rests() {
+        let ends = *self.mode.borrow() == Mode::Ending;
+        if ends && self.requests.is_empty() && self.owner.is_idle() {
             return None;
         }
         let alarm = self.owner.alarm();
@@ -175,32 +176,32 @@ impl Runner {
                 self.served = served;
                 Some(Event::Serves { sequence: served })
             }
-            Some((ticket, answer)) = self.looks.next() => Some(Event::Looked { ticket, answer }),
-            Ok(()) = self.goes.changed() => {
-                if *self.goes.borrow_and_update() == Goes::ToItsEnd {
+            Some((ticket, answer)) = self.checks.next() => Some(Event::Checked { ticket, answer }),
+            Ok(()) = self.mode.changed() => {
+                if *self.mode.borrow_and_update() == Mode::Ending {
                     self.requests.close();
                 }
                 Some(Event::Stop)
             }
             () = sleep_until(rings), if alarm.is_some() => Some(Event::Alarm),
             _ = self.ticks.tick() => Some(Event::Tick),
-            Some(asked) = self.requests.recv() => Some(Event::Asked(asked)),
+            Some(asked) = self.requests.recv() => Some(Event::Request(asked)),
         }
     }
 
-    fn does(&mut self, effect: Effect) {
+    fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Publish(snapshot) => self.live.publish(snapshot),
             Effect::Append(append) => self.store.append(append),
             Effect::Snapshot(snapshots) => self.store.snapshot(snapshots),
-            Effect::Look { ticket, look } => self.looks.begin(ticket, look),
-            Effect::Tell(told) => self.tell(*told),
+            Effect::Check { ticket, check } => self.checks.begin(ticket, check),
+            Effect::Announce(announcement) => self.announce(*announcement),
         }
     }
 
     /// The one place that reports a change: logs it, counts it in the metrics and sends it to the subscribers.
-    fn tell(&self, told: Told) {
-        let Told { entry, actor, took } = told;
+    fn announce(&self, announcement: Announcement) {
+        let Announcement { entry, actor, took } = announcement;
         self.metrics.decision(&entry.bot, entry.decision, actor.kind());
         let row = Row::of(&entry);
         tracing::info!(
@@ -214,20 +215,20 @@ impl Runner {
 }
 
 /// The checks of upstreams that are in progress.
-struct Looks {
+struct Checks {
     sides: Arc<dyn Sides>,
     tasks: JoinSet<Result<(), String>>,
     tickets: HashMap<tokio::task::Id, Ticket>,
 }
 
-impl Looks {
-    fn new(sides: Arc<dyn Sides>) -> Looks {
-        Looks { sides, tasks: JoinSet::new(), tickets: HashMap::new() }
+impl Checks {
+    fn new(sides: Arc<dyn Sides>) -> Checks {
+        Checks { sides, tasks: JoinSet::new(), tickets: HashMap::new() }
     }
 
-    fn begin(&mut self, ticket: Ticket, look: Look) {
+    fn begin(&mut self, ticket: Ticket, check: Check) {
         let sides = self.sides.clone();
-        let task = self.tasks.spawn(async move { look.make(&*sides).await });
+        let task = self.tasks.spawn(async move { check.make(&*sides).await });
         self.tickets.insert(task.id(), ticket);
     }
 

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// The interval between two ticks of the ratchet.
+pub const TICK: Duration = Duration::from_secs(1);
+
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {

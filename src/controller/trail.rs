@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use super::TICK;
 use super::recent::Answers;
+use super::time::TICK;
 use crate::core::Weight;
 
 /// What was counted in one slot of time.

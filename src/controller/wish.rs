@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner::Reply;
-use super::pilot::{candidate, index, release};
+use tokio::sync::oneshot;
+
+use super::sides::{candidate, index, release};
 use crate::config::Bot;
 use crate::core::ratchet::{Command, Refusal};
 use crate::core::{Freeze, Release, State, Weight};
 use crate::live::{NotApplied, Snapshot};
 use crate::store::NotDurable;
 use crate::summary::{Action, Preview};
+
+/// Sends the answer to a request. A closed receiver is no error: the request is carried out all the same.
+pub type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]

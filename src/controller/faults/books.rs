@@ -148,7 +148,7 @@ impl Books {
             lower::what_lowers_is_in_force(decided, weight)?;
         }
         let patience = std::time::Duration::from_secs(30);
-        let late = machine.looks.is_empty() && self.workers.iter().all(|served| *served == machine.published.sequence);
+        let late = machine.checks.is_empty() && self.workers.iter().all(|served| *served == machine.published.sequence);
         let waits = machine.clients.iter().find(|client| late && machine.clock.mono > client.asked + patience + patience);
         // A stall is one long event: who asked before it is answered by the next alarm.
         must(waits.is_none() || machine.owner.alarm().is_some(), 7, || "somebody waits for ever".to_owned())

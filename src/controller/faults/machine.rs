@@ -14,10 +14,11 @@ use super::sometimes::Sometimes;
 use super::traffic::InFlight;
 use super::world::World;
 use super::{Flaw, Settings};
-use crate::controller::drill::{Drill, Drilled};
-use crate::controller::looks::Look;
-use crate::controller::owner::{Asked, Effect, Event, Owner, Rules};
-use crate::controller::reload::ReloadRefused;
+use crate::controller::check::Check;
+use crate::controller::event::{Effect, Event, Request};
+use crate::controller::new_config::ReloadRefused;
+use crate::controller::owner::{Owner, Rules};
+use crate::controller::rehearsal::{Drill, Drilled};
 use crate::controller::time::Now;
 pub use crate::controller::wish::ChangeError;
 use crate::controller::wish::{Actor, ChangeRequest, ReplyTo};
@@ -43,7 +44,7 @@ pub struct Machine<'a> {
     replaced: Arc<Snapshot>,
     pub workers: [Arc<Snapshot>; WORKERS],
     served: u64,
-    pub looks: VecDeque<(Ticket, Look)>,
+    pub checks: VecDeque<(Ticket, Check)>,
     pub clients: Vec<Client>,
     pub in_flight: Vec<InFlight>,
     /// Workers take up at once what is published, and the disk takes at once what is ordered.
@@ -143,7 +144,7 @@ impl<'a> Machine<'a> {
             replaced: nothing.clone(),
             workers: std::array::from_fn(|_| nothing.clone()),
             served: 0,
-            looks: VecDeque::new(),
+            checks: VecDeque::new(),
             clients: Vec::new(),
             in_flight: Vec::new(),
             prompt: false,
@@ -189,7 +190,7 @@ impl<'a> Machine<'a> {
 
     fn tell_the_owner(&mut self, event: Event) {
         let hung_up = match &event {
-            Event::Asked(Asked::Change { reply: ReplyTo::Change(reply), .. }) => reply.is_closed(),
+            Event::Request(Request::Change { reply: ReplyTo::Change(reply), .. }) => reply.is_closed(),
             _ => false,
         };
         if hung_up && self.settings.flaw == Some(Flaw::DropsARequestWithItsClient) {
@@ -236,8 +237,8 @@ impl<'a> Machine<'a> {
                     }
                 }
                 Effect::Snapshot(snapshots) => self.disk.snapshot(snapshots),
-                Effect::Look { ticket, look } => self.looks.push_back((ticket, look)),
-                Effect::Tell(_) => {}
+                Effect::Check { ticket, check } => self.checks.push_back((ticket, check)),
+                Effect::Announce(_) => {}
             }
         }
     }
@@ -311,10 +312,10 @@ impl<'a> Machine<'a> {
 
     /// A side is looked at, in the end.
     pub fn look_is_done(&mut self) {
-        let Some((ticket, look)) = self.looks.pop_front() else { return };
-        let _ = look;
+        let Some((ticket, check)) = self.checks.pop_front() else { return };
+        let _ = check;
         let fit = !self.world.outage && !self.dice.one_in(8);
-        self.happens(Event::Looked { ticket, answer: if fit { Ok(()) } else { Err("refused".to_owned()) } });
+        self.happens(Event::Checked { ticket, answer: if fit { Ok(()) } else { Err("refused".to_owned()) } });
     }
 
     pub fn ask(&mut self, request: ChangeRequest, hangs_up: bool) {
@@ -327,7 +328,7 @@ impl<'a> Machine<'a> {
                 self.clients.push(Client { bot, revision, asked: self.clock.mono, waits: Waits::Change(receiver) });
             }
         }
-        self.happens(Event::Asked(Asked::Change { request, reply: ReplyTo::Change(reply) }));
+        self.happens(Event::Request(Request::Change { request, reply: ReplyTo::Change(reply) }));
     }
 
     pub fn drill(&mut self, bot: &str, drill: Drill, hangs_up: bool) {
@@ -336,14 +337,14 @@ impl<'a> Machine<'a> {
             self.clients.push(Client { bot: bot.to_owned(), revision: 0, asked: self.clock.mono, waits: Waits::Drill(receiver) });
         }
         let actor = Actor::Operator("ana".into());
-        self.happens(Event::Asked(Asked::Drill { bot: bot.to_owned(), drill, actor, reply }));
+        self.happens(Event::Request(Request::Drill { bot: bot.to_owned(), drill, actor, reply }));
     }
 
     pub fn reload(&mut self) {
         let (reply, receiver) = oneshot::channel();
         self.clients.push(Client { bot: String::new(), revision: 0, asked: self.clock.mono, waits: Waits::Reload(receiver) });
         let config = Box::new(self.setting.config(|bot, number| self.world.name(bot, number)));
-        self.happens(Event::Asked(Asked::Reload { config, reply }));
+        self.happens(Event::Request(Request::Reload { config, reply }));
     }
 
     fn hear_answers(&mut self) {
@@ -420,7 +421,7 @@ impl<'a> Machine<'a> {
         }
         self.in_flight.clear();
         self.clients.clear();
-        self.looks.clear();
+        self.checks.clear();
         self.events.clear();
         self.clock.mono += down;
         self.clock.wall += down.as_secs() as i64;

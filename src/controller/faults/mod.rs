@@ -96,7 +96,7 @@ pub enum Flaw {
 
 /// A story that held.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Announcement {
     pub events: usize,
     pub sometimes: Sometimes,
     /// What was ordered from the history: bot, revision, decision.
@@ -119,7 +119,7 @@ impl Default for Settings {
 }
 
 /// Tells the story of a seed. One that fails is told a second time, to write it down.
-pub fn tell(seed: u64, settings: &Settings) -> Result<Told, Box<Failure>> {
+pub fn tell(seed: u64, settings: &Settings) -> Result<Announcement, Box<Failure>> {
     let told = Plot::new(seed, settings, false).tell();
     told.map_err(|_| {
         let mut plot = Plot::new(seed, settings, true);
@@ -146,9 +146,9 @@ impl<'a> Plot<'a> {
         Plot { machine, books: Books::default(), events: 0, decisions: Vec::new(), story: is_written_down.then(Vec::new) }
     }
 
-    fn tell(mut self) -> Result<Told, Broken> {
+    fn tell(mut self) -> Result<Announcement, Broken> {
         self.go_to_its_end()?;
-        Ok(Told { events: self.events, sometimes: self.machine.sometimes, decisions: self.decisions })
+        Ok(Announcement { events: self.events, sometimes: self.machine.sometimes, decisions: self.decisions })
     }
 
     fn go_to_its_end(&mut self) -> Result<(), Broken> {

@@ -5,9 +5,12 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::config;
-use crate::controller::wish::Wish;
+use crate::controller::event::{Event, Request};
+use crate::controller::rehearsal::Drill;
+use crate::controller::wish::{Actor, ChangeRequest, ReplyTo, Wish};
 use crate::core::Weight;
-use crate::store::{Found, Unwritten};
+use crate::store::{Append, Found, Unwritten};
+use tokio::sync::oneshot;
 
 fn at(millis: u64) -> Now {
     Now { running: Duration::from_millis(millis), wall: SystemTime::UNIX_EPOCH }
@@ -34,10 +37,10 @@ fn snapshots_of_one_event_are_published_in_their_order() {
     let mut owner = owner();
     let (reply, _answer) = oneshot::channel();
     let drill = Drill { share: None, lasts: Duration::from_secs(1), upstream: None };
-    let asked = Asked::Drill { bot: "a".to_owned(), drill, actor: Actor::Config, reply };
-    let effects = owner.handle(Event::Asked(asked), Health::default(), at(2));
-    let [Effect::Look { ticket, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    owner.handle(Event::Looked { ticket: *ticket, answer: Ok(()) }, Health::default(), at(3));
+    let asked = Request::Drill { bot: "a".to_owned(), drill, actor: Actor::Config, reply };
+    let effects = owner.handle(Event::Request(asked), Health::default(), at(2));
+    let [Effect::Check { ticket, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    owner.handle(Event::Checked { ticket: *ticket, answer: Ok(()) }, Health::default(), at(3));
     // The bot is also due in the event in which the drill continues, so that event publishes twice.
     owner.pilots[0].due = true;
     let sequence = owner.current().sequence;
@@ -53,7 +56,7 @@ fn a_raise_that_the_disk_has_at_its_time_limit_is_in_force() {
     let weight = Weight::from_percent(5.0).unwrap();
     let (wish, actor) = (Wish::SetWeight(weight), Actor::Operator("ana".into()));
     let request = ChangeRequest { bot: "a".to_owned(), wish, based_on: None, actor, force: false, reason: None };
-    let effects = owner.handle(Event::Asked(Asked::Change { request, reply: ReplyTo::Change(reply) }), Health::default(), at(2));
+    let effects = owner.handle(Event::Request(Request::Change { request, reply: ReplyTo::Change(reply) }), Health::default(), at(2));
     let [Effect::Append(Append { unwritten: Unwritten::Drop(claim), .. })] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(claim.written());
     let effects = owner.handle(Event::Alarm, Health::default(), at(3_002));

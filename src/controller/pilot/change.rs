@@ -3,23 +3,14 @@
 
 use std::sync::Arc;
 
-use super::super::recent::Recent;
-use super::super::time::Now;
-use super::Pilot;
+use super::{Opening, Pilot};
 use crate::config::{Bot, Config};
+use crate::controller::recent::Recent;
+use crate::controller::time::Now;
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::Decision;
 use crate::core::{Guard, State, Track, Weight};
 use crate::live::Reading;
-
-/// What happens to the evidence when the split serves. Of several changes that take effect together the greatest value counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Opening {
-    /// The evidence continues in a new step.
-    Step,
-    /// The evidence begins from nothing, because what was learnt of another canary says nothing about this one.
-    Fresh,
-}
 
 impl Pilot {
     /// Puts a decided state in force. Its evidence begins when every worker serves it: see [`Pilot::opens`].

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::change::{Answer, Change, Plan};
-use super::looks::{How, Purpose, there};
-use super::owner::Owner;
-use super::pilot::{candidate, index, release};
-use super::wish::Actor;
+use super::Owner;
 use crate::config::BotName;
+use crate::controller::change::{Caller, Change, Planned};
+use crate::controller::check::{How, Purpose, there};
+use crate::controller::sides::{candidate, index, release};
+use crate::controller::wish::Actor;
 use crate::core::ratchet::{Command, Input};
 use crate::core::{HeldBy, Release};
 
@@ -22,14 +22,14 @@ impl Owner {
             if self.must_wait(number) || self.pilots[number].following.is_some() {
                 continue;
             }
-            self.hear_of_the_release(number);
-            self.hear_of_the_weight(number);
-            self.start_what_is_wanted(number);
+            self.apply_release(number);
+            self.apply_weight(number);
+            self.start_release(number);
         }
     }
 
     /// If the config names the release that was stable before, the way back to it is taken only if that side takes connections.
-    fn hear_of_the_release(&mut self, number: usize) {
+    fn apply_release(&mut self, number: usize) {
         let config = self.config.clone();
         let (bot, state) = (&config.bots[number], &self.pilots[number].state);
         if bot.release == state.last_config.release {
@@ -39,22 +39,22 @@ impl Owner {
         match former.and_then(|former| index(bot, former)) {
             Some(upstream) => {
                 let purpose = Purpose::WayBack { bot: bot.name.clone() };
-                let ticket = self.begin_look(number, upstream, there(bot, upstream), purpose);
+                let ticket = self.begin_check(number, upstream, there(bot, upstream), purpose);
                 self.pilots[number].following = Some(ticket);
             }
-            None => self.config_says(number, vec![Command::Desire { release: bot.release.clone(), warm: false }]),
+            None => self.apply_config(number, vec![Command::Desire { release: bot.release.clone(), warm: false }]),
         }
     }
 
-    pub(super) fn looked_for_the_way_back(&mut self, name: &BotName, warm: bool) {
+    pub(super) fn checked_for_the_way_back(&mut self, name: &BotName, warm: bool) {
         let Some(number) = self.number(name.as_str()) else { return };
         let release = self.config.bots[number].release.clone();
         if release != self.pilots[number].state.last_config.release {
-            self.config_says(number, vec![Command::Desire { release, warm }]);
+            self.apply_config(number, vec![Command::Desire { release, warm }]);
         }
     }
 
-    fn hear_of_the_weight(&mut self, number: usize) {
+    fn apply_weight(&mut self, number: usize) {
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         if bot.weight == state.last_config.weight {
             return;
@@ -63,24 +63,24 @@ impl Owner {
         let canary = state.canary.as_ref().and_then(|canary| index(bot, canary)).or_else(|| candidate(bot, stable));
         if let Some(canary) = canary.map(|canary| release(&bot.upstreams[canary])) {
             let weight = bot.weight;
-            self.config_says(number, vec![Command::Configure { weight, canary }]);
+            self.apply_config(number, vec![Command::Configure { weight, canary }]);
         }
     }
 
-    fn start_what_is_wanted(&mut self, number: usize) {
+    fn start_release(&mut self, number: usize) {
         let config = self.config.clone();
         let (bot, pilot) = (&config.bots[number], &self.pilots[number]);
         let Some(wanted) = pilot.state.to_start().cloned() else { return };
-        if pilot.following.is_some() || !pilot.may_try_again(self.now) || self.guard(bot, &pilot.state, false).frozen.is_some() {
+        if pilot.following.is_some() || !pilot.retry_is_due(self.now) || self.guard(bot, &pilot.state, false).frozen.is_some() {
             return;
         }
         if let Some(upstream) = index(bot, &wanted) {
-            let ticket = self.begin_look(number, upstream, How::Preflight, Purpose::Follow { bot: bot.name.clone(), wanted });
+            let ticket = self.begin_check(number, upstream, How::Preflight, Purpose::Follow { bot: bot.name.clone(), wanted });
             self.pilots[number].following = Some(ticket);
         }
     }
 
-    pub(super) fn looked_for_what_is_wanted(&mut self, name: &BotName, wanted: &Release, fit: Result<(), String>) {
+    pub(super) fn checked_for_the_config(&mut self, name: &BotName, wanted: &Release, fit: Result<(), String>) {
         let Some(number) = self.number(name.as_str()) else { return };
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         if state.to_start() != Some(wanted) || self.must_wait(number) {
@@ -92,16 +92,16 @@ impl Owner {
         }
         let makes_room = state.under_way().is_some() && bot.rollout.steps[0].weight <= bot.max_weight;
         let follow = Command::Follow { plan: bot.rollout.clone() };
-        self.config_says(number, if makes_room { vec![Command::Withdraw, follow] } else { vec![follow] });
+        self.apply_config(number, if makes_room { vec![Command::Withdraw, follow] } else { vec![follow] });
     }
 
     /// Carries out the config's commands for one bot, all or none. If one is refused, its reason is shown as what the config's release
     /// waits for.
-    pub(super) fn config_says(&mut self, number: usize, commands: Vec<Command>) {
+    pub(super) fn apply_config(&mut self, number: usize, commands: Vec<Command>) {
         let bot = &self.config.bots[number];
         let state = &self.pilots[number].state;
         let guard = self.guard(bot, state, false);
-        let mut plan = Plan::from(state);
+        let mut plan = Planned::from(state);
         for command in commands {
             let input = Input::Command { command, based_on: None };
             if let Err(refusal) = plan.add(self.decide(number, &plan.state, input, &guard, &Actor::Config, None)) {
@@ -110,36 +110,36 @@ impl Owner {
         }
         self.pilots[number].config_waits(None, self.now);
         if !plan.steps.is_empty() {
-            self.carry_out(Change::of(plan.steps, Answer::Nobody));
+            self.carry_out(Change::of(plan.steps, Caller::Nobody));
         }
     }
 
     /// The lost history may have contained a promotion of the config's release. So if stable takes no connections and the config's
     /// release passes the preflight, that release is adopted as stable.
-    pub(super) fn look_who_is_there(&mut self) {
+    pub(super) fn check_stable_sides(&mut self) {
         for number in 0..self.pilots.len() {
             let (pilot, bot) = (&self.pilots[number], &self.config.bots[number]);
             if pilot.state.held_by == Some(HeldBy::NoHistory) {
                 let stable = pilot.roles(bot).stable;
                 let purpose = Purpose::IsStableThere { bot: pilot.name.clone() };
-                self.begin_look(number, stable, How::Connects { within: IS_THERE }, purpose);
+                self.begin_check(number, stable, How::Connects { within: IS_THERE }, purpose);
             }
         }
     }
 
-    pub(super) fn looked_for_stable(&mut self, name: &BotName, is_there: bool) {
+    pub(super) fn checked_for_stable(&mut self, name: &BotName, is_there: bool) {
         let Some(number) = self.number(name.as_str()).filter(|_| !is_there) else { return };
         if let Some((upstream, wanted)) = self.may_stand_in(number) {
-            self.begin_look(number, upstream, How::Preflight, Purpose::StandIn { bot: name.clone(), wanted });
+            self.begin_check(number, upstream, How::Preflight, Purpose::StandIn { bot: name.clone(), wanted });
         }
     }
 
-    pub(super) fn looked_for_a_stand_in(&mut self, name: &BotName, wanted: Release, is_fit: bool) {
+    pub(super) fn checked_for_a_stand_in(&mut self, name: &BotName, wanted: Release, is_fit: bool) {
         let Some(number) = self.number(name.as_str()).filter(|_| is_fit) else { return };
         if self.may_stand_in(number).is_some_and(|(_, still)| still == wanted) && !self.must_wait(number) {
             let stable = &self.pilots[number].state.stable;
             tracing::error!(bot = %name, %stable, serves = %wanted, "stable takes no connections and nothing is known of before: the config's release serves");
-            self.config_says(number, vec![Command::Adopt { stable: wanted }]);
+            self.apply_config(number, vec![Command::Adopt { stable: wanted }]);
         }
     }
 

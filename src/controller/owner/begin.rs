@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keep;
-use super::owner::{Effect, Owner};
-use super::pilot::{Pilot, index, release, rule};
-use super::time::Now;
-use super::wish::Actor;
+use super::Owner;
 use crate::config::{Bot, Config};
+use crate::controller::entry;
+use crate::controller::event::Effect;
+use crate::controller::pilot::Pilot;
+use crate::controller::sides::{index, release, rule};
+use crate::controller::time::Now;
+use crate::controller::wish::Actor;
 use crate::core::ratchet::{self, Command, Input};
 use crate::core::{HeldBy, Hold, LastConfig, Release, State, Weight};
 use crate::store::{Entry, Found, Kept, Unwritten};
@@ -26,12 +28,12 @@ impl Owner {
         for bot in &config.bots {
             let kept = bots.remove(bot.name.as_str());
             let known = kept.is_some();
-            let (mut pilot, entries) = owner.came(&config, bot, kept);
+            let (mut pilot, entries) = owner.new_pilot(&config, bot, kept);
             if lost && !known {
                 // This is no first start, so a weight that the config states is not applied as a new one.
                 pilot.state.last_config.weight = bot.weight;
             }
-            rows.extend(entries.into_iter().map(|entry| if known { entry } else { keep::beginning(bot, &pilot.state, now) }));
+            rows.extend(entries.into_iter().map(|entry| if known { entry } else { entry::beginning(bot, &pilot.state, now) }));
             pilots.push(pilot);
         }
         for gone in bots.keys() {
@@ -40,13 +42,13 @@ impl Owner {
         owner.pilots = pilots;
         owner.absent = bots;
         owner.order(rows, Unwritten::Keep);
-        owner.look_who_is_there();
+        owner.check_stable_sides();
         let effects = std::mem::take(&mut owner.effects);
         (owner, effects)
     }
 
     /// Builds the pilot of a bot that the config has just added. Returns it with the history rows that record this.
-    pub(super) fn came(&self, config: &Config, bot: &Bot, kept: Option<Kept>) -> (Pilot, Vec<Entry>) {
+    pub(super) fn new_pilot(&self, config: &Config, bot: &Bot, kept: Option<Kept>) -> (Pilot, Vec<Entry>) {
         let (mut pilot, entries) = match kept {
             Some(kept) => self.recover(config, bot, kept),
             None => self.first(config, bot),
@@ -69,7 +71,7 @@ impl Owner {
             }
         }
         state.last_config = LastConfig { weight: Weight::ZERO, release: bot.release.clone(), rule: rule(config, bot) };
-        let row = keep::beginning(bot, &state, self.now);
+        let row = entry::beginning(bot, &state, self.now);
         (Pilot::new(config, bot, state, Duration::ZERO, self.now), vec![row])
     }
 
@@ -88,7 +90,7 @@ impl Owner {
                 continue;
             }
             let pilot = Pilot::new(config, bot, before.clone(), at, self.now);
-            rows.push(keep::entry(bot, &pilot, &Actor::Config, &decision, (&before, after.clone()), input, &bot.guard, self.now, None));
+            rows.push(entry::entry(bot, &pilot, &Actor::Config, &decision, (&before, after.clone()), input, &bot.guard, self.now, None));
             state = after;
         }
         tracing::info!(bot = %bot.name, revision = state.revision, phase = state.phase.name(), weight = %state.weight, stable = %state.stable, "recovered");

@@ -4,52 +4,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::change::{Answer, Change, Plan, Step};
-use super::owner::{Owner, Reply};
-use super::pilot::{Pilot, candidate, index, release, roles, rule};
-use super::wish::Actor;
+use super::Owner;
 use crate::config::{Bot, BotName, Config, UpstreamUrl};
-use crate::core::ratchet::{Command, Input, Refusal};
-use crate::core::{State, Track, Weight};
-use crate::live::NotApplied;
-use crate::store::{Entry, NotDurable};
-
-/// Why a new config was refused. The old one is still in force, except after `NotApplied`: then some workers serve the new one already.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadRefused {
-    #[error("{key} changed from {from} to {to}: that needs a restart")]
-    NeedsRestart { key: &'static str, from: String, to: String },
-    #[error(
-        "{what} of bot {bot:?} changed while {weight} of its buckets are on the canary: abort the rollout or set the weight to 0% first"
-    )]
-    LiveSplit { bot: String, what: &'static str, weight: Weight },
-    #[error("bot {bot:?}: {refusal}")]
-    Refused { bot: String, refusal: Refusal },
-    #[error(transparent)]
-    NotDurable(#[from] NotDurable),
-    #[error(transparent)]
-    NotApplied(#[from] NotApplied),
-    #[error("serin is ending")]
-    Ending,
-}
-
-/// A new config, and the caller to answer.
-#[derive(Debug)]
-pub(super) struct Reload {
-    pub config: Arc<Config>,
-    pub reply: Reply<bool, ReloadRefused>,
-}
-
-/// A new config whose steps are decided.
-#[derive(Debug)]
-pub(super) struct TakeUp {
-    config: Arc<Config>,
-    /// Pilots of the bots that the new config adds.
-    new: HashMap<BotName, Pilot>,
-    pub beginnings: Vec<Entry>,
-    /// Whether the config pins a workspace to the canary of a bot that comes back.
-    pub exposes: bool,
-}
+use crate::controller::change::{Caller, Change, Planned, Step};
+use crate::controller::new_config::{Reload, ReloadRefused, TakeUp};
+use crate::controller::pilot::Pilot;
+use crate::controller::sides::{candidate, index, release, roles, rule};
+use crate::controller::wish::Actor;
+use crate::core::ratchet::{Command, Input};
+use crate::core::{State, Track};
 
 impl Owner {
     /// Plans a new config and carries it out. If it exposes somebody, it is stored before any of it serves; if the disk does not store
@@ -60,7 +23,7 @@ impl Owner {
             Err(error) => return drop(reload.reply.send(Err(error))),
         };
         let changed = self.config.hash != reload.config.hash;
-        self.carry_out(Change { steps, take_up: Some(Box::new(take_up)), answer: Answer::Reload { reload, changed } });
+        self.carry_out(Change { steps, take_up: Some(Box::new(take_up)), caller: Caller::Reload { reload, changed } });
     }
 
     fn plan_reload(&self, config: &Arc<Config>) -> Result<(Vec<Step>, TakeUp), ReloadRefused> {
@@ -71,7 +34,7 @@ impl Owner {
                 Some(number) => steps.extend(self.plan_bot(number, config, bot)?),
                 None => {
                     let kept = self.absent.get(bot.name.as_str()).cloned();
-                    let (pilot, rows) = self.came(config, bot, kept);
+                    let (pilot, rows) = self.new_pilot(config, bot, kept);
                     exposes |= !rows.is_empty() && !pilot.state.canary_is_closed() && pins_to_canary(bot).next().is_some();
                     new.insert(bot.name.clone(), pilot);
                     beginnings.extend(rows);
@@ -107,7 +70,7 @@ impl Owner {
             self.absent.insert(name.to_string(), pilot.leave(self.now));
         }
         // The config is followed in the same event, because going back to the release before must not wait for a tick.
-        self.hear_the_config = true;
+        self.config_changed = true;
     }
 
     /// The steps by which the new config changes a bot that exists.
@@ -119,7 +82,7 @@ impl Owner {
         let decide =
             |state: &State, command| self.decide(number, state, Input::Command { command, based_on: None }, &guard, &Actor::Config, None);
         let refused = |refusal| ReloadRefused::Refused { bot: bot.name.to_string(), refusal };
-        let mut plan = Plan::from(state);
+        let mut plan = Planned::from(state);
         let gone = index(bot, &state.stable).is_none();
         let stable_named_anew = old.upstreams[old.stable].name != bot.upstreams[bot.stable].name;
         let (was, is) = (roles(state, old), roles(state, bot));

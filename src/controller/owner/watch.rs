@@ -1,15 +1,15 @@
 //! One bot's tick: gathers the facts, asks the ratchet, and carries out its decision.
 
-use super::change::{Answer, Change, Decided};
-use super::looks::{Purpose, there};
-use super::owner::Owner;
-use super::pilot::index;
-use super::wish::Actor;
+use super::Owner;
 use crate::config::BotName;
+use crate::controller::change::{Caller, Change, Decided};
+use crate::controller::check::{Purpose, there};
+use crate::controller::sides::index;
+use crate::controller::wish::Actor;
 use crate::core::ratchet::{Facts, Input};
 
 impl Owner {
-    pub(super) fn look_at(&mut self, number: usize) {
+    pub(super) fn tick_bot(&mut self, number: usize) {
         let config = self.config.clone();
         let bot = &config.bots[number];
         let guard = self.guard(bot, &self.pilots[number].state, false);
@@ -18,21 +18,21 @@ impl Owner {
         let (facts, moved) = pilot.gather(&guard, now);
         pilot.due |= moved;
         pilot.news |= moved;
-        if let Some(former) = pilot.wants_to_know_of_the_former_side(&facts)
+        if let Some(former) = pilot.side_to_check_for_undo(&facts)
             && let Some(upstream) = index(bot, &former)
         {
-            if !std::mem::replace(&mut pilot.asks_former, true) {
+            if !std::mem::replace(&mut pilot.checks_former, true) {
                 let purpose = Purpose::Undo { bot: bot.name.clone(), facts };
-                self.begin_look(number, upstream, there(bot, upstream), purpose);
+                self.begin_check(number, upstream, there(bot, upstream), purpose);
             }
             return;
         }
         self.decide_by(number, facts);
     }
 
-    pub(super) fn looked_for_an_undo(&mut self, name: &BotName, facts: Facts, answers: bool) {
+    pub(super) fn checked_for_an_undo(&mut self, name: &BotName, facts: Facts, answers: bool) {
         let Some(number) = self.number(name.as_str()) else { return };
-        self.pilots[number].asks_former = false;
+        self.pilots[number].checks_former = false;
         self.decide_by(number, Facts { previous_answers: answers, ..facts });
     }
 
@@ -48,14 +48,14 @@ impl Owner {
                 pilot.news |= pilot.state != *after;
                 pilot.state = *after;
             }
-            Decided::Change(step) if !self.must_wait(number) => self.carry_out(Change::of(vec![*step], Answer::Nobody)),
+            Decided::Change(step) if !self.must_wait(number) => self.carry_out(Change::of(vec![*step], Caller::Nobody)),
             Decided::Change(step) if step.exposes => {}
             Decided::Change(_) => {
-                self.make_way(number, &Actor::Ratchet);
+                self.give_up_raises(number, &Actor::Ratchet);
                 // If the disk had already stored that change, it is in force now, so the facts are judged again.
                 let pilot = &self.pilots[number];
                 if let Decided::Change(step) = self.decide(number, &pilot.state, Input::Tick(facts), &guard, &Actor::Ratchet, None) {
-                    self.carry_out(Change::of(vec![*step], Answer::Nobody));
+                    self.carry_out(Change::of(vec![*step], Caller::Nobody));
                 }
             }
         }

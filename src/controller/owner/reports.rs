@@ -1,34 +1,10 @@
 //! Later reports by a bot about its workspaces: failures after the answer 200, and whether people still use the bot.
 
-use super::owner::Owner;
-use super::wish::ChangeError;
+use super::Owner;
+use crate::controller::report::{Report, ReportKind, Reported};
+use crate::controller::wish::ChangeError;
 use crate::core::{Outcome, Sample, Workspace};
 use crate::live::{Epoch, Names};
-
-/// One report about one workspace.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// `namespace:id`, or only an id, which then is in the namespace of the bot's first source.
-    pub workspace: String,
-    pub ok: bool,
-    pub kind: ReportKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportKind {
-    /// `ok: false` counts as an error.
-    Outcome,
-    /// `ok: false` counts as a rejected request: only a deviation from the usual rate says something about the canary.
-    Engagement,
-}
-
-/// The numbers of reports of a batch that were counted and that were not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reported {
-    pub counted: usize,
-    /// Not counted, because a pinned workspace was not assigned by chance and is no evidence.
-    pub pinned: usize,
-}
 
 impl Owner {
     /// Counts each report as one more request of its workspace, on the workspace's current track. Only the owner writes to the control

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::change::{Answer, Change, Plan, Step};
-use super::frozen;
-use super::looks::{How, Purpose, there};
-use super::owner::Owner;
-use super::pilot::index;
-use super::wish::{ChangeError, ChangeRequest, ReplyTo, Waiting, Wish, command};
+use super::Owner;
 use crate::config::Config;
+use crate::controller::change::{Caller, Change, Planned, Step};
+use crate::controller::check::{How, Purpose, there};
+use crate::controller::freeze::frozen;
+use crate::controller::sides::index;
+use crate::controller::wish::{ChangeError, ChangeRequest, ReplyTo, Waiting, Wish, command};
 use crate::core::Release;
 use crate::core::ratchet::{Command, Input};
 
@@ -17,8 +17,8 @@ const ORDERS_MOST: usize = 1_000;
 
 impl Owner {
     /// Handles an operator's request. A side that workspaces would be sent to is checked first, unless the request is forced.
-    pub(super) fn asked_for_a_change(&mut self, request: ChangeRequest, reply: ReplyTo) {
-        let (number, side) = match self.needs_a_look(&request) {
+    pub(super) fn handle_change(&mut self, request: ChangeRequest, reply: ReplyTo) {
+        let (number, side) = match self.side_to_check(&request) {
             Err(error) => return reply.refuse(error),
             Ok(None) => return self.consider(request, reply),
             Ok(Some(needed)) => needed,
@@ -30,21 +30,21 @@ impl Owner {
         };
         let how = if matches!(request.wish, Wish::Undo) { there(bot, upstream) } else { How::Preflight };
         let purpose = Purpose::Change { waiting: Waiting { request, reply }, side, config: self.config.clone() };
-        self.begin_look(number, upstream, how, purpose);
+        self.begin_check(number, upstream, how, purpose);
     }
 
-    pub(super) fn looked_for_a_change(&mut self, waiting: Waiting, side: &Release, config: &Arc<Config>, answer: Result<(), String>) {
+    pub(super) fn checked_for_a_change(&mut self, waiting: Waiting, side: &Release, config: &Arc<Config>, answer: Result<(), String>) {
         let Waiting { request, reply } = waiting;
         if !Arc::ptr_eq(config, &self.config) {
             // The config has changed during the check, so the side may be another one now.
-            return self.asked_for_a_change(request, reply);
+            return self.handle_change(request, reply);
         }
         let Err(why) = answer else { return self.consider(request, reply) };
         reply.refuse(ChangeError::Preflight { bot: request.bot, side: side.to_string(), why });
     }
 
     /// Returns the bot and the side that must be checked before the request is decided; `None` if none must.
-    fn needs_a_look(&self, request: &ChangeRequest) -> Result<Option<(usize, Release)>, ChangeError> {
+    fn side_to_check(&self, request: &ChangeRequest) -> Result<Option<(usize, Release)>, ChangeError> {
         let number = self.known(&request.bot)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let takes_back = request.wish.takes_back();
@@ -94,14 +94,14 @@ impl Owner {
         if self.must_wait(number) {
             // A request that would be refused now may be possible after that change.
             if !self.plan(number, &request).is_ok_and(|steps| self.lowers(number, &request, &steps)) {
-                return self.put_off(number, Waiting { request, reply: ReplyTo::Change(reply) });
+                return self.queue(number, Waiting { request, reply: ReplyTo::Change(reply) });
             }
-            self.make_way(number, &request.actor);
+            self.give_up_raises(number, &request.actor);
         }
         match self.plan(number, &request) {
             Err(error) => drop(reply.send(Err(error))),
             Ok(steps) => {
-                let answer = Answer::Change { bot: self.pilots[number].name.clone(), reply };
+                let answer = Caller::Change { bot: self.pilots[number].name.clone(), reply };
                 self.carry_out(Change::of(steps, answer));
             }
         }
@@ -117,7 +117,7 @@ impl Owner {
         self.check_reason(number, request)?;
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let guard = self.guard(bot, state, request.force);
-        let mut plan = Plan::from(state);
+        let mut plan = Planned::from(state);
         // `replace`: the current rollout is withdrawn only if the new one may start.
         let replaces = matches!(request.wish, Wish::Start { replace: true, .. }) && state.under_way().is_some();
         let mut based_on = request.based_on;

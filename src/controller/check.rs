@@ -1,34 +1,31 @@
 //! Checks of an upstream: whether it takes connections, or passes the preflight. A check takes time, so it is made outside the owner.
-//! The owner keeps the purpose of each check until its answer comes.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::drill::Rehearsal;
-use super::owner::{Effect, Owner};
+use super::rehearsal::Rehearsal;
 use super::wish::Waiting;
 use crate::config::{Bot, BotName, Config};
 use crate::core::Release;
 use crate::core::ratchet::Facts;
-use crate::store::Ticket;
 
 /// The outcome of a check: `Ok` if the side is fit, otherwise the reason.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// Makes the checks. `app` implements it by calls to the proxy, so that the controller does not depend on the proxy.
 pub trait Sides: Send + Sync {
     /// Checks that the upstream takes a connection within that time.
-    fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Answer<'a>;
+    fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Checking<'a>;
 
     /// Checks that the upstream answers as `[bot.preflight]` demands.
-    fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Answer<'a>;
+    fn preflight<'a>(&'a self, bot: &'a Bot, upstream: usize) -> Checking<'a>;
 }
 
 /// A check to be made. `bot` and `upstream` are indices into `config`, which stays the same when another config is loaded.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Check {
     pub config: Arc<Config>,
     pub bot: usize,
     pub upstream: usize,
@@ -41,7 +38,7 @@ pub enum How {
     Preflight,
 }
 
-impl Look {
+impl Check {
     pub async fn make(&self, sides: &dyn Sides) -> Result<(), String> {
         let bot = &self.config.bots[self.bot];
         match self.how {
@@ -93,28 +90,4 @@ const CONNECTS_WITHIN_TLS: Duration = Duration::from_secs(1);
 /// The check of a side before going back to it: a connection within 50 ms, or 1 s with TLS.
 pub(super) fn there(bot: &Bot, upstream: usize) -> How {
     How::Connects { within: if bot.upstreams[upstream].url.tls { CONNECTS_WITHIN_TLS } else { CONNECTS_WITHIN } }
-}
-
-impl Owner {
-    /// Begins a check of a bot's upstream. Returns the ticket under which its answer comes.
-    pub(super) fn begin_look(&mut self, number: usize, upstream: usize, how: How, purpose: Purpose) -> Ticket {
-        let ticket = self.ticket();
-        self.looks.insert(ticket, purpose);
-        self.effects.push(Effect::Look { ticket, look: Look { config: self.config.clone(), bot: number, upstream, how } });
-        ticket
-    }
-
-    pub(super) fn looked(&mut self, ticket: Ticket, answer: Result<(), String>) {
-        self.pilots.iter_mut().filter(|pilot| pilot.following == Some(ticket)).for_each(|pilot| pilot.following = None);
-        let Some(purpose) = self.looks.remove(&ticket) else { return };
-        match purpose {
-            Purpose::Change { waiting, side, config } => self.looked_for_a_change(waiting, &side, &config, answer),
-            Purpose::Drill(rehearsal) => self.looked_for_a_drill(rehearsal, answer),
-            Purpose::Undo { bot, facts } => self.looked_for_an_undo(&bot, facts, answer.is_ok()),
-            Purpose::WayBack { bot } => self.looked_for_the_way_back(&bot, answer.is_ok()),
-            Purpose::Follow { bot, wanted } => self.looked_for_what_is_wanted(&bot, &wanted, answer),
-            Purpose::IsStableThere { bot } => self.looked_for_stable(&bot, answer.is_ok()),
-            Purpose::StandIn { bot, wanted } => self.looked_for_a_stand_in(&bot, wanted, answer.is_ok()),
-        }
-    }
 }

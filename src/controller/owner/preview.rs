@@ -1,8 +1,8 @@
 //! Previews: plans a request as if it were to be carried out, and returns what it would do.
 
-use super::change::Step;
-use super::owner::Owner;
-use super::wish::{ChangeError, ChangeRequest};
+use super::Owner;
+use crate::controller::change::Step;
+use crate::controller::wish::{ChangeError, ChangeRequest};
 use crate::core::{Release, State};
 use crate::summary::{Action, Moves, Preview};
 
@@ -10,10 +10,10 @@ impl Owner {
     /// Returns what the request would do now, as far as that is known without a check of an upstream. Changes nothing.
     pub(super) fn preview(&self, number: usize, request: &ChangeRequest) -> Result<Preview, ChangeError> {
         let steps = self.plan(number, request)?;
-        Ok(self.foretell(number, request.wish.action(), &steps))
+        Ok(self.preview_of(number, request.wish.action(), &steps))
     }
 
-    pub(super) fn foretell(&self, number: usize, action: Action, steps: &[Step]) -> Preview {
+    pub(super) fn preview_of(&self, number: usize, action: Action, steps: &[Step]) -> Preview {
         let (bot, pilot) = (&self.config.bots[number], &self.pilots[number]);
         let before = pilot.state.clone();
         let after = steps.last().map_or_else(|| before.clone(), |step| step.after().clone());

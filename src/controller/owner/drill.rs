@@ -3,88 +3,29 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::change::{Answer, Change, Plan, Step};
-use super::looks::{How, Purpose};
-use super::owner::{Owner, Reply};
-use super::pilot::index;
-use super::wish::{Actor, ChangeError, named, the_other};
-use crate::config::BotName;
+use super::Owner;
+use crate::controller::change::{Caller, Change, Planned, Step};
+use crate::controller::check::{How, Purpose};
+use crate::controller::rehearsal::{Drill, DrillStage, Drilled, Rehearsal};
+use crate::controller::sides::index;
+use crate::controller::wish::Reply;
+use crate::controller::wish::{Actor, ChangeError, named, the_other};
+use crate::core::Release;
 use crate::core::ratchet::{Command, Input, Refusal};
-use crate::core::{Release, Weight};
 use crate::summary::{Action, Preview};
-
-/// What to rehearse.
-#[derive(Clone, Debug)]
-pub struct Drill {
-    /// The share of the buckets to move to the idle side and back; `None` moves nobody.
-    pub share: Option<Weight>,
-    /// How long the share stays on the idle side.
-    pub lasts: Duration,
-    pub upstream: Option<String>,
-}
-
-/// The measurements of a drill.
-#[derive(Clone, Debug, Serialize)]
-pub struct Drilled {
-    pub bot: String,
-    pub side: String,
-    /// From the first request of the preflight to its last right answer.
-    pub preflight_ms: f64,
-    /// From the decision to go back until every worker served it.
-    pub back_ms: f64,
-    /// From the decision to go back until it was stored; `None` if that took longer than half a second after it served.
-    pub durable_ms: Option<f64>,
-    pub moved_percent: f64,
-    pub revision: u64,
-}
-
-/// A drill in progress.
-#[derive(Debug)]
-pub(super) struct Rehearsal {
-    pub bot: BotName,
-    drill: Drill,
-    actor: Actor,
-    reply: Reply<Drilled, ChangeError>,
-    idle: Release,
-    /// When the preflight began, and how long it took.
-    asked: Duration,
-    preflight: Duration,
-    /// When the decision to go back was made, and how long it took until every worker served it.
-    word: Duration,
-    back: Duration,
-}
-
-/// The part of a drill that has taken effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Customers are on the idle side.
-    There,
-    /// They are back on stable.
-    Back,
-    /// The drill is recorded as done.
-    Noted,
-}
 
 /// Added to the end time of a drill in the ratchet's state. The owner ends a drill in time; the ratchet ends one that a restart
 /// interrupted.
 const SPARE: Duration = Duration::from_secs(5);
 
-impl Rehearsal {
-    pub fn fails(self, error: ChangeError) {
-        let _ = self.reply.send(Err(error));
-    }
-}
-
 impl Owner {
-    pub(super) fn asked_for_a_drill(&mut self, bot: &str, drill: Drill, actor: Actor, reply: Reply<Drilled, ChangeError>) {
+    pub(super) fn handle_drill(&mut self, bot: &str, drill: Drill, actor: Actor, reply: Reply<Drilled, ChangeError>) {
         match self.may_drill(bot, &drill) {
             Err(error) => drop(reply.send(Err(error))),
             Ok((number, idle, upstream)) => {
                 let (bot, asked, zero) = (self.pilots[number].name.clone(), self.now.running, Duration::ZERO);
                 let rehearsal = Rehearsal { bot, drill, actor, reply, idle, asked, preflight: zero, word: zero, back: zero };
-                self.begin_look(number, upstream, How::Preflight, Purpose::Drill(Box::new(rehearsal)));
+                self.begin_check(number, upstream, How::Preflight, Purpose::Drill(Box::new(rehearsal)));
             }
         }
     }
@@ -124,58 +65,58 @@ impl Owner {
             }
         };
         let rehearsed = Some((idle, drill.share.map(|_| drill.lasts)));
-        Ok(Preview { rehearsed, ..self.foretell(number, Action::Drill, &steps) })
+        Ok(Preview { rehearsed, ..self.preview_of(number, Action::Drill, &steps) })
     }
 
-    pub(super) fn looked_for_a_drill(&mut self, mut rehearsal: Box<Rehearsal>, answer: Result<(), String>) {
+    pub(super) fn checked_for_a_drill(&mut self, mut rehearsal: Box<Rehearsal>, answer: Result<(), String>) {
         if let Err(why) = answer {
             let (bot, side) = (rehearsal.bot.to_string(), rehearsal.idle.to_string());
             return rehearsal.fails(ChangeError::Preflight { bot, side, why });
         }
         rehearsal.preflight = self.now.running.saturating_sub(rehearsal.asked);
         match rehearsal.drill.share {
-            None => self.ends_a_drill(rehearsal),
+            None => self.end_drill(rehearsal),
             Some(weight) => {
                 let command = Command::Drill { weight, canary: rehearsal.idle.clone(), lasts: rehearsal.drill.lasts + SPARE };
-                self.rehearse(rehearsal, command, Stage::There);
+                self.carry_out_drill(rehearsal, command, DrillStage::There);
             }
         }
     }
 
     /// Goes back to stable. If nobody took part, the current split is published again and that is measured.
-    pub(super) fn ends_a_drill(&mut self, mut rehearsal: Box<Rehearsal>) {
+    pub(super) fn end_drill(&mut self, mut rehearsal: Box<Rehearsal>) {
         rehearsal.word = self.now.running;
         if rehearsal.drill.share.is_some() {
-            return self.rehearse(rehearsal, Command::Withdraw, Stage::Back);
+            return self.carry_out_drill(rehearsal, Command::Withdraw, DrillStage::Back);
         }
         match self.number(rehearsal.bot.as_str()) {
-            Some(number) => self.publish_again(number, Answer::Drill(rehearsal, Stage::Back)),
-            None => self.is_gone(*rehearsal),
+            Some(number) => self.publish_again(number, Caller::Drill(rehearsal, DrillStage::Back)),
+            None => self.answer_unknown(*rehearsal),
         }
     }
 
     /// Continues a drill whose stage every worker serves. Returns `true` if it began another change, which must be published in the
     /// same event.
-    pub(super) fn goes_on_with(&mut self, mut rehearsal: Box<Rehearsal>, stage: Stage, durable: bool) -> bool {
+    pub(super) fn continue_drill(&mut self, mut rehearsal: Box<Rehearsal>, stage: DrillStage, durable: bool) -> bool {
         match stage {
-            Stage::There => {
+            DrillStage::There => {
                 self.drills.push((self.now.running + rehearsal.drill.lasts, rehearsal));
                 false
             }
-            Stage::Back => {
+            DrillStage::Back => {
                 rehearsal.back = self.now.running.saturating_sub(rehearsal.word);
                 let command = Command::Drilled { took: rehearsal.back };
-                self.rehearse(rehearsal, command, Stage::Noted);
+                self.carry_out_drill(rehearsal, command, DrillStage::Noted);
                 true
             }
-            Stage::Noted => {
-                self.answer_a_drill(*rehearsal, durable);
+            DrillStage::Noted => {
+                self.answer_drill(*rehearsal, durable);
                 false
             }
         }
     }
 
-    fn answer_a_drill(&mut self, rehearsal: Rehearsal, durable: bool) {
+    fn answer_drill(&mut self, rehearsal: Rehearsal, durable: bool) {
         let Rehearsal { bot, drill, reply, idle, preflight, word, back, .. } = rehearsal;
         let millis = |took: Duration| took.as_secs_f64() * 1000.0;
         let since_word = millis(self.now.running.saturating_sub(word));
@@ -193,17 +134,17 @@ impl Owner {
     }
 
     /// Decides and carries out one step of a drill.
-    fn rehearse(&mut self, rehearsal: Box<Rehearsal>, command: Command, stage: Stage) {
-        let Some(number) = self.number(rehearsal.bot.as_str()) else { return self.is_gone(*rehearsal) };
+    fn carry_out_drill(&mut self, rehearsal: Box<Rehearsal>, command: Command, stage: DrillStage) {
+        let Some(number) = self.number(rehearsal.bot.as_str()) else { return self.answer_unknown(*rehearsal) };
         if self.must_wait(number) {
-            if stage == Stage::There {
+            if stage == DrillStage::There {
                 let bot = rehearsal.bot.to_string();
                 return rehearsal.fails(ChangeError::Busy { bot, waiting: 1 });
             }
-            self.make_way(number, &rehearsal.actor);
+            self.give_up_raises(number, &rehearsal.actor);
         }
         match self.drill_step(number, command, &rehearsal.actor) {
-            Ok(steps) => self.carry_out(Change::of(steps, Answer::Drill(rehearsal, stage))),
+            Ok(steps) => self.carry_out(Change::of(steps, Caller::Drill(rehearsal, stage))),
             Err(refusal) => {
                 let bot = rehearsal.bot.to_string();
                 rehearsal.fails(ChangeError::Refused { bot, refusal });
@@ -214,12 +155,12 @@ impl Owner {
     fn drill_step(&self, number: usize, command: Command, actor: &Actor) -> Result<Vec<Step>, Refusal> {
         let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
         let guard = self.guard(bot, state, false);
-        let mut plan = Plan::from(state);
+        let mut plan = Planned::from(state);
         plan.add(self.decide(number, state, Input::Command { command, based_on: None }, &guard, actor, None))?;
         Ok(plan.steps)
     }
 
-    fn is_gone(&self, rehearsal: Rehearsal) {
+    fn answer_unknown(&self, rehearsal: Rehearsal) {
         if let Err(error) = self.known(rehearsal.bot.as_str()) {
             rehearsal.fails(error);
         }
