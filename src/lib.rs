@@ -1,7 +1,7 @@
 //! serin: a canary traffic-splitting reverse proxy for bot webhooks.
 //!
 //! The modules stand in the order in which a newcomer should read them. A floor uses only the floors below it, and
-//! `tests/it/tidy.rs` holds that: `core`, `http1` and `identify` are pure, `proxy` and `controller` meet only in `live`.
+//! `tests/it/tidy` holds that: `core`, `http1` and `identify` are pure, `proxy` and `controller` meet only in `live`.
 
 pub mod core; // floor 0: what a split is, what an answer means; no clock, no I/O
 pub mod http1; // floor 0: HTTP/1.1 as bytes, for both sides of the proxy; no clock, no I/O
