@@ -10,8 +10,9 @@ pub mod config; // floor 2: the file as written, the file as meant
 pub mod sim; // floor 3: a world to try a rollout in, and what others would do there
 pub mod live; // floor 3: what serves now; one atomic swap publishes it
 pub mod store; // floor 3: the history, and what outlives a process
+pub mod logs; // floor 3: log lines, and the one thread that writes them
 pub mod summary; // floor 4: what a status means, in sentences
-pub mod telemetry; // floor 4: every metric, the logs
+pub mod telemetry; // floor 4: every metric
 pub mod proxy; // floor 5: the hot path
 pub mod controller; // floor 5: the one writer of what serves
 pub mod notify; // floor 6: telling people, and the links by which they answer

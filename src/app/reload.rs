@@ -18,8 +18,8 @@ use super::systemd::News;
 use crate::admin::Keys;
 use crate::config::{self, Config};
 use crate::controller::Controller;
+use crate::logs;
 use crate::proxy::Shared;
-use crate::telemetry;
 
 /// Writing a file causes several events. The reloader waits this long after the first one, and handles all of them together.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -122,7 +122,7 @@ impl Reloader {
         let (admin, level) = (config.admin.clone(), config.log.level);
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
-        telemetry::logs::set_level(level);
+        logs::set_level(level);
         Ok((hash, changed))
     }
 

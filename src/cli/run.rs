@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::ConfigFile;
-use crate::{app, config, telemetry};
+use crate::{app, config, logs};
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -32,7 +32,7 @@ impl Run {
                 return Ok(ExitCode::from(2));
             }
         };
-        telemetry::logs::init(&config.log).context("cannot start the log")?;
+        logs::init(&config.log).context("cannot start the log")?;
         let _flushed = Flushed;
         app::run(config, &path, systemd)?;
         Ok(ExitCode::SUCCESS)
@@ -44,6 +44,6 @@ struct Flushed;
 
 impl Drop for Flushed {
     fn drop(&mut self) {
-        telemetry::logs::flush();
+        logs::flush();
     }
 }

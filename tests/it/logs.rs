@@ -104,10 +104,10 @@ fn a_panic_is_a_line_like_all_others() {
 fn panics() {
     let text = "[log]\nformat = \"json\"\n[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = { a = \"http://a\" }\n";
     let config = serin::config::parse(text, std::path::Path::new("serin.toml")).unwrap();
-    serin::telemetry::logs::init(&config.log).unwrap();
+    serin::logs::init(&config.log).unwrap();
     let worker = std::thread::Builder::new().name("serin-7".to_owned()).spawn(|| panic!("a broken worker"));
     assert!(worker.unwrap().join().is_err());
-    serin::telemetry::logs::flush();
+    serin::logs::flush();
 }
 
 #[test]

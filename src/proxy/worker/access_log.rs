@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::view::BotView;
 use crate::core::{Assignment, Outcome, Track};
 use crate::http1::TraceId;
+use crate::logs::{self, Log, Piece, Style};
 use crate::proxy::problem::Problem;
-use crate::telemetry::{Log, Piece, Style, logs};
 
 /// From this size on, a worker passes its lines to the log's writer: some 25 lines.
 const PIECE_BYTES: usize = 8 * 1024;

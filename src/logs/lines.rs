@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::piece::{Log, Piece, Style, now};
+
 /// The most pieces that wait: room for a burst of lines while a disk or a pipe hesitates.
 const QUEUE: usize = 1024;
 /// The most pieces of the access log among these, 8 KiB each: 2 MiB. So the access log leaves room for the main one.
@@ -16,61 +18,6 @@ const ACCESS_WAITING: u64 = 256;
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 /// The pause between two checks of a flush.
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
-
-/// The log that a line belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
-    Main,
-    Access,
-}
-
-impl Log {
-    pub const ALL: [Log; 2] = [Log::Main, Log::Access];
-
-    /// Also the label of the metric.
-    pub fn name(self) -> &'static str {
-        match self {
-            Log::Main => "main",
-            Log::Access => "access",
-        }
-    }
-}
-
-/// The format of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    Human { colours: bool },
-    Json,
-}
-
-/// Lines of one log that are written together.
-#[derive(Debug)]
-pub struct Piece {
-    log: Log,
-    bytes: Vec<u8>,
-    lines: u64,
-}
-
-impl Piece {
-    /// An empty piece with capacity for so many bytes.
-    pub fn with_room(log: Log, bytes: usize) -> Piece {
-        Piece { log, bytes: Vec::with_capacity(bytes), lines: 0 }
-    }
-
-    /// Appends a line. If `write` fails, nothing is appended.
-    pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        let before = self.bytes.len();
-        if write(&mut self.bytes).is_err() {
-            return self.bytes.truncate(before);
-        }
-        self.bytes.push(b'\n');
-        self.lines += 1;
-    }
-
-    pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
-    }
-}
 
 /// The sending end of the queue.
 #[derive(Debug)]
@@ -179,7 +126,7 @@ fn write(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
 
 fn notice(log: Log, lines: u64, style: Style) -> String {
     const MESSAGE: &str = "log lines were lost: nobody took them in time";
-    let (now, log) = (super::logs::now(), log.name());
+    let (now, log) = (now(), log.name());
     match style {
         Style::Json => {
             format!("{{\"timestamp\":\"{now}\",\"level\":\"WARN\",\"message\":\"{MESSAGE}\",\"log\":\"{log}\",\"lines\":{lines}}}\n")

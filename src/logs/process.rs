@@ -1,5 +1,4 @@
-//! Logs go to standard error, so that a command's own output stays clean: text on a terminal, JSON elsewhere. `tracing` has one
-//! subscriber per process, so there is one writer, in this file's static.
+//! The log of this process: `tracing`'s subscriber, and the one writer, in this file's static. There is one of each per process.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -11,7 +10,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use super::lines::{Lines, Log, Piece, Style};
+use super::lines::Lines;
+use super::piece::{Log, Piece, Style};
 use crate::config::{self, LogFormat, LogLevel};
 
 /// At the end of the process, a pipe that nobody reads gets this long to take the last lines.
@@ -73,11 +73,6 @@ pub fn flush() {
     if let Some(lines) = lines() {
         lines.flush(FLUSH);
     }
-}
-
-/// The time in the format of all log lines: RFC 3339, UTC, microseconds.
-pub fn now() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
 }
 
 fn style(format: LogFormat) -> Style {
