@@ -10,6 +10,7 @@ pub mod config; // floor 2: the file as written, the file as meant
 pub mod sim; // floor 3: a world to try a rollout in, and what others would do there
 pub mod live; // floor 3: what serves now; one atomic swap publishes it
 pub mod store; // floor 3: the history, and what outlives a process
+pub mod meters; // floor 3: what is counted, in cells that each have one writer
 pub mod logs; // floor 3: log lines, and the one thread that writes them
 pub mod summary; // floor 4: what a status means, in sentences
 pub mod telemetry; // floor 4: every metric

@@ -3,7 +3,7 @@
 use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::meters::Histogram;
+use crate::meters::Histogram;
 
 pub(super) type Labels<'a> = Vec<(&'a str, &'a str)>;
 

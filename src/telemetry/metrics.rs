@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::families::Families;
-use super::meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason};
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
 use crate::live::Snapshot;
 use crate::logs::{self, Log};
+use crate::meters::{BotMeters, BotShard, CodeClass, Count, Histogram, IdentifyResult, RescueReason};
 use crate::store::{Op, Store};
 
 /// Decisions of the ratchet, whose series exist from the start, at 0: a counter that appears with its first event begins at 1, and no

@@ -7,7 +7,7 @@ use crate::config::{Bot, Retries, TesterOverride};
 use crate::core::{Assignment, Reason, Split, Track};
 use crate::http1::Fields;
 use crate::identify::{Found, Head, Reading, Retry};
-use crate::telemetry::IdentifyResult;
+use crate::meters::IdentifyResult;
 
 /// The part of a request's body in which the plan can look.
 #[derive(Clone, Copy, Debug)]

@@ -15,13 +15,13 @@ use super::reply_body::ReplyBody;
 use crate::config::HostHeader;
 use crate::core::Track;
 use crate::http1::{Known, RequestHead, Trace, Version};
+use crate::meters::RescueReason;
 use crate::proxy::client::{RequestBody, Session, Upload};
 use crate::proxy::headers;
 use crate::proxy::problem::Problem;
 use crate::proxy::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendError, send};
 use crate::proxy::wire::clock::Wait;
 use crate::proxy::worker::BotView;
-use crate::telemetry::RescueReason;
 
 /// A request that is ready to be sent.
 pub struct Outbound {

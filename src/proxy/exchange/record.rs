@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::core::{Assignment, Bucket, Ended, Outcome, Said, Sample, Turn, classify};
+use crate::meters::{CodeClass, RescueReason};
 use crate::proxy::client::{Session, Upload};
 use crate::proxy::problem::Problem;
 use crate::proxy::worker::{BotView, Finished, Noted, PlaceInFlight};
-use crate::telemetry::{CodeClass, RescueReason};
 
 pub struct Exchange {
     bot: Rc<BotView>,

@@ -1,0 +1,95 @@
+//! The labels that the hot path counts by. Each is a closed set, and the index into an array of cells.
+
+/// The class of an answer's status by its first digit; `None` if there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeClass {
+    Informational,
+    Success,
+    Redirection,
+    ClientError,
+    ServerError,
+    None,
+}
+
+impl CodeClass {
+    pub const ALL: [CodeClass; 6] = [
+        CodeClass::Informational,
+        CodeClass::Success,
+        CodeClass::Redirection,
+        CodeClass::ClientError,
+        CodeClass::ServerError,
+        CodeClass::None,
+    ];
+
+    pub fn of(status: Option<u16>) -> CodeClass {
+        match status.map(|s| s / 100) {
+            None => CodeClass::None,
+            Some(1) => CodeClass::Informational,
+            Some(2) => CodeClass::Success,
+            Some(3) => CodeClass::Redirection,
+            Some(4) => CodeClass::ClientError,
+            Some(_) => CodeClass::ServerError,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            CodeClass::Informational => "1xx",
+            CodeClass::Success => "2xx",
+            CodeClass::Redirection => "3xx",
+            CodeClass::ClientError => "4xx",
+            CodeClass::ServerError => "5xx",
+            CodeClass::None => "none",
+        }
+    }
+}
+
+/// The result of looking for the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentifyResult {
+    Found,
+    Missing,
+    Invalid,
+    Mixed,
+    TooLarge,
+}
+
+impl IdentifyResult {
+    pub const ALL: [IdentifyResult; 5] =
+        [IdentifyResult::Found, IdentifyResult::Missing, IdentifyResult::Invalid, IdentifyResult::Mixed, IdentifyResult::TooLarge];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            IdentifyResult::Found => "found",
+            IdentifyResult::Missing => "missing",
+            IdentifyResult::Invalid => "invalid",
+            IdentifyResult::Mixed => "mixed",
+            IdentifyResult::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Why stable answered for the canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RescueReason {
+    Refused,
+    Unreachable,
+    ConnectTimeout,
+    Tls,
+    Unresolved,
+}
+
+impl RescueReason {
+    pub const ALL: [RescueReason; 5] =
+        [RescueReason::Refused, RescueReason::Unreachable, RescueReason::ConnectTimeout, RescueReason::Tls, RescueReason::Unresolved];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            RescueReason::Refused => "refused",
+            RescueReason::Unreachable => "unreachable",
+            RescueReason::ConnectTimeout => "connect_timeout",
+            RescueReason::Tls => "tls",
+            RescueReason::Unresolved => "unresolved",
+        }
+    }
+}
