@@ -19,9 +19,10 @@ use crate::admin;
 use crate::config::{self, Config};
 use crate::controller::{self, Controller};
 use crate::live::Live;
+use crate::meters::Metrics;
 use crate::notify::Notifications;
 use crate::proxy::{Problem, Proxy, Resolver, Shared, TlsClients, memory};
-use crate::telemetry::Metrics;
+use crate::telemetry::Exporter;
 
 use crate::store::{self, Place, Store};
 use reload::Reloader;
@@ -139,6 +140,7 @@ impl App {
             live: live.clone(),
             controller: controller.clone(),
             metrics: shared.metrics.clone(),
+            exporter: Exporter::new(shared.metrics.clone(), live.clone(), controller.store().clone()),
             keys: keys.clone(),
             attempts: Arc::default(),
             ready: ready.clone(),

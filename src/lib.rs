@@ -13,9 +13,9 @@ pub mod store; // floor 3: the history, and what outlives a process
 pub mod meters; // floor 3: what is counted, in cells that each have one writer
 pub mod logs; // floor 3: log lines, and the one thread that writes them
 pub mod summary; // floor 4: what a status means, in sentences
-pub mod telemetry; // floor 4: every metric
 pub mod proxy; // floor 5: the hot path
 pub mod controller; // floor 5: the one writer of what serves
+pub mod telemetry; // floor 6: every metric, as Prometheus reads it
 pub mod notify; // floor 6: telling people, and the links by which they answer
 pub mod admin; // floor 7: the HTTP API for operators
 pub mod app; // floor 8: builds the parts, runs them, takes them down

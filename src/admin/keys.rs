@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::config::{Admin, SecretHash, read_again};
-use crate::telemetry::Metrics;
+use crate::meters::Metrics;
 
 /// Keys of `said` beside the tokens' names, which contain no space.
 const TWINS: &str = "all tokens";

@@ -29,7 +29,7 @@ use super::keys::Keys;
 use super::places::{Asking, Bounds, Full, Kind, Place, Places};
 use super::rules::Rules;
 use crate::config::{Admin, Certificate};
-use crate::telemetry::Metrics;
+use crate::meters::Metrics;
 
 /// Several times as many as the scrapers, probes and operators of a large installation need.
 const CONNECTIONS_MAX: usize = 256;

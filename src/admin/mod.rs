@@ -38,8 +38,9 @@ use serde::Deserialize;
 use crate::config::Scope;
 use crate::controller::Controller;
 use crate::live::{Live, Snapshot};
+use crate::meters::Metrics;
 use crate::notify::Notifications;
-use crate::telemetry::Metrics;
+use crate::telemetry::Exporter;
 
 use access::{Access, Denial, Reach};
 use attempts::{Attempts, Failure};
@@ -58,6 +59,7 @@ pub struct Context {
     pub live: Arc<Live>,
     pub controller: Arc<Controller>,
     pub metrics: Arc<Metrics>,
+    pub exporter: Exporter,
     pub keys: Arc<Keys>,
     pub attempts: Arc<Attempts>,
     pub notifications: Arc<Notifications>,
@@ -212,8 +214,7 @@ fn readiness(ready: &AtomicBool) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(context): State<Context>) -> Response {
-    let text = context.metrics.render(&context.live.current(), context.controller.store());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], context.exporter.render()).into_response()
 }
 
 async fn list_bots(State(context): State<Context>, Extension(reach): Extension<Reach>) -> Json<document::Bots> {

@@ -125,7 +125,7 @@ impl Controller {
         &self.live
     }
 
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 }

@@ -17,9 +17,9 @@ use super::owner::Owner;
 use super::time::{Now, TICK};
 use crate::config::Config;
 use crate::live::Live;
+use crate::meters::Metrics;
 use crate::store::{Found, Row, Store, Ticket, Written};
 use crate::summary;
-use crate::telemetry::Metrics;
 
 /// The queue of requests to the owner. The owner never blocks, so a request waits for microseconds; when the queue is full, the sender
 /// waits.

@@ -1,4 +1,4 @@
-//! The labels that the hot path counts by. Each is a closed set, and the index into an array of cells.
+//! The labels that serin counts by. Each is a closed set; those of the hot path are the index into an array of cells.
 
 /// The class of an answer's status by its first digit; `None` if there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,28 @@ impl RescueReason {
             RescueReason::ConnectTimeout => "connect_timeout",
             RescueReason::Tls => "tls",
             RescueReason::Unresolved => "unresolved",
+        }
+    }
+}
+
+/// The result of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Sent,
+    /// Refused, or too old before it could be sent.
+    Failed,
+    /// The queue was full.
+    Dropped,
+}
+
+impl Told {
+    pub const ALL: [Told; 3] = [Told::Sent, Told::Failed, Told::Dropped];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Told::Sent => "sent",
+            Told::Failed => "failed",
+            Told::Dropped => "dropped",
         }
     }
 }

@@ -1,9 +1,11 @@
-//! What is counted, and nothing of how it is shown: the cells of the hot path. `telemetry` reads them.
+//! What is counted, and nothing of how it is shown: `telemetry` reads it. The hot path counts in cells of its own worker.
 
 mod bot;
 mod cells;
 mod labels;
+mod process;
 
 pub use bot::{BotMeters, BotShard, RetryMeter, SourceMeter};
 pub use cells::{Count, Histogram, Level};
-pub use labels::{CodeClass, IdentifyResult, RescueReason};
+pub use labels::{CodeClass, IdentifyResult, RescueReason, Told};
+pub use process::Metrics;

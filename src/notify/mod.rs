@@ -22,8 +22,8 @@ use std::time::{Duration, SystemTime};
 use crate::config::Notifier;
 use crate::controller::Controller;
 use crate::live::Live;
+use crate::meters::Metrics;
 use crate::store::InstallationKey;
-use crate::telemetry::Metrics;
 
 use message::Message;
 use queue::Queue;

@@ -8,7 +8,7 @@ use super::queue::{Job, Pause, Queue};
 use super::retry::{Heard, NEWS, Next, next};
 use super::send::Sender;
 use crate::controller::Controller;
-use crate::telemetry::{Metrics, Told};
+use crate::meters::{Metrics, Told};
 
 pub struct Teller {
     pub queue: Arc<Queue>,

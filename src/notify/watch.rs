@@ -19,8 +19,8 @@ use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
 use crate::core::{Release, Waits};
 use crate::live::Status;
+use crate::meters;
 use crate::store::{Mark, Row};
-use crate::telemetry;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A hold must last this long before people are told, because a shorter one may be a flicker.
@@ -170,7 +170,7 @@ impl Watch {
         let notifier = Arc::new(notifier.clone());
         let queue = Arc::new(Queue::new(notifier.clone()));
         let (controller, metrics) = (Arc::downgrade(&self.all.controller), self.all.metrics.clone());
-        self.all.metrics.notified(&notifier.name, telemetry::Told::Sent, 0);
+        self.all.metrics.notified(&notifier.name, meters::Told::Sent, 0);
         Teller { queue: queue.clone(), controller, metrics }.start();
         Desk { told: Told::of(&self.marks, &notifier.name), notifier, queue }
     }
@@ -341,7 +341,7 @@ fn mark(notifier: &Notifier, bot: &str, topic: &str, at: i64) -> Mark {
 fn put(all: &Notifications, keeps: bool, desk: &Desk, message: Message, marks: Vec<Mark>) {
     let gone = desk.queue.put(Job::new(message, if keeps { marks } else { Vec::new() }));
     if gone > 0 {
-        all.metrics.notified(&desk.notifier.name, telemetry::Told::Dropped, gone);
+        all.metrics.notified(&desk.notifier.name, meters::Told::Dropped, gone);
         tracing::warn!(notifier = desk.notifier.name, "too many notifications wait: the oldest is dropped");
     }
 }

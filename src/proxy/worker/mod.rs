@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::wire::clock::Clock;
 use crate::http1::{Fields, Trace, brought_trace};
 use crate::live::{Follower, Snapshot};
-use crate::telemetry::Metrics;
+use crate::meters::Metrics;
 
 /// The interval at which a worker closes old idle connections to upstreams and passes on its access log lines.
 const REAP_EVERY: Duration = Duration::from_millis(500);

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use crate::config::{Bot, Limits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
-use crate::meters::{BotMeters, BotShard, RetryMeter, SourceMeter};
+use crate::meters::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 use crate::proxy::upstream::{Pool, Resolver, Target, TlsClients};
-use crate::telemetry::Metrics;
 
 /// What this worker serves.
 pub struct View {
