@@ -1,7 +1,13 @@
-//! Reads the name and the end of validity from an X.509 certificate (RFC 5280, section 4.1). rustls checks certificates but returns
-//! neither, and a crate that parses them would bring ten others. This module decides nothing about trust: rustls has done that before.
+//! Reads the name and the end of validity from an X.509 certificate. rustls checks certificates but returns neither. This module
+//! decides nothing about trust: rustls has done that before.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
+use x509_cert::der::{Decode, Tag, Tagged};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
 
 /// The limit of a name, because it goes into logs and histories.
 const NAME_CHARS_MAX: usize = 128;
@@ -15,94 +21,33 @@ pub struct Certificate {
     pub not_after: i64,
 }
 
-mod tag {
-    pub const BOOLEAN: u8 = 0x01;
-    pub const INTEGER: u8 = 0x02;
-    pub const OCTETS: u8 = 0x04;
-    pub const OID: u8 = 0x06;
-    pub const UTF8: u8 = 0x0c;
-    pub const PRINTABLE: u8 = 0x13;
-    pub const IA5: u8 = 0x16;
-    pub const UTC_TIME: u8 = 0x17;
-    pub const GENERALIZED_TIME: u8 = 0x18;
-    pub const SEQUENCE: u8 = 0x30;
-    pub const SET: u8 = 0x31;
-    pub const VERSION: u8 = 0xa0;
-    pub const EXTENSIONS: u8 = 0xa3;
-    pub const EMAIL: u8 = 0x81;
-    pub const DNS: u8 = 0x82;
-    pub const URI: u8 = 0x86;
-    pub const IP: u8 = 0x87;
-}
-
-/// 2.5.4.3.
-const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
-/// 2.5.29.17.
-const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
-
 impl Certificate {
     /// `None` if the bytes are not a certificate in DER.
     pub fn read(der: &[u8]) -> Option<Certificate> {
-        let mut to_be_signed = Der(Der(Der(der).expect(tag::SEQUENCE)?).expect(tag::SEQUENCE)?);
-        to_be_signed.skip(tag::VERSION);
-        to_be_signed.expect(tag::INTEGER)?; // serial number
-        to_be_signed.expect(tag::SEQUENCE)?; // signature algorithm
-        to_be_signed.expect(tag::SEQUENCE)?; // issuer
-        let mut validity = Der(to_be_signed.expect(tag::SEQUENCE)?);
-        validity.next()?; // not before
-        let not_after = time(validity.next()?)?;
-        let subject = to_be_signed.expect(tag::SEQUENCE)?;
-        to_be_signed.expect(tag::SEQUENCE)?; // public key
-        let name = common_name(subject).or_else(|| alternative_name(to_be_signed));
+        let certificate = x509_cert::Certificate::from_der(der).ok()?;
+        let signed = certificate.tbs_certificate();
+        let not_after = signed.validity().not_after.to_unix_duration().as_secs() as i64;
+        let name = common_name(signed.subject()).or_else(|| {
+            let (_critical, SubjectAltName(names)) = signed.get_extension().ok()??;
+            names.iter().find_map(alternative_name)
+        });
         Some(Certificate { name, not_after })
     }
 }
 
 /// The last common name, which is the most specific one.
-fn common_name(subject: &[u8]) -> Option<String> {
-    let mut found = None;
-    let mut sets = Der(subject);
-    while let Some(set) = sets.expect(tag::SET) {
-        let mut pairs = Der(set);
-        while let Some(pair) = pairs.expect(tag::SEQUENCE) {
-            let mut pair = Der(pair);
-            if pair.expect(tag::OID) == Some(&COMMON_NAME)
-                && let Some((tag::UTF8 | tag::PRINTABLE | tag::IA5, text)) = pair.next()
-            {
-                found = shown(text).or(found);
-            }
-        }
-    }
-    found
+fn common_name(subject: &Name) -> Option<String> {
+    let is_text = |tag| matches!(tag, Tag::Utf8String | Tag::PrintableString | Tag::Ia5String);
+    let names = subject.iter().filter(|part| part.oid == COMMON_NAME && is_text(part.value.tag()));
+    names.filter_map(|part| shown(part.value.value())).last()
 }
 
-/// The first name that can be shown in the extension for alternative names; `rest` ends with the extensions.
-fn alternative_name(mut rest: Der<'_>) -> Option<String> {
-    let extensions = loop {
-        if let (tag::EXTENSIONS, extensions) = rest.next()? {
-            break extensions;
-        }
-    };
-    let mut extensions = Der(Der(extensions).expect(tag::SEQUENCE)?);
-    while let Some(extension) = extensions.expect(tag::SEQUENCE) {
-        let mut extension = Der(extension);
-        if extension.expect(tag::OID) != Some(&ALTERNATIVE_NAMES) {
-            continue;
-        }
-        extension.skip(tag::BOOLEAN); // critical
-        let mut names = Der(Der(extension.expect(tag::OCTETS)?).expect(tag::SEQUENCE)?);
-        while let Some((kind, name)) = names.next() {
-            let name = match kind {
-                tag::EMAIL | tag::DNS | tag::URI => shown(name),
-                tag::IP => address(name),
-                _ => None,
-            };
-            if name.is_some() {
-                return name;
-            }
-        }
+fn alternative_name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::Rfc822Name(text) | GeneralName::DnsName(text) | GeneralName::UniformResourceIdentifier(text) => shown(text.as_bytes()),
+        GeneralName::IpAddress(address) => ip(address.as_bytes()),
+        GeneralName::OtherName(_) | GeneralName::DirectoryName(_) | GeneralName::EdiPartyName(_) | GeneralName::RegisteredId(_) => None,
     }
-    None
 }
 
 /// `None` for a name that could look like another one in a history, or break a line of a log.
@@ -119,80 +64,9 @@ fn is_unseen(c: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-fn address(bytes: &[u8]) -> Option<String> {
+fn ip(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string())).ok()
-}
-
-/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`, the only forms that RFC 5280 (4.1.2.5) allows, in Unix time.
-fn time((kind, text): (u8, &[u8])) -> Option<i64> {
-    let digits = text.strip_suffix(b"Z")?;
-    let number = |digits: &[u8]| -> Option<i64> {
-        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
-    };
-    let (year, rest) = match kind {
-        tag::UTC_TIME if digits.len() == 12 => {
-            let year = number(&digits[..2])?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, &digits[2..])
-        }
-        tag::GENERALIZED_TIME if digits.len() == 14 => (number(&digits[..4])?, &digits[4..]),
-        _ => return None,
-    };
-    let part = |index: usize| number(&rest[2 * index..2 * index + 2]);
-    let (month, day, hour, minute, second) = (part(0)?, part(1)?, part(2)?, part(3)?, part(4)?);
-    let valid = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
-    valid.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar, whose 400 years have 146,097 days. Here a year begins in March, so that the leap
-/// day is its last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// The rest of a sequence of values: tag, length, content.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The next value's tag and content.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (tag, rest) = self.0.split_first()?;
-        let (first, rest) = rest.split_first()?;
-        // Certificates have no tags of several bytes, and no lengths without an end.
-        if tag & 0x1f == 0x1f {
-            return None;
-        }
-        let (length, rest) = match usize::from(*first) {
-            short @ 0..0x80 => (short, rest),
-            long => {
-                let bytes = rest.get(..long & 0x7f).filter(|bytes| (1..=4).contains(&bytes.len()))?;
-                (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), &rest[bytes.len()..])
-            }
-        };
-        let content = rest.get(..length)?;
-        self.0 = &rest[length..];
-        Some((*tag, content))
-    }
-
-    /// The content of the next value, if it has this tag.
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let before = self.0;
-        match self.next() {
-            Some((found, content)) if found == tag => Some(content),
-            _ => {
-                self.0 = before;
-                None
-            }
-        }
-    }
-
-    /// Skips an optional value.
-    fn skip(&mut self, tag: u8) {
-        let _ = self.expect(tag);
-    }
 }
 
 #[cfg(test)]
@@ -252,10 +126,6 @@ mod tests {
         assert_eq!(not_after(2049, 12, 31), 2_524_521_600);
         assert_eq!(not_after(2050, 1, 1), 2_524_608_000);
         assert_eq!(not_after(4096, 1, 1), 67_090_118_400);
-        assert_eq!(time((tag::UTC_TIME, b"991231235959Z")), Some(946_684_799));
-        for bad in ["", "Z", "9912312359Z", "991231235959", "99123123595+Z", "991331235959Z", "20501231235959Z"] {
-            assert_eq!(time((tag::UTC_TIME, bad.as_bytes())), None, "{bad}");
-        }
     }
 
     /// Compares with openssl: it makes certificates of each kind of key, and prints their ends and their names.
@@ -297,19 +167,6 @@ mod tests {
             let at = at % broken.len();
             broken[at] = byte;
             let _ = Certificate::read(&broken);
-        }
-
-        #[test]
-        fn days_go_on_one_by_one(day in -700_000_i64..1_000_000) {
-            // The inverse, by searching for the year: a check that shares no arithmetic with `days`.
-            let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let (mut year, mut rest) = (1970, day);
-            while rest < 0 { year -= 1; rest += 365 + i64::from(leap(year)); }
-            while rest >= 365 + i64::from(leap(year)) { rest -= 365 + i64::from(leap(year)); year += 1; }
-            let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-            let mut month = 0;
-            while rest >= lengths[month] { rest -= lengths[month]; month += 1; }
-            prop_assert_eq!(days(year, month as i64 + 1, rest + 1), day);
         }
     }
 
