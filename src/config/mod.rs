@@ -5,6 +5,7 @@ mod certificate;
 mod freeze;
 mod near;
 mod notifier;
+mod parse;
 mod raw;
 mod redact;
 mod report;
@@ -24,10 +25,9 @@ pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
     Admin, Bot, BotName, Config, History, HostHeader, Limits, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, Retries, Scope,
-    TesterOverride, Token, Upstream, UpstreamUrl,
+    TesterOverride, Tls, Token, Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
-pub use tls::Tls;
 pub use units::show_duration;
 
 pub(crate) use value::{OneOrMany, Value, Wrong};
@@ -61,7 +61,7 @@ pub fn admin_listener(path: &Path) -> Result<(SocketAddr, bool), ConfigError> {
 
 /// Reads another file of serin, such as scenarios, with the same rules and the same form of errors.
 pub(crate) fn read_tables<T>(text: &str, path: &Path, read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>) -> Result<T, ConfigError> {
-    resolve::read_tables(text, path, read).map(|(read, _)| read)
+    parse::read_tables(text, path, read).map(|(read, _)| read)
 }
 
 /// Reads a duration such as `"1.5s"`. The error says what to write instead.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 
 use super::freeze::Freeze;
-use super::{Notifier, SecretHash, Tls};
+use super::notifier::Notifier;
+use super::secret::SecretHash;
+use super::tls::{TlsFiles, TlsLoaded};
 use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
 use crate::identify::{Plan, Preset};
 
@@ -112,6 +114,16 @@ pub struct Admin {
     pub public_url: Option<String>,
     /// A separate listener for `/livez` and `/readyz`.
     pub probes: Option<SocketAddr>,
+}
+
+/// `[admin.tls]`.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub files: TlsFiles,
+    /// The scope of a client that shows a certificate and no token.
+    pub client_scope: Scope,
+    /// The content of the files when they were last read.
+    pub loaded: TlsLoaded,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,21 +13,10 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::Scope;
 use super::certificate::Certificate;
 
 /// The limit of a file. A chain has some kilobytes, a bundle of all public authorities a quarter of this.
 const PEM_BYTES_MAX: u64 = 1 << 20;
-
-/// `[admin.tls]`.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    pub files: TlsFiles,
-    /// The scope of a client that shows a certificate and no token.
-    pub client_scope: Scope,
-    /// The content of the files when they were last read.
-    pub loaded: TlsLoaded,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {

@@ -7,12 +7,14 @@ use http::Uri;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::notify::{is_loopback, known_bot};
+use super::hosts::is_loopback;
+use super::names::{self, known_bot};
 use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Admin, Bot, BotName, Scope, SecretHash, Token};
+use crate::config::resolved::{Admin, Bot, BotName, Scope, Token};
+use crate::config::secret::SecretHash;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Operate), ("report", Scope::Report)];
@@ -169,7 +171,7 @@ fn token(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<Placed, Reported>
 
 /// Refuses names that the history uses for other authors.
 fn token_name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
-    let name = super::name(written, problems)?;
+    let name = names::name(written, problems)?;
     match NAMES_TAKEN.contains(&name.as_str()) {
         true => {
             let title = format!("a token cannot be named \"{name}\": the history calls somebody else so");

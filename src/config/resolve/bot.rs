@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 use super::guard::guard;
 use super::identity::{Identity, identity};
 use super::matching::{disjoint, matching, order};
+use super::names;
 use super::release::{freeze, preflight, release};
 use super::roles::{Roles, roles};
 use super::rollout::rollout;
@@ -17,8 +18,8 @@ use super::success::success;
 use super::timing::{Timing, timing};
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::resolved::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
 use crate::config::units::Bytes;
-use crate::config::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
 use crate::core::{self, Guard, Pins, Rules, Weight};
 
 const BODY_CAP: Bytes = Bytes(1 << 20);
@@ -137,7 +138,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
 fn name(table: &mut Table<'_>) -> Result<Spanned<BotName>, Reported> {
     let problems = table.problems();
     match table.read::<String>("name")? {
-        Some(name) => Ok(Spanned::new(name.span(), super::name(&name, problems)?)),
+        Some(name) => Ok(Spanned::new(name.span(), names::name(&name, problems)?)),
         None => Err(problems.error(table.at(), "a bot has no name", "add `name = \"support\"`")),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::proxy::{HOUR, MILLISECOND};
+use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::{Reported, all};
 use crate::config::units::{Share, show_duration};

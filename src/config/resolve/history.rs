@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use crate::config::History;
 use crate::config::raw::Table;
 use crate::config::report::Reported;
+use crate::config::resolved::History;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEEP: Duration = DAY.saturating_mul(365);

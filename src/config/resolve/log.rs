@@ -4,8 +4,8 @@ use serde_spanned::Spanned;
 
 use crate::config::raw::{Table, either};
 use crate::config::report::{Problems, Reported};
+use crate::config::resolved::{Log, LogFormat, LogLevel};
 use crate::config::units::{Share, UnitError, share};
-use crate::config::{Log, LogFormat, LogLevel};
 
 const LEVELS: [(&str, LogLevel); 4] =
     [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug)];

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::upstream::is_host;
-use crate::config::Match;
+use super::hosts::is_host;
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
+use crate::config::resolved::Match;
 
 /// `{ host = "bots.example.com", path_prefix = "/slack" }`.
 pub(super) fn matching(mut table: Table<'_>) -> Result<Match, Reported> {

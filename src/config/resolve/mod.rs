@@ -3,11 +3,14 @@
 
 mod admin;
 mod bot;
+mod bounds;
 mod guard;
 mod history;
+mod hosts;
 mod identity;
 mod log;
 mod matching;
+mod names;
 mod notify;
 mod proxy;
 mod release;
@@ -23,14 +26,13 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 
-use serde_spanned::Spanned;
-use toml::de::DeTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::notifier::Notifier;
+use super::parse::read_tables;
 use super::raw::Table;
-use super::redact;
-use super::report::{Problem, Problems, Reported};
-use super::{Admin, Bot, BotName, Config, ConfigError, History, Log, Notifier, Proxy};
+use super::report::{ConfigError, Problem, Problems, Reported};
+use super::resolved::{Admin, Bot, Config, History, Log, Proxy};
 
 pub(super) use admin::listener as admin_listener;
 
@@ -40,25 +42,6 @@ type Listen = (&'static str, SocketAddr, Option<Range<usize>>);
 pub(super) fn resolve(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let (Read { proxy, admin, history, log, notifiers, bots }, warnings) = read_tables(text, path, file)?;
     Ok(Config { proxy, admin, history, log, notifiers, bots, hash: xxh3_64(text.as_bytes()), warnings })
-}
-
-/// Returns what `read` makes of the file, with the warnings, or all errors.
-pub(super) fn read_tables<T>(
-    text: &str,
-    path: &Path,
-    read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>,
-) -> Result<(T, Vec<String>), ConfigError> {
-    let (table, broken) = DeTable::parse_recoverable(text);
-    if let Some(error) = broken.first() {
-        return Err(syntax_error(error, table.get_ref(), text, path));
-    }
-    let problems = Problems::new(path, text);
-    let value = read(&mut Table::root(&table, &problems));
-    let warnings = problems.finish(&redact::secrets(text, table.get_ref()))?;
-    match value {
-        Ok(value) => Ok((value, warnings)),
-        Err(Reported { .. }) => unreachable!("what was reported is an error above"),
-    }
 }
 
 /// The contents of the file's tables.
@@ -98,29 +81,6 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     Ok(Read { proxy, admin, history, log, notifiers: notifiers?, bots })
 }
 
-/// Reports the syntax error only: the rest of a broken file could be misread.
-fn syntax_error(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> ConfigError {
-    let at = error.span().unwrap_or(0..0);
-    let written = text.get(at.clone()).unwrap_or("").trim();
-    let (title, label) = match error.message().split_once(", expected ") {
-        Some(("string values must be quoted", _)) if written.is_empty() => {
-            ("a key without a value", "write a value behind the `=`".to_owned())
-        }
-        Some(("string values must be quoted", _)) => ("a text stands in quotes", format!("write \"{}\"", written.escape_debug())),
-        Some((title, expected)) => (title, format!("expected {expected}")),
-        None if error.message() == "duplicate key" => ("the same key twice", "take this one out, or the one before".to_owned()),
-        None => (error.message(), String::new()),
-    };
-    let secrets = redact::secrets_of_broken(text, table);
-    let hidden = secrets.iter().any(|secret| secret.start < at.end && at.start < secret.end);
-    let problems = Problems::new(path, text);
-    problems.error(at, title, if hidden { String::new() } else { label });
-    match problems.finish(&secrets) {
-        Err(error) => error,
-        Ok(_) => unreachable!("it was reported just above"),
-    }
-}
-
 /// Reports two listeners on one address.
 fn apart(this: &Listen, other: &Listen, problems: &Problems<'_>) -> Result<(), Reported> {
     let ((this, a, a_at), (other, b, b_at)) = (this, other);
@@ -135,18 +95,4 @@ fn apart(this: &Listen, other: &Listen, problems: &Problems<'_>) -> Result<(), R
         }
     }
     Err(problems.report(problem))
-}
-
-/// Checks a bot's, an upstream's or a token's name, which is used in paths and in labels.
-fn name(written: &Spanned<String>, problems: &Problems<'_>) -> Result<BotName, Reported> {
-    let text = written.get_ref();
-    if let Some(name) = BotName::parse(text) {
-        return Ok(name);
-    }
-    let fit: String = text.to_lowercase().chars().map(|c| if BotName::may_hold(c) { c } else { '-' }).collect();
-    let label = match BotName::parse(fit.trim_matches(['-', '_'])) {
-        Some(fit) => format!("write \"{fit}\""),
-        None => "write 1 to 63 of a-z, 0-9, - and _, a letter or digit first".to_owned(),
-    };
-    Err(problems.error(written.span(), format!("a name cannot be \"{}\"", text.escape_debug()), label))
 }

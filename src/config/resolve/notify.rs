@@ -5,11 +5,14 @@ use std::ops::Range;
 use http::Uri;
 use serde_spanned::Spanned;
 
-use super::secret::{Keys, secret_in};
+use super::hosts::is_loopback;
+use super::names::{known_bot, name};
+use super::secret::{Keys, Secret, secret_in};
 use crate::config::near::nearest;
+use crate::config::notifier::{Hidden, Notifier, NotifierKind, Occasion};
 use crate::config::raw::{Table, either};
 use crate::config::report::{Problem, Problems, Reported, all};
-use crate::config::{Bot, Hidden, Notifier, NotifierKind, Occasion};
+use crate::config::resolved::Bot;
 
 /// The value of `kind`, before the kind's secret is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,8 @@ pub(super) fn notifiers(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: 
 /// Returns the notifier and where its name is written.
 fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Range<usize>), Reported> {
     let (problems, at) = (table.problems(), table.at());
-    let name = table.read::<String>("name");
-    let of = match &name {
+    let named = table.read::<String>("name");
+    let of = match &named {
         Ok(Some(name)) => format!("notifier \"{}\"", name.get_ref().escape_debug()),
         Ok(None) | Err(_) => "this notifier".to_owned(),
     };
@@ -50,8 +53,8 @@ fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Ran
     let on = table.read::<Vec<Spanned<String>>>("on");
     let only = table.read::<Vec<Spanned<String>>>("bots");
     table.close();
-    let name = match name? {
-        Some(name) => Spanned::new(name.span(), super::name(&name, problems)?),
+    let name = match named? {
+        Some(written) => Spanned::new(written.span(), name(&written, problems)?),
         None => return Err(problems.error(at, "a notifier has no name", "add `name = \"ops\"`: it stands in logs and metrics")),
     };
     let Some(kind) = kind? else {
@@ -75,7 +78,7 @@ fn notifier(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Notifier, Ran
 }
 
 /// Reports a signing secret of a chat, since a chat's webhook checks no signature.
-fn no_signing(table: &mut Table<'_>, of: &str) -> Result<Option<super::secret::Secret>, Reported> {
+fn no_signing(table: &mut Table<'_>, of: &str) -> Result<Option<Secret>, Reported> {
     let problems = table.problems();
     for key in [SIGNING.file, SIGNING.env, SIGNING.inline] {
         if let Some(entry) = table.take(key) {
@@ -102,11 +105,6 @@ fn url_of(written: &Spanned<String>, of: &str, problems: &Problems<'_>) -> Resul
     Ok(Hidden::new(written.get_ref()))
 }
 
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_matches(['[', ']']);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn occasion(word: &Spanned<String>, problems: &Problems<'_>) -> Result<Occasion, Reported> {
     if let Some(occasion) = Occasion::ALL.into_iter().find(|occasion| occasion.name() == word.get_ref()) {
         return Ok(occasion);
@@ -117,13 +115,4 @@ fn occasion(word: &Spanned<String>, problems: &Problems<'_>) -> Result<Occasion,
         None => format!("write {}", either(words())),
     };
     Err(problems.error(word.span(), format!("nobody can be told of \"{}\"", word.get_ref().escape_debug()), instead))
-}
-
-/// Checks that there is such a bot. If the bots themselves have errors, any name is accepted.
-pub(super) fn known_bot(name: &Spanned<String>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<String, Reported> {
-    let known = || bots.unwrap_or_default().iter().map(|bot| bot.name.as_str());
-    if bots.is_none() || known().any(|bot| bot == name.get_ref()) {
-        return Ok(name.get_ref().clone());
-    }
-    Err(problems.error(name.span(), format!("there is no bot `{}`", name.get_ref().escape_debug()), format!("write {}", either(known()))))
 }

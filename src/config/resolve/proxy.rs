@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
+use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::Reported;
+use crate::config::resolved::{Limits, Proxy};
 use crate::config::units::{Bytes, Share};
-use crate::config::{Limits, Proxy};
 use crate::core::Salt;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -31,9 +32,6 @@ const CONNECTIONS_MAX: usize = 10_000_000;
 /// The least `max_head_bytes`: platforms send heads of some kilobytes, which must not be refused.
 const HEAD_LEAST: Bytes = Bytes(8 * 1_024);
 const HEAD_MOST: Bytes = Bytes(1_024 * 1_024);
-
-pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
-pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the table and where `listen` is written.
 pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>), Reported> {

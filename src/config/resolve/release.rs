@@ -14,7 +14,7 @@ use super::upstream::version;
 use crate::config::freeze::{EXAMPLES, Freeze, Window};
 use crate::config::raw::Table;
 use crate::config::report::{Problems, Reported, all};
-use crate::config::{Preflight, Upstream};
+use crate::config::resolved::{Preflight, Upstream};
 use crate::core::Release;
 
 const TIMEOUT: Duration = Duration::from_secs(3);

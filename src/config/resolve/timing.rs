@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::proxy::{HOUR, MILLISECOND};
+use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
 use crate::config::units::show_duration;

@@ -7,8 +7,8 @@ use serde_spanned::Spanned;
 
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problems, Reported};
+use crate::config::resolved::{Scope, Tls};
 use crate::config::tls::{Role, TlsFiles};
-use crate::config::{Scope, Tls};
 
 const SCOPES: [(&str, Scope); 2] = [("read", Scope::Read), ("operate", Scope::Operate)];
 

@@ -1,6 +1,6 @@
 //! `upstreams`: names and URLs.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,9 +8,11 @@ use http::uri::Authority;
 use serde_spanned::Spanned;
 use toml::de::DeValue;
 
+use super::hosts::is_host;
+use super::names;
 use crate::config::raw::{Entry, Table};
 use crate::config::report::{Problems, Reported, all};
-use crate::config::{Upstream, UpstreamUrl};
+use crate::config::resolved::{Upstream, UpstreamUrl};
 use crate::core::Release;
 
 const EXAMPLE: &str = "http://127.0.0.1:3001";
@@ -27,7 +29,7 @@ pub(super) fn upstreams(table: Table<'_>) -> Result<Vec<Spanned<Upstream>>, Repo
 
 /// `name = "url"` or `name = { url = "…", version = "…", ca_file = "…" }`.
 fn upstream<'d>(entry: &Entry<'d>, problems: &'d Problems<'d>) -> Result<Spanned<Upstream>, Reported> {
-    let name = super::name(&Spanned::new(entry.key_at.clone(), entry.key.to_owned()), problems);
+    let name = names::name(&Spanned::new(entry.key_at.clone(), entry.key.to_owned()), problems);
     let (url, version, ca_file) = match entry.table("an upstream", problems) {
         None => (url_text(entry, problems), Ok(None), Ok(None)),
         Some(mut table) => {
@@ -136,15 +138,4 @@ fn host_and_port(authority: &str) -> Result<(&str, Option<u16>), (&'static str, 
         Some((true, Ok(port))) if port > 0 => Ok((host, Some(port))),
         Some(_) => Err(("a port is a number from 1 to 65535", example())),
     }
-}
-
-/// A DNS name (underscores too: containers have them) or an IPv4 address.
-pub(super) fn is_host(host: &str) -> bool {
-    let label = |label: &str| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
-    };
-    // A name whose last label is a number must be an IPv4 address.
-    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    host.len() <= 253 && host.split('.').all(label) && (!numeric || host.parse::<Ipv4Addr>().is_ok())
 }
