@@ -1,26 +1,12 @@
-//! From the file as written to the file as meant. Each table has a file here, which reads all keys before it returns an error, so
-//! that all errors are reported together.
+//! From the file as written to the file as meant. Each table or subject has a file, in `bot` for the keys of a bot and in
+//! `server` for all others, which reads all keys before it returns an error, so that all errors are reported together.
 
-mod admin;
 mod bot;
 mod bounds;
-mod guard;
-mod history;
 mod hosts;
-mod identity;
-mod log;
-mod matching;
 mod names;
-mod notify;
-mod proxy;
-mod release;
-mod roles;
-mod rollout;
 mod secret;
-mod success;
-mod timing;
-mod tls;
-mod upstream;
+mod server;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -34,7 +20,7 @@ use super::raw::Table;
 use super::report::{ConfigError, Problem, Problems, Reported};
 use super::resolved::{Admin, Bot, Config, History, Log, Proxy};
 
-pub(super) use admin::listener as admin_listener;
+pub(super) use server::admin_listener;
 
 /// A listener's title, its address, and where that is written, if it is.
 type Listen = (&'static str, SocketAddr, Option<Range<usize>>);
@@ -56,13 +42,13 @@ struct Read {
 
 fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
     let problems = root.problems();
-    let proxy = root.table_or_empty("proxy", "[proxy]").and_then(proxy::proxy);
-    let history = root.table_or_empty("history", "[history]").and_then(history::history);
-    let log = root.table_or_empty("log", "[log]").and_then(log::log);
+    let proxy = root.table_or_empty("proxy", "[proxy]").and_then(server::proxy);
+    let history = root.table_or_empty("history", "[history]").and_then(server::history);
+    let log = root.table_or_empty("log", "[log]").and_then(server::log);
     let bots = root.tables("bot", "[[bot]]").and_then(|tables| bot::bots(tables, problems));
     let known = bots.as_ref().ok().map(Vec::as_slice);
-    let admin = root.table_or_empty("admin", "[admin]").and_then(|table| admin::admin(table, known));
-    let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| notify::notifiers(tables, known, problems));
+    let admin = root.table_or_empty("admin", "[admin]").and_then(|table| server::admin(table, known));
+    let notifiers = root.tables("notify", "[[notify]]").and_then(|tables| server::notifiers(tables, known, problems));
     root.close();
     if bots.as_ref().is_ok_and(Vec::is_empty) {
         // A misspelt key above may have been meant as a bot.

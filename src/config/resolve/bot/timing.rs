@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
+use crate::config::resolve::bounds::{HOUR, MILLISECOND};
 use crate::config::units::show_duration;
 use crate::identify::Preset;
 

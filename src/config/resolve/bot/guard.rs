@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::{Reported, all};
+use crate::config::resolve::bounds::{HOUR, MILLISECOND};
 use crate::config::units::{Share, show_duration};
 use crate::config::value::Measure;
 use crate::core::{Guard, Limit, Limits, MARGINAL, Most, Quantile};

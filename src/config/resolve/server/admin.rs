@@ -7,12 +7,12 @@ use http::Uri;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::hosts::is_loopback;
-use super::names::{self, known_bot};
-use super::secret::{Secret, secret};
 use super::tls;
 use crate::config::raw::{Read, Table};
 use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::resolve::hosts::is_loopback;
+use crate::config::resolve::names::{self, known_bot};
+use crate::config::resolve::secret::{Secret, secret};
 use crate::config::resolved::{Admin, Bot, BotName, Scope, Token};
 use crate::config::secret::SecretHash;
 
@@ -23,13 +23,13 @@ const SCOPES: [(&str, Scope); 3] = [("read", Scope::Read), ("operate", Scope::Op
 const NAMES_TAKEN: [&str; 6] = ["local", "config", "ratchet", "link", "cert", "anonymous"];
 
 /// Where the addresses are written, if they are.
-pub(super) struct Places {
+pub(crate) struct Places {
     pub listen: Option<Range<usize>>,
     pub probes: Option<Range<usize>>,
 }
 
 /// `bots` are the file's bots, or `None` if they have errors.
-pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Places), Reported> {
+pub(crate) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin, Places), Reported> {
     let problems = table.problems();
     let listen = table.read::<SocketAddr>("listen");
     let probes = table.read::<SocketAddr>("probes");
@@ -61,7 +61,7 @@ pub(super) fn admin(mut table: Table<'_>, bots: Option<&[Bot]>) -> Result<(Admin
 
 /// The listener that answers probes, and whether it speaks TLS, as far as a broken file shows it. A serin that has refused the file
 /// still serves.
-pub(in crate::config) fn listener(text: &str) -> (SocketAddr, bool) {
+pub(crate) fn listener(text: &str) -> (SocketAddr, bool) {
     let (file, _) = DeTable::parse_recoverable(text);
     let Some(DeValue::Table(admin)) = file.get_ref().get("admin").map(Spanned::get_ref) else { return (LISTEN, false) };
     let address = |key: &str| admin.get(key).and_then(|address| address.get_ref().as_str()?.parse().ok());

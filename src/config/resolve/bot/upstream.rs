@@ -8,10 +8,10 @@ use http::uri::Authority;
 use serde_spanned::Spanned;
 use toml::de::DeValue;
 
-use super::hosts::is_host;
-use super::names;
 use crate::config::raw::{Entry, Table};
 use crate::config::report::{Problems, Reported, all};
+use crate::config::resolve::hosts::is_host;
+use crate::config::resolve::names;
 use crate::config::resolved::{Upstream, UpstreamUrl};
 use crate::core::Release;
 

@@ -13,7 +13,7 @@ const FORMATS: [(&str, LogFormat); 3] = [("auto", LogFormat::Auto), ("human", Lo
 /// The words for shares of the access log.
 const ACCESS: [(&str, u16); 2] = [("off", 0), ("full", 10_000)];
 
-pub(super) fn log(mut table: Table<'_>) -> Result<Log, Reported> {
+pub(crate) fn log(mut table: Table<'_>) -> Result<Log, Reported> {
     let problems = table.problems();
     let level = table.choice_or("level", &LEVELS, LogLevel::Info);
     let format = table.choice_or("format", &FORMATS, LogFormat::Auto);

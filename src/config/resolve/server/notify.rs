@@ -5,13 +5,13 @@ use std::ops::Range;
 use http::Uri;
 use serde_spanned::Spanned;
 
-use super::hosts::is_loopback;
-use super::names::{known_bot, name};
-use super::secret::{Keys, Secret, secret_in};
 use crate::config::near::nearest;
 use crate::config::notifier::{Hidden, Notifier, NotifierKind, Occasion};
 use crate::config::raw::{Table, either};
 use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::resolve::hosts::is_loopback;
+use crate::config::resolve::names::{known_bot, name};
+use crate::config::resolve::secret::{Keys, Secret, secret_in};
 use crate::config::resolved::Bot;
 
 /// The value of `kind`, before the kind's secret is read.
@@ -27,7 +27,7 @@ const KINDS: [(&str, Kind); 4] = [("slack", Kind::Slack), ("discord", Kind::Disc
 const URL: Keys = Keys { file: "file", env: "env", inline: "url", of: "URL" };
 const SIGNING: Keys = Keys { file: "secret_file", env: "secret_env", inline: "secret", of: "secret" };
 
-pub(super) fn notifiers(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<Notifier>, Reported> {
+pub(crate) fn notifiers(tables: Vec<Table<'_>>, bots: Option<&[Bot]>, problems: &Problems<'_>) -> Result<Vec<Notifier>, Reported> {
     let placed = all(tables.into_iter().map(|table| notifier(table, bots)))?;
     for (index, (this, at)) in placed.iter().enumerate() {
         if let Some((_, other_at)) = placed[..index].iter().find(|(other, _)| other.name == this.name) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::bounds::{HOUR, MILLISECOND};
 use crate::config::raw::Table;
 use crate::config::report::Reported;
+use crate::config::resolve::bounds::{HOUR, MILLISECOND};
 use crate::config::resolved::{Limits, Proxy};
 use crate::config::units::{Bytes, Share};
 use crate::core::Salt;
@@ -34,7 +34,7 @@ const HEAD_LEAST: Bytes = Bytes(8 * 1_024);
 const HEAD_MOST: Bytes = Bytes(1_024 * 1_024);
 
 /// Returns the table and where `listen` is written.
-pub(super) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>), Reported> {
+pub(crate) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>), Reported> {
     let listen = table.read::<SocketAddr>("listen");
     let workers = table.within("workers", 1..=WORKERS_MAX);
     let salt = table.read_or("salt", SALT.to_owned());

@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use serde_spanned::Spanned;
 
-use super::hosts::is_host;
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported};
+use crate::config::resolve::hosts::is_host;
 use crate::config::resolved::Match;
 
 /// `{ host = "bots.example.com", path_prefix = "/slack" }`.

@@ -1,26 +1,36 @@
 //! `[[bot]]`: one webhook URL and what serves it.
 
+mod guard;
+mod identity;
+mod matching;
+mod release;
+mod roles;
+mod rollout;
+mod success;
+mod timing;
+mod upstream;
+
 use std::ops::Range;
 use std::time::Duration;
 
 use http::header::{self, HeaderName};
 use serde_spanned::Spanned;
 
-use super::guard::guard;
-use super::identity::{Identity, identity};
-use super::matching::{disjoint, matching, order};
-use super::names;
-use super::release::{freeze, preflight, release};
-use super::roles::{Roles, roles};
-use super::rollout::rollout;
-use super::secret::secret;
-use super::success::success;
-use super::timing::{Timing, timing};
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::resolve::names;
+use crate::config::resolve::secret::secret;
 use crate::config::resolved::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
 use crate::config::units::Bytes;
 use crate::core::{self, Guard, Pins, Rules, Weight};
+use guard::guard;
+use identity::{Identity, identity};
+use matching::{disjoint, matching, order};
+use release::{freeze, preflight, release};
+use roles::{Roles, roles};
+use rollout::rollout;
+use success::success;
+use timing::{Timing, timing};
 
 const BODY_CAP: Bytes = Bytes(1 << 20);
 /// The limit of `body_cap`: each request in flight may hold a body in memory.

@@ -12,7 +12,7 @@ use crate::config::resolved::History;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEEP: Duration = DAY.saturating_mul(365);
 
-pub(super) fn history(mut table: Table<'_>) -> Result<History, Reported> {
+pub(crate) fn history(mut table: Table<'_>) -> Result<History, Reported> {
     let problems = table.problems();
     let path = table.read::<String>("path");
     let keep = table.within("keep", DAY..=KEEP);

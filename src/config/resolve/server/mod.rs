@@ -1,0 +1,15 @@
+//! The tables of serin itself: `[proxy]`, `[admin]`, `[history]`, `[log]` and `[[notify]]`.
+
+mod admin;
+mod history;
+mod log;
+mod notify;
+mod proxy;
+mod tls;
+
+pub(crate) use admin::admin;
+pub(crate) use admin::listener as admin_listener;
+pub(crate) use history::history;
+pub(crate) use log::log;
+pub(crate) use notify::notifiers;
+pub(crate) use proxy::proxy;
