@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Entry, NotDurable};
+use super::entry::Entry;
 
 /// The number of an order, unique in the process. The answer has the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +33,11 @@ pub struct Written {
     pub ticket: Ticket,
     pub result: Result<(), NotDurable>,
 }
+
+/// The error of a change that is not on the disk.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the history cannot be written: {0}")]
+pub struct NotDurable(pub String);
 
 /// Decides the race between the disk, which has stored the rows of an order, and the owner, which stops waiting for them. Exactly one
 /// of the two wins, and the outcome never changes.

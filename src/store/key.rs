@@ -10,7 +10,7 @@ use std::path::Path;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::open::private;
+use super::private;
 use super::roles::beside;
 
 const BYTES: usize = 32;

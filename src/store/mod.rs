@@ -3,31 +3,36 @@
 
 mod append;
 mod entry;
+mod health;
+mod kept;
 mod key;
 mod open;
+mod private;
 mod reader;
 mod roles;
 mod schema;
 mod thread;
 mod told;
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
-use crate::core::{Landmarks, Release, State};
-
-pub use append::{Append, Claim, Ticket, Unwritten, Written};
-pub use entry::{Entry, Reasons, Row, Who};
-pub use key::InstallationKey;
-pub use open::{OpenError, place};
+use health::Shared;
 use reader::{Question, Reader};
-pub use schema::replay;
 use thread::Job;
+
+pub use append::{Append, Claim, NotDurable, Ticket, Unwritten, Written};
+pub use entry::{Entry, Reasons, Row, Who};
+pub use health::{Health, Op};
+pub use kept::{Kept, Snapshot};
+pub use key::InstallationKey;
+pub use open::{Found, OpenError, Place, place};
+pub use reader::NotRead;
+pub use schema::replay;
 pub use told::Mark;
 
 /// The handle to the history of all bots.
@@ -39,123 +44,6 @@ pub struct Store {
     shared: Arc<Shared>,
     path: Option<PathBuf>,
     key: InstallationKey,
-}
-
-/// What the writing thread reports about itself.
-#[derive(Debug, Default)]
-struct Shared {
-    health: Mutex<Health>,
-    /// By [`Op`].
-    errors: [AtomicU64; Op::ALL.len()],
-    /// A snapshot waits to be written. Another one is not queued meanwhile.
-    snapshot_waits: AtomicBool,
-    /// How many marks and questions wait for the writing thread.
-    waiting: AtomicUsize,
-}
-
-/// What cannot be written now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Why nothing can be written; `None` if the disk works.
-    pub failing: Option<String>,
-    /// The bots whose own rows cannot be written, each with the reason.
-    pub bots: BTreeMap<String, String>,
-}
-
-impl Health {
-    /// The reason why this bot's changes cannot be stored; `None` if they can be.
-    pub fn of(&self, bot: &str) -> Option<&str> {
-        self.failing.as_deref().or_else(|| self.bots.get(bot).map(String::as_str))
-    }
-}
-
-impl Shared {
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, op: Op) {
-        self.errors[op as usize].fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    Append,
-    Snapshot,
-    Read,
-    Told,
-}
-
-impl Op {
-    pub const ALL: [Op; 4] = [Op::Append, Op::Snapshot, Op::Read, Op::Told];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Op::Append => "append",
-            Op::Snapshot => "snapshot",
-            Op::Read => "read",
-            Op::Told => "told",
-        }
-    }
-}
-
-/// Where the history is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    File(PathBuf),
-    /// In memory only, for the reason given.
-    Memory(String),
-}
-
-/// What was found when the history was opened.
-#[derive(Debug, Default)]
-pub struct Found {
-    pub bots: HashMap<String, Kept>,
-    /// By bot: the release that was stable, if the history itself could not be read.
-    pub stable: HashMap<String, Release>,
-    /// Messages for the operator, to be logged.
-    pub alarms: Vec<String>,
-    /// A history existed and could not be read. So the bots are not new, although nothing is known of them.
-    pub lost: bool,
-}
-
-/// What is kept of one bot.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    pub state: State,
-    /// By the bot's clock.
-    pub at: Duration,
-    /// The evidence about the split of `state`, as it was last stored.
-    pub evidence: Option<Vec<u8>>,
-    pub past: Option<Vec<u8>>,
-    pub landmarks: Landmarks,
-}
-
-/// A bot's data as of some moment after its last change.
-#[derive(Debug)]
-pub struct Snapshot {
-    pub bot: String,
-    pub state: State,
-    pub at: Duration,
-    pub evidence: Option<Vec<u8>>,
-    pub past: Option<Vec<u8>>,
-}
-
-/// The error of a change that is not on the disk.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the history cannot be written: {0}")]
-pub struct NotDurable(pub String);
-
-/// Why the history was not read.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum NotRead {
-    #[error("{waiting} other requests wait for the history: ask again in a moment")]
-    Busy { waiting: usize },
-    #[error("the history was not read within {patience:?}: the disk is slow; ask again")]
-    TooSlow { patience: Duration },
-    #[error("the history cannot be read: {0}")]
-    Failed(String),
 }
 
 /// The most marks and questions that may wait for the writing thread; further ones are dropped.

@@ -1,7 +1,6 @@
 //! Finds and opens the history, and handles one that cannot be opened.
 
-pub(super) mod private;
-
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,8 +9,31 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::entry::unix_millis;
+use super::kept::Kept;
+use super::private;
 use super::roles::{Roles, beside};
-use super::{Found, Place, schema};
+use super::schema;
+use crate::core::Release;
+
+/// Where the history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    File(PathBuf),
+    /// In memory only, for the reason given.
+    Memory(String),
+}
+
+/// What was found when the history was opened.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub bots: HashMap<String, Kept>,
+    /// By bot: the release that was stable, if the history itself could not be read.
+    pub stable: HashMap<String, Release>,
+    /// Messages for the operator, to be logged.
+    pub alarms: Vec<String>,
+    /// A history existed and could not be read. So the bots are not new, although nothing is known of them.
+    pub lost: bool,
+}
 
 /// The connections to the history, and the lock that keeps other processes away.
 pub(super) struct Database {
@@ -157,7 +179,7 @@ struct Connected {
     durable: Connection,
     quick: Connection,
     reader: Connection,
-    kept: Vec<(String, super::Kept)>,
+    kept: Vec<(String, Kept)>,
     id: Vec<u8>,
 }
 

@@ -13,7 +13,7 @@ const ENDINGS: [&str; 9] = ["", "-wal", "-shm", "-journal", ".lock", ".roles.jso
 const ASIDE: &str = ".unreadable-";
 
 /// Opens an empty file for writing; deletes the content of an existing one.
-pub(in crate::store) fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
     only_ours(&file)?;
     Ok(file)
@@ -32,7 +32,7 @@ pub(super) fn keep_or_create(path: &Path) -> io::Result<File> {
 }
 
 /// The umask may have removed bits of the mode, and an older file may have another mode.
-pub(in crate::store) fn only_ours(file: &File) -> io::Result<()> {
+pub(super) fn only_ours(file: &File) -> io::Result<()> {
     if file.metadata()?.permissions().mode() & 0o777 != MODE {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{Mark, NotRead, Row, schema, told};
+use super::entry::Row;
+use super::schema;
+use super::told::{self, Mark};
 
 /// The most questions that may wait; further ones are refused.
 const QUEUE: usize = 32;
@@ -37,6 +39,17 @@ impl Question {
             }
         }
     }
+}
+
+/// Why the history was not read.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotRead {
+    #[error("{waiting} other requests wait for the history: ask again in a moment")]
+    Busy { waiting: usize },
+    #[error("the history was not read within {patience:?}: the disk is slow; ask again")]
+    TooSlow { patience: Duration },
+    #[error("the history cannot be read: {0}")]
+    Failed(String),
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::open::private;
+use super::private;
 use crate::core::Release;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]

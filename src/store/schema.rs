@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Result, ToSql, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::entry::{about, is_rehearsal, unix_millis, written};
-use super::{Entry, Kept, Row, Snapshot, told};
+use super::entry::{Entry, Row, about, is_rehearsal, unix_millis, written};
+use super::kept::{Kept, Snapshot};
+use super::told;
 use crate::core::ratchet::{self, Input};
 use crate::core::{Guard, Landmarks, State};
 

@@ -13,9 +13,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
+use super::append::{Append, Claim, NotDurable, Ticket, Unwritten, Written};
+use super::entry::Entry;
+use super::health::{Op, Shared};
+use super::kept::Snapshot;
 use super::open::Database;
 use super::reader::Question;
-use super::{Append, Claim, Entry, Mark, NotDurable, Op, Shared, Snapshot, Ticket, Unwritten, Written, schema, told};
+use super::schema;
+use super::told::{self, Mark};
 
 #[derive(Debug)]
 pub(super) enum Job {
