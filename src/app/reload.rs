@@ -13,7 +13,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
-use super::App;
+use super::parts::App;
 use super::systemd::News;
 use crate::admin::Keys;
 use crate::config::{self, Config};
