@@ -1,5 +1,6 @@
 //! The interface to systemd and compatible supervisors: sockets that are open already (sd_listen_fds(3)), and messages about
-//! serin's state (sd_notify(3)). Both are a few environment variables and need no library.
+//! serin's state (sd_notify(3)). Both are a few environment variables; docs/adr/0013-packages-and-what-stays-by-hand.md says why no
+//! package reads them.
 
 mod news;
 mod sockets;
