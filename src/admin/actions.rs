@@ -64,7 +64,7 @@ impl Call {
         if self.dry_run {
             return Ok(Json(Would::from(self.context.controller.preview(request).await?)).into_response());
         }
-        let snapshot = self.context.controller.change(request).await?;
+        let snapshot = self.context.change(request).await?;
         bot_answer(&snapshot, &self.bot)
     }
 

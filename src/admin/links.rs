@@ -198,7 +198,7 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
     };
     let actor = Actor::Operator(actor(&ticket).into());
     let request = ChangeRequest { bot: ticket.bot.clone(), wish, based_on: Some(ticket.revision), actor, force: false, reason: None };
-    match context.controller.change(request).await {
+    match context.change(request).await {
         Ok(snapshot) => {
             let after = status(&snapshot, &ticket.bot);
             let promoted = after.as_ref().is_some_and(|status| status.state.phase == Phase::Promoted);

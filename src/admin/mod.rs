@@ -7,6 +7,7 @@ mod document;
 mod events;
 mod history;
 mod keys;
+mod layers;
 mod links;
 mod listen;
 mod notifications;
@@ -23,31 +24,27 @@ mod whoami;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequest, Path, Query, Request, State};
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 
 use crate::config::Scope;
-use crate::controller::Controller;
+use crate::controller::{ChangeError, ChangeRequest, Controller};
 use crate::live::{Live, Snapshot};
 use crate::meters::Metrics;
 use crate::notify::Notifications;
 use crate::telemetry::Exporter;
 
-use access::{Access, Denial, Reach};
-use attempts::{Attempts, Failure};
+use access::Reach;
+use attempts::Attempts;
 use listen::Peer;
-use places::Kind;
 use problem::ApiError;
-use rules::Rules;
 use statuses::Statuses;
 
 pub use keys::Keys;
@@ -69,6 +66,17 @@ pub struct Context {
     pub address: SocketAddr,
 }
 
+impl Context {
+    /// Makes the change, and logs that its request is answered: with the request's id, which the controller does not know.
+    async fn change(&self, request: ChangeRequest) -> Result<Arc<Snapshot>, ChangeError> {
+        let bot = request.bot.clone();
+        let snapshot = self.controller.change(request).await?;
+        let revision = snapshot.bot(&bot).map(|index| snapshot.epochs[index].revision);
+        tracing::info!(bot, revision, "change answered");
+        Ok(snapshot)
+    }
+}
+
 /// The actor of a request for the history: a token's name, `cert:` and a certificate's name, or `local` if there is neither. A token's
 /// name cannot contain a colon or be `local`.
 #[derive(Clone, Debug)]
@@ -77,13 +85,8 @@ struct Caller {
     scope: Scope,
 }
 
-/// Requests to the API are small; a larger body is a mistake.
-const BODY_MAX: usize = 256 * 1024;
-/// The time limit for a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 pub fn router(context: Context) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/bots", get(list_bots))
         .route("/v1/bots/{bot}", get(show_bot))
         .route("/v1/bots/{bot}/weight", put(actions::put_weight))
@@ -113,84 +116,13 @@ pub fn router(context: Context) -> Router {
         .route("/readyz", get(readyz))
         .merge(page::routes())
         .fallback(|| async { ApiError::not_found("there is nothing here; the API is below /v1/bots") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        .layer(axum::middleware::from_fn_with_state(context.clone(), guard))
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
-        .with_state(context)
-}
-
-/// The only place that authorises requests.
-async fn guard(
-    State(context): State<Context>,
-    Extension(peer): Extension<Arc<Peer>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    if ![Method::GET, Method::HEAD, Method::PUT, Method::POST].contains(request.method()) {
-        return Err(ApiError::method_not_allowed());
-    }
-    let admin = context.keys.current();
-    if peer.rules != Rules::of(&admin) {
-        return Err(ApiError::other_rules());
-    }
-    let access = Access { admin: &admin, address: context.address, peer: &peer };
-    let granted =
-        access.check(request.method(), request.uri().path(), request.headers()).map_err(|denial| denied(&context, &peer, denial))?;
-    let is_open = granted.reach == Reach::Open;
-    let path = request.uri().path();
-    let is_short = matches!(path, "/livez" | "/readyz") || (!is_open && path != "/v1/events");
-    if peer.place.kind() == Kind::Reserved && !is_short {
-        return Err(ApiError::full());
-    }
-    let mut request = match is_open {
-        // Nobody is authorised here, so the body is not read; no open path needs one.
-        true => request.map(|_| Body::empty()),
-        false => {
-            peer.place.becomes_known();
-            whole(request).await?
-        }
-    };
-    request.extensions_mut().insert(Caller { name: granted.actor, scope: granted.scope });
-    request.extensions_mut().insert(granted.reach);
-    Ok(next.run(request).await)
-}
-
-/// Counts a refusal. An address with too many wrong tokens gets only a 429.
-fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
-    let failure = match denial {
-        Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
-        Denial::NoToken
-        | Denial::Scope { .. }
-        | Denial::Bot { .. }
-        | Denial::NotForOneBot { .. }
-        | Denial::Remote(_)
-        | Denial::Forwarded(_)
-        | Denial::Host(_)
-        | Denial::Origin
-        | Denial::ContentType => Failure::Told,
-    };
-    context.metrics.denied(if failure == Failure::Told { denial.reason() } else { "too_many_attempts" });
-    match failure {
-        Failure::Told => denial.into(),
-        Failure::Blocks { retry_after } => {
-            denied_address(peer, retry_after);
-            ApiError::too_many(retry_after)
-        }
-        Failure::Blocked { retry_after } => ApiError::too_many(retry_after),
-    }
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() });
+    layers::around(routes, &context).with_state(context)
 }
 
 fn denied_address(peer: &Peer, retry_after: Duration) {
     let address = attempts::network(peer.address);
     tracing::warn!(%address, ?retry_after, "too many wrong tokens or links from an address: they are answered 429");
-}
-
-/// Reads the whole body, within a time limit.
-async fn whole(request: Request) -> Result<Request, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
-    let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| ApiError::too_slow(BODY_TIMEOUT))??;
-    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// The routes of the listener for probes: these two and nothing else.

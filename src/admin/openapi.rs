@@ -34,14 +34,22 @@ fn document() -> Value {
                     "name": "If-Match", "in": "header", "description": "The revision that the change is based on; else 412.",
                     "schema": { "type": "string", "pattern": "^(\"[0-9]{1,18}\"|\\*)$" },
                 },
+                "requestId": {
+                    "name": "X-Request-Id", "in": "header", "schema": { "type": "string" },
+                    "description": "1 to 128 visible ASCII characters, which the answer and the log repeat; else serin makes an id.",
+                },
                 "dryRun": {
                     "name": "dry_run", "in": "query", "description": "Do nothing, and say what it would do or why it would be refused.",
                     "schema": { "type": "boolean", "default": false },
                 },
             },
+            "headers": {
+                "requestId": { "description": "The request's id, as in the log.", "schema": { "type": "string" } },
+            },
             "responses": {
                 "Problem": {
                     "description": "What is wrong, and what to do.",
+                    "headers": request_id(),
                     "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
                 },
             },
@@ -53,7 +61,8 @@ fn document() -> Value {
 fn paths() -> Value {
     let mut paths = Map::new();
     let mut add = |path: &str, method: &str, operation: Value| {
-        let entry = paths.entry(path).or_insert_with(|| json!({}));
+        let parameters = json!([{ "$ref": "#/components/parameters/requestId" }]);
+        let entry = paths.entry(path).or_insert_with(|| json!({ "parameters": parameters }));
         entry[method] = operation;
     };
     add("/v1/bots", "get", read("listBots", "All bots", &[], "Bots"));
@@ -119,11 +128,17 @@ fn reference(name: &str) -> Value {
 
 fn answers(kind: &str, schema: &Value) -> Value {
     let problem = || json!({ "$ref": "#/components/responses/Problem" });
-    let mut answers = json!({ "200": { "description": "Done.", "content": { kind: { "schema": schema } } }, "default": problem() });
+    let done = json!({ "description": "Done.", "headers": request_id(), "content": { kind: { "schema": schema } } });
+    let mut answers = json!({ "200": done, "default": problem() });
     for status in ["400", "401", "403", "404", "408", "409", "412", "413", "415", "421", "422", "429", "503"] {
         answers[status] = problem();
     }
     answers
+}
+
+/// The header that every answer has.
+fn request_id() -> Value {
+    json!({ "X-Request-Id": { "$ref": "#/components/headers/requestId" } })
 }
 
 fn read(id: &str, summary: &str, parameters: &[Value], answer: &str) -> Value {

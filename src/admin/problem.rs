@@ -87,6 +87,12 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
     }
 
+    /// A handler has panicked.
+    pub fn panicked() -> ApiError {
+        let detail = "serin failed while it answered, which is a bug: the log has a line with the X-Request-Id of this answer";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
     /// The history was not read.
     pub fn not_read(error: NotRead) -> ApiError {
         let code = match error {

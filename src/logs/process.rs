@@ -32,7 +32,10 @@ pub fn init(log: &config::Log) -> io::Result<()> {
     let (filter, handle) = reload::Layer::new(by_hand.unwrap_or_else(|| filter(log.level)));
     let said = match style(log.format) {
         Style::Human { colours } => fmt::layer().with_target(false).with_ansi(colours).with_writer(|| MainLog).boxed(),
-        Style::Json => fmt::layer().with_target(false).json().flatten_event(true).with_writer(|| MainLog).boxed(),
+        Style::Json => {
+            // Only the innermost span: no line is in two.
+            fmt::layer().with_target(false).json().flatten_event(true).with_span_list(false).with_writer(|| MainLog).boxed()
+        }
     };
     // A test may have set another subscriber: that one stays.
     let _ = tracing_subscriber::registry().with(filter).with(said).try_init();

@@ -111,6 +111,20 @@ fn panics() {
 }
 
 #[test]
+fn the_line_of_a_change_has_the_id_of_its_request() {
+    let blue = Upstream::answering("blue");
+    let process = Process::start(&split(&blue));
+    let ask = Ask::new("PUT", "/v1/bots/support/weight").json("{\"percent\": 5}").field("X-Request-Id", "deploy-7");
+    let answer = process.admin(ask);
+    assert_eq!((answer.status, answer.field("x-request-id")), (200, Some("deploy-7")), "{answer:?}");
+    let line = line(&process, "change answered");
+    assert_eq!((&line["bot"], &line["revision"]), (&"support".into(), &2.into()), "{line}");
+    let span = &line["span"];
+    let said = ["request_id", "method", "route"].map(|key| span[key].as_str().unwrap_or_default());
+    assert_eq!(said, ["deploy-7", "PUT", "/v1/bots/{bot}/weight"], "{line}");
+}
+
+#[test]
 fn a_rescue_names_who_answered() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let process = Process::start(&Config::split(blue.address, green.address).weight("99.99%").log("access = \"full\""));
