@@ -1,5 +1,6 @@
 //! What a change did, in one sentence: for messages, the log, the page and the command line.
 
+use super::texts::NOTHING_TO_DO;
 use super::words::{name_of, percent};
 use crate::store::Row;
 
@@ -12,7 +13,7 @@ pub fn todo_after(row: &Row) -> String {
         ("retreat", "paused") => "Resume it when the cause is mended, or abort it.".to_owned(),
         ("retreat", _) => "Nothing to do: it goes on by itself from there, or back.".to_owned(),
         ("start" | "advance" | "resume", "progressing") => "Nothing to do: if it fails, it goes back by itself.".to_owned(),
-        _ => super::NOTHING_TO_DO.to_owned(),
+        _ => NOTHING_TO_DO.to_owned(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::action::Action;
+use super::phrases::ReleaseNames;
 use super::words::{lasting, share, some, weight};
-use super::{Action, ReleaseNames};
 use crate::core::{Hold, Phase, Release, State, Weight};
 
 /// An action that was planned, but not done.

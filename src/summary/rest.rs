@@ -1,8 +1,10 @@
 //! The sentences about a bot without a rollout under way: a weight that was set by hand, a rollout that has ended, or neither.
 
+use super::action::Action;
 use super::looks::{self, Looks};
+use super::phrases::{ReleaseNames, broken, by_whom, canary_looks, customers};
+use super::texts::{NOTHING_TO_DO, Summary, Urgency};
 use super::words::{clock, count, evidence, lasting, short, weight};
-use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, broken, by_whom, customers};
 use crate::core::{AbortReason, Hold, Landmark, Policy, Release, Weight, Worth};
 use crate::live::Status;
 
@@ -48,7 +50,7 @@ pub(super) fn by_hand(status: &Status) -> Summary {
     }
     let looks = Looks::of(status.judged.as_ref());
     let set = format!("It was set to {}{}.", weight(state.weight), by_whom(status, moved));
-    let shown = format!("{} {set}", super::looks(status, &names));
+    let shown = format!("{} {set}", canary_looks(status, &names));
     let mut summary = said(Urgency::Watch, shown, customers(state, &names, looks.is_suspicious()));
     let acts = status.guard.by_hand != Policy::Manual;
     let e = looks::e(status.judged.as_ref());

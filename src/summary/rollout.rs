@@ -1,9 +1,11 @@
 //! The sentences about a rollout that is under way.
 
+use super::action::Action;
 use super::looks::{self, Looks};
+use super::phrases::{ReleaseNames, broken, by_whom, canary_looks, customers};
+use super::texts::{NOTHING_TO_DO, Summary, Urgency};
 use super::until::{Then, Until};
 use super::words::{clock, count, lasting, share, some, weight};
-use super::{Action, NOTHING_TO_DO, ReleaseNames, Summary, Urgency, broken, by_whom, customers};
 use crate::core::{Hold, Phase, RAISE_BELOW, Rollout, State, Weight, Worth};
 use crate::live::Status;
 
@@ -193,7 +195,7 @@ impl<'a> About<'a> {
         if self.state.weight == Weight::ZERO {
             return position.replacen("It ", &format!("{} ", self.names.tried), 1);
         }
-        format!("{} {position}", super::looks(self.status, &self.names))
+        format!("{} {position}", canary_looks(self.status, &self.names))
     }
 
     /// `It is held at 25 %, step 4 of 7.`

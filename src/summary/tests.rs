@@ -8,7 +8,7 @@ use super::*;
 use crate::core::evidence::{Exposure, HarmBound, Judgement, Metric, Wealth};
 use crate::core::{
     AbortReason, AtDeadline, Connections, Crossed, Doubt, Fail, Former, Freeze, Hold, Landmark, Most, Plan, Policy, Quarantined, Release,
-    Rollout, Tally, Trip, Verdict,
+    Rollout, State, Tally, Trip, Verdict, Weight,
 };
 use crate::live::{Concentration, Durability, Failing, Judged, Times};
 
