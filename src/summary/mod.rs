@@ -5,9 +5,9 @@
 mod action;
 mod happened;
 mod looks;
+mod no_rollout;
 mod phrases;
 mod preview;
-mod rest;
 mod rollout;
 mod texts;
 mod until;
@@ -29,14 +29,14 @@ impl Summary {
         let state = &status.state;
         let mut summary = match (state.phase, state.under_way()) {
             (Phase::Progressing | Phase::Held | Phase::Paused, Some(under_way)) => rollout::summary(status, under_way),
-            (Phase::Manual, _) => rest::by_hand(status),
-            (Phase::Promoted, _) => rest::promoted(status),
-            (Phase::Aborted, _) => rest::aborted(status),
-            (Phase::Idle | Phase::Progressing | Phase::Held | Phase::Paused, _) => rest::idle(status),
+            (Phase::Manual, _) => no_rollout::by_hand(status),
+            (Phase::Promoted, _) => no_rollout::promoted(status),
+            (Phase::Aborted, _) => no_rollout::aborted(status),
+            (Phase::Idle | Phase::Progressing | Phase::Held | Phase::Paused, _) => no_rollout::idle(status),
         };
-        summary.mind_the_config(status);
-        summary.mind_a_freeze(status);
-        summary.mind_the_history(status);
+        summary.add_config(status);
+        summary.add_freeze(status);
+        summary.add_history_failure(status);
         if status.waits_for_human().is_some() {
             summary.urgency = Urgency::Act;
         }
@@ -44,7 +44,7 @@ impl Summary {
     }
 
     /// Adds the release that the config wants, and why it is not there yet.
-    fn mind_the_config(&mut self, status: &Status) {
+    fn add_config(&mut self, status: &Status) {
         let Some(wanted) = status.state.desired_elsewhere() else { return };
         let waits = status.config_waits.clone().or_else(|| status.waits_for_human().map(|waits| waits.to_string()));
         if let Some(waits) = waits.filter(|_| status.state.under_way().is_none()) {
@@ -59,7 +59,7 @@ impl Summary {
     }
 
     /// Adds the freeze. An action that is refused in a freeze is no longer offered.
-    fn mind_a_freeze(&mut self, status: &Status) {
+    fn add_freeze(&mut self, status: &Status) {
         let Some(why) = &status.frozen else { return };
         if !self.next.contains(why.as_str()) {
             self.add_next(&format!("Nothing rises: it is frozen {why}."));
@@ -67,7 +67,8 @@ impl Summary {
         self.action.take_if(|action| !action.takes_back());
     }
 
-    fn mind_the_history(&mut self, status: &Status) {
+    /// Adds that the history cannot be written.
+    fn add_history_failure(&mut self, status: &Status) {
         let Some(why) = &status.durability.failing else { return };
         self.urgency = Urgency::Act;
         self.add_next(&format!(
