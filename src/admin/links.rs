@@ -20,8 +20,8 @@ use crate::controller::{Actor, ChangeError, ChangeRequest, Wish, is_possible};
 use crate::core::ratchet::Refusal;
 use crate::core::{Phase, State as BotState};
 use crate::live::{Snapshot, Status};
-use crate::notify::held;
 use crate::notify::link::{Act, Stands, Ticket};
+use crate::notify::occasions;
 use crate::notify::unix_now;
 use crate::store::Row;
 use crate::summary::words::weight;
@@ -164,7 +164,7 @@ fn verb(act: Act) -> &'static str {
 fn question(act: Act, bot: &str, state: &BotState) -> String {
     let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
     match act {
-        Act::Advance => match held::approves(state) {
+        Act::Advance => match occasions::approves(state) {
             Some(next) => format!("{bot}: send {} of the workspaces to {canary}?", weight(next)),
             None => format!("{bot}: promote {canary}, and send everybody to it?"),
         },

@@ -1,6 +1,6 @@
 //! The content of a message, in words and numbers. `shape` turns it into each platform's format.
 
-use super::known::Known;
+use super::evidence::Known;
 use super::link::Act;
 use crate::config::{Bot, Occasion};
 use crate::core::{Release, Waits};

@@ -3,18 +3,18 @@
 //! thread subscribes to the changes, makes the messages and puts them into bounded queues; each notifier has a thread that sends.
 //! Neither the proxy nor the controller ever waits for a notification.
 
-pub mod held;
-pub mod known;
+mod delivery;
+mod dispatch;
+pub mod evidence;
 pub mod link;
+mod marks;
 pub mod message;
+pub mod occasions;
 mod queue;
 mod retry;
 mod send;
 mod shape;
 mod sign;
-mod teller;
-mod told;
-mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -25,10 +25,10 @@ use crate::live::Live;
 use crate::meters::Metrics;
 use crate::store::InstallationKey;
 
+use dispatch::Watch;
 use message::Message;
 use queue::Queue;
 use send::Sender;
-use watch::Watch;
 
 /// The handle to the notifications for `app` and `admin`.
 #[derive(Debug)]

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::held;
+use super::delivery::Teller;
 use super::link::{Act, LINK_SECS, Stands, Ticket};
+use super::marks::{CHANGE, Told};
 use super::message::{self, Link, Message};
+use super::occasions;
 use super::queue::{Job, Queue};
 use super::retry::NEWS;
-use super::teller::Teller;
-use super::told::{CHANGE, Told};
 use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
 use crate::core::{Release, Waits};
@@ -216,7 +216,7 @@ impl Watch {
                 }
                 continue;
             };
-            if let Some(topic) = held::says_too(row) {
+            if let Some(topic) = occasions::says_too(row) {
                 desk.told.is(&row.bot, &topic, revision);
                 marks.push(mark(&desk.notifier, &row.bot, &topic, revision));
             }
@@ -252,10 +252,10 @@ impl Watch {
                 self.tell_hold(bot, &status, &waits);
             }
             self.look_at_the_config(bot, &status);
-            if let Some(last) = held::drill_due(&status, bot, unix_now()) {
+            if let Some(last) = occasions::drill_due(&status, bot, unix_now()) {
                 self.tell(bot, Occasion::DrillDue, last, |instance| message::drill_due(instance, bot, last, now()));
             }
-            if let Some(since) = held::free_to_tear_down(&status) {
+            if let Some(since) = occasions::free_to_tear_down(&status) {
                 self.tell(bot, Occasion::Teardown, since, |instance| message::teardown(instance, bot, &status, since, now()));
             }
         }
@@ -277,13 +277,13 @@ impl Watch {
 
     fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
-        let (topic, at) = (held::topic(waits), whole(revision));
+        let (topic, at) = (occasions::topic(waits), whole(revision));
         for desk in &mut self.desks {
             if !desk.notifier.tells_of(name, Occasion::Held) || !desk.told.is_news(name, &topic, at) {
                 continue;
             }
-            let (stands, next) = (Stands::of(&status.state), held::approval(&status.state));
-            let acts = held::offers(&self.config, bot, status, waits);
+            let (stands, next) = (Stands::of(&status.state), occasions::approval(&status.state));
+            let acts = occasions::offers(&self.config, bot, status, waits);
             let links = links(&self.all, &self.config, desk, name, revision, &stands, &acts, &next);
             let page = page(&self.config, name);
             let message = message::of_hold(&self.all.instance, name, status, waits, now(), links, page);
@@ -293,7 +293,7 @@ impl Watch {
 
     /// Tells of the config's release if it has waited for `CONFIG_WAITS_FOR`.
     fn look_at_the_config(&mut self, bot: &Bot, status: &Status) {
-        let Some((wanted, why)) = held::config_waits(status) else {
+        let Some((wanted, why)) = occasions::config_waits(status) else {
             self.config_waits.remove(bot.name.as_str());
             return;
         };
