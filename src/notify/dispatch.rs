@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::clock::{now, unix_now};
 use super::delivery::Teller;
 use super::link::{Act, LINK_SECS, Stands, Ticket};
 use super::marks::{CHANGE, Told};
 use super::message::{self, Link, Message};
+use super::notifications::Notifications;
 use super::occasions;
 use super::queue::{Job, Queue};
 use super::retry::NEWS;
-use super::{Notifications, now, unix_now};
 use crate::config::{Bot, Config, Notifier, Occasion};
 use crate::core::{Release, Waits};
 use crate::live::Status;
@@ -68,7 +69,8 @@ enum Cause {
 }
 
 impl Watch {
-    pub(super) fn new(all: Arc<Notifications>) -> Watch {
+    /// Subscribes to the changes from now on. The caller must run the task.
+    pub fn new(all: Arc<Notifications>) -> Watch {
         let changes = all.controller.changes();
         let snapshot = all.live.current();
         let config = snapshot.config.clone();

@@ -3,12 +3,14 @@
 //! thread subscribes to the changes, makes the messages and puts them into bounded queues; each notifier has a thread that sends.
 //! Neither the proxy nor the controller ever waits for a notification.
 
+mod clock;
 mod delivery;
 mod dispatch;
 pub mod evidence;
 pub mod link;
 mod marks;
 pub mod message;
+mod notifications;
 pub mod occasions;
 mod queue;
 mod retry;
@@ -16,112 +18,6 @@ mod send;
 mod shape;
 mod sign;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
-
-use crate::config::Notifier;
-use crate::controller::Controller;
-use crate::live::Live;
-use crate::meters::Metrics;
-use crate::store::InstallationKey;
-
-use dispatch::Watch;
-use message::Message;
-use queue::Queue;
-use send::Sender;
-
-/// The handle to the notifications for `app` and `admin`.
-#[derive(Debug)]
-pub struct Notifications {
-    live: Arc<Live>,
-    controller: Arc<Controller>,
-    metrics: Arc<Metrics>,
-    /// The installation's name in the ids of its events.
-    instance: String,
-    queues: Mutex<Vec<Arc<Queue>>>,
-}
-
-/// The outcome of a test message.
-#[derive(Clone, Debug)]
-pub struct Tested {
-    pub notifier: String,
-    pub sent: bool,
-    /// The outcome in words.
-    pub outcome: String,
-    /// The beginning of the receiver's answer.
-    pub answer: String,
-}
-
-/// The length to which a receiver's answer is cut, in characters.
-const ANSWER_SHOWN: usize = 200;
-/// How often a shutdown checks whether everything is sent.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-impl Notifications {
-    pub fn new(live: Arc<Live>, controller: Arc<Controller>, metrics: Arc<Metrics>) -> Notifications {
-        let instance = link::instance(&controller.store().key());
-        Notifications { live, controller, metrics, instance, queues: Mutex::default() }
-    }
-
-    /// Subscribes to the changes from now on. The caller must run the task that is returned.
-    pub fn watch(self: &Arc<Self>) -> Watch {
-        Watch::new(self.clone())
-    }
-
-    /// The key that links are sealed with.
-    pub fn key(&self) -> InstallationKey {
-        self.controller.store().key()
-    }
-
-    /// Sends one test message to the notifier of this name, or to all, and does not retry. Returns `None` if there is no notifier of
-    /// this name.
-    pub async fn test(&self, name: Option<&str>) -> Option<Vec<Tested>> {
-        let config = self.live.current().config.clone();
-        let wanted: Vec<Notifier> =
-            config.notifiers.iter().filter(|notifier| name.is_none_or(|name| notifier.name == name)).cloned().collect();
-        if wanted.is_empty() && name.is_some() {
-            return None;
-        }
-        let (instance, unique) = (self.instance.clone(), unix_now().as_millis().to_string());
-        let tests = wanted.into_iter().map(|notifier| {
-            let message = message::test(&instance, &notifier.name, now(), &unique);
-            tokio::task::spawn_blocking(move || test(&notifier, &message))
-        });
-        let tested = futures_util::future::join_all(tests).await;
-        Some(tested.into_iter().flatten().collect())
-    }
-
-    /// Waits for at most `within` until the queues are empty, then stops sending. What is left is sent after a restart.
-    pub async fn finish(&self, within: Duration) {
-        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let empty = async {
-            while queues.iter().any(|queue| !queue.rests()) {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        let _ = tokio::time::timeout(within, empty).await;
-        queues.iter().for_each(|queue| queue.close());
-    }
-}
-
-/// Without this the threads of the notifiers would wait on their queues for ever.
-impl Drop for Notifications {
-    fn drop(&mut self) {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|queue| queue.close());
-    }
-}
-
-fn test(notifier: &Notifier, message: &Message) -> Tested {
-    let answer = Sender::new().send(notifier, message);
-    let shown: String = answer.body.chars().filter(|c| !c.is_control()).take(ANSWER_SHOWN).collect();
-    Tested { notifier: notifier.name.clone(), sent: answer.heard.is_good(), outcome: answer.heard.to_string(), answer: shown }
-}
-
-/// RFC 3339 in UTC, in milliseconds, like the times in the history.
-fn now() -> String {
-    jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
-}
-
-pub fn unix_now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
+pub use clock::unix_now;
+pub use dispatch::Watch;
+pub use notifications::{Notifications, Tested};

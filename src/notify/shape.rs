@@ -1,6 +1,7 @@
 //! Turns a message into each platform's format. Text from outside (versions, reasons, names) is escaped: it cannot mention anybody,
 //! make a link or set a format.
 
+mod cut;
 mod discord;
 mod document;
 mod slack;
@@ -20,13 +21,5 @@ pub fn shape(kind: &NotifierKind, message: &Message) -> Value {
         NotifierKind::Discord => discord::body(message),
         NotifierKind::Teams => teams::body(message),
         NotifierKind::Webhook { .. } => document::body(message),
-    }
-}
-
-/// Cuts a text to at most `most` characters and marks the cut with `…`.
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most.saturating_sub(1)) {
-        Some((at, _)) if text.chars().nth(most).is_some() => format!("{}…", &text[..at]),
-        Some(_) | None => text.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::cut;
+use super::cut::cut;
 use crate::notify::message::{Message, Mood, OPEN};
 
 /// An embed's title has at most 256 characters and its description 4,096. Escaping may double both.

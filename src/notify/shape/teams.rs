@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::cut;
+use super::cut::cut;
 use crate::notify::message::{Message, Mood, OPEN};
 
 /// A message has at most 28 KB.

@@ -147,7 +147,7 @@ fn long_texts_are_cut_to_the_platforms_limits() {
     assert!(discord["title"].as_str().unwrap().chars().count() <= 256);
     assert!(discord["description"].as_str().unwrap().chars().count() <= 4_096);
     assert!(shape(&NotifierKind::Teams, &message).to_string().len() < 28_000);
-    assert_eq!((cut("abc", 3), cut("abcd", 3)), ("abc".to_owned(), "ab…".to_owned()));
+    assert_eq!((cut::cut("abc", 3), cut::cut("abcd", 3)), ("abc".to_owned(), "ab…".to_owned()));
 }
 
 #[test]
