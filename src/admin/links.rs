@@ -164,7 +164,7 @@ fn verb(act: Act) -> &'static str {
 fn question(act: Act, bot: &str, state: &BotState) -> String {
     let canary = state.canary.as_ref().map_or("the canary".to_owned(), ToString::to_string);
     match act {
-        Act::Advance => match occasions::approves(state) {
+        Act::Advance => match occasions::approval_weight(state) {
             Some(next) => format!("{bot}: send {} of the workspaces to {canary}?", weight(next)),
             None => format!("{bot}: promote {canary}, and send everybody to it?"),
         },

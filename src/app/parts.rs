@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::meters::Metrics;
-use crate::notify::{Notifications, Watch};
+use crate::notify::{Dispatcher, Notifications};
 use crate::proxy::{Problem, Proxy, Resolver, Shared, TlsClients};
 use crate::store::{Place, Store};
 use crate::telemetry::Exporter;
@@ -93,7 +93,7 @@ impl App {
             address: admin,
         };
         // Before any change is possible.
-        let telling = tokio::spawn(Watch::new(notifications.clone()).run());
+        let telling = tokio::spawn(Dispatcher::new(notifications.clone()).run());
         let (stop_admin, stopped) = watch::channel(false);
         let probes_server =
             probes.map(|listener| tokio::spawn(admin::serve_probes(listener, ready.clone(), shared.metrics.clone(), stopped.clone())));

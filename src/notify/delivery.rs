@@ -5,19 +5,19 @@ use std::sync::{Arc, Weak};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::queue::{Job, Pause, Queue};
-use super::retry::{Heard, NEWS, Next, next};
+use super::retry::{NEWS, Next, next};
 use super::send::Sender;
 use crate::controller::Controller;
-use crate::meters::{Metrics, Told};
+use crate::meters::{self, Metrics};
 
-pub struct Teller {
+pub struct Delivery {
     pub queue: Arc<Queue>,
     /// Stores the marks of what was sent. Weak, so that a waiting thread does not keep the history open.
     pub controller: Weak<Controller>,
     pub metrics: Arc<Metrics>,
 }
 
-impl Teller {
+impl Delivery {
     /// Starts the thread. It ends once its queue is closed, and nobody waits for that: an attempt may have 10 s left, and what is not
     /// sent is sent after a restart.
     pub fn start(self) {
@@ -31,38 +31,38 @@ impl Teller {
     fn run(self) {
         let mut sender = Sender::new();
         while let Some(job) = self.queue.take() {
-            let Some(told) = self.tell(&mut sender, &job) else { return };
+            let Some(result) = self.deliver(&mut sender, &job) else { return };
             // A message that was given up is too old to be sent after a restart, so its marks are stored too.
             if let Some(controller) = self.controller.upgrade() {
                 controller.store().mark(job.marks);
             }
-            self.metrics.notified(&self.queue.notifier().name, told, 1);
+            self.metrics.notified(&self.queue.notifier().name, result, 1);
             // Only a message that was sent has told its reader about the dropped ones.
-            if told == Told::Sent {
-                self.queue.said(job.message.dropped);
+            if result == meters::Told::Sent {
+                self.queue.reported_dropped(job.message.dropped);
             }
         }
     }
 
     /// Sends a job with retries. Returns `None` if serin ends first; then the message is sent after a restart.
-    fn tell(&self, sender: &mut Sender, job: &Job) -> Option<Told> {
+    fn deliver(&self, sender: &mut Sender, job: &Job) -> Option<meters::Told> {
         for attempt in 0.. {
             let notifier = self.queue.notifier();
             // The job may have waited long in the queue.
             if job.age() >= NEWS {
                 tracing::warn!(notifier = notifier.name, event = job.message.id, "a notification is too old to be sent: it is given up");
-                return Some(Told::Failed);
+                return Some(meters::Told::Failed);
             }
-            let heard = sender.send(&notifier, &job.message).heard;
-            let log = |what: &str| tracing::warn!(notifier = notifier.name, event = job.message.id, attempt = attempt + 1, why = %heard, "{what}");
-            match next(&heard, attempt, job.age(), chance()) {
+            let attempted = sender.send(&notifier, &job.message).result;
+            let log = |what: &str| tracing::warn!(notifier = notifier.name, event = job.message.id, attempt = attempt + 1, why = %attempted, "{what}");
+            match next(&attempted, attempt, job.age(), chance()) {
                 Next::Sent => {
-                    tracing::debug!(notifier = notifier.name, event = job.message.id, "told");
-                    return Some(Told::Sent);
+                    tracing::debug!(notifier = notifier.name, event = job.message.id, "notification sent");
+                    return Some(meters::Told::Sent);
                 }
                 Next::GiveUp => {
                     log("a notification is given up");
-                    return Some(Told::Failed);
+                    return Some(meters::Told::Failed);
                 }
                 Next::Again(wait) => {
                     if attempt == 0 {
@@ -86,12 +86,6 @@ fn chance() -> f64 {
     f64::from(byte[0]) / 255.0
 }
 
-impl Heard {
-    pub fn is_good(&self) -> bool {
-        matches!(self, Heard::Status { code: 200..=299, .. })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,10 +99,10 @@ mod tests {
         let url = Hidden::new(format!("http://{}/", receiver.local_addr().unwrap()));
         let notifier = Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url, on: Vec::new(), bots: None };
         let queue = Arc::new(Queue::new(Arc::new(notifier)));
-        let teller = Teller { queue, controller: Weak::new(), metrics: Arc::new(Metrics::new(1, Vec::new())) };
+        let delivery = Delivery { queue, controller: Weak::new(), metrics: Arc::new(Metrics::new(1, Vec::new())) };
         let at = (jiff::Timestamp::now() - NEWS).to_string();
-        let told = teller.tell(&mut Sender::new(), &Job::new(message::test("i", "ops", at, "1"), Vec::new()));
-        assert_eq!(told, Some(Told::Failed));
+        let result = delivery.deliver(&mut Sender::new(), &Job::new(message::test("i", "ops", at, "1"), Vec::new()));
+        assert_eq!(result, Some(meters::Told::Failed));
         assert!(receiver.accept().is_err());
     }
 }

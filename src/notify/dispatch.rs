@@ -9,9 +9,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::clock::{now, unix_now};
-use super::delivery::Teller;
+use super::delivery::Delivery;
 use super::link::{Act, LINK_SECS, Stands, Ticket};
-use super::marks::{CHANGE, Told};
+use super::marks::{CHANGE, Marks};
 use super::message::{self, Link, Message};
 use super::notifications::Notifications;
 use super::occasions;
@@ -23,7 +23,7 @@ use crate::live::Status;
 use crate::meters;
 use crate::store::{Mark, Row};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// A hold must last this long before people are told, because a shorter one may be a flicker.
 const HELD_FOR: Duration = Duration::from_secs(3);
 /// A release that the config has just named may fail its preflight for this long before people are told; it is tried again every 10 s.
@@ -36,54 +36,54 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ASKED_MOST: u32 = 60;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-pub struct Watch {
+pub struct Dispatcher {
     all: Arc<Notifications>,
     changes: Receiver<Arc<Row>>,
     /// By bot, the revision of the last change that this task has handled. A new notifier is told of later changes only. It may be
     /// behind the revision that serves, because a change is announced a little after it serves.
-    heard: HashMap<String, u64>,
+    handled: HashMap<String, u64>,
     config: Arc<Config>,
     /// The marks that were stored before the start; empty after the first catch-up.
     marks: Vec<Mark>,
     /// Whether marks are stored. If the old ones could not be read, none are: a restart may be able to read them.
-    keeps: bool,
-    desks: Vec<Desk>,
+    stores_marks: bool,
+    recipients: Vec<Recipient>,
     /// By bot: the revision and the hold's code for which it waits for a human, and since when.
     waiting: HashMap<String, (u64, &'static str, Instant)>,
     /// By bot: the release that the config names and that cannot be started, and since when.
     config_waits: HashMap<String, (Release, Instant)>,
 }
 
-/// A notifier, with its queue and what it has been told.
-struct Desk {
+/// A notifier with its queue and its marks.
+struct Recipient {
     notifier: Arc<Notifier>,
     queue: Arc<Queue>,
-    told: Told,
+    marks: Marks,
 }
 
-enum Cause {
+enum Event {
     Change(Arc<Row>),
     Missed,
     Time,
     End,
 }
 
-impl Watch {
+impl Dispatcher {
     /// Subscribes to the changes from now on. The caller must run the task.
-    pub fn new(all: Arc<Notifications>) -> Watch {
+    pub fn new(all: Arc<Notifications>) -> Dispatcher {
         let changes = all.controller.changes();
         let snapshot = all.live.current();
         let config = snapshot.config.clone();
         let bots = snapshot.config.bots.iter().zip(&snapshot.epochs);
-        let heard = bots.map(|(bot, epoch)| (bot.name.to_string(), epoch.revision)).collect();
-        Watch {
+        let handled = bots.map(|(bot, epoch)| (bot.name.to_string(), epoch.revision)).collect();
+        Dispatcher {
             all,
             changes,
-            heard,
+            handled,
             config,
             marks: Vec::new(),
-            keeps: false,
-            desks: Vec::new(),
+            stores_marks: false,
+            recipients: Vec::new(),
             waiting: HashMap::new(),
             config_waits: HashMap::new(),
         }
@@ -92,34 +92,34 @@ impl Watch {
     /// Runs until the controller ends.
     pub async fn run(mut self) {
         let marks = self.read_marks().await;
-        self.keeps = marks.is_some();
+        self.stores_marks = marks.is_some();
         self.marks = marks.unwrap_or_default();
-        self.set_desks();
+        self.set_recipients();
         self.catch_up(NEWS).await;
         self.marks = Vec::new();
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let cause = tokio::select! {
+            let event = tokio::select! {
                 change = self.changes.recv() => match change {
-                    Ok(row) => Cause::Change(row),
-                    Err(RecvError::Lagged(_)) => Cause::Missed,
-                    Err(RecvError::Closed) => Cause::End,
+                    Ok(row) => Event::Change(row),
+                    Err(RecvError::Lagged(_)) => Event::Missed,
+                    Err(RecvError::Closed) => Event::End,
                 },
-                _ = looks.tick() => Cause::Time,
+                _ = checks.tick() => Event::Time,
             };
-            match cause {
-                Cause::Change(row) => {
-                    self.meet(&row);
+            match event {
+                Event::Change(row) => {
+                    self.open_marks(&row);
                     self.follow_config();
-                    self.hear(&row);
+                    self.announce(&row);
                 }
-                Cause::Missed => {
+                Event::Missed => {
                     self.follow_config();
                     self.catch_up(NEWS).await;
                 }
-                Cause::Time => self.look(),
-                Cause::End => return,
+                Event::Time => self.check_statuses(),
+                Event::End => return,
             }
         }
     }
@@ -141,97 +141,98 @@ impl Watch {
         None
     }
 
-    /// Opens, updates and closes the desks so that they match the config. A new notifier is told only of changes that are handled from
+    /// Opens, updates and closes the recipients so that they match the config. A new notifier is told only of changes that are handled from
     /// now on.
-    fn set_desks(&mut self) {
-        let (mut old, mut marks) = (std::mem::take(&mut self.desks), Vec::new());
+    fn set_recipients(&mut self) {
+        let (mut old, mut marks) = (std::mem::take(&mut self.recipients), Vec::new());
         for notifier in &self.config.notifiers {
-            let known = old.iter().position(|desk| desk.notifier.name == notifier.name).map(|at| old.swap_remove(at));
-            let mut desk = known.unwrap_or_else(|| self.open(notifier));
-            if *desk.notifier != *notifier {
-                desk.notifier = Arc::new(notifier.clone());
-                desk.queue.is_now(desk.notifier.clone());
+            let known = old.iter().position(|recipient| recipient.notifier.name == notifier.name).map(|at| old.swap_remove(at));
+            let mut recipient = known.unwrap_or_else(|| self.open_recipient(notifier));
+            if *recipient.notifier != *notifier {
+                recipient.notifier = Arc::new(notifier.clone());
+                recipient.queue.set_notifier(recipient.notifier.clone());
             }
             for bot in self.config.bots.iter().map(|bot| bot.name.as_str()) {
                 // A bot without an entry has just come with the config: all its changes are news.
-                let Some(heard) = self.heard.get(bot).map(|heard| whole(*heard)) else { continue };
+                let Some(handled) = self.handled.get(bot).map(|revision| mark_value(*revision)) else { continue };
                 // A mark beyond the last revision is lowered: the row of a change may have been lost after people were told of it.
-                if desk.told.at(bot, CHANGE).is_none_or(|told| told > heard) {
-                    desk.told.is(bot, CHANGE, heard);
-                    marks.push(mark(notifier, bot, CHANGE, heard));
+                if recipient.marks.at(bot, CHANGE).is_none_or(|marked| marked > handled) {
+                    recipient.marks.set(bot, CHANGE, handled);
+                    marks.push(mark(notifier, bot, CHANGE, handled));
                 }
             }
-            self.desks.push(desk);
+            self.recipients.push(recipient);
         }
-        old.iter().for_each(|desk| desk.queue.close());
-        self.keep(marks);
-        *self.all.queues.lock().unwrap_or_else(PoisonError::into_inner) = self.desks.iter().map(|desk| desk.queue.clone()).collect();
+        old.iter().for_each(|recipient| recipient.queue.close());
+        self.store_marks(marks);
+        *self.all.queues.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.recipients.iter().map(|recipient| recipient.queue.clone()).collect();
     }
 
-    fn open(&self, notifier: &Notifier) -> Desk {
+    fn open_recipient(&self, notifier: &Notifier) -> Recipient {
         let notifier = Arc::new(notifier.clone());
         let queue = Arc::new(Queue::new(notifier.clone()));
         let (controller, metrics) = (Arc::downgrade(&self.all.controller), self.all.metrics.clone());
         self.all.metrics.notified(&notifier.name, meters::Told::Sent, 0);
-        Teller { queue: queue.clone(), controller, metrics }.start();
-        Desk { told: Told::of(&self.marks, &notifier.name), notifier, queue }
+        Delivery { queue: queue.clone(), controller, metrics }.start();
+        Recipient { marks: Marks::of(&self.marks, &notifier.name), notifier, queue }
     }
 
     /// Reads from the history the changes that no notifier was told of, and handles those that are younger than `news`.
     async fn catch_up(&mut self, news: Duration) {
         let oldest = jiff::Timestamp::now() - news;
         for bot in self.config.bots.iter().map(|bot| bot.name.to_string()).collect::<Vec<_>>() {
-            let Some(told) = self.desks.iter().filter_map(|desk| desk.told.at(&bot, CHANGE)).min() else { continue };
+            let Some(marked) = self.recipients.iter().filter_map(|recipient| recipient.marks.at(&bot, CHANGE)).min() else { continue };
             let read = self.all.controller.store().history(&bot, None, MISSED_MOST);
             let Ok(Ok(mut rows)) = tokio::time::timeout(PATIENCE, read).await else {
                 tracing::warn!(bot, "cannot read the missed changes: no notifications about them");
                 continue;
             };
-            rows.retain(|row| row.revision > u64::try_from(told).unwrap_or(0));
+            rows.retain(|row| row.revision > u64::try_from(marked).unwrap_or(0));
             rows.retain(|row| row.at.parse::<jiff::Timestamp>().is_ok_and(|at| at >= oldest));
-            rows.iter().rev().for_each(|row| self.hear(row));
+            rows.iter().rev().for_each(|row| self.announce(row));
         }
     }
 
     /// If this is the first change of a bot that the config has added, opens its marks.
-    fn meet(&mut self, row: &Row) {
-        if !self.heard.contains_key(&row.bot) {
-            self.heard.insert(row.bot.clone(), row.revision.saturating_sub(1));
-            self.set_desks();
+    fn open_marks(&mut self, row: &Row) {
+        if !self.handled.contains_key(&row.bot) {
+            self.handled.insert(row.bot.clone(), row.revision.saturating_sub(1));
+            self.set_recipients();
         }
     }
 
-    fn hear(&mut self, row: &Row) {
-        let (occasion, revision) = (message::occasion(row), whole(row.revision));
-        let heard = self.heard.entry(row.bot.clone()).or_default();
-        *heard = row.revision.max(*heard);
-        let mut passed_over = Vec::new();
-        for desk in &mut self.desks {
-            if !desk.told.is_news(&row.bot, CHANGE, revision) {
+    fn announce(&mut self, row: &Row) {
+        let (occasion, revision) = (message::occasion(row), mark_value(row.revision));
+        let handled = self.handled.entry(row.bot.clone()).or_default();
+        *handled = row.revision.max(*handled);
+        let mut skipped = Vec::new();
+        for recipient in &mut self.recipients {
+            if !recipient.marks.advance(&row.bot, CHANGE, revision) {
                 continue;
             }
-            let mut marks = vec![mark(&desk.notifier, &row.bot, CHANGE, revision)];
-            let Some(occasion) = occasion.filter(|occasion| desk.notifier.tells_of(&row.bot, *occasion)) else {
+            let mut marks = vec![mark(&recipient.notifier, &row.bot, CHANGE, revision)];
+            let Some(occasion) = occasion.filter(|occasion| recipient.notifier.tells_of(&row.bot, *occasion)) else {
                 // The change is marked as handled, so that another config after a restart does not send it.
-                if desk.queue.is_done() {
-                    passed_over.append(&mut marks);
+                if recipient.queue.is_done() {
+                    skipped.append(&mut marks);
                 }
                 continue;
             };
-            if let Some(topic) = occasions::says_too(row) {
-                desk.told.is(&row.bot, &topic, revision);
-                marks.push(mark(&desk.notifier, &row.bot, &topic, revision));
+            if let Some(topic) = occasions::covered_hold_topic(row) {
+                recipient.marks.set(&row.bot, &topic, revision);
+                marks.push(mark(&recipient.notifier, &row.bot, &topic, revision));
             }
-            let links = links(&self.all, &self.config, desk, &row.bot, row.revision, &Stands::after(row), message::offers(row), "");
+            let links = links(&self.all, &self.config, recipient, &row.bot, row.revision, &Stands::after(row), message::offers(row), "");
             let page = page(&self.config, &row.bot);
             let message = message::of_change(&self.all.instance, row, occasion, links, page);
-            put(&self.all, self.keeps, desk, message, marks);
+            enqueue(&self.all, self.stores_marks, recipient, message, marks);
         }
-        self.keep(passed_over);
+        self.store_marks(skipped);
     }
 
-    fn keep(&self, marks: Vec<Mark>) {
-        if self.keeps {
+    fn store_marks(&self, marks: Vec<Mark>) {
+        if self.stores_marks {
             self.all.controller.store().mark(marks);
         }
     }
@@ -240,31 +241,31 @@ impl Watch {
         let snapshot = self.all.live.current();
         if !Arc::ptr_eq(&snapshot.config, &self.config) {
             self.config = snapshot.config.clone();
-            self.set_desks();
+            self.set_recipients();
         }
     }
 
     /// Handles what is no change: holds that last, and what is due.
-    fn look(&mut self) {
+    fn check_statuses(&mut self) {
         self.follow_config();
         let snapshot = self.all.live.current();
         for (bot, epoch) in snapshot.config.bots.iter().zip(&snapshot.epochs) {
             let status = epoch.status();
-            if let Some(waits) = self.lasting(bot, &status) {
-                self.tell_hold(bot, &status, &waits);
+            if let Some(waits) = self.lasting_hold(bot, &status) {
+                self.announce_hold(bot, &status, &waits);
             }
-            self.look_at_the_config(bot, &status);
+            self.check_config_release(bot, &status);
             if let Some(last) = occasions::drill_due(&status, bot, unix_now()) {
-                self.tell(bot, Occasion::DrillDue, last, |instance| message::drill_due(instance, bot, last, now()));
+                self.announce_due(bot, Occasion::DrillDue, last, |instance| message::drill_due(instance, bot, last, now()));
             }
             if let Some(since) = occasions::free_to_tear_down(&status) {
-                self.tell(bot, Occasion::Teardown, since, |instance| message::teardown(instance, bot, &status, since, now()));
+                self.announce_due(bot, Occasion::Teardown, since, |instance| message::teardown(instance, bot, &status, since, now()));
             }
         }
     }
 
     /// Returns why the bot waits for a human, if it has waited for `HELD_FOR`.
-    fn lasting<'s>(&mut self, bot: &Bot, status: &'s Status) -> Option<Waits<'s>> {
+    fn lasting_hold<'s>(&mut self, bot: &Bot, status: &'s Status) -> Option<Waits<'s>> {
         let Some(waits) = status.waits_for_human() else {
             self.waiting.remove(bot.name.as_str());
             return None;
@@ -277,25 +278,25 @@ impl Watch {
         (now.duration_since(since.2) >= HELD_FOR).then_some(waits)
     }
 
-    fn tell_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
+    fn announce_hold(&mut self, bot: &Bot, status: &Status, waits: &Waits<'_>) {
         let (name, revision) = (bot.name.as_str(), status.state.revision);
-        let (topic, at) = (occasions::topic(waits), whole(revision));
-        for desk in &mut self.desks {
-            if !desk.notifier.tells_of(name, Occasion::Held) || !desk.told.is_news(name, &topic, at) {
+        let (topic, at) = (occasions::hold_topic(waits), mark_value(revision));
+        for recipient in &mut self.recipients {
+            if !recipient.notifier.tells_of(name, Occasion::Held) || !recipient.marks.advance(name, &topic, at) {
                 continue;
             }
-            let (stands, next) = (Stands::of(&status.state), occasions::approval(&status.state));
-            let acts = occasions::offers(&self.config, bot, status, waits);
-            let links = links(&self.all, &self.config, desk, name, revision, &stands, &acts, &next);
+            let (stands, next) = (Stands::of(&status.state), occasions::approval_text(&status.state));
+            let acts = occasions::hold_actions(&self.config, bot, status, waits);
+            let links = links(&self.all, &self.config, recipient, name, revision, &stands, &acts, &next);
             let page = page(&self.config, name);
             let message = message::of_hold(&self.all.instance, name, status, waits, now(), links, page);
-            put(&self.all, self.keeps, desk, message, vec![mark(&desk.notifier, name, &topic, at)]);
+            enqueue(&self.all, self.stores_marks, recipient, message, vec![mark(&recipient.notifier, name, &topic, at)]);
         }
     }
 
     /// Tells of the config's release if it has waited for `CONFIG_WAITS_FOR`.
-    fn look_at_the_config(&mut self, bot: &Bot, status: &Status) {
-        let Some((wanted, why)) = occasions::config_waits(status) else {
+    fn check_config_release(&mut self, bot: &Bot, status: &Status) {
+        let Some((wanted, why)) = occasions::unstartable_release(status) else {
             self.config_waits.remove(bot.name.as_str());
             return;
         };
@@ -305,34 +306,40 @@ impl Watch {
             (*release, *since) = (wanted.clone(), now);
         }
         if now.duration_since(*since) >= CONFIG_WAITS_FOR {
-            self.tell_config_waits(bot, status, wanted, why);
+            self.announce_config_release(bot, status, wanted, why);
         }
     }
 
     /// Sends this once for each release that the config names and each revision.
-    fn tell_config_waits(&mut self, bot: &Bot, status: &Status, wanted: &Release, why: &str) {
-        let (name, topic, at) = (bot.name.as_str(), format!("config:{wanted}"), whole(status.state.revision));
-        for desk in &mut self.desks {
-            if desk.notifier.tells_of(name, Occasion::Held) && desk.told.is_news(name, &topic, at) {
+    fn announce_config_release(&mut self, bot: &Bot, status: &Status, wanted: &Release, why: &str) {
+        let (name, topic, at) = (bot.name.as_str(), format!("config:{wanted}"), mark_value(status.state.revision));
+        for recipient in &mut self.recipients {
+            if recipient.notifier.tells_of(name, Occasion::Held) && recipient.marks.advance(name, &topic, at) {
                 let page = page(&self.config, name);
                 let message = message::config_waits(&self.all.instance, bot, status, wanted, why, now(), page);
-                put(&self.all, self.keeps, desk, message, vec![mark(&desk.notifier, name, &topic, at)]);
+                enqueue(&self.all, self.stores_marks, recipient, message, vec![mark(&recipient.notifier, name, &topic, at)]);
             }
         }
     }
 
-    fn tell(&mut self, bot: &Bot, occasion: Occasion, at: i64, message: impl Fn(&str) -> Message) {
+    fn announce_due(&mut self, bot: &Bot, occasion: Occasion, at: i64, message: impl Fn(&str) -> Message) {
         let (name, topic) = (bot.name.as_str(), occasion.name());
-        for desk in &mut self.desks {
-            if desk.notifier.tells_of(name, occasion) && desk.told.is_news(name, topic, at) {
-                put(&self.all, self.keeps, desk, message(&self.all.instance), vec![mark(&desk.notifier, name, topic, at)]);
+        for recipient in &mut self.recipients {
+            if recipient.notifier.tells_of(name, occasion) && recipient.marks.advance(name, topic, at) {
+                enqueue(
+                    &self.all,
+                    self.stores_marks,
+                    recipient,
+                    message(&self.all.instance),
+                    vec![mark(&recipient.notifier, name, topic, at)],
+                );
             }
         }
     }
 }
 
 /// A revision as the value of a mark.
-fn whole(revision: u64) -> i64 {
+fn mark_value(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
@@ -340,11 +347,11 @@ fn mark(notifier: &Notifier, bot: &str, topic: &str, at: i64) -> Mark {
     Mark { notifier: notifier.name.clone(), bot: bot.to_owned(), topic: topic.to_owned(), at }
 }
 
-fn put(all: &Notifications, keeps: bool, desk: &Desk, message: Message, marks: Vec<Mark>) {
-    let gone = desk.queue.put(Job::new(message, if keeps { marks } else { Vec::new() }));
+fn enqueue(all: &Notifications, stores_marks: bool, recipient: &Recipient, message: Message, marks: Vec<Mark>) {
+    let gone = recipient.queue.put(Job::new(message, if stores_marks { marks } else { Vec::new() }));
     if gone > 0 {
-        all.metrics.notified(&desk.notifier.name, meters::Told::Dropped, gone);
-        tracing::warn!(notifier = desk.notifier.name, "too many notifications wait: the oldest is dropped");
+        all.metrics.notified(&recipient.notifier.name, meters::Told::Dropped, gone);
+        tracing::warn!(notifier = recipient.notifier.name, "too many notifications wait: the oldest is dropped");
     }
 }
 
@@ -358,7 +365,7 @@ fn page(config: &Config, bot: &str) -> Option<String> {
 fn links(
     all: &Notifications,
     config: &Config,
-    desk: &Desk,
+    recipient: &Recipient,
     bot: &str,
     revision: u64,
     stands: &Stands,
@@ -369,7 +376,8 @@ fn links(
     let expires = unix_now().as_secs() + LINK_SECS;
     let acts = acts.iter().copied().filter(|act| act.takes_back() || !config.admin.read_only);
     let link = |act: Act| {
-        let ticket = Ticket { act, bot: bot.to_owned(), revision, stands: stands.clone(), notifier: desk.notifier.name.clone(), expires };
+        let ticket =
+            Ticket { act, bot: bot.to_owned(), revision, stands: stands.clone(), notifier: recipient.notifier.name.clone(), expires };
         let label = match act {
             Act::Advance => format!("Approve: {approval}"),
             Act::Resume => "Resume".to_owned(),

@@ -11,7 +11,7 @@ use crate::summary::words;
 
 /// The evidence at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Known {
+pub struct Evidence {
     /// `None` if it is too large for an `f64`.
     pub e_value: Option<f64>,
     pub abort_at: Option<f64>,
@@ -32,12 +32,12 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-impl Known {
+impl Evidence {
     /// The evidence that a change rests on; `None` if nothing was judged.
-    pub fn of_row(row: &Row) -> Option<Known> {
+    pub fn of_row(row: &Row) -> Option<Evidence> {
         let evidence = row.evidence.as_ref()?;
         let word = |key: &str| evidence[key].as_str().unwrap_or("").to_owned();
-        Some(Known {
+        Some(Evidence {
             e_value: evidence["e_value"].as_f64(),
             abort_at: row.abort_at,
             verdict: word("verdict"),
@@ -49,11 +49,11 @@ impl Known {
     }
 
     /// The current evidence; `None` if nothing is judged.
-    pub fn of_status(status: &Status) -> Option<Known> {
+    pub fn of_status(status: &Status) -> Option<Evidence> {
         let judged = status.judged?;
         let judgement = judged.judgement;
         let finite = |number: f64| Some(number).filter(|number| number.is_finite());
-        Some(Known {
+        Some(Evidence {
             e_value: finite(judgement.wealth.log_e().exp()),
             abort_at: Some(status.guard.abort_at),
             verdict: judged.verdict.name().to_owned(),

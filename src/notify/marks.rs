@@ -1,4 +1,4 @@
-//! What one notifier has been told, or has queued, so that nothing is sent twice.
+//! The marks of one notifier: up to which point it was sent each topic of each bot, or has it in the queue. So nothing is sent twice.
 
 use std::collections::HashMap;
 
@@ -8,29 +8,30 @@ use crate::store::Mark;
 pub const CHANGE: &str = "change";
 
 #[derive(Debug, Default)]
-pub struct Told(HashMap<(String, String), i64>);
+pub struct Marks(HashMap<(String, String), i64>);
 
-impl Told {
+impl Marks {
     /// The marks of one notifier among those that the history has stored.
-    pub fn of(marks: &[Mark], notifier: &str) -> Told {
+    pub fn of(marks: &[Mark], notifier: &str) -> Marks {
         let own = marks.iter().filter(|mark| mark.notifier == notifier);
-        Told(own.map(|mark| ((mark.bot.clone(), mark.topic.clone()), mark.at)).collect())
+        Marks(own.map(|mark| ((mark.bot.clone(), mark.topic.clone()), mark.at)).collect())
     }
 
     pub fn at(&self, bot: &str, topic: &str) -> Option<i64> {
         self.0.get(&(bot.to_owned(), topic.to_owned())).copied()
     }
 
-    pub fn is(&mut self, bot: &str, topic: &str, at: i64) {
+    pub fn set(&mut self, bot: &str, topic: &str, at: i64) {
         self.0.insert((bot.to_owned(), topic.to_owned()), at);
     }
 
-    /// Whether the mark is new for its topic. Records it, so that the same mark is not new again.
-    pub fn is_news(&mut self, bot: &str, topic: &str, at: i64) -> bool {
+    /// Records the mark and returns whether it is new for its topic. A change is new if its revision is higher; any other topic is new
+    /// if the mark differs.
+    pub fn advance(&mut self, bot: &str, topic: &str, at: i64) -> bool {
         let known = self.at(bot, topic);
         let news = if topic == CHANGE { known.is_none_or(|known| at > known) } else { known != Some(at) };
         if news {
-            self.is(bot, topic, at);
+            self.set(bot, topic, at);
         }
         news
     }
@@ -42,20 +43,20 @@ mod tests {
 
     #[test]
     fn changes_rise_and_a_hold_is_told_once_in_each_revision() {
-        let mut told = Told::default();
-        assert!(told.is_news("a", CHANGE, 3));
-        assert!(!told.is_news("a", CHANGE, 3) && !told.is_news("a", CHANGE, 2));
-        assert!(told.is_news("b", CHANGE, 3) && told.is_news("a", CHANGE, 5));
-        assert!(told.is_news("a", "held:marginal", 5) && !told.is_news("a", "held:marginal", 5));
-        assert!(told.is_news("a", "held:deadline", 5), "another reason");
-        assert!(!told.is_news("a", "held:marginal", 5), "after another reason");
-        assert!(told.is_news("a", "held:marginal", 6));
+        let mut marks = Marks::default();
+        assert!(marks.advance("a", CHANGE, 3));
+        assert!(!marks.advance("a", CHANGE, 3) && !marks.advance("a", CHANGE, 2));
+        assert!(marks.advance("b", CHANGE, 3) && marks.advance("a", CHANGE, 5));
+        assert!(marks.advance("a", "held:marginal", 5) && !marks.advance("a", "held:marginal", 5));
+        assert!(marks.advance("a", "held:deadline", 5), "another reason");
+        assert!(!marks.advance("a", "held:marginal", 5), "after another reason");
+        assert!(marks.advance("a", "held:marginal", 6));
     }
 
     #[test]
     fn each_notifier_has_its_own_marks() {
         let mark = |notifier: &str, at| Mark { notifier: notifier.to_owned(), bot: "a".to_owned(), topic: CHANGE.to_owned(), at };
         let marks = [mark("ops", 7), mark("dev", 9)];
-        assert_eq!((Told::of(&marks, "ops").at("a", CHANGE), Told::of(&marks, "x").at("a", CHANGE)), (Some(7), None));
+        assert_eq!((Marks::of(&marks, "ops").at("a", CHANGE), Marks::of(&marks, "x").at("a", CHANGE)), (Some(7), None));
     }
 }

@@ -1,6 +1,6 @@
 //! The content of a message, in words and numbers. `shape` turns it into each platform's format.
 
-use super::evidence::Known;
+use super::evidence::Evidence;
 use super::link::Act;
 use crate::config::{Bot, Occasion};
 use crate::core::{Release, Waits};
@@ -29,7 +29,7 @@ pub struct Message {
     pub change: Option<Row>,
     /// Why the weight stays: the hold's code and text.
     pub hold: Option<(&'static str, String)>,
-    pub known: Option<Known>,
+    pub evidence: Option<Evidence>,
     /// How many messages before this one were dropped unsent.
     pub dropped: u64,
 }
@@ -108,7 +108,7 @@ pub fn offers(row: &Row) -> &'static [Act] {
 
 /// The message about a change.
 pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>, page: Option<String>) -> Message {
-    let known = Known::of_row(row);
+    let evidence = Evidence::of_row(row);
     let mut facts = Vec::new();
     fact(&mut facts, "Why", row.why.clone());
     let by = match row.actor_kind.as_str() {
@@ -120,7 +120,7 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
     fact(&mut facts, "Reason", row.reason.clone());
     // If the evidence decided, `why` contains the rates already.
     if row.actor_kind != "ratchet" || row.why.is_none() {
-        facts.extend(evidence(known.as_ref()));
+        facts.extend(evidence_fact(evidence.as_ref()));
     }
     fact(&mut facts, "To do", Some(summary::todo_after(row)));
     Message {
@@ -134,7 +134,7 @@ pub fn of_change(instance: &str, row: &Row, occasion: Occasion, links: Vec<Link>
         page,
         change: Some(row.clone()),
         hold: None,
-        known,
+        evidence,
         dropped: 0,
     }
 }
@@ -168,7 +168,7 @@ pub fn of_hold(
         page,
         change: None,
         hold: Some((waits.code(), waits.to_string())),
-        known: Known::of_status(status).filter(|_| state.under_way().is_some()),
+        evidence: Evidence::of_status(status).filter(|_| state.under_way().is_some()),
         dropped: 0,
     }
 }
@@ -224,7 +224,7 @@ fn plain(id: String, occasion: Occasion, bot: &Bot, at: String, headline: &str, 
         page: None,
         change: None,
         hold: None,
-        known: None,
+        evidence: None,
         dropped: 0,
     }
 }
@@ -242,14 +242,14 @@ pub fn test(instance: &str, notifier: &str, at: String, unique: &str) -> Message
         page: None,
         change: None,
         hold: None,
-        known: None,
+        evidence: None,
         dropped: 0,
     }
 }
 
 /// The evidence as one fact, if there is any.
-pub fn evidence(known: Option<&Known>) -> Vec<Fact> {
-    known.map(|known| Fact { label: "Seen", text: known.text() }).into_iter().collect()
+fn evidence_fact(evidence: Option<&Evidence>) -> Vec<Fact> {
+    evidence.map(|evidence| Fact { label: "Seen", text: evidence.text() }).into_iter().collect()
 }
 
 fn fact(facts: &mut Vec<Fact>, label: &'static str, text: Option<String>) {

@@ -19,5 +19,5 @@ mod shape;
 mod sign;
 
 pub use clock::unix_now;
-pub use dispatch::Watch;
+pub use dispatch::Dispatcher;
 pub use notifications::{Notifications, Tested};

@@ -12,7 +12,7 @@ use crate::config::Notifier;
 use crate::controller::Controller;
 use crate::live::Live;
 use crate::store::InstallationKey;
-use crate::telemetry::Metrics;
+use crate::meters::Metrics;
 
 /// The handle to the notifications for `app` and `admin`.
 #[derive(Debug)]
@@ -93,5 +93,5 @@ impl Drop for Notifications {
 fn test(notifier: &Notifier, message: &Message) -> Tested {
     let answer = Sender::new().send(notifier, message);
     let shown: String = answer.body.chars().filter(|c| !c.is_control()).take(ANSWER_SHOWN).collect();
-    Tested { notifier: notifier.name.clone(), sent: answer.heard.is_good(), outcome: answer.heard.to_string(), answer: shown }
+    Tested { notifier: notifier.name.clone(), sent: answer.result.is_success(), outcome: answer.result.to_string(), answer: shown }
 }

@@ -1,4 +1,5 @@
-//! Notifications that are not about a change: a rollout that waits for a human, a drill that is due, a side that may be torn down.
+//! The occasions for a message that are no change: a rollout that waits for a human, a release of the config that cannot be started, a
+//! drill that is due, a side that may be torn down.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::summary::{Action, Summary};
 
 /// The actions to offer for a hold, in order: the safest first if the canary looks bad. An action that would be refused now is left
 /// out.
-pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) -> Vec<Act> {
+pub fn hold_actions(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) -> Vec<Act> {
     let acts: &[Act] = match waits {
         Waits::Failing => &[Act::Abort],
         Waits::Step(_) if Summary::of(status).action == Some(Action::Abort) => &[Act::Abort, Act::Advance],
@@ -27,7 +28,7 @@ pub fn offers(config: &Config, bot: &Bot, status: &Status, waits: &Waits<'_>) ->
 
 /// The topic of a hold's mark. All reasons for which a step waits for a human share one topic, so that people are told once per
 /// revision; a reason that looks bad has a topic of its own.
-pub fn topic(waits: &Waits<'_>) -> String {
+pub fn hold_topic(waits: &Waits<'_>) -> String {
     let event = match waits {
         Waits::Step(Hold::Marginal { .. }) | Waits::Failing => "suspicious",
         Waits::Step(_) => "asks",
@@ -39,22 +40,22 @@ pub fn topic(waits: &Waits<'_>) -> String {
 
 /// The topic of the hold that the message about this change also covers. A notifier that got that message gets none about the hold in
 /// the same revision.
-pub fn says_too(row: &Row) -> Option<String> {
+pub fn covered_hold_topic(row: &Row) -> Option<String> {
     matches!(row.decision.as_str(), "trip" | "retreat").then(|| "held:braked".to_owned())
 }
 
 /// What an approval does, in words: goes to a weight, or promotes after the last step.
-pub fn approval(state: &State) -> String {
-    approves(state).map_or("promote".to_owned(), |next| format!("on to {}", weight(next)))
+pub fn approval_text(state: &State) -> String {
+    approval_weight(state).map_or("promote".to_owned(), |next| format!("on to {}", weight(next)))
 }
 
 /// The weight that an approval goes to; `None` if it promotes.
-pub fn approves(state: &State) -> Option<Weight> {
+pub fn approval_weight(state: &State) -> Option<Weight> {
     state.under_way()?.next().map(|step| step.weight).filter(|weight| *weight < Weight::FULL)
 }
 
 /// The release that the config names, and why it cannot be started; `None` if it can be, or if a freeze stops it.
-pub fn config_waits(status: &Status) -> Option<(&Release, &str)> {
+pub fn unstartable_release(status: &Status) -> Option<(&Release, &str)> {
     let wanted = status.state.to_start().filter(|_| status.frozen.is_none())?;
     Some((wanted, status.config_waits.as_deref()?))
 }
@@ -107,7 +108,7 @@ mod tests {
 
     fn offered(status: &Status) -> Vec<Act> {
         let config = config();
-        offers(&config, &config.bots[0], status, &status.waits_for_human().expect("a human is asked"))
+        hold_actions(&config, &config.bots[0], status, &status.waits_for_human().expect("a human is asked"))
     }
 
     #[test]
@@ -136,12 +137,12 @@ mod tests {
 
     #[test]
     fn what_a_step_waits_for_is_told_once_and_again_when_it_looks_bad() {
-        let step = |hold: &Hold| topic(&Waits::Step(hold));
+        let step = |hold: &Hold| hold_topic(&Waits::Step(hold));
         let asks = [Hold::AwaitingAdvance, Hold::NotJudged, Hold::Deadline { could_be: 0.1, tolerated: 0.02 }];
         assert!(asks.iter().all(|hold| step(hold) == "held:asks"));
         assert_eq!(step(&Hold::Marginal { e: 30.0, abort_at: 150.0 }), "held:suspicious");
-        assert_eq!(topic(&Waits::Failing), "held:suspicious");
-        assert_eq!(topic(&Waits::Braked(&Hold::Retreated)), "held:braked");
+        assert_eq!(hold_topic(&Waits::Failing), "held:suspicious");
+        assert_eq!(hold_topic(&Waits::Braked(&Hold::Retreated)), "held:braked");
     }
 
     #[test]
@@ -159,11 +160,11 @@ mod tests {
             failing: false,
         };
         held.state.rollout = Some(begun(0));
-        assert_eq!(approval(&held.state), format!("on to {}", weight(plan.steps[1].weight)));
+        assert_eq!(approval_text(&held.state), format!("on to {}", weight(plan.steps[1].weight)));
         // Whether the full weight is the last step or comes after it.
         for step in [last, last - usize::from(plan.steps[last].weight == Weight::FULL)] {
             held.state.rollout = Some(begun(step));
-            assert_eq!((approval(&held.state).as_str(), approves(&held.state)), ("promote", None));
+            assert_eq!((approval_text(&held.state).as_str(), approval_weight(&held.state)), ("promote", None));
         }
     }
 

@@ -108,7 +108,7 @@ impl Queue {
     }
 
     /// A message that said how many were dropped was sent: takes them off the count.
-    pub fn said(&self, dropped: u64) {
+    pub fn reported_dropped(&self, dropped: u64) {
         let mut inner = self.lock();
         inner.dropped = inner.dropped.saturating_sub(dropped);
     }
@@ -117,7 +117,7 @@ impl Queue {
         self.lock().notifier.clone()
     }
 
-    pub fn is_now(&self, notifier: Arc<Notifier>) {
+    pub fn set_notifier(&self, notifier: Arc<Notifier>) {
         self.lock().notifier = notifier;
         self.changed.notify_all();
     }
@@ -184,7 +184,7 @@ mod tests {
         let first = queue.take().unwrap();
         assert_eq!((first.message.id.as_str(), first.message.dropped), ("i.test.3", 3));
         assert!(first.message.text().contains("3 earlier messages were dropped"));
-        queue.said(3);
+        queue.reported_dropped(3);
         assert_eq!(queue.take().unwrap().message.dropped, 0);
     }
 
@@ -208,7 +208,7 @@ mod tests {
             move || queue.pause(Duration::from_secs(60), &queue.notifier())
         });
         while !waiting.is_finished() {
-            queue.is_now(notifier());
+            queue.set_notifier(notifier());
             std::thread::yield_now();
         }
         assert_eq!(waiting.join().unwrap(), Pause::Over);
@@ -218,7 +218,7 @@ mod tests {
     fn a_config_that_changed_during_the_attempt_ends_the_pause() {
         let queue = Queue::new(notifier());
         let tried = queue.notifier();
-        queue.is_now(notifier());
+        queue.set_notifier(notifier());
         assert_eq!(queue.pause(Duration::from_secs(60), &tried), Pause::Over);
     }
 

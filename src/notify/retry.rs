@@ -11,13 +11,13 @@ const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
 
 /// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum AttemptResult {
     Status {
         code: u16,
         retry_after: Option<Duration>,
     },
     /// No answer, with the reason, which must contain no secret.
-    Nothing(String),
+    NoAnswer(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +27,25 @@ pub enum Next {
     GiveUp,
 }
 
+impl AttemptResult {
+    pub fn is_success(&self) -> bool {
+        matches!(self, AttemptResult::Status { code: 200..=299, .. })
+    }
+}
+
 /// Decides what follows an attempt. `attempt` counts from 0; `age` is the event's; `chance`, 0 to 1, is random, so that many senders do
 /// not retry at the same moment.
-pub fn next(heard: &Heard, attempt: u32, age: Duration, chance: f64) -> Next {
+pub fn next(result: &AttemptResult, attempt: u32, age: Duration, chance: f64) -> Next {
     let usual = FIRST.saturating_mul(1 << attempt.min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
-    let wait = match heard {
-        Heard::Status { code: 200..=299, .. } => return Next::Sent,
+    let wait = match result {
+        AttemptResult::Status { code: 200..=299, .. } => return Next::Sent,
         // The URL was revoked or has changed. A new URL in the config ends the wait at once.
-        Heard::Status { code: 401 | 403 | 404 | 410, .. } => MOST,
-        Heard::Status { code: 408 | 429 | 500..=599, retry_after } => usual.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST)),
-        Heard::Status { .. } => return Next::GiveUp,
-        Heard::Nothing(_) => usual,
+        AttemptResult::Status { code: 401 | 403 | 404 | 410, .. } => MOST,
+        AttemptResult::Status { code: 408 | 429 | 500..=599, retry_after } => {
+            usual.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MOST))
+        }
+        AttemptResult::Status { .. } => return Next::GiveUp,
+        AttemptResult::NoAnswer(_) => usual,
     };
     if age + wait >= NEWS { Next::GiveUp } else { Next::Again(wait) }
 }
@@ -51,11 +59,11 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(at.duration_since(now).unwrap_or_default())
 }
 
-impl std::fmt::Display for Heard {
+impl std::fmt::Display for AttemptResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Heard::Status { code, .. } => write!(f, "it answered {code}"),
-            Heard::Nothing(why) => f.write_str(why),
+            AttemptResult::Status { code, .. } => write!(f, "it answered {code}"),
+            AttemptResult::NoAnswer(why) => f.write_str(why),
         }
     }
 }
@@ -64,12 +72,12 @@ impl std::fmt::Display for Heard {
 mod tests {
     use super::*;
 
-    fn status(code: u16) -> Heard {
-        Heard::Status { code, retry_after: None }
+    fn status(code: u16) -> AttemptResult {
+        AttemptResult::Status { code, retry_after: None }
     }
 
-    fn after(heard: &Heard, attempt: u32) -> Next {
-        next(heard, attempt, Duration::ZERO, 1.0)
+    fn after(result: &AttemptResult, attempt: u32) -> Next {
+        next(result, attempt, Duration::ZERO, 1.0)
     }
 
     #[test]
@@ -92,14 +100,14 @@ mod tests {
             assert_eq!(after(&status(code), 0), Next::Again(MOST), "{code}");
             assert_eq!(next(&status(code), 0, NEWS - MOST, 0.0), Next::GiveUp, "{code}");
         }
-        for heard in [status(408), status(429), status(500), status(503), Heard::Nothing("refused".to_owned())] {
-            assert_eq!(after(&heard, 0), Next::Again(FIRST), "{heard}");
+        for result in [status(408), status(429), status(500), status(503), AttemptResult::NoAnswer("refused".to_owned())] {
+            assert_eq!(after(&result, 0), Next::Again(FIRST), "{result}");
         }
     }
 
     #[test]
     fn retry_after_is_respected_up_to_ten_minutes() {
-        let asks = |secs| Heard::Status { code: 429, retry_after: Some(Duration::from_secs(secs)) };
+        let asks = |secs| AttemptResult::Status { code: 429, retry_after: Some(Duration::from_secs(secs)) };
         assert_eq!(after(&asks(7), 0), Next::Again(Duration::from_secs(7)));
         assert_eq!(after(&asks(0), 0), Next::Again(FIRST));
         assert_eq!(after(&asks(1_000_000), 0), Next::Again(RETRY_AFTER_MOST));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::message::Message;
-use super::retry::{Heard, retry_after};
+use super::retry::{AttemptResult, retry_after};
 use super::shape::shape;
 use super::sign::{EVENT_ID, SIGNATURE, TIMESTAMP, signature};
 use crate::config::{Notifier, NotifierKind};
@@ -26,7 +26,7 @@ pub struct Sender {
 
 /// The result of an attempt, and the beginning of the receiver's answer.
 pub struct Answer {
-    pub heard: Heard,
+    pub result: AttemptResult,
     pub body: String,
 }
 
@@ -52,11 +52,11 @@ impl Sender {
             }
         }
         match request.send(body) {
-            Ok(answer) => heard(answer),
+            Ok(answer) => read_answer(answer),
             Err(error) => {
                 // The authorities may have been replaced since they were loaded, so the next attempt loads them again.
                 self.secure.take_if(|_| is_tls(&error));
-                Answer { heard: Heard::Nothing(why(&error)), body: String::new() }
+                Answer { result: AttemptResult::NoAnswer(why(&error)), body: String::new() }
             }
         }
     }
@@ -73,12 +73,12 @@ impl Sender {
     }
 }
 
-fn heard(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
+fn read_answer(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
     let wait = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok());
     let wait = wait.and_then(|value| retry_after(value, SystemTime::now()));
-    let heard = Heard::Status { code: answer.status().as_u16(), retry_after: wait };
+    let result = AttemptResult::Status { code: answer.status().as_u16(), retry_after: wait };
     let body = answer.body_mut().with_config().limit(ANSWER_MOST).lossy_utf8(true).read_to_string().unwrap_or_default();
-    Answer { heard, body }
+    Answer { result, body }
 }
 
 /// The reason in our own words, because the text of a `ureq` error may contain the URL.
@@ -203,16 +203,16 @@ mod tests {
         let url = Hidden::new(receiver(&own));
         let notifier = Notifier { name: "ops".to_owned(), kind: NotifierKind::Slack, url, on: Vec::new(), bots: None };
         let mut sender = Sender { authorities: || NOW.lock().unwrap().clone(), ..Sender::new() };
-        let mut send = || sender.send(&notifier, &message::test("i", "ops", String::new(), "1")).heard;
+        let mut send = || sender.send(&notifier, &message::test("i", "ops", String::new(), "1")).result;
         for none_of_these in [trusted(&[]), trusted(&[&other])] {
             *NOW.lock().unwrap() = none_of_these;
             let heard = send();
             assert!(heard.to_string().starts_with("TLS: "), "{heard}");
         }
         *NOW.lock().unwrap() = trusted(&[&other, &own]);
-        assert_eq!(send(), Heard::Status { code: 204, retry_after: None });
+        assert_eq!(send(), AttemptResult::Status { code: 204, retry_after: None });
         // Authorities that work are kept.
         *NOW.lock().unwrap() = trusted(&[]);
-        assert!(send().is_good());
+        assert!(send().is_success());
     }
 }

@@ -14,7 +14,7 @@ pub fn body(message: &Message) -> Value {
         "text": message.text(),
         "change": message.change,
         "hold": message.hold.as_ref().map(|(code, text)| json!({ "code": code, "text": text })),
-        "evidence": message.known,
+        "evidence": message.evidence,
         "page": message.page,
         "links": message.links.iter().map(link).collect::<Vec<_>>(),
         "dropped": message.dropped,
