@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::bots;
+use super::context::{Caller, Context};
 use super::preview::Would;
 use super::problem::{self, ApiError};
-use super::{Caller, Context, bot_answer};
 use crate::controller::{Actor, ChangeRequest, Drill, Report, ReportKind, Wish};
 use crate::core::{Release, Weight};
 
@@ -65,7 +66,7 @@ impl Call {
             return Ok(Json(Would::from(self.context.controller.preview(request).await?)).into_response());
         }
         let snapshot = self.context.change(request).await?;
-        bot_answer(&snapshot, &self.bot)
+        bots::answer(&snapshot, &self.bot)
     }
 
     /// An action whose body has only `force` and `reason`.

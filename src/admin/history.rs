@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::context::Context;
 use super::problem::ApiError;
 use crate::store::Row;
 use crate::summary;

@@ -18,13 +18,10 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::access::{Access, Denial, Reach};
-use super::attempts::Failure;
-use super::listen::Peer;
-use super::places::Kind;
+use super::access::{Access, Denial, Failure, Reach, Rules, log_blocked};
+use super::connections::{Kind, Peer};
+use super::context::{Caller, Context};
 use super::problem::ApiError;
-use super::rules::Rules;
-use super::{Caller, Context, denied_address};
 
 /// Requests to the API are small; a larger body is a mistake.
 const BODY_MAX: usize = 256 * 1024;
@@ -150,7 +147,7 @@ fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
     match failure {
         Failure::Told => denial.into(),
         Failure::Blocks { retry_after } => {
-            denied_address(peer, retry_after);
+            log_blocked(peer.address, retry_after);
             ApiError::too_many(retry_after)
         }
         Failure::Blocked { retry_after } => ApiError::too_many(retry_after),
@@ -175,13 +172,15 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::watch;
 
-    use super::super::{Keys, serve};
     use super::*;
+    use crate::admin::access::Keys;
+    use crate::admin::connections::serve;
     use crate::config::Bot;
     use crate::controller::{self, Checking, Sides};
+    use crate::meters::Metrics;
     use crate::notify::Notifications;
     use crate::store::{Place, Store};
-    use crate::telemetry::Metrics;
+    use crate::telemetry::Exporter;
 
     /// No test of this file makes a change, so no upstream is checked.
     struct NoSides;
@@ -206,7 +205,8 @@ mod tests {
         let (controller, keys) = (Arc::new(controller), Arc::new(Keys::new(&admin, metrics.clone())));
         let live = controller.live().clone();
         let notifications = Arc::new(Notifications::new(live.clone(), controller.clone(), metrics.clone()));
-        Context { live, controller, metrics, keys, attempts: Arc::default(), notifications, ready: Arc::default(), address }
+        let exporter = Exporter::new(metrics.clone(), live.clone(), controller.store().clone());
+        Context { live, controller, metrics, exporter, keys, attempts: Arc::default(), notifications, ready: Arc::default(), address }
     }
 
     /// Serves these routes inside the layers. Returns one connection to them.

@@ -12,10 +12,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::attempts::Failure;
-use super::listen::Peer;
+use super::access::{Failure, log_blocked};
+use super::connections::Peer;
+use super::context::Context;
 use super::problem::ApiError;
-use super::{Context, denied_address};
 use crate::controller::{Actor, ChangeError, ChangeRequest, Wish, is_possible};
 use crate::core::ratchet::Refusal;
 use crate::core::{Phase, State as BotState};
@@ -89,7 +89,7 @@ fn unknown(context: &Context, peer: &Peer) -> Page {
         }
         Failure::Blocks { retry_after } | Failure::Blocked { retry_after } => {
             if matches!(failure, Failure::Blocks { .. }) {
-                denied_address(peer, retry_after);
+                log_blocked(peer.address, retry_after);
             }
             Page::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong links").say("A right one is still taken.").retry_after(retry_after)
         }

@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::context::Context;
 use super::problem::{self, ApiError};
 
 #[derive(Deserialize)]

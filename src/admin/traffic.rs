@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
-use super::Context;
+use super::context::Context;
 use super::problem::ApiError;
 use crate::controller::{Counted, FailingBucket, Reach, SLOT_SECS};
 use crate::core::{Bucket, Tally, Track};

@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::access::{LOCAL, Reach};
-use super::{Caller, Context};
+use super::context::{Caller, Context};
 use crate::config::Scope;
 
 #[derive(Serialize)]

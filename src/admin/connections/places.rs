@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::attempts::network;
+use crate::admin::access::network;
 
 /// The numbers of connections of a listener.
 #[derive(Clone, Copy, Debug)]

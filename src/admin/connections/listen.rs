@@ -4,7 +4,7 @@
 //! certificate of serin's own closes none.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,9 +25,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::keys::Keys;
+use super::peer::Peer;
 use super::places::{Asking, Bounds, Full, Kind, Place, Places};
-use super::rules::Rules;
+use crate::admin::access::{Keys, Rules};
+use crate::admin::health;
 use crate::config::{Admin, Certificate};
 use crate::meters::Metrics;
 
@@ -57,28 +58,6 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 
 const BOUNDS: Bounds = Bounds { connections: CONNECTIONS_MAX, per_source: CONNECTIONS_PER_SOURCE_MAX, reserved: CONNECTIONS_RESERVED };
 
-/// The client of a connection.
-#[derive(Debug)]
-pub struct Peer {
-    pub address: IpAddr,
-    /// The local address that the client connected to.
-    pub local: IpAddr,
-    pub tls: bool,
-    /// The name of the client's certificate as the history shows it. The certificate was issued by one of the config's authorities.
-    pub certificate: Option<String>,
-    /// The access rules that the connection was opened under.
-    pub rules: Rules,
-    pub place: Arc<Place>,
-}
-
-impl Peer {
-    #[cfg(test)]
-    pub fn of_test(address: IpAddr, local: IpAddr) -> Peer {
-        let place = Places::new(BOUNDS).take(address).expect("a new listener has places").0;
-        Peer { address, local, tls: false, certificate: None, rules: Rules::default(), place: Arc::new(place) }
-    }
-}
-
 /// Serves until `stop` changes, and then until the requests in flight are answered.
 pub async fn serve(listener: TcpListener, router: Router, keys: Arc<Keys>, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     Server { name: "the admin listener", router, keys: Some(keys), metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
@@ -86,7 +65,7 @@ pub async fn serve(listener: TcpListener, router: Router, keys: Arc<Keys>, metri
 
 /// Answers `/livez` and `/readyz`, for everybody and without TLS, until `stop` changes.
 pub async fn serve_probes(listener: TcpListener, ready: Arc<AtomicBool>, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-    let (name, router) = ("the listener for probes", super::probes(ready));
+    let (name, router) = ("the listener for probes", health::probes(ready));
     Server { name, router, keys: None, metrics, stop, places: Places::new(BOUNDS) }.run(listener).await;
 }
 

@@ -9,14 +9,14 @@ use axum::body::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::document;
+use crate::admin::document;
 use crate::config::Config;
 use crate::live::{Epoch, Live, Snapshot, Status};
 
 /// As often as the controller's ticks.
 const EVERY: Duration = Duration::from_secs(1);
 
-pub(super) struct Statuses {
+pub struct Statuses {
     live: Arc<Live>,
     /// All streams ask at the same moments: whole multiples of [`EVERY`] after this one.
     began: Instant,
@@ -65,7 +65,7 @@ struct Gone<'a> {
 
 /// The version up to which a stream has been told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Heard(Option<u64>);
+pub struct Heard(Option<u64>);
 
 impl Statuses {
     pub fn new(live: Arc<Live>) -> Statuses {

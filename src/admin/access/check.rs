@@ -10,10 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Method, header};
 
-use super::links;
-use super::listen::Peer;
-use super::page;
-use super::problem::ApiError;
+use crate::admin::connections::Peer;
+use crate::admin::problem::ApiError;
+use crate::admin::{links, page};
 use crate::config::{Admin, BotName, Scope, SecretHash, Token};
 
 pub struct Access<'a> {
@@ -86,7 +85,7 @@ const BOT: &str = "/v1/bots/";
 /// Other paths that a token for some bots may use. The list and the events leave other bots out.
 const FOR_EACH: [&str; 4] = ["/v1/bots", "/v1/events", "/v1/whoami", "/openapi.json"];
 /// The actor if no token and no certificate is needed.
-pub(super) const LOCAL: &str = "local";
+pub const LOCAL: &str = "local";
 /// Headers in which proxies describe their client, besides `X-Forwarded-*`.
 const PROXIES: [&str; 3] = ["forwarded", "x-real-ip", "via"];
 const PROXIES_BEGIN: &str = "x-forwarded-";

@@ -20,13 +20,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Context;
-use super::access::Reach;
-use super::history::Change;
-use super::listen::Peer;
-use super::problem::ApiError;
-use super::rules::Rules;
 use super::statuses::{Heard, Statuses, event};
+use crate::admin::access::{Reach, Rules};
+use crate::admin::connections::Peer;
+use crate::admin::context::Context;
+use crate::admin::history::Change;
+use crate::admin::problem::ApiError;
 use crate::config::{Admin, BotName};
 use crate::store::Row;
 

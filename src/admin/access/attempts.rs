@@ -79,6 +79,12 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Logs that an address is blocked.
+pub fn log_blocked(address: IpAddr, retry_after: Duration) {
+    let address = network(address);
+    tracing::warn!(%address, ?retry_after, "too many wrong tokens or links from an address: they are answered 429");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
