@@ -7,8 +7,7 @@ use std::time::Instant;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::status::{self, plain};
 use super::terminal::{self, wrap};
 

@@ -1,20 +1,41 @@
-//! A client of the admin API, for the commands.
+//! A client of the admin API, for the commands, and their options that say how to reach it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use clap::Args;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use ureq::http::StatusCode;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::typestate::WithBody;
 
-use super::AdminAddress;
 use crate::config::tls::{self, Pair};
 
 /// An operator waits at a terminal, so a listener that does not answer within this time counts as absent.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach a running serin's admin listener.
+#[derive(Debug, Args)]
+pub struct AdminAddress {
+    /// The admin listener of the running serin
+    #[arg(long, env = "SERIN_ADMIN", default_value = "http://127.0.0.1:9400", value_name = "URL")]
+    pub admin: String,
+    /// A file with the bearer token; SERIN_TOKEN holds the token itself
+    #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The authorities to trust with https, as PEM, instead of the system's
+    #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show, as PEM, where the listener asks for one
+    #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// Its private key, as PEM
+    #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+}
 
 pub struct Client {
     agent: ureq::Agent,

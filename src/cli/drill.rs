@@ -7,8 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::status::{percent, plain};
 use crate::core::Weight;
 

@@ -11,9 +11,9 @@ use http::Method;
 use http::uri::PathAndQuery;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{AdminAddress, Client};
+use super::config_file::ConfigFile;
 use super::status::{percent, plain};
-use super::{AdminAddress, ConfigFile};
 use crate::config::{self, Bot};
 use crate::core::{Reason, Split};
 use crate::http1::{Fields, Known};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use super::client::{Client, Trust};
-use super::{AdminAddress, ConfigFile};
+use super::client::{AdminAddress, Client, Trust};
+use super::config_file::ConfigFile;
 use crate::config;
 
 #[derive(Debug, Args)]

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::status::plain;
 use super::terminal::{self, Tone, paint, wrap};
 use crate::summary::words::{count, evidence, share};

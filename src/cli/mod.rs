@@ -3,6 +3,7 @@
 mod actions;
 mod check;
 mod client;
+mod config_file;
 mod demo;
 mod drill;
 mod explain;
@@ -17,10 +18,9 @@ mod terminal;
 mod wait;
 mod weight;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A canary traffic-splitting reverse proxy for bot webhooks.
 #[derive(Debug, Parser)]
@@ -84,34 +84,6 @@ enum Command {
     Man(pages::Man),
 }
 
-/// Where the config is.
-#[derive(Debug, Args)]
-struct ConfigFile {
-    /// The config file
-    #[arg(short, long, env = "SERIN_CONFIG", default_value = "serin.toml", value_name = "FILE")]
-    config: PathBuf,
-}
-
-/// How to reach a running serin's admin listener.
-#[derive(Debug, Args)]
-struct AdminAddress {
-    /// The admin listener of the running serin
-    #[arg(long, env = "SERIN_ADMIN", default_value = "http://127.0.0.1:9400", value_name = "URL")]
-    admin: String,
-    /// A file with the bearer token; SERIN_TOKEN holds the token itself
-    #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// The authorities to trust with https, as PEM, instead of the system's
-    #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// The certificate to show, as PEM, where the listener asks for one
-    #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
-    cert_file: Option<PathBuf>,
-    /// Its private key, as PEM
-    #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
-    key_file: Option<PathBuf>,
-}
-
 /// Exit codes: 0 done, 1 refused or failed, 2 wrong usage or config; those of `wait` are its own.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -138,8 +110,8 @@ pub fn main() -> ExitCode {
         Command::Notify(notify) => notify.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Simulate(simulate) => simulate.execute(),
-        Command::Completions(completions) => completions.execute(),
-        Command::Man(man) => man.execute(),
+        Command::Completions(completions) => completions.execute(Cli::command()),
+        Command::Man(man) => man.execute(Cli::command()),
     };
     match result {
         Ok(code) => code,

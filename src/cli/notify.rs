@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::status::plain;
 
 #[derive(Debug, Args)]

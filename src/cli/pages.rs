@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
-
-use super::Cli;
 
 #[derive(Debug, Args)]
 pub struct Completions {
@@ -17,10 +15,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn execute(self) -> anyhow::Result<ExitCode> {
+    pub fn execute(self, mut serin: Command) -> anyhow::Result<ExitCode> {
         // Generated in memory first, because a pipe that is closed early is no error of serin.
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "serin", &mut text);
+        clap_complete::generate(self.shell, &mut serin, "serin", &mut text);
         print(&text)
     }
 }
@@ -33,16 +31,16 @@ pub struct Man {
 }
 
 impl Man {
-    pub fn execute(self) -> anyhow::Result<ExitCode> {
+    pub fn execute(self, serin: Command) -> anyhow::Result<ExitCode> {
         match self.out {
             Some(directory) => {
                 std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-                clap_mangen::generate_to(Cli::command(), &directory).with_context(|| format!("cannot write to {}", directory.display()))?;
+                clap_mangen::generate_to(serin, &directory).with_context(|| format!("cannot write to {}", directory.display()))?;
                 Ok(ExitCode::SUCCESS)
             }
             None => {
                 let mut text = Vec::new();
-                clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+                clap_mangen::Man::new(serin).render(&mut text)?;
                 print(&text)
             }
         }

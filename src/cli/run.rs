@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::{app, config, logs};
 
 #[derive(Debug, Args)]

@@ -6,8 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::terminal::{self, Tone, paint, wrap};
 use crate::core::Weight;
 use crate::summary::words::{clock, count, lasting, share};

@@ -8,8 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
-use super::AdminAddress;
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use super::status::{percent, plain, release};
 use crate::config::parse_duration;
 use crate::core::Weight;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::AdminAddress;
 use super::actions::{DRY_RUN, shown};
-use super::client::Client;
+use super::client::{AdminAddress, Client};
 use crate::core::Weight;
 
 #[derive(Debug, Args)]
