@@ -35,16 +35,16 @@ struct Common {
 
 #[derive(Debug, Args)]
 struct Manner {
-    /// Only if this revision still serves
+    /// Do it only if the bot still has this revision
     #[arg(long, value_name = "REVISION")]
     if_match: Option<u64>,
-    /// Why; it stands in the history
+    /// Why you do it: one line of at most 256 characters, which the history keeps
     #[arg(long)]
     reason: Option<String>,
-    /// Do nothing: only say what it would do, or why it would be refused
+    /// Change nothing; print what the command would do, or why serin would refuse it
     #[arg(long)]
     dry_run: bool,
-    /// The API's own document
+    /// Print the API's JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -77,19 +77,19 @@ impl Manner {
 pub struct Start {
     #[command(flatten)]
     common: Common,
-    /// The upstream that the release is on; may be left out where there is only one besides stable
+    /// The upstream with the release; needed if the bot has several besides stable
     #[arg(long, value_name = "UPSTREAM")]
     to: Option<String>,
-    /// The release's label
+    /// The release's version, a label of 1 to 128 characters without spaces
     #[arg(long)]
     version: Option<String>,
-    /// Even if it was taken back before; say why with --reason
+    /// Start the release although it is quarantined; needs --reason
     #[arg(long, requires = "reason")]
     retry: bool,
-    /// Instead of the rollout under way, whose canary goes to 0% first
+    /// Withdraw the rollout under way first: its canary goes to 0%
     #[arg(long)]
     replace: bool,
-    /// Even in a freeze, and without a preflight
+    /// Do it also in a freeze (with --reason), and without a preflight
     #[arg(long)]
     force: bool,
 }
@@ -106,7 +106,7 @@ impl Start {
 pub struct Forcible {
     #[command(flatten)]
     common: Common,
-    /// Even in a freeze, or if the evidence says that the canary fails
+    /// Do it also in a freeze (with --reason), or if the evidence says that the canary fails
     #[arg(long)]
     force: bool,
 }
@@ -121,7 +121,7 @@ impl Forcible {
 pub struct Resume {
     #[command(flatten)]
     common: Common,
-    /// Even in a freeze, where going on raises the weight
+    /// Resume also in a freeze (with --reason), if that raises the weight
     #[arg(long)]
     force: bool,
 }
@@ -148,7 +148,7 @@ impl Plain {
 pub struct Undo {
     #[command(flatten)]
     common: Common,
-    /// Without asking whether the side before takes connections
+    /// Do not check first whether the previous upstream takes connections
     #[arg(long)]
     force: bool,
 }
@@ -168,12 +168,12 @@ impl Undo {
 pub struct Switch {
     #[command(flatten)]
     common: Common,
-    /// The side that is to serve everybody; may be left out where there is only one besides stable
+    /// The upstream that gets all workspaces; needed if the bot has several besides stable
     to: Option<String>,
-    /// The release's label
+    /// The release's version, a label of 1 to 128 characters without spaces
     #[arg(long)]
     version: Option<String>,
-    /// Even in a freeze, and without a preflight
+    /// Do it also in a freeze (with --reason), and without a preflight
     #[arg(long)]
     force: bool,
 }
@@ -188,10 +188,10 @@ impl Switch {
 pub struct Adopt {
     #[command(flatten)]
     common: Common,
-    /// The upstream that serves everybody already; the one that serin takes for stable, if left out
+    /// The upstream that serves all workspaces; without this, the bot's stable upstream
     #[arg(long, value_name = "UPSTREAM")]
     upstream: Option<String>,
-    /// The label of what is on it
+    /// The version on that upstream, a label of 1 to 128 characters without spaces
     #[arg(long)]
     version: Option<String>,
 }
@@ -206,7 +206,7 @@ impl Adopt {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["bot", "all"])))]
 pub struct Which {
-    /// The bot; or all of them with --all
+    /// The bot; use --all for all of them
     bot: Option<String>,
     /// All bots
     #[arg(long)]

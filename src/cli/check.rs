@@ -10,7 +10,7 @@ use crate::core::{Plan, Step};
 
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The config file
+    /// The config to check
     #[arg(env = "SERIN_CONFIG", default_value = "serin.toml")]
     file: PathBuf,
 }

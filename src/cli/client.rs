@@ -20,19 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How to reach a running serin's admin listener.
 #[derive(Debug, Args)]
 pub struct AdminAddress {
-    /// The admin listener of the running serin
+    /// The URL of the running serin's admin listener
     #[arg(long, env = "SERIN_ADMIN", default_value = "http://127.0.0.1:9400", value_name = "URL")]
     pub admin: String,
-    /// A file with the bearer token; SERIN_TOKEN holds the token itself
+    /// Read the bearer token from this file; SERIN_TOKEN can hold the token itself
     #[arg(long, env = "SERIN_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The authorities to trust with https, as PEM, instead of the system's
+    /// Trust the certificate authorities in this PEM file with https, in place of the system's
     #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The certificate to show, as PEM, where the listener asks for one
+    /// Present the client certificate in this PEM file, if the listener asks for one
     #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
     pub cert_file: Option<PathBuf>,
-    /// Its private key, as PEM
+    /// The private key of the client certificate, as PEM
     #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ use clap::Args;
 /// Where the config is.
 #[derive(Debug, Args)]
 pub struct ConfigFile {
-    /// The config file
+    /// Read the config from this file
     #[arg(short, long, env = "SERIN_CONFIG", default_value = "serin.toml", value_name = "FILE")]
     pub config: PathBuf,
 }

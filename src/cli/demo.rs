@@ -25,10 +25,10 @@ use view::View;
 
 #[derive(Debug, clap::Args)]
 pub struct Demo {
-    /// The least time for each step, in seconds
+    /// The least time for each step, in seconds: 1 to 600
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     bake: u64,
-    /// How many workspaces send webhooks
+    /// The number of workspaces that send webhooks: 10 to 100000
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     workspaces: u32,
 }

@@ -15,22 +15,22 @@ use crate::core::Weight;
 pub struct Drill {
     /// The bot
     bot: String,
-    /// The idle side; the one before stable, if left out
+    /// The idle upstream; without this, the one that was stable before
     #[arg(long, value_name = "UPSTREAM")]
     to: Option<String>,
-    /// Move this share of the buckets to the idle side and back
+    /// Move this share of the buckets to the idle upstream and back, such as 1%
     #[arg(long, conflicts_with = "full")]
     share: Option<Weight>,
-    /// Move everybody there and back
+    /// Move all workspaces there and back
     #[arg(long)]
     full: bool,
-    /// How long they stay there, in seconds
+    /// How long the moved workspaces stay there, in seconds: 1 to 300
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     seconds: u64,
-    /// Do not ask whether customers may be moved
+    /// Move workspaces without asking for confirmation
     #[arg(long)]
     yes: bool,
-    /// The API's own document
+    /// Print the API's JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

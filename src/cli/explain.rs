@@ -22,24 +22,25 @@ use crate::proxy::{Decision, Looked, decide, find_bot};
 
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A workspace, as namespace:id or an id alone: ask a running serin where it goes. No config and no webhook are read
+    /// Ask a running serin about this workspace, namespace:id or an id alone, and read no config and no webhook
     #[arg(value_name = "WORKSPACE", conflicts_with_all = ["headers", "method", "path", "offline"])]
     workspace: Option<String>,
-    /// The bot; without it, the one that the path and Host belong to
+    /// The bot; without this, the one that --path and the Host header match, or with WORKSPACE the only one
     #[arg(short, long)]
     bot: Option<String>,
-    /// A header of the webhook, as `Name: value`; may be repeated
+    /// A header of the webhook, as `Name: value`; can be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The webhook's method
     #[arg(short = 'X', long, default_value = "POST")]
     method: Method,
     /// The webhook's path and query
     #[arg(long, default_value = "/")]
     path: PathAndQuery,
-    /// Do not ask a running serin: then only the bucket is sure, and the rank is that of a split by hand
+    /// Do not ask a running serin; then only the bucket is certain, and the rank is that of a split by hand
     #[arg(long)]
     offline: bool,
-    /// The API's own document; with a workspace
+    /// Print the API's JSON document; only with WORKSPACE
     #[arg(long, requires = "workspace")]
     json: bool,
     #[command(flatten)]

@@ -17,22 +17,22 @@ use crate::config;
 pub struct Healthcheck {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask whether it lives (/livez), ready or not
+    /// Ask /livez, whether the process runs, in place of /readyz
     #[arg(long)]
     live: bool,
-    /// How long the answer may take
+    /// The longest wait for the answer
     #[arg(long, default_value = "2s", value_name = "DURATION", value_parser = config::parse_duration)]
     timeout: Duration,
-    /// The admin listener, if it is not the one of the config
+    /// The URL of the admin listener, in place of the config's
     #[arg(long, env = "SERIN_ADMIN", value_name = "URL")]
     admin: Option<String>,
-    /// The authorities to trust with https, as PEM. Without it, what the config names is believed as it is
+    /// Trust the certificate authorities in this PEM file with https; without this and --admin, any certificate is accepted
     #[arg(long, env = "SERIN_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// The certificate to show, as PEM, where the listener asks for one
+    /// Present the client certificate in this PEM file, if the listener asks for one
     #[arg(long, env = "SERIN_CERT_FILE", value_name = "FILE", requires = "key_file")]
     cert_file: Option<PathBuf>,
-    /// Its private key, as PEM
+    /// The private key of the client certificate, as PEM
     #[arg(long, env = "SERIN_KEY_FILE", value_name = "FILE", requires = "cert_file")]
     key_file: Option<PathBuf>,
 }

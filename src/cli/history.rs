@@ -14,13 +14,13 @@ use crate::summary::words::{count, evidence, share};
 pub struct History {
     /// The bot
     bot: String,
-    /// How many changes, the newest first
+    /// Show at most this many changes, the newest first
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     limit: u16,
-    /// Every change that is kept, the oldest first, one JSON object a line
+    /// Print every stored change, the oldest first, as one JSON object per line
     #[arg(long)]
     export: bool,
-    /// The API's own documents, one a line
+    /// Print the API's JSON documents, one per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]

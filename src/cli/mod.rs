@@ -32,55 +32,55 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve, until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads the config
+    /// Serve webhooks until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads the config
     Run(run::Run),
-    /// Read a config and say what is wrong with it (exit code 0 or 2)
+    /// Check a config: print what it sets up, or all its errors (exit code 0 or 2)
     Check(check::Check),
-    /// Two example bots, signed traffic of some hundred workspaces, and a weight that changes, live in the terminal
+    /// Run two example bots with signed traffic, and show a good and a bad rollout in the terminal
     Demo(demo::Demo),
-    /// Ask a running serin whether it is ready (exit code 0 or 1), for Docker's HEALTHCHECK and its like
+    /// Ask the serin of this machine whether it is ready (exit code 0 or 1), such as for Docker's HEALTHCHECK
     Healthcheck(healthcheck::Healthcheck),
     /// Show the bots of a running serin
     Status(status::Status),
-    /// Set the canary's share of a bot's buckets, and so about of its workspaces
+    /// Set the canary's share of a bot's buckets by hand; its share of the workspaces is about the same
     Weight(weight::WeightArgs),
-    /// Begin to roll out a release: step by step, as far as the evidence allows
+    /// Start a release's rollout; serin raises its weight step by step while the evidence allows it
     Start(actions::Start),
-    /// Go to the next step now
+    /// Raise a rollout to its next step now
     Advance(actions::Forcible),
-    /// Stay at this weight until told to go on
+    /// Keep a rollout at its weight until `serin resume`
     Pause(actions::Plain),
-    /// Go on after a pause
+    /// Continue a paused rollout
     Resume(actions::Resume),
-    /// Send everyone to the canary now, and make it stable
+    /// Send all workspaces to the canary now, and make it stable
     Promote(actions::Forcible),
-    /// Send everyone back to stable now
+    /// Send all workspaces back to stable now, and quarantine the release
     Abort(actions::Plain),
-    /// Go back to what was stable before, at once; during a rollout: abort it
+    /// Send all workspaces back to the release that was stable before; in a rollout, abort it
     Undo(actions::Undo),
-    /// Send everyone to the other side at once, without a rollout
+    /// Send all workspaces to another upstream at once, without a rollout
     Switch(actions::Switch),
-    /// Say what is live already: it was changed without serin
+    /// Tell serin which release serves all workspaces, after a change that was made without serin
     Adopt(actions::Adopt),
-    /// Raise nothing until `thaw`; everything may still fall
+    /// Forbid every raise of a weight until `serin thaw`; a weight can still be lowered
     Freeze(actions::Which),
     /// End a freeze
     Thaw(actions::Which),
-    /// Rehearse the way back on the live system: measured, and by default without moving anybody
+    /// Rehearse an undo on the live system and measure it; by default no workspace is moved
     Drill(drill::Drill),
-    /// Who changed what, when, and on what evidence
+    /// Show a bot's changes: what each did, who made it, when, and on what evidence
     History(history::History),
-    /// Wait until a release is promoted, taken back or at a step; or ask for the age of the last drill
+    /// Wait until a release is promoted, taken back or at a step (exit code 0, 3 taken back, 4 not in time, 5 a human is asked)
     Wait(wait::Wait),
-    /// Send a test message to who is told of rollouts
+    /// Send a test message through the notifiers of a running serin
     Notify(notify::Notify),
-    /// Say which workspace a webhook belongs to (its body on standard input), and where it goes
+    /// Print the workspace of a webhook, whose body is on standard input, and the track that it goes to
     Explain(explain::Explain),
-    /// Try a rollout's policy out in a simulated world, beside what other tools would do
+    /// Simulate rollouts under a policy, and compare serin's rule with those of other tools
     Simulate(simulate::Simulate),
-    /// Print completions for a shell
+    /// Print the completions for a shell
     Completions(pages::Completions),
-    /// Print the manual page, or write those of all commands into a directory
+    /// Print the manual page, or write one page per command into a directory
     Man(pages::Man),
 }
 

@@ -10,10 +10,10 @@ use super::status::plain;
 
 #[derive(Debug, Args)]
 pub struct Notify {
-    /// Have the running serin send a test message to this notifier, or to all of them
+    /// Send a test message through the notifier NAME; without NAME, through all notifiers
     #[arg(long, required = true, num_args = 0..=1, value_name = "NAME")]
     test: Option<Option<String>>,
-    /// The API's own document
+    /// Print the API's JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// The shell
+    /// The shell that the completions are for
     shell: Shell,
 }
 
@@ -25,7 +25,7 @@ impl Completions {
 
 #[derive(Debug, Args)]
 pub struct Man {
-    /// A directory for one page for each command
+    /// Write one page per command into this directory
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
 }

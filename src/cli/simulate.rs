@@ -21,52 +21,52 @@ use crate::sim::{Latency, Operator};
 
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// A scenario of the library, `all` of them, or a file with scenarios
+    /// The scenarios: a name of the library, `all` of the library, or a file
     #[arg(short, long, default_value = "all", value_name = "NAME|all|FILE")]
     scenario: String,
-    /// Traffic: small, medium, large, wide, or requests a second; several with commas
+    /// The traffic: small, medium, large, wide, or a number of requests per second; several are separated by commas
     #[arg(short, long, default_value = "medium", value_delimiter = ',', value_parser = Volume::parse, value_name = "VOLUME")]
     volume: Vec<Volume>,
-    /// How many workspaces, instead of what is usual for the volume
+    /// The number of workspaces; without this, what is usual for the volume
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::sim::volume::WORKSPACES_MAX)))]
     workspaces: Option<u32>,
-    /// How many rollouts of each scenario
+    /// The number of rollouts of each scenario, one per seed
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     seeds: u32,
-    /// The first seed; the others follow it
+    /// The first rollout's seed; the next one has the next number
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Take the policy from this config; without it: the defaults
+    /// Take the policy from this config; without this, simulate the default policy
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Which of the config's bots
+    /// The bot whose policy is simulated; needed if the config has several
     #[arg(short, long, requires = "config")]
     bot: Option<String>,
-    /// Who is led through the worlds, with commas: serin, argo, flagger, codedeploy, kayenta, oracle
+    /// The rules to compare, separated by commas: serin, argo, flagger, codedeploy, kayenta, oracle
     #[arg(short, long, value_delimiter = ',', value_parser = choice::judge, default_values = Judge::ALL.map(Judge::name))]
     rules: Vec<Judge>,
-    /// Whether a human is there when serin asks
+    /// Whether a simulated operator answers when serin asks
     #[arg(long, default_value = "approving")]
     operator: Answering,
-    /// Seconds of a tick
+    /// The length of a tick, in seconds: 1 to 60
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     tick: u64,
-    /// How many threads; without it: one for each core
+    /// The number of threads; without this, one per core
     #[arg(long)]
     threads: Option<usize>,
-    /// One JSON object a line instead of the table
+    /// Print one JSON object per line in place of the table
     #[arg(long)]
     json: bool,
-    /// Draw the first seed's run, under the first rule, to this file
+    /// Draw the run of the first seed under the first rule, to this SVG file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Answering {
-    /// Says yes where only time or traffic is lacking; never to suspicious evidence
+    /// Approves if only time or traffic is missing, and never if the evidence is suspicious
     Approving,
-    /// Nobody answers
+    /// Nobody answers serin's questions
     None,
 }
 

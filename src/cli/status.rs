@@ -13,12 +13,12 @@ use crate::summary::words::{clock, count, lasting, share};
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Only this bot
+    /// Show this bot only
     bot: Option<String>,
-    /// Again every second, until Ctrl-C; in a pipe only when something has changed
+    /// Show the bots again every second until Ctrl-C; in a pipe, only after a change
     #[arg(short, long)]
     watch: bool,
-    /// The API's own document
+    /// Print the API's JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -18,22 +18,22 @@ use crate::summary::words::lasting;
 pub struct Wait {
     /// The bot
     bot: String,
-    /// The release's label
+    /// The version of the release to wait for
     #[arg(long, required_unless_present = "drill_younger_than")]
     version: Option<String>,
-    /// promoted, aborted, or step:25% (this share or more)
+    /// The state to wait for: promoted, aborted, or step:25% (this weight or more)
     #[arg(long, default_value = "promoted", value_name = "WHAT")]
     until: Until,
-    /// How long to wait, such as 30m
+    /// The longest time to wait, such as 30m; after it, the exit code is 4
     #[arg(long, default_value = "1h", value_parser = parse_duration)]
     timeout: Duration,
-    /// A rollout that has asked a human for so long is not waited for any more
+    /// End with exit code 5 once the rollout has waited this long for a human
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
     held_for: Duration,
-    /// How long serin may not answer, as in a restart; this goes before the timeout
+    /// End with exit code 1 once serin has not answered for this long, such as in a restart; --timeout is not checked meanwhile
     #[arg(long, default_value = "1m", value_parser = parse_duration)]
     away_for: Duration,
-    /// Ask only whether a drill went well within this time, such as 30d
+    /// Do not wait: only check that a drill succeeded within this time, such as 30d
     #[arg(long, value_parser = parse_duration, value_name = "AGE", conflicts_with = "version")]
     drill_younger_than: Option<Duration>,
     #[command(flatten)]

@@ -13,21 +13,21 @@ use crate::core::Weight;
 pub struct WeightArgs {
     /// The bot
     bot: String,
-    /// The canary's share of the buckets, 0% to 100% in steps of 0.01%
+    /// The canary's share of the buckets: 0% to 100%, in steps of 0.01%
     weight: Weight,
-    /// Only if this revision still serves
+    /// Do it only if the bot still has this revision
     #[arg(long, value_name = "REVISION")]
     if_match: Option<u64>,
-    /// Why; it stands in the history
+    /// Why you do it: one line of at most 256 characters, which the history keeps
     #[arg(long)]
     reason: Option<String>,
-    /// Even in a freeze
+    /// Do it also in a freeze (with --reason)
     #[arg(long)]
     force: bool,
-    /// Do nothing: only say what it would do, or why it would be refused
+    /// Change nothing; print what the command would do, or why serin would refuse it
     #[arg(long)]
     dry_run: bool,
-    /// The API's own document
+    /// Print the API's JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
