@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::bots;
 use super::context::{Caller, Context};
-use super::preview::Would;
+use super::preview::PreviewDocument;
 use super::problem::{self, ApiError};
 use crate::controller::{Actor, ChangeRequest, Drill, Report, ReportKind, Wish};
 use crate::core::{Release, Weight};
 
 /// With `?dry_run=true` the action is not done: the answer says what it would do.
 #[derive(Deserialize)]
-struct Manners {
+struct DryRun {
     #[serde(default)]
     dry_run: bool,
 }
@@ -40,7 +40,7 @@ impl FromRequest<Context> for Call {
         let Path(bot) = Path::<String>::from_request_parts(&mut parts, context)
             .await
             .map_err(|error| ApiError::unprocessable("path", error.body_text()))?;
-        let Query(Manners { dry_run }) = Query::try_from_uri(&parts.uri)?;
+        let Query(DryRun { dry_run }) = Query::try_from_uri(&parts.uri)?;
         let based_on = problem::if_match(&parts.headers)?;
         let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized("the request has no caller"))?;
         let body = Bytes::from_request(Request::from_parts(parts, body), context).await?;
@@ -50,11 +50,11 @@ impl FromRequest<Context> for Call {
 
 impl Call {
     /// Parses the body as a JSON object; an empty body is an empty object. `example` is shown in the error.
-    fn wanted<T: DeserializeOwned>(&self, example: &str) -> Result<T, ApiError> {
+    fn parse<T: DeserializeOwned>(&self, example: &str) -> Result<T, ApiError> {
         problem::json(if self.body.is_empty() { b"{}" } else { &self.body }, example)
     }
 
-    async fn wish(self, wish: Wish, Manner { force, reason }: Manner) -> Result<Response, ApiError> {
+    async fn carry_out(self, wish: Wish, Options { force, reason }: Options) -> Result<Response, ApiError> {
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         if reason.as_deref().is_some_and(|reason| reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control)) {
             let told = format!("a reason has at most {REASON_MAX} characters in one line, because it is kept in the history");
@@ -63,23 +63,23 @@ impl Call {
         let actor = Actor::Operator(self.caller.name.into());
         let request = ChangeRequest { bot: self.bot.clone(), wish, based_on: self.based_on, actor, force, reason };
         if self.dry_run {
-            return Ok(Json(Would::from(self.context.controller.preview(request).await?)).into_response());
+            return Ok(Json(PreviewDocument::from(self.context.controller.preview(request).await?)).into_response());
         }
         let snapshot = self.context.change(request).await?;
         bots::answer(&snapshot, &self.bot)
     }
 
     /// An action whose body has only `force` and `reason`.
-    async fn plain(self, wish: Wish) -> Result<Response, ApiError> {
-        let manner: Manner = self.wanted("{} or {\"force\": true, \"reason\": \"why\"}")?;
-        self.wish(wish, manner).await
+    async fn with_options(self, wish: Wish) -> Result<Response, ApiError> {
+        let options: Options = self.parse("{} or {\"force\": true, \"reason\": \"why\"}")?;
+        self.carry_out(wish, options).await
     }
 }
 
 /// The fields that every action accepts.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manner {
+struct Options {
     /// Overrides a freeze, a failed preflight and the verdict `fail`.
     #[serde(default)]
     force: bool,
@@ -93,15 +93,15 @@ const REASON_MAX: usize = 256;
 pub async fn put_weight(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct Fields {
         percent: f64,
         #[serde(default)]
         force: bool,
         reason: Option<String>,
     }
-    let Wanted { percent, force, reason } = problem::json(&call.body, "{\"percent\": 5}")?;
+    let Fields { percent, force, reason } = problem::json(&call.body, "{\"percent\": 5}")?;
     let weight = Weight::from_percent(percent).map_err(|error| ApiError::unprocessable("weight", error.to_string()))?;
-    call.wish(Wish::SetWeight(weight), Manner { force, reason }).await
+    call.carry_out(Wish::SetWeight(weight), Options { force, reason }).await
 }
 
 fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
@@ -117,7 +117,7 @@ fn version(version: Option<String>) -> Result<Option<String>, ApiError> {
 pub async fn start(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct Fields {
         upstream: Option<String>,
         version: Option<String>,
         /// Allows a release that is quarantined.
@@ -130,9 +130,9 @@ pub async fn start(call: Call) -> Result<Response, ApiError> {
         force: bool,
         reason: Option<String>,
     }
-    let wanted: Wanted = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    let Wanted { upstream, retry, replace, force, reason, .. } = wanted;
-    call.wish(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Manner { force, reason }).await
+    let wanted: Fields = call.parse("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    let Fields { upstream, retry, replace, force, reason, .. } = wanted;
+    call.carry_out(Wish::Start { upstream, version: version(wanted.version)?, retry, replace }, Options { force, reason }).await
 }
 
 /// An upstream and the version on it.
@@ -147,45 +147,45 @@ struct Side {
 }
 
 pub async fn switch(call: Call) -> Result<Response, ApiError> {
-    let Side { upstream, version: label, force, reason } = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    call.wish(Wish::Switch { upstream, version: version(label)? }, Manner { force, reason }).await
+    let Side { upstream, version: label, force, reason } = call.parse("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    call.carry_out(Wish::Switch { upstream, version: version(label)? }, Options { force, reason }).await
 }
 
 pub async fn adopt(call: Call) -> Result<Response, ApiError> {
-    let Side { upstream, version: label, force, reason } = call.wanted("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
-    call.wish(Wish::Adopt { upstream, version: version(label)? }, Manner { force, reason }).await
+    let Side { upstream, version: label, force, reason } = call.parse("{\"upstream\": \"green\", \"version\": \"v42\"}")?;
+    call.carry_out(Wish::Adopt { upstream, version: version(label)? }, Options { force, reason }).await
 }
 
 pub async fn pause(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Pause).await
+    call.with_options(Wish::Pause).await
 }
 
 pub async fn resume(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Resume).await
+    call.with_options(Wish::Resume).await
 }
 
 pub async fn advance(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Advance).await
+    call.with_options(Wish::Advance).await
 }
 
 pub async fn promote(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Promote).await
+    call.with_options(Wish::Promote).await
 }
 
 pub async fn abort(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Abort).await
+    call.with_options(Wish::Abort).await
 }
 
 pub async fn undo(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Undo).await
+    call.with_options(Wish::Undo).await
 }
 
 pub async fn freeze(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Freeze).await
+    call.with_options(Wish::Freeze).await
 }
 
 pub async fn thaw(call: Call) -> Result<Response, ApiError> {
-    call.plain(Wish::Thaw).await
+    call.with_options(Wish::Thaw).await
 }
 
 /// A longer drill is no rehearsal any more.
@@ -195,13 +195,13 @@ const DRILL_SECONDS: u64 = 5;
 pub async fn drill(call: Call) -> Result<Response, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct Fields {
         upstream: Option<String>,
         /// The share of customers to move to the idle side and back.
         share_percent: Option<f64>,
         seconds: Option<u64>,
     }
-    let wanted: Wanted = call.wanted("{} or {\"share_percent\": 1, \"seconds\": 5}")?;
+    let wanted: Fields = call.parse("{} or {\"share_percent\": 1, \"seconds\": 5}")?;
     let share = wanted.share_percent.map(Weight::from_percent).transpose();
     let share = share.map_err(|error| ApiError::unprocessable("share_percent", error.to_string()))?.filter(|share| *share > Weight::ZERO);
     let seconds = wanted.seconds.unwrap_or(DRILL_SECONDS);
@@ -210,7 +210,7 @@ pub async fn drill(call: Call) -> Result<Response, ApiError> {
     }
     let drill = Drill { share, lasts: std::time::Duration::from_secs(seconds), upstream: wanted.upstream };
     if call.dry_run {
-        return Ok(Json(Would::from(call.context.controller.preview_drill(&call.bot, drill).await?)).into_response());
+        return Ok(Json(PreviewDocument::from(call.context.controller.preview_drill(&call.bot, drill).await?)).into_response());
     }
     let drilled = call.context.controller.drill(&call.bot, drill, Actor::Operator(call.caller.name.into())).await?;
     Ok(Json(drilled).into_response())
@@ -228,7 +228,7 @@ pub struct Counted {
 pub async fn outcomes(call: Call) -> Result<Json<Counted>, ApiError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Wanted {
+    struct Fields {
         outcomes: Vec<One>,
     }
     #[derive(Deserialize)]
@@ -246,7 +246,7 @@ pub async fn outcomes(call: Call) -> Result<Json<Counted>, ApiError> {
         Outcome,
         Engagement,
     }
-    let wanted: Wanted = call.wanted("{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}]}")?;
+    let wanted: Fields = call.parse("{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}]}")?;
     if wanted.outcomes.len() > REPORTS_MAX {
         return Err(ApiError::unprocessable("too_many", format!("{} reports in one batch; at most {REPORTS_MAX}", wanted.outcomes.len())));
     }

@@ -19,7 +19,7 @@ pub struct Asked {
 }
 
 #[derive(Serialize)]
-pub struct History {
+pub struct HistoryPage {
     changes: Vec<Change>,
     /// The value of `before` for the next page; null on the last one.
     before: Option<u64>,
@@ -48,7 +48,7 @@ pub async fn show(
     State(context): State<Context>,
     Path(bot): Path<String>,
     asked: Result<Query<Asked>, QueryRejection>,
-) -> Result<Json<History>, ApiError> {
+) -> Result<Json<HistoryPage>, ApiError> {
     let Query(Asked { before, limit }) = asked?;
     let snapshot = context.live.current();
     snapshot.bot(&bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, &bot))?;
@@ -61,5 +61,5 @@ pub async fn show(
     }
     let changes = context.controller.store().history(&bot, before, limit).await.map_err(ApiError::not_read)?;
     let next = changes.last().filter(|_| changes.len() == limit).map(|row| row.revision);
-    Ok(Json(History { changes: changes.into_iter().map(Change::from).collect(), before: next }))
+    Ok(Json(HistoryPage { changes: changes.into_iter().map(Change::from).collect(), before: next }))
 }

@@ -18,7 +18,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::access::{Access, Denial, Failure, Reach, Rules, log_blocked};
+use super::access::{Access, Denial, Limit, Reach, Rules, log_blocked};
 use super::connections::{Kind, Peer};
 use super::context::{Caller, Context};
 use super::problem::ApiError;
@@ -120,7 +120,7 @@ async fn authorise(
         // Nobody is authorised here, so the body is not read; no open path needs one.
         true => request.map(|_| Body::empty()),
         false => {
-            peer.place.becomes_known();
+            peer.place.mark_authorised();
             request
         }
     };
@@ -131,7 +131,7 @@ async fn authorise(
 
 /// Counts a refusal. An address with too many wrong tokens gets only a 429.
 fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
-    let failure = match denial {
+    let limit = match denial {
         Denial::BadToken => context.attempts.failed(peer.address, Instant::now()),
         Denial::NoToken
         | Denial::Scope { .. }
@@ -141,16 +141,16 @@ fn denied(context: &Context, peer: &Peer, denial: Denial) -> ApiError {
         | Denial::Forwarded(_)
         | Denial::Host(_)
         | Denial::Origin
-        | Denial::ContentType => Failure::Told,
+        | Denial::ContentType => Limit::Within,
     };
-    context.metrics.denied(if failure == Failure::Told { denial.reason() } else { "too_many_attempts" });
-    match failure {
-        Failure::Told => denial.into(),
-        Failure::Blocks { retry_after } => {
+    context.metrics.denied(if limit == Limit::Within { denial.reason() } else { "too_many_attempts" });
+    match limit {
+        Limit::Within => denial.into(),
+        Limit::JustExceeded { retry_after } => {
             log_blocked(peer.address, retry_after);
             ApiError::too_many(retry_after)
         }
-        Failure::Blocked { retry_after } => ApiError::too_many(retry_after),
+        Limit::Exceeded { retry_after } => ApiError::too_many(retry_after),
     }
 }
 

@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::access::{Failure, log_blocked};
+use super::access::{Limit, log_blocked};
 use super::connections::Peer;
 use super::context::Context;
 use super::problem::ApiError;
@@ -32,36 +32,36 @@ use page::{Item, Page};
 pub const BELOW: &str = "/act/";
 
 /// The time limit for the history, so that the page is shown even if the disk hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A valid link, and the status of its bot.
-struct Good {
+struct ValidLink {
     ticket: Ticket,
     status: Arc<Status>,
 }
 
 pub async fn show(State(context): State<Context>, Extension(peer): Extension<Arc<Peer>>, Path(token): Path<String>) -> Response {
-    match look(&context, &peer, &token).await {
-        Ok(good) => offer(&good).into_response(),
+    match check(&context, &peer, &token).await {
+        Ok(link) => offer(&link).into_response(),
         Err(page) => page.into_response(),
     }
 }
 
 pub async fn act(State(context): State<Context>, Extension(peer): Extension<Arc<Peer>>, Path(token): Path<String>) -> Response {
-    match look(&context, &peer, &token).await {
-        Ok(good) => done(&context, good.ticket).await.into_response(),
+    match check(&context, &peer, &token).await {
+        Ok(link) => carry_out(&context, link.ticket).await.into_response(),
         Err(page) => page.into_response(),
     }
 }
 
 /// Checks a link. The error is the page that says why it is not valid.
-async fn look(context: &Context, peer: &Peer, token: &str) -> Result<Good, Page> {
+async fn check(context: &Context, peer: &Peer, token: &str) -> Result<ValidLink, Page> {
     let snapshot = context.live.current();
     // A notifier that was removed from the config cannot act any more.
-    let told = |ticket: &Ticket| snapshot.config.notifiers.iter().any(|notifier| notifier.name == ticket.notifier);
-    let offered = |ticket: &Ticket| snapshot.config.admin.public_url.is_some() && told(ticket);
+    let has_notifier = |ticket: &Ticket| snapshot.config.notifiers.iter().any(|notifier| notifier.name == ticket.notifier);
+    let offered = |ticket: &Ticket| snapshot.config.admin.public_url.is_some() && has_notifier(ticket);
     let Some(ticket) = Ticket::open(&context.notifications.key(), token).filter(offered) else {
-        return Err(unknown(context, peer));
+        return Err(unknown_link(context, peer));
     };
     let Some(status) = status(&snapshot, &ticket.bot) else {
         return Err(Page::new(StatusCode::GONE, "This bot is gone").say(format!("There is no bot {} any more.", ticket.bot)));
@@ -70,9 +70,9 @@ async fn look(context: &Context, peer: &Peer, token: &str) -> Result<Good, Page>
         return Err(Page::new(StatusCode::GONE, "This link has expired").say("Nothing was changed."));
     }
     if status.state.revision != ticket.revision || Stands::of(&status.state) != ticket.stands {
-        return Err(overtaken(context, &ticket, &status).await);
+        return Err(outdated(context, &ticket, &status).await);
     }
-    Ok(Good { ticket, status })
+    Ok(ValidLink { ticket, status })
 }
 
 fn status(snapshot: &Snapshot, bot: &str) -> Option<Arc<Status>> {
@@ -80,15 +80,15 @@ fn status(snapshot: &Snapshot, bot: &str) -> Option<Arc<Status>> {
 }
 
 /// The page for a link that is not ours, or was made with an old key. Counts like a wrong token.
-fn unknown(context: &Context, peer: &Peer) -> Page {
-    let failure = context.attempts.failed(peer.address, Instant::now());
-    context.metrics.denied(if failure == Failure::Told { "bad_link" } else { "too_many_attempts" });
-    match failure {
-        Failure::Told => {
+fn unknown_link(context: &Context, peer: &Peer) -> Page {
+    let limit = context.attempts.failed(peer.address, Instant::now());
+    context.metrics.denied(if limit == Limit::Within { "bad_link" } else { "too_many_attempts" });
+    match limit {
+        Limit::Within => {
             Page::new(StatusCode::NOT_FOUND, "There is no such link").say("It was cut off, changed, or made by another serin.")
         }
-        Failure::Blocks { retry_after } | Failure::Blocked { retry_after } => {
-            if matches!(failure, Failure::Blocks { .. }) {
+        Limit::JustExceeded { retry_after } | Limit::Exceeded { retry_after } => {
+            if matches!(limit, Limit::JustExceeded { .. }) {
                 log_blocked(peer.address, retry_after);
             }
             Page::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong links").say("A right one is still taken.").retry_after(retry_after)
@@ -97,20 +97,21 @@ fn unknown(context: &Context, peer: &Peer) -> Page {
 }
 
 /// The page for a link whose revision has passed, perhaps because the link itself was used.
-async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page {
+async fn outdated(context: &Context, ticket: &Ticket, status: &Status) -> Page {
     let next = ticket.revision.saturating_add(1);
     let read = context.controller.store().history(&ticket.bot, Some(next.saturating_add(1)), 1);
-    let since = tokio::time::timeout(PATIENCE, read).await.ok().and_then(Result::ok);
+    let since = tokio::time::timeout(HISTORY_TIMEOUT, read).await.ok().and_then(Result::ok);
     let since = since.and_then(|rows| rows.into_iter().next()).filter(|row| row.revision == next);
-    let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && did(ticket.act, &row.decision));
+    let used = since.as_ref().is_some_and(|row| row.actor == actor(ticket) && is_result_of(ticket.act, &row.decision));
     let title = if used { "This link was used already" } else { "This link is out of date" };
-    let then = since.map_or("Something else was done since.".to_owned(), |row| told(&row));
-    let page = Page::new(StatusCode::GONE, title).items(stands_now(&ticket.bot, status));
+    let then = since.map_or("Something else was done since.".to_owned(), |row| change_text(&row));
+    let page = Page::new(StatusCode::GONE, title).items(summary_items(&ticket.bot, status));
     let said = format!("{then} Nothing was changed now.");
-    match fresh(context, ticket, status).filter(|_| !used) {
-        Some(fresh) => {
-            let question = question(fresh.act, &fresh.bot, &status.state);
-            page.say(format!("{said} As things stand now: {question}")).button_to(verb(fresh.act), fresh.seal(&context.notifications.key()))
+    match renewed(context, ticket, status).filter(|_| !used) {
+        Some(renewed) => {
+            let question = question(renewed.act, &renewed.bot, &status.state);
+            page.say(format!("{said} As things stand now: {question}"))
+                .button_to(verb(renewed.act), renewed.seal(&context.notifications.key()))
         }
         None => page.say(said),
     }
@@ -118,7 +119,7 @@ async fn overtaken(context: &Context, ticket: &Ticket, status: &Status) -> Page 
 
 /// The same action for the current state, if it is possible: the person has seen the page, so it is offered again. It expires with the
 /// original link.
-fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> {
+fn renewed(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> {
     let snapshot = context.live.current();
     let bot = &snapshot.config.bots[snapshot.bot(&ticket.bot)?];
     let is_possible = is_possible(&snapshot.config, bot, status, ticket.act.action());
@@ -127,14 +128,14 @@ fn fresh(context: &Context, ticket: &Ticket, status: &Status) -> Option<Ticket> 
 }
 
 /// Whether this decision is the result of the action. The approval of the last step is a promotion, and so is a resume at 100 %.
-fn did(act: Act, decision: &str) -> bool {
+fn is_result_of(act: Act, decision: &str) -> bool {
     match act {
         Act::Advance | Act::Resume => decision == act.name() || decision == "promote",
         Act::Abort | Act::Undo => decision == act.name(),
     }
 }
 
-fn told(row: &Row) -> String {
+fn change_text(row: &Row) -> String {
     format!("At {} {} did this: {}.", row.at, row.actor, summary::happened(row))
 }
 
@@ -143,11 +144,11 @@ fn actor(ticket: &Ticket) -> String {
     format!("link:{}", ticket.notifier)
 }
 
-fn offer(good: &Good) -> Page {
-    let Good { ticket, status } = good;
+fn offer(link: &ValidLink) -> Page {
+    let ValidLink { ticket, status } = link;
     let until = jiff::Timestamp::from_second(i64::try_from(ticket.expires).unwrap_or(i64::MAX));
     let until = until.map_or_else(|_| String::new(), |until| until.to_string());
-    let mut items = stands_now(&ticket.bot, status);
+    let mut items = summary_items(&ticket.bot, status);
     items.push(Item::new("This link", format!("works once, until {until}; the history will say {}", actor(ticket))));
     Page::new(StatusCode::OK, &question(ticket.act, &ticket.bot, &status.state)).items(items).button(verb(ticket.act))
 }
@@ -178,7 +179,7 @@ fn question(act: Act, bot: &str, state: &BotState) -> String {
 }
 
 /// The bot's summary.
-fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
+fn summary_items(bot: &str, status: &Status) -> Vec<Item> {
     let Summary { state, customers, next, todo, .. } = Summary::of(status);
     let mut items = vec![Item::new("Bot", bot), Item::new("Now", state), Item::new("Customers", customers)];
     if !next.is_empty() {
@@ -189,7 +190,7 @@ fn stands_now(bot: &str, status: &Status) -> Vec<Item> {
 }
 
 /// Carries out the link's action.
-async fn done(context: &Context, ticket: Ticket) -> Page {
+async fn carry_out(context: &Context, ticket: Ticket) -> Page {
     let wish = match ticket.act {
         Act::Advance => Wish::Advance,
         Act::Resume => Wish::Resume,
@@ -202,21 +203,21 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
         Ok(snapshot) => {
             let after = status(&snapshot, &ticket.bot);
             let promoted = after.as_ref().is_some_and(|status| status.state.phase == Phase::Promoted);
-            let done = if promoted && did(ticket.act, "promote") { "promote" } else { ticket.act.name() };
-            let items = after.map_or_else(Vec::new, |status| stands_now(&ticket.bot, &status));
+            let done = if promoted && is_result_of(ticket.act, "promote") { "promote" } else { ticket.act.name() };
+            let items = after.map_or_else(Vec::new, |status| summary_items(&ticket.bot, &status));
             Page::new(StatusCode::OK, &format!("Done: {done}")).say("It serves on every core.").items(items)
         }
         // Another change was faster.
         Err(ChangeError::Refused { refusal: Refusal::Stale { .. }, .. }) => match status(&context.live.current(), &ticket.bot) {
-            Some(status) => overtaken(context, &ticket, &status).await,
+            Some(status) => outdated(context, &ticket, &status).await,
             None => Page::new(StatusCode::GONE, "This bot is gone"),
         },
         Err(error) => {
-            let title = failed(&error);
+            let title = failure_title(&error);
             let error = ApiError::from(error);
             let page = Page::new(error.status(), title).say(error.detail());
             match status(&context.live.current(), &ticket.bot) {
-                Some(status) => page.items(stands_now(&ticket.bot, &status)),
+                Some(status) => page.items(summary_items(&ticket.bot, &status)),
                 None => page,
             }
         }
@@ -224,7 +225,7 @@ async fn done(context: &Context, ticket: Ticket) -> Page {
 }
 
 /// After `NotApplied` the change is in the history and serves on some workers.
-fn failed(error: &ChangeError) -> &'static str {
+fn failure_title(error: &ChangeError) -> &'static str {
     match error {
         ChangeError::NotApplied(_) => "It is decided, but does not serve on every core yet",
         ChangeError::UnknownBot { .. }
@@ -250,13 +251,13 @@ mod tests {
     #[test]
     fn a_change_that_is_decided_is_not_called_undone() {
         let late = ChangeError::NotApplied(NotApplied { workers: 1 });
-        assert_eq!(failed(&late), "It is decided, but does not serve on every core yet");
-        assert_eq!(failed(&ChangeError::ReadOnly), "This was not done");
+        assert_eq!(failure_title(&late), "It is decided, but does not serve on every core yet");
+        assert_eq!(failure_title(&ChangeError::ReadOnly), "This was not done");
     }
 
     #[test]
     fn an_approval_is_used_also_where_it_promoted() {
-        assert!(did(Act::Advance, "advance") && did(Act::Advance, "promote") && did(Act::Resume, "promote"));
-        assert!(!did(Act::Abort, "promote") && !did(Act::Undo, "advance") && did(Act::Undo, "undo"));
+        assert!(is_result_of(Act::Advance, "advance") && is_result_of(Act::Advance, "promote") && is_result_of(Act::Resume, "promote"));
+        assert!(!is_result_of(Act::Abort, "promote") && !is_result_of(Act::Undo, "advance") && is_result_of(Act::Undo, "undo"));
     }
 }

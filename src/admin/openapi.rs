@@ -88,13 +88,13 @@ fn paths() -> Value {
     ] {
         add(&format!("/v1/bots/{{bot}}/{path}"), "post", change(id, summary, body, false));
     }
-    let mut drill = may_be_tried(does("drill", "A rehearsal of the way back", "Drill", false, "Drilled"), "Drilled");
+    let mut drill = with_preview(operation("drill", "A rehearsal of the way back", "Drill", false, "Drilled"), "Drilled");
     drill["parameters"] = json!([bot(), dry_run()]);
     add("/v1/bots/{bot}/drill", "post", drill);
     add("/v1/whoami", "get", read("whoami", "As whom the request is taken, and what that allows", &[], "Whoami"));
-    add("/v1/bots/{bot}/outcomes", "post", does("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
+    add("/v1/bots/{bot}/outcomes", "post", operation("report", "What a bot knows later about its workspaces", "Outcomes", true, "Counted"));
     add("/v1/bots/{bot}/traffic", "get", read("traffic", "The last hour in points, and whom a weight reaches", &[bot()], "Traffic"));
-    let mut test = does("testNotifications", "Sends a test message", "NotificationTest", false, "NotificationTests");
+    let mut test = operation("testNotifications", "Sends a test message", "NotificationTest", false, "NotificationTests");
     test["parameters"] = json!([]);
     add("/v1/notifications/test", "post", test);
     let of = query("bot", json!({ "type": "string" }), false);
@@ -151,9 +151,9 @@ fn text(id: &str, summary: &str, parameters: &[Value], kind: &str) -> Value {
 
 /// An operation that changes a bot and answers with its document once every worker serves the change.
 fn change(id: &str, summary: &str, body: &str, required: bool) -> Value {
-    let mut operation = may_be_tried(does(id, summary, body, required, "Bot"), "Bot");
-    operation["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }, dry_run()]);
-    operation
+    let mut changed = with_preview(operation(id, summary, body, required, "Bot"), "Bot");
+    changed["parameters"] = json!([bot(), { "$ref": "#/components/parameters/ifMatch" }, dry_run()]);
+    changed
 }
 
 fn dry_run() -> Value {
@@ -161,12 +161,12 @@ fn dry_run() -> Value {
 }
 
 /// With `dry_run` the operation answers with a preview.
-fn may_be_tried(mut operation: Value, answer: &str) -> Value {
+fn with_preview(mut operation: Value, answer: &str) -> Value {
     operation["responses"]["200"]["content"]["application/json"]["schema"] = json!({ "anyOf": [reference(answer), reference("Preview")] });
     operation
 }
 
-fn does(id: &str, summary: &str, body: &str, required: bool, answer: &str) -> Value {
+fn operation(id: &str, summary: &str, body: &str, required: bool, answer: &str) -> Value {
     json!({
         "operationId": id, "summary": summary, "parameters": [bot()],
         "requestBody": { "required": required, "content": { "application/json": { "schema": reference(body) } } },

@@ -6,7 +6,7 @@ use super::document::{self, Side};
 use crate::summary::Preview;
 
 #[derive(Debug, Serialize)]
-pub struct Would {
+pub struct PreviewDocument {
     /// Always true: nothing was done.
     dry_run: bool,
     bot: String,
@@ -35,12 +35,12 @@ struct Moves {
     requests_percent: f64,
 }
 
-impl From<Preview> for Would {
-    fn from(preview: Preview) -> Would {
+impl From<Preview> for PreviewDocument {
+    fn from(preview: Preview) -> PreviewDocument {
         let moves =
             |moves: crate::summary::Moves| Moves { active_buckets: moves.active_buckets, requests_percent: moves.requests_share * 100.0 };
         let (before, after) = (&preview.before, &preview.after);
-        Would {
+        PreviewDocument {
             dry_run: true,
             bot: preview.bot.clone(),
             action: preview.action.name(),

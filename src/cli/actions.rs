@@ -15,7 +15,7 @@ use super::terminal::{self, wrap};
 pub(super) const DRY_RUN: &str = "?dry_run=true";
 
 /// Prints what an action has done, or would do.
-pub(super) fn shown(document: &Value, json: bool) {
+pub(super) fn print_result(document: &Value, json: bool) {
     let Some(lines) = document["lines"].as_array().filter(|_| !json) else { return status::print(document, json) };
     let mut text = format!("{}: nothing is done; {} would do this:\n", plain(&document["bot"]), plain(&document["action"]));
     for line in lines.iter().filter_map(Value::as_str) {
@@ -26,15 +26,15 @@ pub(super) fn shown(document: &Value, json: bool) {
 
 /// What all of them take.
 #[derive(Debug, Args)]
-struct Common {
+struct OneBot {
     /// The bot
     bot: String,
     #[command(flatten)]
-    manner: Manner,
+    options: Options,
 }
 
 #[derive(Debug, Args)]
-struct Manner {
+struct Options {
     /// Do it only if the bot still has this revision
     #[arg(long, value_name = "REVISION")]
     if_match: Option<u64>,
@@ -51,13 +51,13 @@ struct Manner {
     address: AdminAddress,
 }
 
-impl Common {
+impl OneBot {
     fn post(&self, action: &str, force: bool, more: Value) -> anyhow::Result<ExitCode> {
-        self.manner.post(&self.bot, action, force, more)
+        self.options.post(&self.bot, action, force, more)
     }
 }
 
-impl Manner {
+impl Options {
     fn post(&self, bot: &str, action: &str, force: bool, more: Value) -> anyhow::Result<ExitCode> {
         let mut body = json!({ "reason": self.reason });
         if force {
@@ -68,7 +68,7 @@ impl Manner {
         }
         let query = if self.dry_run { DRY_RUN } else { "" };
         let document = Client::new(&self.address)?.post(&format!("/v1/bots/{bot}/{action}{query}"), &body, self.if_match)?;
-        shown(&document, self.json);
+        print_result(&document, self.json);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -76,7 +76,7 @@ impl Manner {
 #[derive(Debug, Args)]
 pub struct Start {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// The upstream with the release; needed if the bot has several besides stable
     #[arg(long, value_name = "UPSTREAM")]
     to: Option<String>,
@@ -97,30 +97,30 @@ pub struct Start {
 impl Start {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let more = json!({ "upstream": self.to, "version": self.version, "retry": self.retry, "replace": self.replace });
-        self.common.post("rollouts", self.force, more)
+        self.one_bot.post("rollouts", self.force, more)
     }
 }
 
 /// Takes `force`.
 #[derive(Debug, Args)]
-pub struct Forcible {
+pub struct WithForce {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// Do it also in a freeze (with --reason), or if the evidence says that the canary fails
     #[arg(long)]
     force: bool,
 }
 
-impl Forcible {
+impl WithForce {
     pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
-        self.common.post(action, self.force, Value::Null)
+        self.one_bot.post(action, self.force, Value::Null)
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Resume {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// Resume also in a freeze (with --reason), if that raises the weight
     #[arg(long)]
     force: bool,
@@ -128,26 +128,26 @@ pub struct Resume {
 
 impl Resume {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("resume", self.force, Value::Null)
+        self.one_bot.post("resume", self.force, Value::Null)
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Plain {
+pub struct WithoutForce {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
 }
 
-impl Plain {
+impl WithoutForce {
     pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
-        self.common.post(action, false, Value::Null)
+        self.one_bot.post(action, false, Value::Null)
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Undo {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// Do not check first whether the previous upstream takes connections
     #[arg(long)]
     force: bool,
@@ -155,10 +155,10 @@ pub struct Undo {
 
 impl Undo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        let word = Instant::now();
-        let code = self.common.post("undo", self.force, Value::Null)?;
-        if !self.common.manner.json && !self.common.manner.dry_run {
-            println!("  undone     in {:.1} ms, on every core", word.elapsed().as_secs_f64() * 1000.0);
+        let began = Instant::now();
+        let code = self.one_bot.post("undo", self.force, Value::Null)?;
+        if !self.one_bot.options.json && !self.one_bot.options.dry_run {
+            println!("  undone     in {:.1} ms, on every core", began.elapsed().as_secs_f64() * 1000.0);
         }
         Ok(code)
     }
@@ -167,7 +167,7 @@ impl Undo {
 #[derive(Debug, Args)]
 pub struct Switch {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// The upstream that gets all workspaces; needed if the bot has several besides stable
     to: Option<String>,
     /// The release's version, a label of 1 to 128 characters without spaces
@@ -180,14 +180,14 @@ pub struct Switch {
 
 impl Switch {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("switch", self.force, json!({ "upstream": self.to, "version": self.version }))
+        self.one_bot.post("switch", self.force, json!({ "upstream": self.to, "version": self.version }))
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Adopt {
     #[command(flatten)]
-    common: Common,
+    one_bot: OneBot,
     /// The upstream that serves all workspaces; without this, the bot's stable upstream
     #[arg(long, value_name = "UPSTREAM")]
     upstream: Option<String>,
@@ -198,31 +198,31 @@ pub struct Adopt {
 
 impl Adopt {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        self.common.post("adopt", false, json!({ "upstream": self.upstream, "version": self.version }))
+        self.one_bot.post("adopt", false, json!({ "upstream": self.upstream, "version": self.version }))
     }
 }
 
 /// One bot, or all.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["bot", "all"])))]
-pub struct Which {
+pub struct OneOrAll {
     /// The bot; use --all for all of them
     bot: Option<String>,
     /// All bots
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    manner: Manner,
+    options: Options,
 }
 
-impl Which {
+impl OneOrAll {
     pub fn execute(self, action: &str) -> anyhow::Result<ExitCode> {
         if let Some(bot) = &self.bot {
-            return self.manner.post(bot, action, false, Value::Null);
+            return self.options.post(bot, action, false, Value::Null);
         }
-        let document = Client::new(&self.manner.address)?.get("/v1/bots")?;
+        let document = Client::new(&self.options.address)?.get("/v1/bots")?;
         for bot in document["bots"].as_array().into_iter().flatten().filter_map(|bot| bot["bot"].as_str()) {
-            self.manner.post(bot, action, false, Value::Null)?;
+            self.options.post(bot, action, false, Value::Null)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -53,10 +53,10 @@ struct Stage {
 impl Demo {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
-        runtime.block_on(self.tell())
+        runtime.block_on(self.run())
     }
 
-    async fn tell(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         let (blue, green) = (ExampleBot::start("v41").await?, ExampleBot::start("v42").await?);
         let text = CONFIG
             .replace("127.0.0.1:3001", &blue.address.to_string())
@@ -72,7 +72,7 @@ impl Demo {
         };
         stage.view.begin(&app, &blue, &green, self.workspaces);
         let interrupted = tokio::select! {
-            told = stage.play(&blue) => told.map(|()| false)?,
+            played = stage.play(&blue) => played.map(|()| false)?,
             _ = tokio::signal::ctrl_c() => true,
         };
         let totals = stage.traffic.stop().await;

@@ -11,7 +11,7 @@ use super::terminal::{self, Tone, paint, wrap};
 use crate::summary::words::{count, evidence, share};
 
 #[derive(Debug, Args)]
-pub struct History {
+pub struct HistoryArgs {
     /// The bot
     bot: String,
     /// Show at most this many changes, the newest first
@@ -30,7 +30,7 @@ pub struct History {
 /// The most changes that the API returns at once.
 const PAGE: usize = 1_000;
 
-impl History {
+impl HistoryArgs {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let client = Client::new(&self.address)?;
         let most = if self.export { usize::MAX } else { usize::from(self.limit) };

@@ -47,15 +47,15 @@ enum Command {
     /// Start a release's rollout; serin raises its weight step by step while the evidence allows it
     Start(actions::Start),
     /// Raise a rollout to its next step now
-    Advance(actions::Forcible),
+    Advance(actions::WithForce),
     /// Keep a rollout at its weight until `serin resume`
-    Pause(actions::Plain),
+    Pause(actions::WithoutForce),
     /// Continue a paused rollout
     Resume(actions::Resume),
     /// Send all workspaces to the canary now, and make it stable
-    Promote(actions::Forcible),
+    Promote(actions::WithForce),
     /// Send all workspaces back to stable now, and quarantine the release
-    Abort(actions::Plain),
+    Abort(actions::WithoutForce),
     /// Send all workspaces back to the release that was stable before; in a rollout, abort it
     Undo(actions::Undo),
     /// Send all workspaces to another upstream at once, without a rollout
@@ -63,13 +63,13 @@ enum Command {
     /// Tell serin which release serves all workspaces, after a change that was made without serin
     Adopt(actions::Adopt),
     /// Forbid every raise of a weight until `serin thaw`; a weight can still be lowered
-    Freeze(actions::Which),
+    Freeze(actions::OneOrAll),
     /// End a freeze
-    Thaw(actions::Which),
+    Thaw(actions::OneOrAll),
     /// Rehearse an undo on the live system and measure it; by default no workspace is moved
     Drill(drill::Drill),
     /// Show a bot's changes: what each did, who made it, when, and on what evidence
-    History(history::History),
+    History(history::HistoryArgs),
     /// Wait until a release is promoted, taken back or at a step (exit code 0, 3 taken back, 4 not in time, 5 a human is asked)
     Wait(wait::Wait),
     /// Send a test message through the notifiers of a running serin

@@ -65,7 +65,7 @@ impl FromStr for Until {
 
 /// What the bot's document says about the awaited release.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
+enum Progress {
     Reached,
     TakenBack,
     /// The release was under way and was not taken back, but another one has replaced it.
@@ -82,11 +82,11 @@ const HELD: u8 = 5;
 
 /// The state that was printed last.
 #[derive(Default)]
-struct Saw(String);
+struct LastPrinted(String);
 
-impl Saw {
+impl LastPrinted {
     /// Prints the bot's state to standard error, if its phase or its weight has changed.
-    fn tell(&mut self, bot: &Value) {
+    fn print_if_changed(&mut self, bot: &Value) {
         let now = format!("{} at {}", plain(&bot["phase"]), percent(&bot["weight_percent"]));
         if now != self.0 {
             eprintln!("{}: {now}. {}", plain(&bot["bot"]), plain(&bot["summary"]["state"]));
@@ -104,7 +104,7 @@ impl Wait {
         }
         let version = self.version.as_deref().unwrap_or("");
         let (began, mut away, mut held, mut begun) = (Instant::now(), None::<Instant>, None::<Instant>, false);
-        let mut saw = Saw::default();
+        let mut printed = LastPrinted::default();
         loop {
             let bot = match client.get(&path) {
                 Ok(bot) => bot,
@@ -119,30 +119,30 @@ impl Wait {
                 Err(error) => return Err(error),
             };
             away = None;
-            let look = look(&bot, version, self.until, begun);
-            saw.tell(&bot);
-            begun |= matches!(look, Look::Held | Look::OnItsWay);
-            match look {
-                Look::Reached => {
+            let progress = progress(&bot, version, self.until, begun);
+            printed.print_if_changed(&bot);
+            begun |= matches!(progress, Progress::Held | Progress::OnItsWay);
+            match progress {
+                Progress::Reached => {
                     println!("{version}: {}", plain(&bot["summary"]["state"]));
                     return Ok(ExitCode::SUCCESS);
                 }
-                Look::TakenBack => {
+                Progress::TakenBack => {
                     eprintln!("serin: {version} was taken back: {}", why(&bot, version));
                     return Ok(ExitCode::from(TAKEN_BACK));
                 }
-                Look::GivenUp => {
+                Progress::GivenUp => {
                     let now = if bot["step"].is_null() { &bot["stable"] } else { &bot["canary"] };
                     eprintln!("serin: {version} is not rolled out any more: {} has its place", release(now));
                     return Ok(ExitCode::from(TAKEN_BACK));
                 }
-                Look::Held => {
+                Progress::Held => {
                     if held.get_or_insert_with(Instant::now).elapsed() >= self.held_for {
                         eprintln!("serin: {version} waits for a human: {}", plain(&bot["summary"]["text"]));
                         return Ok(ExitCode::from(HELD));
                     }
                 }
-                Look::OnItsWay | Look::NotYet => held = None,
+                Progress::OnItsWay | Progress::NotYet => held = None,
             }
             if began.elapsed() >= self.timeout {
                 let waited = crate::config::show_duration(self.timeout);
@@ -156,20 +156,20 @@ impl Wait {
 
 /// `begun` says that the release was under way before. What serves goes before the quarantine, because a version may have been
 /// taken back from one upstream and serve on another.
-fn look(bot: &Value, version: &str, until: Until, begun: bool) -> Look {
+fn progress(bot: &Value, version: &str, until: Until, begun: bool) -> Progress {
     let is = |of: &Value| of["version"] == version;
     let taken_back = bot["quarantine"].as_array().into_iter().flatten().any(|one| one["version"] == version);
     let (stable, under_way) = (is(&bot["stable"]), is(&bot["canary"]) && !bot["step"].is_null());
     let weight = bot["weight_percent"].as_f64().unwrap_or(0.0);
     match until {
-        Until::Promoted | Until::Step(_) if stable => Look::Reached,
-        Until::Step(least) if under_way && weight >= least.percent() => Look::Reached,
-        _ if under_way && !bot["waits_for_human"].is_null() => Look::Held,
-        _ if under_way => Look::OnItsWay,
-        Until::Aborted if taken_back => Look::Reached,
-        Until::Promoted | Until::Step(_) if taken_back => Look::TakenBack,
-        _ if begun && !stable => Look::GivenUp,
-        _ => Look::NotYet,
+        Until::Promoted | Until::Step(_) if stable => Progress::Reached,
+        Until::Step(least) if under_way && weight >= least.percent() => Progress::Reached,
+        _ if under_way && !bot["waits_for_human"].is_null() => Progress::Held,
+        _ if under_way => Progress::OnItsWay,
+        Until::Aborted if taken_back => Progress::Reached,
+        Until::Promoted | Until::Step(_) if taken_back => Progress::TakenBack,
+        _ if begun && !stable => Progress::GivenUp,
+        _ => Progress::NotYet,
     }
 }
 
@@ -205,18 +205,18 @@ mod tests {
             })
         };
         let step = Until::Step("25%".parse().unwrap());
-        let first = |bot: &Value, until| look(bot, "v2", until, false);
-        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, ""), step), Look::OnItsWay);
-        assert_eq!(first(&bot("progressing", "v1", "v2", 50.0, ""), step), Look::Reached);
-        assert_eq!(first(&bot("held", "v1", "v2", 10.0, ""), Until::Promoted), Look::Held);
-        assert_eq!(first(&bot("paused", "v1", "v2", 0.0, ""), step), Look::Held, "the breaker took it to nobody");
-        assert_eq!(first(&bot("promoted", "v2", "", 0.0, ""), Until::Promoted), Look::Reached);
-        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Promoted), Look::TakenBack);
-        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Aborted), Look::Reached);
-        assert_eq!(first(&bot("held", "v1", "v3", 10.0, ""), Until::Promoted), Look::NotYet, "it is another one that waits");
-        assert_eq!(first(&bot("promoted", "v2", "", 0.0, "v2"), Until::Promoted), Look::Reached, "once on another upstream");
-        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, "v2"), Until::Promoted), Look::OnItsWay, "the same");
-        assert_eq!(look(&bot("progressing", "v1", "v3", 10.0, ""), "v2", Until::Promoted, true), Look::GivenUp, "replaced");
+        let first = |bot: &Value, until| progress(bot, "v2", until, false);
+        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, ""), step), Progress::OnItsWay);
+        assert_eq!(first(&bot("progressing", "v1", "v2", 50.0, ""), step), Progress::Reached);
+        assert_eq!(first(&bot("held", "v1", "v2", 10.0, ""), Until::Promoted), Progress::Held);
+        assert_eq!(first(&bot("paused", "v1", "v2", 0.0, ""), step), Progress::Held, "the breaker took it to nobody");
+        assert_eq!(first(&bot("promoted", "v2", "", 0.0, ""), Until::Promoted), Progress::Reached);
+        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Promoted), Progress::TakenBack);
+        assert_eq!(first(&bot("aborted", "v1", "", 0.0, "v2"), Until::Aborted), Progress::Reached);
+        assert_eq!(first(&bot("held", "v1", "v3", 10.0, ""), Until::Promoted), Progress::NotYet, "it is another one that waits");
+        assert_eq!(first(&bot("promoted", "v2", "", 0.0, "v2"), Until::Promoted), Progress::Reached, "once on another upstream");
+        assert_eq!(first(&bot("progressing", "v1", "v2", 10.0, "v2"), Until::Promoted), Progress::OnItsWay, "the same");
+        assert_eq!(progress(&bot("progressing", "v1", "v3", 10.0, ""), "v2", Until::Promoted, true), Progress::GivenUp, "replaced");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::actions::{DRY_RUN, shown};
+use super::actions::{DRY_RUN, print_result};
 use super::client::{AdminAddress, Client};
 use crate::core::Weight;
 
@@ -42,7 +42,7 @@ impl WeightArgs {
             &json!({ "percent": self.weight.percent(), "reason": self.reason, "force": self.force }),
             self.if_match,
         )?;
-        shown(&document, self.json);
+        print_result(&document, self.json);
         Ok(ExitCode::SUCCESS)
     }
 }

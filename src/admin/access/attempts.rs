@@ -11,63 +11,63 @@ use std::time::{Duration, Instant};
 const FAILURES_MAX: u32 = 10;
 /// The time in which failures are counted, from the first one on.
 const WINDOW: Duration = Duration::from_secs(60);
-/// The most addresses that are remembered, some hundred kilobytes. Beyond that the one with the oldest window is forgotten.
+/// The most addresses that are remembered, some hundred kilobytes. Beyond that the one with the oldest failures is forgotten.
 const ADDRESSES_MAX: usize = 4_096;
 
 #[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<IpAddr, Window>>);
+pub struct Attempts(Mutex<HashMap<IpAddr, Failures>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Window {
+struct Failures {
     began: Instant,
-    failures: u32,
+    count: u32,
 }
 
-/// How a wrong token is answered.
+/// Whether an address has sent too many wrong tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// With an error that says that it is wrong.
-    Told,
-    /// Blocks the address: the first failure over the limit, which is logged.
-    Blocks { retry_after: Duration },
-    /// The address is blocked.
-    Blocked { retry_after: Duration },
+pub enum Limit {
+    /// It has not: the answer says that the token is wrong.
+    Within,
+    /// This one is the first over the limit. It is logged.
+    JustExceeded { retry_after: Duration },
+    /// The limit was exceeded before.
+    Exceeded { retry_after: Duration },
 }
 
 impl Attempts {
     /// Counts a wrong token and returns how to answer it.
-    pub fn failed(&self, from: IpAddr, now: Instant) -> Failure {
+    pub fn failed(&self, from: IpAddr, now: Instant) -> Limit {
         let from = network(from);
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !windows.contains_key(&from) && windows.len() >= ADDRESSES_MAX {
-            make_room(&mut windows, now);
+        let mut by_address = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !by_address.contains_key(&from) && by_address.len() >= ADDRESSES_MAX {
+            make_room(&mut by_address, now);
         }
-        let window = windows.entry(from).or_insert(Window { began: now, failures: 0 });
-        if window.left(now).is_zero() {
-            *window = Window { began: now, failures: 0 };
+        let failures = by_address.entry(from).or_insert(Failures { began: now, count: 0 });
+        if failures.left(now).is_zero() {
+            *failures = Failures { began: now, count: 0 };
         }
-        window.failures = window.failures.saturating_add(1);
-        let retry_after = window.left(now);
-        match window.failures {
-            ..=FAILURES_MAX => Failure::Told,
-            failures if failures == FAILURES_MAX + 1 => Failure::Blocks { retry_after },
-            _ => Failure::Blocked { retry_after },
+        failures.count = failures.count.saturating_add(1);
+        let retry_after = failures.left(now);
+        match failures.count {
+            ..=FAILURES_MAX => Limit::Within,
+            count if count == FAILURES_MAX + 1 => Limit::JustExceeded { retry_after },
+            _ => Limit::Exceeded { retry_after },
         }
     }
 }
 
-impl Window {
+impl Failures {
     fn left(&self, now: Instant) -> Duration {
         WINDOW.saturating_sub(now.saturating_duration_since(self.began))
     }
 }
 
-fn make_room(windows: &mut HashMap<IpAddr, Window>, now: Instant) {
-    windows.retain(|_, window| !window.left(now).is_zero());
-    if windows.len() >= ADDRESSES_MAX
-        && let Some(oldest) = windows.iter().min_by_key(|(_, window)| window.began).map(|(address, _)| *address)
+fn make_room(by_address: &mut HashMap<IpAddr, Failures>, now: Instant) {
+    by_address.retain(|_, failures| !failures.left(now).is_zero());
+    if by_address.len() >= ADDRESSES_MAX
+        && let Some(oldest) = by_address.iter().min_by_key(|(_, failures)| failures.began).map(|(address, _)| *address)
     {
-        windows.remove(&oldest);
+        by_address.remove(&oldest);
     }
 }
 
@@ -97,13 +97,13 @@ mod tests {
     fn the_eleventh_failure_of_a_minute_blocks_until_the_minute_is_over() {
         let (attempts, start) = (Attempts::default(), Instant::now());
         for second in 0..10 {
-            assert_eq!(attempts.failed(ip("10.0.0.1"), start + Duration::from_secs(second)), Failure::Told);
+            assert_eq!(attempts.failed(ip("10.0.0.1"), start + Duration::from_secs(second)), Limit::Within);
         }
         let at = |second| attempts.failed(ip("10.0.0.1"), start + Duration::from_secs(second));
-        assert_eq!(at(20), Failure::Blocks { retry_after: Duration::from_secs(40) });
-        assert_eq!(at(59), Failure::Blocked { retry_after: Duration::from_secs(1) });
-        assert_eq!(attempts.failed(ip("10.0.0.2"), start + Duration::from_secs(59)), Failure::Told, "a neighbour");
-        assert_eq!(at(60), Failure::Told, "a new minute");
+        assert_eq!(at(20), Limit::JustExceeded { retry_after: Duration::from_secs(40) });
+        assert_eq!(at(59), Limit::Exceeded { retry_after: Duration::from_secs(1) });
+        assert_eq!(attempts.failed(ip("10.0.0.2"), start + Duration::from_secs(59)), Limit::Within, "a neighbour");
+        assert_eq!(at(60), Limit::Within, "a new minute");
     }
 
     #[test]
@@ -124,6 +124,6 @@ mod tests {
         assert_eq!(attempts.0.lock().unwrap().len(), ADDRESSES_MAX);
         assert!(!known(ADDRESSES_MAX as u32 - 1) && known(ADDRESSES_MAX as u32));
         attempts.failed(nth(u32::MAX), start + 2 * WINDOW);
-        assert_eq!(attempts.0.lock().unwrap().len(), 1, "old windows go first");
+        assert_eq!(attempts.0.lock().unwrap().len(), 1, "old failures go first");
     }
 }

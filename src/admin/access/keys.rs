@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use crate::config::{Admin, SecretHash, read_again};
 use crate::meters::Metrics;
 
-/// Keys of `said` beside the tokens' names, which contain no space.
-const TWINS: &str = "all tokens";
+/// Keys of `errors` beside the tokens' names, which contain no space.
+const SAME_SECRET: &str = "all tokens";
 const TLS: &str = "the certificates";
 
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub struct Keys {
     current: watch::Sender<Arc<Admin>>,
     metrics: Arc<Metrics>,
     /// By topic: the last error about a file that cannot be used.
-    said: Mutex<HashMap<String, String>>,
+    errors: Mutex<HashMap<String, String>>,
 }
 
 impl Keys {
     pub fn new(admin: &Admin, metrics: Arc<Metrics>) -> Keys {
-        let keys = Keys { current: watch::Sender::new(Arc::new(admin.clone())), metrics, said: Mutex::default() };
+        let keys = Keys { current: watch::Sender::new(Arc::new(admin.clone())), metrics, errors: Mutex::default() };
         keys.publish(admin.clone());
         keys
     }
@@ -47,7 +47,7 @@ impl Keys {
 
     /// Takes the secrets of a config that is now in force. The config has just read the files.
     pub fn take(&self, admin: &Admin) {
-        self.said().clear();
+        self.last_errors().clear();
         self.publish(admin.clone());
     }
 
@@ -68,10 +68,10 @@ impl Keys {
             match read_again(file) {
                 Ok(read) => {
                     *secret = read;
-                    self.is_good(&token.name);
+                    self.clear_error(&token.name);
                 }
                 Err(reason) => {
-                    self.is_of_no_use(&token.name, &format!("the file {} of token {:?} {reason}", file.display(), token.name));
+                    self.report_error(&token.name, &format!("the file {} of token {:?} {reason}", file.display(), token.name));
                 }
             }
         }
@@ -79,11 +79,11 @@ impl Keys {
         for (index, token) in admin.tokens.iter().enumerate() {
             if let Some(twin) = (0..index).find(|other| secrets[*other] == secrets[index]) {
                 let twin = &admin.tokens[twin].name;
-                self.is_of_no_use(TWINS, &format!("the tokens {twin:?} and {:?} would have the same secret", token.name));
+                self.report_error(SAME_SECRET, &format!("the tokens {twin:?} and {:?} would have the same secret", token.name));
                 return false;
             }
         }
-        self.is_good(TWINS);
+        self.clear_error(SAME_SECRET);
         let mut changed = false;
         for (token, secret) in admin.tokens.iter_mut().zip(secrets).filter(|(token, secret)| token.secret != *secret) {
             tracing::info!(token = token.name, "the token has a new secret; the old one is not taken any more");
@@ -97,7 +97,7 @@ impl Keys {
         let Some(tls) = &mut admin.tls else { return false };
         match tls.files.load() {
             Ok(loaded) => {
-                self.is_good(TLS);
+                self.clear_error(TLS);
                 let changed = loaded.contents != tls.loaded.contents;
                 if changed {
                     tracing::info!(not_after = loaded.not_after, "the admin listener has a new certificate, key or client authorities");
@@ -106,24 +106,24 @@ impl Keys {
                 changed
             }
             Err(error) => {
-                self.is_of_no_use(TLS, &format!("the new certificates of the admin listener are not taken: {error}"));
+                self.report_error(TLS, &format!("the new certificates of the admin listener are not taken: {error}"));
                 false
             }
         }
     }
 
-    fn is_good(&self, topic: &str) {
-        self.said().remove(topic);
+    fn clear_error(&self, topic: &str) {
+        self.last_errors().remove(topic);
     }
 
-    fn is_of_no_use(&self, topic: &str, reason: &str) {
-        if self.said().insert(topic.to_owned(), reason.to_owned()).is_none_or(|said| said != reason) {
+    fn report_error(&self, topic: &str, reason: &str) {
+        if self.last_errors().insert(topic.to_owned(), reason.to_owned()).is_none_or(|last| last != reason) {
             tracing::error!("{reason}; what was read before serves on");
         }
     }
 
-    fn said(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_errors(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, admin: Admin) {

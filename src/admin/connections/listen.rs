@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::peer::Peer;
-use super::places::{Asking, Bounds, Full, Kind, Place, Places};
+use super::places::{Bounds, Full, InFlight, Kind, Place, Places};
 use crate::admin::access::{Keys, Rules};
 use crate::admin::health;
 use crate::config::{Admin, Certificate};
@@ -82,7 +82,7 @@ struct Server {
 impl Server {
     async fn run(self, listener: TcpListener) {
         let mut connections = JoinSet::new();
-        let (mut said, mut stopped) = (None, self.stop.clone());
+        let (mut last_logged, mut stopped) = (None, self.stop.clone());
         loop {
             let accepted = tokio::select! {
                 _ = stopped.wait_for(|stop| *stop) => break,
@@ -91,12 +91,12 @@ impl Server {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, from)) => {
-                    if let Some(place) = self.place(from, &mut said) {
+                    if let Some(place) = self.place(from, &mut last_logged) {
                         connections.spawn(self.connection(place).run(stream, from));
                     }
                 }
                 Err(error) => {
-                    say(&mut said, &format!("cannot take a connection to {}: {error}", self.name));
+                    log_seldom(&mut last_logged, &format!("cannot take a connection to {}: {error}", self.name));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -106,19 +106,19 @@ impl Server {
     }
 
     /// Returns `None` if there is no place; then the connection is closed at once.
-    fn place(&self, from: SocketAddr, said: &mut Option<Instant>) -> Option<Arc<Place>> {
+    fn place(&self, from: SocketAddr, last_logged: &mut Option<Instant>) -> Option<Arc<Place>> {
         match self.places.take(from.ip()) {
             Ok((place, shed)) => {
                 if shed {
                     self.metrics.denied("shed");
                     let few = "the oldest that have sent no request, or else are idle, are closed";
-                    say(said, &format!("too many connections to {}, the last one from {}: {few}", self.name, from.ip()));
+                    log_seldom(last_logged, &format!("too many connections to {}, the last one from {}: {few}", self.name, from.ip()));
                 }
                 Some(Arc::new(place))
             }
             Err(Full) => {
                 self.metrics.denied("full");
-                say(said, &format!("all connections to {} wait for answers: one from {} is closed", self.name, from.ip()));
+                log_seldom(last_logged, &format!("all connections to {} wait for answers: one from {} is closed", self.name, from.ip()));
                 None
             }
         }
@@ -130,10 +130,10 @@ impl Server {
     }
 }
 
-fn say(said: &mut Option<Instant>, what: &str) {
-    if said.is_none_or(|at| at.elapsed() > LOG_EVERY) {
+fn log_seldom(last_logged: &mut Option<Instant>, what: &str) {
+    if last_logged.is_none_or(|at| at.elapsed() > LOG_EVERY) {
         tracing::error!("{what}");
-        *said = Some(Instant::now());
+        *last_logged = Some(Instant::now());
     }
 }
 
@@ -187,11 +187,11 @@ impl Connection {
         let (peer, router) = (Arc::new(peer), TowerToHyperService::new(self.router));
         let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            let begun = self.place.ask().map(|asking| (asking, router.call(request)));
+            let begun = self.place.begin_request().map(|in_flight| (in_flight, router.call(request)));
             async move {
-                let (asking, answer) = begun.ok_or_else(|| io::Error::other("its place was given to another connection"))?;
+                let (in_flight, answer) = begun.ok_or_else(|| io::Error::other("its place was given to another connection"))?;
                 let Ok(answer) = answer.await;
-                Ok::<_, io::Error>(answer.map(|body| Answer { body, _asking: asking }))
+                Ok::<_, io::Error>(answer.map(|body| Answer { body, _in_flight: in_flight }))
             }
         });
         let mut builder = http1::Builder::new();
@@ -212,7 +212,7 @@ impl Connection {
                     false => has_time = true,
                 },
                 _ = self.stop.wait_for(|stop| *stop) => break,
-                () = change(self.keys.as_mut(), &peer.rules) => break,
+                () = rules_changed(self.keys.as_mut(), &peer.rules) => break,
                 () = &mut lifetime => break,
             }
         }
@@ -226,7 +226,7 @@ impl Connection {
 }
 
 /// Returns when the config's access rules differ from these.
-async fn change(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
+async fn rules_changed(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
     match keys {
         // Without a sender serin ends, and the connection with it.
         Some(keys) => drop(keys.wait_for(|admin| Rules::of(admin) != *rules).await),
@@ -237,7 +237,7 @@ async fn change(keys: Option<&mut watch::Receiver<Arc<Admin>>>, rules: &Rules) {
 /// An answer's body. It holds the request as in flight until the body is sent.
 struct Answer {
     body: Body,
-    _asking: Asking,
+    _in_flight: InFlight,
 }
 
 impl hyper::body::Body for Answer {

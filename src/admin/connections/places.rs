@@ -29,18 +29,18 @@ pub struct Places {
 struct Table {
     /// Numbers connections and their activities; the lowest number is the oldest.
     turn: u64,
-    held: HashMap<u64, Held>,
+    occupants: HashMap<u64, Occupant>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Occupant {
     source: IpAddr,
     kind: Kind,
-    doing: Doing,
+    activity: Activity,
     /// When that began, as a `turn`.
     turn: u64,
     /// Whether the client has been authorised on this connection.
-    known: bool,
+    authorised: bool,
     leave: Arc<Notify>,
 }
 
@@ -51,7 +51,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Doing {
+enum Activity {
     /// Has not sent a request yet.
     Silent,
     /// Between two requests.
@@ -71,7 +71,7 @@ pub struct Place {
 
 /// A request in flight. Dropping it means that it is answered.
 #[derive(Debug)]
-pub struct Asking(Arc<Place>);
+pub struct InFlight(Arc<Place>);
 
 /// Every place has a request in flight.
 #[derive(Debug)]
@@ -86,10 +86,10 @@ impl Places {
     pub fn take(self: &Arc<Places>, from: IpAddr) -> Result<(Place, bool), Full> {
         let source = network(from);
         let mut table = self.table();
-        let of_source = table.count(|held| held.kind == Kind::Ordinary && held.source == source);
-        let of_all = table.count(|held| held.kind == Kind::Ordinary);
+        let of_source = table.count(|occupant| occupant.kind == Kind::Ordinary && occupant.source == source);
+        let of_all = table.count(|occupant| occupant.kind == Kind::Ordinary);
         let (kind, shed) = if of_source >= self.bounds.per_source {
-            table.ordinary_or_reserved(|held| held.source == source)
+            table.ordinary_or_reserved(|occupant| occupant.source == source)
         } else if of_all >= self.bounds.connections {
             table.ordinary_or_reserved(|_| true)
         } else {
@@ -97,8 +97,8 @@ impl Places {
         };
         // No connection in a reserved place is idle: it has a request in flight or has sent nothing yet.
         let shed = match kind {
-            Kind::Reserved if table.count(|held| held.kind == Kind::Reserved) >= self.bounds.reserved => {
-                if !table.shed(|held| held.kind == Kind::Reserved) {
+            Kind::Reserved if table.count(|occupant| occupant.kind == Kind::Reserved) >= self.bounds.reserved => {
+                if !table.shed(|occupant| occupant.kind == Kind::Reserved) {
                     return Err(Full);
                 }
                 true
@@ -106,7 +106,9 @@ impl Places {
             Kind::Ordinary | Kind::Reserved => shed,
         };
         let (id, leave) = (table.next(), Arc::new(Notify::new()));
-        table.held.insert(id, Held { source, kind, doing: Doing::Silent, turn: id, known: false, leave: leave.clone() });
+        table
+            .occupants
+            .insert(id, Occupant { source, kind, activity: Activity::Silent, turn: id, authorised: false, leave: leave.clone() });
         Ok((Place { id, kind, leave, places: self.clone() }, shed))
     }
 
@@ -121,13 +123,13 @@ impl Table {
         self.turn
     }
 
-    fn count(&self, which: impl Fn(&Held) -> bool) -> usize {
-        self.held.values().filter(|held| which(held)).count()
+    fn count(&self, which: impl Fn(&Occupant) -> bool) -> usize {
+        self.occupants.values().filter(|occupant| which(occupant)).count()
     }
 
     /// Frees one of these places; if there is none to free, a reserved place is used.
-    fn ordinary_or_reserved(&mut self, which: impl Fn(&Held) -> bool) -> (Kind, bool) {
-        match self.shed(|held| held.kind == Kind::Ordinary && which(held)) {
+    fn ordinary_or_reserved(&mut self, which: impl Fn(&Occupant) -> bool) -> (Kind, bool) {
+        match self.shed(|occupant| occupant.kind == Kind::Ordinary && which(occupant)) {
             true => (Kind::Ordinary, true),
             false => (Kind::Reserved, false),
         }
@@ -135,11 +137,13 @@ impl Table {
 
     /// Frees one of these places and tells its connection: one without a request first, then an idle one; unknown clients before
     /// authorised ones, and the oldest first. Returns `false` if all have requests in flight.
-    fn shed(&mut self, which: impl Fn(&Held) -> bool) -> bool {
-        let idle = self.held.iter().filter(|(_, held)| held.doing != Doing::Busy && which(held));
-        let Some(id) = idle.min_by_key(|(_, held)| (held.doing, held.known, held.turn)).map(|(id, _)| *id) else { return false };
-        if let Some(held) = self.held.remove(&id) {
-            held.leave.notify_one();
+    fn shed(&mut self, which: impl Fn(&Occupant) -> bool) -> bool {
+        let idle = self.occupants.iter().filter(|(_, occupant)| occupant.activity != Activity::Busy && which(occupant));
+        let Some(id) = idle.min_by_key(|(_, occupant)| (occupant.activity, occupant.authorised, occupant.turn)).map(|(id, _)| *id) else {
+            return false;
+        };
+        if let Some(occupant) = self.occupants.remove(&id) {
+            occupant.leave.notify_one();
         }
         true
     }
@@ -156,39 +160,39 @@ impl Place {
     }
 
     pub fn is_silent(&self) -> bool {
-        self.places.table().held.get(&self.id).is_none_or(|held| held.doing == Doing::Silent)
+        self.places.table().occupants.get(&self.id).is_none_or(|occupant| occupant.activity == Activity::Silent)
     }
 
     /// Begins a request. Returns `None` if the place is lost.
-    pub fn ask(self: &Arc<Place>) -> Option<Asking> {
-        self.is_now(Doing::Busy).then(|| Asking(self.clone()))
+    pub fn begin_request(self: &Arc<Place>) -> Option<InFlight> {
+        self.set_activity(Activity::Busy).then(|| InFlight(self.clone()))
     }
 
     /// The client has been authorised.
-    pub fn becomes_known(&self) {
-        if let Some(held) = self.places.table().held.get_mut(&self.id) {
-            held.known = true;
+    pub fn mark_authorised(&self) {
+        if let Some(occupant) = self.places.table().occupants.get_mut(&self.id) {
+            occupant.authorised = true;
         }
     }
 
-    fn is_now(&self, doing: Doing) -> bool {
+    fn set_activity(&self, activity: Activity) -> bool {
         let mut table = self.places.table();
         let turn = table.next();
-        let Some(held) = table.held.get_mut(&self.id) else { return false };
-        (held.doing, held.turn) = (doing, turn);
+        let Some(occupant) = table.occupants.get_mut(&self.id) else { return false };
+        (occupant.activity, occupant.turn) = (activity, turn);
         true
     }
 }
 
-impl Drop for Asking {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.is_now(Doing::Idle);
+        self.0.set_activity(Activity::Idle);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.table().held.remove(&self.id);
+        self.places.table().occupants.remove(&self.id);
     }
 }
 
@@ -205,7 +209,7 @@ mod tests {
     }
 
     fn has(place: &Place) -> bool {
-        place.places.table().held.contains_key(&place.id)
+        place.places.table().occupants.contains_key(&place.id)
     }
 
     #[test]
@@ -223,14 +227,14 @@ mod tests {
     fn silent_connections_give_way_before_idle_ones_and_busy_ones_never() {
         let places = places(4, 4, 0);
         let [waits, known, idle, silent] = [1, 2, 3, 4].map(|n| take(&places, &format!("10.0.0.{n}")));
-        let _asking = waits.ask().unwrap();
-        known.becomes_known();
-        drop(known.ask());
-        drop(idle.ask());
+        let _in_flight = waits.begin_request().unwrap();
+        known.mark_authorised();
+        drop(known.begin_request());
+        drop(idle.begin_request());
         for (next, gone) in [(5, &silent), (6, &idle), (7, &known)] {
             let next = take(&places, &format!("10.0.0.{next}"));
-            assert!(!has(gone) && gone.ask().is_none(), "no request begins on a lost place");
-            std::mem::forget(next.ask());
+            assert!(!has(gone) && gone.begin_request().is_none(), "no request begins on a lost place");
+            std::mem::forget(next.begin_request());
             std::mem::forget(next);
         }
         assert!(has(&waits));
@@ -240,14 +244,14 @@ mod tests {
     #[test]
     fn reserved_places_are_for_when_all_others_wait_for_answers() {
         let places = places(2, 1, 1);
-        let busy: Vec<_> = ["10.0.0.1", "10.0.0.2"].map(|from| take(&places, from).ask().unwrap()).into();
+        let busy: Vec<_> = ["10.0.0.1", "10.0.0.2"].map(|from| take(&places, from).begin_request().unwrap()).into();
         let (reserved, shed) = places.take("10.0.0.3".parse().unwrap()).unwrap();
         assert_eq!((reserved.kind(), shed), (Kind::Reserved, false));
         let same = take(&places, "10.0.0.1");
         assert!(same.kind() == Kind::Reserved && !has(&reserved), "its address has its one place: the reserved one is for all");
-        let asking = same.ask();
+        let in_flight = same.begin_request();
         assert!(places.take("10.0.0.4".parse().unwrap()).is_err());
-        drop(asking);
+        drop(in_flight);
         drop((same, busy));
         assert_eq!(take(&places, "10.0.0.1").kind(), Kind::Ordinary, "a place that is dropped is free");
     }

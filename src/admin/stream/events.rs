@@ -20,7 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::statuses::{Heard, Statuses, event};
+use super::statuses::{Position, Statuses, event};
 use crate::admin::access::{Reach, Rules};
 use crate::admin::connections::Peer;
 use crate::admin::context::Context;
@@ -41,7 +41,7 @@ pub struct Asked {
 /// The longest silence on a stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The longest silence with `status=true`, so that the dashboard soon notices that its data is old.
-const KEEP_FRESH: Duration = Duration::from_secs(2);
+const KEEP_ALIVE_STATUS: Duration = Duration::from_secs(2);
 /// An SSE comment, which is no event.
 const ALIVE: &str = ":\n\n";
 
@@ -60,32 +60,33 @@ pub async fn stream(
         }
         snapshot.bot(bot).ok_or_else(|| ApiError::unknown_bot(&snapshot, bot))?;
     }
-    let watch = status.then(|| Watch { statuses, heard: Heard::default(), due: Instant::now() });
-    let (keys, rules, wanted) = (context.keys.follow(), peer.rules.clone(), Wanted { bot, reach });
-    let events = unfold(Listener { changes: context.controller.changes(), wanted, watch, keys, rules }, |mut listener| async move {
-        let events = listener.next().await?;
-        Some((Ok::<_, Infallible>(events), listener))
-    });
+    let watch = status.then(|| StatusFeed { statuses, position: Position::default(), due: Instant::now() });
+    let (keys, rules, filter) = (context.keys.follow(), peer.rules.clone(), Filter { bot, reach });
+    let events =
+        unfold(Subscription { changes: context.controller.changes(), filter, watch, keys, rules }, |mut subscription| async move {
+            let events = subscription.next().await?;
+            Some((Ok::<_, Infallible>(events), subscription))
+        });
     let fields = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     Ok((fields, Body::from_stream(events)))
 }
 
-struct Listener {
+struct Subscription {
     changes: Receiver<Arc<Row>>,
-    wanted: Wanted,
-    watch: Option<Watch>,
+    filter: Filter,
+    watch: Option<StatusFeed>,
     keys: watch::Receiver<Arc<Admin>>,
     /// The access rules that the connection was opened under.
     rules: Rules,
 }
 
 /// The bots whose events the client gets.
-struct Wanted {
+struct Filter {
     bot: Option<String>,
     reach: Reach,
 }
 
-impl Wanted {
+impl Filter {
     fn is_all(&self) -> bool {
         self.bot.is_none() && self.reach == Reach::AllBots
     }
@@ -95,37 +96,37 @@ impl Wanted {
     }
 }
 
-impl Listener {
+impl Subscription {
     /// Waits for the next events.
     async fn next(&mut self) -> Option<Bytes> {
-        let silence = if self.watch.is_some() { KEEP_FRESH } else { KEEP_ALIVE };
+        let silence = if self.watch.is_some() { KEEP_ALIVE_STATUS } else { KEEP_ALIVE };
         tokio::select! {
-            event = change(&mut self.changes, &self.wanted) => event,
-            events = status(self.watch.as_mut(), &self.wanted) => Some(events),
+            event = next_change(&mut self.changes, &self.filter) => event,
+            events = next_statuses(self.watch.as_mut(), &self.filter) => Some(events),
             // A client that is still allowed connects again and is authorised anew.
-            () = differ(&mut self.keys, &self.rules) => None,
+            () = rules_changed(&mut self.keys, &self.rules) => None,
             () = sleep(silence) => Some(Bytes::from_static(ALIVE.as_bytes())),
         }
     }
 }
 
-async fn status(watch: Option<&mut Watch>, wanted: &Wanted) -> Bytes {
+async fn next_statuses(watch: Option<&mut StatusFeed>, filter: &Filter) -> Bytes {
     match watch {
-        Some(watch) => watch.next(wanted).await,
+        Some(watch) => watch.next(filter).await,
         None => pending().await,
     }
 }
 
-async fn differ(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
+async fn rules_changed(keys: &mut watch::Receiver<Arc<Admin>>, rules: &Rules) {
     // Without a sender serin ends, and the stream with it.
     let _ = keys.wait_for(|admin| Rules::of(admin) != *rules).await;
 }
 
 /// The next change. A client that reads too slowly gets an event with the number of changes that it missed.
-async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Bytes> {
+async fn next_change(changes: &mut Receiver<Arc<Row>>, filter: &Filter) -> Option<Bytes> {
     loop {
         match changes.recv().await {
-            Ok(row) if wanted.has(&row.bot) => {
+            Ok(row) if filter.has(&row.bot) => {
                 let id = format!("{}:{}", row.bot, row.revision);
                 return Some(event("change", Some(&id), &serde_json::to_string(&Change::from((*row).clone())).ok()?));
             }
@@ -137,24 +138,24 @@ async fn change(changes: &mut Receiver<Arc<Row>>, wanted: &Wanted) -> Option<Byt
 }
 
 /// The bots' documents, for a client that has been sent some of them.
-struct Watch {
+struct StatusFeed {
     statuses: Arc<Statuses>,
-    heard: Heard,
+    position: Position,
     /// When to ask again. A field, because other events cancel the wait.
     due: Instant,
 }
 
-impl Watch {
-    async fn next(&mut self, wanted: &Wanted) -> Bytes {
+impl StatusFeed {
+    async fn next(&mut self, filter: &Filter) -> Bytes {
         loop {
             sleep_until(self.due).await;
             self.due = self.statuses.next();
-            let news = match wanted.is_all() {
-                true => self.statuses.news(&mut self.heard, None),
-                false => self.statuses.news(&mut self.heard, Some(&|bot| wanted.has(bot))),
+            let events = match filter.is_all() {
+                true => self.statuses.events_since(&mut self.position, None),
+                false => self.statuses.events_since(&mut self.position, Some(&|bot| filter.has(bot))),
             };
-            if !news.is_empty() {
-                return news;
+            if !events.is_empty() {
+                return events;
             }
         }
     }

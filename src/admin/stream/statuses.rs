@@ -20,38 +20,38 @@ pub struct Statuses {
     live: Arc<Live>,
     /// All streams ask at the same moments: whole multiples of [`EVERY`] after this one.
     began: Instant,
-    made: Mutex<Made>,
+    documents: Mutex<Documents>,
 }
 
 #[derive(Default)]
-struct Made {
+struct Documents {
     /// The multiple of [`EVERY`] in which the documents were last made.
     tick: Option<u128>,
     /// Rises each time that the documents are made.
     version: u64,
     /// The config whose bots are in `bots`.
     config: Weak<Config>,
-    bots: BTreeMap<String, Told>,
+    bots: BTreeMap<String, LastEvent>,
     /// All events that were new in this version.
     latest: Bytes,
 }
 
 /// The last event about a bot, and the version in which it was new.
-struct Told {
+struct LastEvent {
     event: Bytes,
     version: u64,
     what: What,
 }
 
 enum What {
-    Status(MadeOf),
-    /// The bot has left the config. It is kept, for streams that were told of it.
+    Status(Inputs),
+    /// The bot has left the config. It is kept, for streams that were sent it.
     Gone,
 }
 
 /// What a document was made from: if it is the same, so is the document. Weak pointers keep nothing alive, but no address is used
 /// twice.
-struct MadeOf {
+struct Inputs {
     config: Weak<Config>,
     epoch: Weak<Epoch>,
     status: Weak<Status>,
@@ -63,13 +63,13 @@ struct Gone<'a> {
     bot: &'a str,
 }
 
-/// The version up to which a stream has been told.
+/// The version up to which a stream has been sent the events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Heard(Option<u64>);
+pub struct Position(Option<u64>);
 
 impl Statuses {
     pub fn new(live: Arc<Live>) -> Statuses {
-        Statuses { live, began: Instant::now(), made: Mutex::default() }
+        Statuses { live, began: Instant::now(), documents: Mutex::default() }
     }
 
     /// When to ask again.
@@ -78,41 +78,41 @@ impl Statuses {
         self.began + EVERY * ticks as u32
     }
 
-    /// The events since `heard`, for all bots or for those that `wanted` accepts; updates `heard`. A new stream gets every bot.
-    pub fn news(&self, heard: &mut Heard, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The events since `position`, for all bots or for those that `wanted` accepts; updates `position`. A new stream gets every bot.
+    pub fn events_since(&self, position: &mut Position, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
         let tick = self.began.elapsed().as_nanos() / EVERY.as_nanos();
-        if made.tick != Some(tick) {
-            made.tick = Some(tick);
-            made.make(&self.live.current());
+        if documents.tick != Some(tick) {
+            documents.tick = Some(tick);
+            documents.refresh(&self.live.current());
         }
-        let before = heard.0.replace(made.version);
-        made.since(before, wanted)
+        let before = position.0.replace(documents.version);
+        documents.since(before, wanted)
     }
 }
 
-impl Made {
-    fn make(&mut self, snapshot: &Arc<Snapshot>) {
+impl Documents {
+    fn refresh(&mut self, snapshot: &Arc<Snapshot>) {
         self.version += 1;
         let mut latest = Vec::new();
         let config = Arc::downgrade(&snapshot.config);
         if !self.config.ptr_eq(&config) {
             self.config = config;
-            self.part(snapshot, &mut latest);
+            self.add_gone(snapshot, &mut latest);
         }
         for (index, bot) in snapshot.config.bots.iter().enumerate() {
-            let told = self.bots.get_mut(bot.name.as_str());
-            let made_of = MadeOf::now(snapshot, index);
-            if told.as_ref().is_some_and(|told| matches!(&told.what, What::Status(before) if before.is_the_same(&made_of))) {
+            let last = self.bots.get_mut(bot.name.as_str());
+            let inputs = Inputs::now(snapshot, index);
+            if last.as_ref().is_some_and(|last| matches!(&last.what, What::Status(before) if before.is_the_same(&inputs))) {
                 continue;
             }
             let Ok(document) = serde_json::to_string(&document::bot(snapshot, index)) else { continue };
             let event = event("status", None, &document);
-            match told {
-                Some(told) if told.event == event => told.what = What::Status(made_of),
+            match last {
+                Some(last) if last.event == event => last.what = What::Status(inputs),
                 _ => {
                     latest.extend_from_slice(&event);
-                    self.bots.insert(bot.name.to_string(), Told { event, version: self.version, what: What::Status(made_of) });
+                    self.bots.insert(bot.name.to_string(), LastEvent { event, version: self.version, what: What::Status(inputs) });
                 }
             }
         }
@@ -120,36 +120,36 @@ impl Made {
     }
 
     /// Adds an event for each bot that has left the config.
-    fn part(&mut self, snapshot: &Snapshot, latest: &mut Vec<u8>) {
+    fn add_gone(&mut self, snapshot: &Snapshot, latest: &mut Vec<u8>) {
         let known: HashSet<&str> = snapshot.config.bots.iter().map(|bot| bot.name.as_str()).collect();
-        for (name, told) in self.bots.iter_mut().filter(|(name, told)| !matches!(told.what, What::Gone) && !known.contains(name.as_str())) {
+        for (name, last) in self.bots.iter_mut().filter(|(name, last)| !matches!(last.what, What::Gone) && !known.contains(name.as_str())) {
             let Ok(gone) = serde_json::to_string(&Gone { bot: name }) else { continue };
-            *told = Told { event: event("gone", None, &gone), version: self.version, what: What::Gone };
-            latest.extend_from_slice(&told.event);
+            *last = LastEvent { event: event("gone", None, &gone), version: self.version, what: What::Gone };
+            latest.extend_from_slice(&last.event);
         }
     }
 
-    fn since(&self, heard: Option<u64>, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
-        if wanted.is_none() && heard == Some(self.version - 1) {
+    fn since(&self, position: Option<u64>, wanted: Option<&dyn Fn(&str) -> bool>) -> Bytes {
+        if wanted.is_none() && position == Some(self.version - 1) {
             return self.latest.clone();
         }
-        let is_news = |told: &Told| match (&told.what, heard) {
+        let is_news = |last: &LastEvent| match (&last.what, position) {
             (What::Status(_), None) => true,
             (What::Gone, None) => false,
-            (_, Some(heard)) => told.version > heard,
+            (_, Some(position)) => last.version > position,
         };
         let mut news = Vec::new();
-        for (_, told) in self.bots.iter().filter(|(name, told)| wanted.is_none_or(|wanted| wanted(name.as_str())) && is_news(told)) {
-            news.extend_from_slice(&told.event);
+        for (_, last) in self.bots.iter().filter(|(name, last)| wanted.is_none_or(|wanted| wanted(name.as_str())) && is_news(last)) {
+            news.extend_from_slice(&last.event);
         }
         news.into()
     }
 }
 
-impl MadeOf {
-    fn now(snapshot: &Snapshot, index: usize) -> MadeOf {
+impl Inputs {
+    fn now(snapshot: &Snapshot, index: usize) -> Inputs {
         let epoch = &snapshot.epochs[index];
-        MadeOf {
+        Inputs {
             config: Arc::downgrade(&snapshot.config),
             epoch: Arc::downgrade(epoch),
             status: Arc::downgrade(&epoch.status()),
@@ -157,7 +157,7 @@ impl MadeOf {
         }
     }
 
-    fn is_the_same(&self, other: &MadeOf) -> bool {
+    fn is_the_same(&self, other: &Inputs) -> bool {
         let same = self.config.ptr_eq(&other.config) && self.epoch.ptr_eq(&other.epoch) && self.status.ptr_eq(&other.status);
         same && self.changes == other.changes
     }

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 #[derive(Debug)]
 pub struct Traffic {
     senders: JoinSet<()>,
-    seen: Arc<Mutex<Seen>>,
+    observations: Arc<Mutex<Observations>>,
 }
 
 /// The results of the webhooks.
@@ -40,32 +40,32 @@ pub struct Totals {
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Observations {
     totals: Totals,
-    met: HashMap<u32, &'static str>,
+    last_version: HashMap<u32, &'static str>,
     /// The version that is being rolled out.
     tried: &'static str,
 }
 
 impl Traffic {
     pub fn start(proxy: SocketAddr, workspaces: u32) -> Traffic {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let observations = Arc::new(Mutex::new(Observations::default()));
         let mut senders = JoinSet::new();
         for connection in 0..CONNECTIONS {
-            senders.spawn(keep_sending(proxy, connection, workspaces, seen.clone()));
+            senders.spawn(keep_sending(proxy, connection, workspaces, observations.clone()));
         }
-        Traffic { senders, seen }
+        Traffic { senders, observations }
     }
 
     /// Sets the version that is being rolled out.
     pub fn tries(&self, version: &'static str) {
-        lock(&self.seen).tried = version;
+        lock(&self.observations).tried = version;
     }
 
     pub fn totals(&self) -> Totals {
-        let seen = lock(&self.seen);
-        let on_canary = seen.met.values().filter(|version| **version == seen.tried).count();
-        Totals { on_canary, workspaces: seen.met.len(), ..seen.totals }
+        let observations = lock(&self.observations);
+        let on_canary = observations.last_version.values().filter(|version| **version == observations.tried).count();
+        Totals { on_canary, workspaces: observations.last_version.len(), ..observations.totals }
     }
 
     pub async fn stop(mut self) -> Totals {
@@ -74,11 +74,11 @@ impl Traffic {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().expect("no panic under this lock")
+fn lock(observations: &Mutex<Observations>) -> std::sync::MutexGuard<'_, Observations> {
+    observations.lock().expect("no panic under this lock")
 }
 
-async fn keep_sending(proxy: SocketAddr, connection: u32, workspaces: u32, seen: Arc<Mutex<Seen>>) {
+async fn keep_sending(proxy: SocketAddr, connection: u32, workspaces: u32, observations: Arc<Mutex<Observations>>) {
     let mut open = None;
     let mut number = u64::from(connection);
     loop {
@@ -86,11 +86,11 @@ async fn keep_sending(proxy: SocketAddr, connection: u32, workspaces: u32, seen:
         number += u64::from(CONNECTIONS);
         let workspace = draw(number, workspaces);
         let answered = send(&mut open, proxy, &webhook(workspace, number)).await;
-        lock(&seen).note(workspace, answered);
+        lock(&observations).note(workspace, answered);
     }
 }
 
-impl Seen {
+impl Observations {
     fn note(&mut self, workspace: u32, answered: Option<(&'static str, StatusCode)>) {
         self.totals.sent += 1;
         match answered {
@@ -99,7 +99,7 @@ impl Seen {
             _ => self.totals.failed += 1,
         }
         let Some((version, _)) = answered else { return };
-        let before = self.met.insert(workspace, version);
+        let before = self.last_version.insert(workspace, version);
         if before == Some("v42") && version == "v41" {
             self.totals.moved_back += 1;
         }
