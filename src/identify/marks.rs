@@ -7,37 +7,10 @@ use super::body::{Body, Kind};
 use super::head::Head;
 use super::json::Value;
 use super::pointer::Pointer;
+use super::preset::{Literal, Mark, RetryMark};
 use super::reading::Retry;
 use super::trie::{PointerIndex, Pointers};
 use super::{Preset, SourceError, form};
-
-/// One mark, as a preset writes it.
-#[derive(Debug)]
-pub(super) enum Mark {
-    /// This header with this value. The name is in lower case.
-    Header(&'static str, &'static str),
-    /// A GET with this parameter.
-    Query(&'static str),
-    Form(&'static str, &'static str),
-    Json(&'static str, Literal),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Literal {
-    Text(&'static str),
-    Number(u64),
-    True,
-    EmptyArray,
-}
-
-/// How a platform marks a retry.
-#[derive(Debug)]
-pub(super) enum RetryMark {
-    /// `mark` is a header that only retries have, and `reason` the header with the reason. A reason that is not in the list is `other`.
-    Header { mark: &'static str, reason: &'static str, reasons: &'static [&'static str] },
-    /// A value in the body. The platform gives no reason, so `reason` is fixed.
-    Json { pointer: &'static str, is: Literal, reason: &'static str },
-}
 
 /// The compiled marks of one preset.
 #[derive(Clone, Debug, Default)]

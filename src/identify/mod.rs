@@ -6,6 +6,7 @@
 //! has tables of what is known of each platform; `marks` finds its handshakes and retries.
 
 mod candidate;
+mod error;
 mod body;
 mod form;
 mod head;
@@ -25,6 +26,7 @@ mod agreement;
 #[cfg(test)]
 mod example;
 
+pub use error::SourceError;
 pub use head::Head;
 #[cfg(fuzzing)]
 pub use json::readers_agree;
@@ -32,7 +34,7 @@ pub use namespace::check_namespaces;
 pub use plan::{Mixed, Plan};
 pub use preset::{Preset, all, find, names};
 pub use reading::{Found, Reading, Retry};
-pub use source::{Source, SourceError};
+pub use source::Source;
 
 /// No platform's id is nearly as long as this. A longer text is not an id, and is neither hashed nor compared.
 const ID_BYTES_MAX: usize = 256;

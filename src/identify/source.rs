@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use http::HeaderName;
 
+use super::error::SourceError;
 use super::pointer::Pointer;
 use super::{DEFAULT_NAMESPACE, ID_BYTES_MAX};
 
@@ -16,15 +17,6 @@ pub struct Source {
     /// The number of the text's first bytes that are the namespace; 0 if none is given.
     namespace_len: usize,
     place: Place,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct SourceError {
-    /// What is wrong and what to write instead.
-    pub message: String,
-    /// The bytes of the source's text that are wrong.
-    pub at: Range<usize>,
 }
 
 /// The place in the request where a source looks.
@@ -100,16 +92,6 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl SourceError {
-    pub(super) fn new(message: impl Into<String>, at: Range<usize>) -> SourceError {
-        SourceError { message: message.into(), at }
-    }
-
-    fn shifted(self, by: usize) -> SourceError {
-        SourceError { at: self.at.start + by..self.at.end + by, ..self }
     }
 }
 

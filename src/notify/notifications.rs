@@ -11,8 +11,8 @@ use super::send::Sender;
 use crate::config::Notifier;
 use crate::controller::Controller;
 use crate::live::Live;
-use crate::store::InstallationKey;
 use crate::meters::Metrics;
+use crate::store::InstallationKey;
 
 /// The handle to the notifications for `app` and `admin`.
 #[derive(Debug)]

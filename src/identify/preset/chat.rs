@@ -1,7 +1,7 @@
 //! Messengers other than Slack and Discord.
 
 use super::entry::{MIB, PLAIN, Preset, secs};
-use crate::identify::marks::{Literal, Mark, RetryMark};
+use super::mark::{Literal, Mark, RetryMark};
 
 /// An update has one named part besides its number, so the wildcard matches once. Channel posts have no `from`, inline queries no
 /// chat, polls neither.

@@ -1,7 +1,7 @@
 //! Discord's two kinds of webhook. They use different numbers: `type: 1` is PING in interactions, and an event in events.
 
 use super::entry::{PLAIN, Preset, secs};
-use crate::identify::marks::{Literal, Mark};
+use super::mark::{Literal, Mark};
 
 /// A direct message has no guild, and its tenant is the user. 401 is not in `also_ok`, although Discord itself provokes it with bad
 /// signatures: a canary with a wrong key answers 401 to every request, and only the rate shows that.

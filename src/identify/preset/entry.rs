@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::identify::marks::{Mark, RetryMark};
+use super::mark::{Mark, RetryMark};
 
 #[derive(Debug)]
 pub struct Preset {

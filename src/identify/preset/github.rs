@@ -1,7 +1,7 @@
 //! GitHub Apps. Do not use `X-GitHub-Hook-Installation-Target-ID`: it is the App's own id, the same for all tenants.
 
 use super::entry::{MIB, PLAIN, Preset, secs};
-use crate::identify::marks::Mark;
+use super::mark::Mark;
 
 const HANDSHAKES: &[Mark] = &[Mark::Header("x-github-event", "ping")];
 

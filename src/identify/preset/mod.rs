@@ -7,9 +7,11 @@ mod commerce;
 mod discord;
 mod entry;
 mod github;
+mod mark;
 mod slack;
 
 pub use entry::Preset;
+pub(super) use mark::{Literal, Mark, RetryMark};
 
 /// In the order of the documentation.
 static ALL: [&Preset; 13] = [

@@ -1,7 +1,7 @@
 //! Slack: events as JSON, slash commands as a form, interactivity as JSON in a form's field `payload`.
 
 use super::entry::{PLAIN, Preset, secs};
-use crate::identify::marks::{Literal, Mark, RetryMark};
+use super::mark::{Literal, Mark, RetryMark};
 
 const HANDSHAKES: &[Mark] = &[Mark::Json("/type", Literal::Text("url_verification")), Mark::Form("ssl_check", "1")];
 
