@@ -80,7 +80,7 @@ pub enum Effect {
     Publish(Arc<Snapshot>),
     Append(Append),
     /// To be stored without waiting for the disk.
-    Snapshot(Vec<store::Snapshot>),
+    Checkpoint(Vec<store::Checkpoint>),
     Check {
         ticket: Ticket,
         check: Check,

@@ -24,7 +24,7 @@ use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
 use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
 use crate::live::{Durability, Epoch, ExaminationStatus, Judged, Ledger, News, Reading, Status, Times};
-use crate::store::{Entry, Kept, Snapshot, Ticket};
+use crate::store::{Checkpoint, Entry, Kept, Ticket};
 use crate::summary::Summary;
 
 pub use failures::FailingBucket;
@@ -176,7 +176,7 @@ impl Pilot {
 
     /// What is to be stored now; `None` if nothing has changed. While a rollout is under way there is always something: its bake time.
     /// What is usual moves slowly, so it is included less often.
-    pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
+    pub fn checkpoint(&mut self, now: Now) -> Option<Checkpoint> {
         if !std::mem::take(&mut self.unsaved) && self.state.under_way().is_none() {
             return None;
         }
@@ -184,7 +184,7 @@ impl Pilot {
         if due {
             self.past_kept = Some(now.running);
         }
-        Some(Snapshot {
+        Some(Checkpoint {
             bot: self.name.to_string(),
             state: self.state.clone(),
             at: self.now(now),

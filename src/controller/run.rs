@@ -85,7 +85,7 @@ pub async fn begin(
                     // The first snapshot is built from the owner's newest one, below.
                     Effect::Publish(_) => {}
                     Effect::Append(append) => store.append(append),
-                    Effect::Snapshot(snapshots) => store.snapshot(snapshots),
+                    Effect::Checkpoint(checkpoints) => store.checkpoint(checkpoints),
                     Effect::Check { ticket, check } => checks.begin(ticket, check),
                     Effect::Announce(change) => announcements.push(*change),
                 }
@@ -193,7 +193,7 @@ impl Runner {
         match effect {
             Effect::Publish(snapshot) => self.live.publish(snapshot),
             Effect::Append(append) => self.store.append(append),
-            Effect::Snapshot(snapshots) => self.store.snapshot(snapshots),
+            Effect::Checkpoint(checkpoints) => self.store.checkpoint(checkpoints),
             Effect::Check { ticket, check } => self.checks.begin(ticket, check),
             Effect::Announce(announcement) => self.announce(*announcement),
         }

@@ -2,7 +2,6 @@
 //! what is wrong, where, and what to write instead.
 
 use std::fmt;
-use std::ops::Range;
 
 use http::HeaderName;
 
@@ -194,6 +193,8 @@ fn as_namespace(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     fn error(text: &str) -> (String, Range<usize>) {

@@ -23,18 +23,18 @@ impl Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Append,
-    Snapshot,
+    Checkpoint,
     Read,
     Told,
 }
 
 impl Op {
-    pub const ALL: [Op; 4] = [Op::Append, Op::Snapshot, Op::Read, Op::Told];
+    pub const ALL: [Op; 4] = [Op::Append, Op::Checkpoint, Op::Read, Op::Told];
 
     pub fn name(self) -> &'static str {
         match self {
             Op::Append => "append",
-            Op::Snapshot => "snapshot",
+            Op::Checkpoint => "snapshot",
             Op::Read => "read",
             Op::Told => "told",
         }
@@ -47,8 +47,8 @@ pub(super) struct Shared {
     health: Mutex<Health>,
     /// By [`Op`].
     pub errors: [AtomicU64; Op::ALL.len()],
-    /// A snapshot waits to be written. Another one is not queued meanwhile.
-    pub snapshot_waits: AtomicBool,
+    /// A checkpoint waits to be written. Another one is not queued meanwhile.
+    pub checkpoint_waits: AtomicBool,
     /// How many marks and questions wait for the writing thread.
     pub waiting: AtomicUsize,
 }

@@ -18,7 +18,7 @@ pub struct Kept {
 
 /// A bot's data as of some moment after its last change.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Checkpoint {
     pub bot: String,
     pub state: State,
     pub at: Duration,

@@ -28,7 +28,7 @@ use thread::Job;
 pub use append::{Append, Claim, NotDurable, Ticket, Unwritten, Written};
 pub use entry::{Entry, Reasons, Row, Who};
 pub use health::{Health, Op};
-pub use kept::{Kept, Snapshot};
+pub use kept::{Checkpoint, Kept};
 pub use key::InstallationKey;
 pub use open::{Found, OpenError, Place, place};
 pub use reader::NotRead;
@@ -91,16 +91,16 @@ impl Store {
         }
     }
 
-    /// Writes snapshots soon, without waiting for the disk. A crash may lose them. Skipped if snapshots wait already.
-    pub fn snapshot(&self, snapshots: Vec<Snapshot>) {
-        if !self.shared.snapshot_waits.swap(true, Ordering::AcqRel) && self.jobs.try_send(Job::Snapshot(snapshots)).is_err() {
-            self.shared.snapshot_waits.store(false, Ordering::Release);
+    /// Writes checkpoints soon, without waiting for the disk. A crash may lose them. Skipped if checkpoints wait already.
+    pub fn checkpoint(&self, checkpoints: Vec<Checkpoint>) {
+        if !self.shared.checkpoint_waits.swap(true, Ordering::AcqRel) && self.jobs.try_send(Job::Checkpoint(checkpoints)).is_err() {
+            self.shared.checkpoint_waits.store(false, Ordering::Release);
         }
     }
 
-    /// Whether `snapshot` would store anything now.
-    pub fn takes_snapshots(&self) -> bool {
-        self.path.is_some() && !self.shared.snapshot_waits.load(Ordering::Acquire)
+    /// Whether `checkpoint` would store anything now.
+    pub fn takes_checkpoints(&self) -> bool {
+        self.path.is_some() && !self.shared.checkpoint_waits.load(Ordering::Acquire)
     }
 
     /// A bot's changes below a revision, the newest first, at most `most`.

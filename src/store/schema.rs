@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::entry::{Entry, Row, about, is_rehearsal, unix_millis, written};
-use super::kept::{Kept, Snapshot};
+use super::kept::{Checkpoint, Kept};
 use super::told;
 use crate::core::ratchet::{self, Input};
 use crate::core::{Guard, Landmarks, State};
@@ -152,7 +152,7 @@ pub(super) fn probe(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn snapshot(connection: &Connection, of: &Snapshot) -> Result<()> {
+pub(super) fn checkpoint(connection: &Connection, of: &Checkpoint) -> Result<()> {
     connection
         .prepare("INSERT OR REPLACE INTO snapshot (bot, revision, clock_us, state, evidence) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![of.bot, of.state.revision, micros(of.at), pack(&of.state), of.evidence])?;
@@ -231,7 +231,7 @@ fn landmarks(connection: &Connection, bot: &str) -> Result<Landmarks> {
     Ok(landmarks)
 }
 
-/// Each bot's last state: that of its last row, or of a snapshot that was stored after that row.
+/// Each bot's last state: that of its last row, or of a checkpoint that was stored after that row.
 pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
     let mut query = connection.prepare(
         "SELECT bot, revision, clock_us, state FROM history AS h
@@ -250,7 +250,7 @@ pub(super) fn kept(connection: &Connection) -> Result<Vec<(String, Kept)>> {
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .optional()?;
-        // A snapshot is written without waiting for the disk, so it may be unusable: then the last row counts.
+        // A checkpoint is written without waiting for the disk, so it may be unusable: then the last row counts.
         if let Some((later, known, bytes)) = known
             && let Ok(known) = unpack::<State>(&known)
         {
@@ -403,18 +403,18 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_counts_only_for_the_change_that_it_follows() {
+    fn a_checkpoint_counts_only_for_the_change_that_it_follows() {
         let connection = filled();
         let at = |revision, micros| {
             let state = entry(revision, "thaw").state;
-            Snapshot { bot: "support".to_owned(), state, at: Duration::from_micros(micros), evidence: Some(vec![1]), past: None }
+            Checkpoint { bot: "support".to_owned(), state, at: Duration::from_micros(micros), evidence: Some(vec![1]), past: None }
         };
         let known = || kept(&connection).unwrap().remove(0).1;
-        snapshot(&connection, &at(4, 99)).unwrap();
+        checkpoint(&connection, &at(4, 99)).unwrap();
         assert_eq!((known().at, known().evidence), (Duration::from_micros(17), None), "of another revision");
-        snapshot(&connection, &at(5, 99)).unwrap();
+        checkpoint(&connection, &at(5, 99)).unwrap();
         assert_eq!((known().at, known().evidence), (Duration::from_micros(99), Some(vec![1])));
-        snapshot(&connection, &at(5, 3)).unwrap();
+        checkpoint(&connection, &at(5, 3)).unwrap();
         assert_eq!(known().at, Duration::from_micros(17), "older than the change");
     }
 }

@@ -1,7 +1,7 @@
 //! The one thread that writes. Rows of changes that are in force wait here, each bot's in order, and are tried again each second. A row
 //! that is itself invalid delays only its own bot's rows; a disk that accepts nothing delays all.
 //!
-//! What it writes: rows, durably, when the controller orders them; snapshots (ordered every 5 s) and the marks of sent messages, on a
+//! What it writes: rows, durably, when the controller orders them; checkpoints (ordered every 5 s) and the marks of sent messages, on a
 //! connection that does not wait for the disk; `roles.json`, when another release became stable. Once a day it deletes old rows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::append::{Append, Claim, NotDurable, Ticket, Unwritten, Written};
 use super::entry::Entry;
 use super::health::{Op, Shared};
-use super::kept::Snapshot;
+use super::kept::Checkpoint;
 use super::open::Database;
 use super::reader::Question;
 use super::schema;
@@ -25,7 +25,7 @@ use super::told::{self, Mark};
 #[derive(Debug)]
 pub(super) enum Job {
     Append(Append),
-    Snapshot(Vec<Snapshot>),
+    Checkpoint(Vec<Checkpoint>),
     /// To be written without waiting for the disk.
     Mark(Vec<Mark>),
     /// Only if the history is in memory.
@@ -102,7 +102,7 @@ impl Writer {
                 let result = self.append_or_drop(&entries, &claim);
                 let _ = self.answers.blocking_send(Written { ticket, result });
             }
-            Job::Snapshot(snapshots) => self.snapshot(&snapshots),
+            Job::Checkpoint(checkpoints) => self.checkpoint(&checkpoints),
             Job::Mark(marks) => {
                 self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
                 self.mark(&marks);
@@ -238,15 +238,15 @@ impl Writer {
         }
     }
 
-    fn snapshot(&mut self, snapshots: &[Snapshot]) {
-        self.shared.snapshot_waits.store(false, Ordering::Release);
+    fn checkpoint(&mut self, checkpoints: &[Checkpoint]) {
+        self.shared.checkpoint_waits.store(false, Ordering::Release);
         let Some(quick) = &mut self.database.quick else { return };
         let all = quick.transaction().and_then(|transaction| {
-            snapshots.iter().try_for_each(|snapshot| schema::snapshot(&transaction, snapshot))?;
+            checkpoints.iter().try_for_each(|checkpoint| schema::checkpoint(&transaction, checkpoint))?;
             transaction.commit()
         });
         if all.is_err() {
-            self.shared.count(Op::Snapshot);
+            self.shared.count(Op::Checkpoint);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::store::{Append, Claim, Entry, Found, Health, Kept, NotDurable, Snapshot, Ticket, Unwritten, Written};
+use crate::store::{Append, Checkpoint, Claim, Entry, Found, Health, Kept, NotDurable, Ticket, Unwritten, Written};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -24,7 +24,7 @@ pub struct Disk {
     cached: Vec<(String, u64)>,
     /// When the power last failed, some were lost.
     pub lied: bool,
-    snapshots: HashMap<String, Snapshot>,
+    snapshots: HashMap<String, Checkpoint>,
     pasts: HashMap<String, Vec<u8>>,
     pub queue: VecDeque<Append>,
     /// Rows of what serves already, by bot.
@@ -113,7 +113,7 @@ impl Disk {
         self.rows.insert(key, entry);
     }
 
-    pub fn snapshot(&mut self, snapshots: Vec<Snapshot>) {
+    pub fn snapshot(&mut self, snapshots: Vec<Checkpoint>) {
         for snapshot in snapshots {
             if let Some(past) = &snapshot.past {
                 self.pasts.insert(snapshot.bot.clone(), past.clone());

@@ -236,7 +236,7 @@ impl<'a> Machine<'a> {
                         self.disk_works();
                     }
                 }
-                Effect::Snapshot(snapshots) => self.disk.snapshot(snapshots),
+                Effect::Checkpoint(snapshots) => self.disk.snapshot(snapshots),
                 Effect::Check { ticket, check } => self.checks.push_back((ticket, check)),
                 Effect::Announce(_) => {}
             }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{DISK_PATIENCE, Owner, SNAPSHOT_EVERY};
+use super::{CHECKPOINT_EVERY, DISK_PATIENCE, Owner};
 use crate::controller::change::Order;
 use crate::controller::event::{Effect, Event, Request};
 use crate::controller::new_config::Reload;
@@ -67,11 +67,11 @@ impl Owner {
             self.tick_bot(number);
         }
         self.follow_the_config();
-        if self.outlives && self.now.running >= self.snapshot_due {
-            self.snapshot_due = self.now.running + SNAPSHOT_EVERY;
+        if self.outlives && self.now.running >= self.checkpoint_due {
+            self.checkpoint_due = self.now.running + CHECKPOINT_EVERY;
             let now = self.now;
-            let snapshots = self.pilots.iter_mut().filter_map(|pilot| pilot.snapshot(now)).collect();
-            self.effects.push(Effect::Snapshot(snapshots));
+            let checkpoints = self.pilots.iter_mut().filter_map(|pilot| pilot.checkpoint(now)).collect();
+            self.effects.push(Effect::Checkpoint(checkpoints));
         }
     }
 
@@ -106,7 +106,7 @@ impl Owner {
         }
         let epochs = self.pilots.iter().map(|pilot| pilot.epoch.clone()).collect();
         self.snapshot = Arc::new(Snapshot { sequence, config, epochs });
-        // After the snapshots that were published before, so that they stay in order, and before the rows about this one.
+        // After the checkpoints that were published before, so that they stay in order, and before the rows about this one.
         let first = self.effects.iter().take_while(|effect| matches!(effect, Effect::Publish(_))).count();
         self.effects.insert(first, Effect::Publish(self.snapshot.clone()));
         self.is_published();

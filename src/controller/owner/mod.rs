@@ -50,7 +50,7 @@ impl Default for Rules {
 }
 
 /// The interval at which the state and the evidence of all bots are stored. A crash loses at most what was counted in this time.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// A disk that takes longer than this to answer counts as hanging: a raise that waits for the disk is given up, and no raise begins.
 pub(super) const DISK_PATIENCE: Duration = Duration::from_secs(3);
 /// A bot's status is made anew at least this often, because it contains durations.
@@ -89,7 +89,7 @@ pub struct Owner {
     hangs: bool,
     /// The config has changed: the event that is being handled must also follow it.
     pub(super) config_changed: bool,
-    snapshot_due: Duration,
+    checkpoint_due: Duration,
     stopping: bool,
     pub(super) effects: Vec<Effect>,
 }
@@ -124,7 +124,7 @@ impl Owner {
             reloads: VecDeque::new(),
             hangs: false,
             config_changed: true,
-            snapshot_due: now.running + SNAPSHOT_EVERY,
+            checkpoint_due: now.running + CHECKPOINT_EVERY,
             stopping: false,
             effects: Vec::new(),
         }

@@ -124,8 +124,8 @@ impl World {
 
     /// The same world after a restart: a new process that reads what was stored.
     fn restarted(&mut self) -> World {
-        let kept = self.pilot.snapshot(at(self.secs)).expect("there is something to keep");
-        let Snapshot { state, at: kept_at, evidence, past, .. } = kept;
+        let kept = self.pilot.checkpoint(at(self.secs)).expect("there is something to keep");
+        let Checkpoint { state, at: kept_at, evidence, past, .. } = kept;
         let mut pilot = Pilot::new(&self.config, self.bot(), state.clone(), kept_at, at(self.secs));
         pilot.remember(self.bot(), Kept { state, at: kept_at, evidence, past, landmarks: Landmarks::default() }, false, at(self.secs));
         let config = self.config.clone();
