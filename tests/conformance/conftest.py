@@ -2,35 +2,21 @@
 
 import os
 import pathlib
-import random
 import shutil
-import socket
 import subprocess
 import time
 
 import pytest
 
 from harness import PROXY, Client, Upstream
+from servers import SERIN, accepts_connections, unused_port
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
 START = {
-    "serin": ("serin.toml", lambda file: [os.environ.get("SERIN_BIN", str(ROOT / "target/ci/serin")), "run", "--config", file]),
+    "serin": ("serin.toml", lambda file: [SERIN, "run", "--config", file]),
     "nginx": ("nginx.conf", lambda file: ["nginx", "-p", os.path.dirname(file), "-c", file]),
     "haproxy": ("haproxy.cfg", lambda file: ["haproxy", "-db", "-f", file]),
 }
-
-
-def free_port():
-    """A port below those that the kernel gives to connections, so that none takes it before the server is started."""
-    while True:
-        with socket.socket() as sock:
-            port = random.randrange(12_000, 32_000)
-            try:
-                sock.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +29,7 @@ def port(upstream_server, tmp_path_factory):
     """The proxy's port."""
     template, command = START[PROXY]
     folder = tmp_path_factory.mktemp("proxy")
-    port, admin, refused = free_port(), free_port(), free_port()
+    port, admin, refused = unused_port(), unused_port(), unused_port()
     text = (HERE / "proxies" / template).read_text()
     for key, value in {"PORT": port, "ADMIN": admin, "UPSTREAM": upstream_server.port, "REFUSED": refused, "DIR": folder}.items():
         text = text.replace(f"@{key}@", str(value))
@@ -55,7 +41,7 @@ def port(upstream_server, tmp_path_factory):
     log = (folder / "log").open("wb")
     process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 20
-    while not reachable(port):
+    while not accepts_connections(port):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             pytest.exit(f"{argv[0]} did not start:\n{(folder / 'log').read_text()}", returncode=2)
@@ -65,14 +51,6 @@ def port(upstream_server, tmp_path_factory):
     process.terminate()
     process.wait(20)
     assert died is None, f"the proxy died during the tests:\n{(folder / 'log').read_text()[-4000:]}"
-
-
-def reachable(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
 
 
 @pytest.fixture

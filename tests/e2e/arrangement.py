@@ -14,7 +14,8 @@ import urllib.parse
 import urllib.request
 
 import yaml
-from conftest import ROOT, SERIN, connectable, free_port, wait_until
+from conftest import wait_until
+from servers import ROOT, SERIN, accepts_connections, unused_port
 
 DOCKER = ROOT / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yml").read_text())
@@ -34,7 +35,7 @@ class Arrangement:
 
     def __init__(self, folder):
         self.folder, self.running = folder, {}
-        self.ports = {name: free_port() for name in ("proxy", "admin", "probes", "blue", "green", "prometheus")}
+        self.ports = {name: unused_port() for name in ("proxy", "admin", "probes", "blue", "green", "prometheus")}
         self.secrets = folder / "secrets"
         try:
             self.start()
@@ -47,7 +48,7 @@ class Arrangement:
         for bot in ("blue", "green"):
             self.run(bot, [*self.command(bot), "--listen", self.address(bot)])
         for bot in ("blue", "green"):
-            wait_until(f"{bot} listens", lambda bot=bot: connectable(self.ports[bot]))
+            wait_until(f"{bot} listens", lambda bot=bot: accepts_connections(self.ports[bot]))
         self.start_serin()
         self.start_prometheus()
 
@@ -81,7 +82,7 @@ class Arrangement:
         }
         config.write_text(replaced((DOCKER / "config/serin.toml").read_text(), changes))
         self.run("serin", [SERIN, "run", "--config", config])
-        wait_until("serin is ready", lambda: connectable(self.ports["admin"]) and self.admin("GET", "/readyz", token=None)[0] == 200)
+        wait_until("serin is ready", lambda: accepts_connections(self.ports["admin"]) and self.admin("GET", "/readyz", token=None)[0] == 200)
 
     def start_prometheus(self):
         folder = self.folder / "prometheus"
@@ -91,7 +92,7 @@ class Arrangement:
         (folder / "rules").symlink_to(DOCKER / "prometheus/rules")
         argv = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address={self.address('prometheus')}"]
         self.run("prometheus", ["prometheus", *argv])
-        wait_until("prometheus listens", lambda: connectable(self.ports["prometheus"]))
+        wait_until("prometheus listens", lambda: accepts_connections(self.ports["prometheus"]))
 
     def start_traffic(self, per_second):
         self.run("traffic", [*self.command("traffic", **{"http://serin:8080": f"http://{self.address('proxy')}"}), "--per-second", str(per_second)])

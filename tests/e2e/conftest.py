@@ -5,9 +5,7 @@ import http.client
 import json
 import os
 import pathlib
-import random
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -18,24 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from servers import SERIN, accepts_connections, unused_port
+
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-SERIN = os.environ.get("SERIN_BIN", str(ROOT / "target/ci/serin"))
 COUNT = int(os.environ.get("SERIN_TEST_COUNT", "500"))  # workspaces per test; fewer make a faster, weaker run
 START_SECS = 30
 TRACKS = ("stable", "canary")
-
-
-def free_port():
-    """A port below those that the kernel gives to connections, so that none takes it before the server is started."""
-    while True:
-        with socket.socket() as sock:
-            port = random.randrange(12_000, 32_000)
-            try:
-                sock.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 def wait_until(what, true):
@@ -43,14 +29,6 @@ def wait_until(what, true):
     while not true():
         assert time.monotonic() < deadline, f"{what}: not after {START_SECS} s"
         time.sleep(0.02)
-
-
-def connectable(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
 
 
 class Process:
@@ -123,7 +101,7 @@ class Serin:
     """A running serin, its admin API, and its metrics."""
 
     def __init__(self, folder, bots):
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = unused_port(), unused_port()
         config = folder / "serin.toml"
         config.write_text(
             f'[proxy]\nlisten = "127.0.0.1:{self.port}"\nworkers = 2\n'
@@ -255,7 +233,7 @@ def start(tmp_path_factory):
         running.extend(bots.values())
         ports = [bots[track].first()["port"] for track in TRACKS]
         for port in ports:
-            wait_until(f"{name} listens", lambda port=port: connectable(port))
+            wait_until(f"{name} listens", lambda port=port: accepts_connections(port))
         serin = Serin(folder, bot_config(name, ports, **settings))
         running.append(serin)
         return Pair(serin, bots, folder)

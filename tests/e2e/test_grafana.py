@@ -11,7 +11,7 @@ import time
 
 import pytest
 from arrangement import BOT, DOCKER, Arrangement, call, documented_metrics, metrics_of, patiently
-from conftest import SERIN, free_port
+from servers import SERIN, unused_port
 from slack_sdk.signature import SignatureVerifier
 
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/serin.json").read_text())
@@ -145,7 +145,7 @@ def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tm
     argv = [SERIN if word == "serin" else word for word in json.loads(last)]
     alive = told.folder / "serin.toml"
     dead = tmp_path / "serin.toml"
-    dead.write_text(alive.read_text().replace(told.address("probes"), f"127.0.0.1:{free_port()}"))
+    dead.write_text(alive.read_text().replace(told.address("probes"), f"127.0.0.1:{unused_port()}"))
     code = lambda config: subprocess.run(argv, env=os.environ | {"SERIN_CONFIG": str(config)}, timeout=10).returncode
     assert (code(alive), code(dead)) == (0, 1)
 

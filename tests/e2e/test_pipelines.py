@@ -11,7 +11,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ROOT, SERIN, Serin, bot_config, stub, wait_until
+from conftest import Serin, bot_config, stub, wait_until
+from servers import ROOT, SERIN
 
 PIPELINES = ROOT / "docs/pipelines"
 SCRIPT = PIPELINES / "release.sh"

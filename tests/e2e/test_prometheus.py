@@ -7,7 +7,8 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import Serin, bot_config, connectable, free_port, stub, wait_until
+from conftest import Serin, bot_config, stub, wait_until
+from servers import accepts_connections, unused_port
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def serin(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prometheus(serin, tmp_path_factory):
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    folder, port = tmp_path_factory.mktemp("prometheus"), unused_port()
     config = folder / "prometheus.yml"
     config.write_text(
         "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
@@ -35,7 +36,7 @@ def prometheus(serin, tmp_path_factory):
     log = (folder / "log").open("wb")
     argv = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
     process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-    wait_until("prometheus listens", lambda: connectable(port))
+    wait_until("prometheus listens", lambda: accepts_connections(port))
 
     def query(expression):
         url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})

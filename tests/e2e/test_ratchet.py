@@ -8,7 +8,8 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import SERIN, Client, python_bot, wait_until
+from conftest import Client, python_bot, wait_until
+from servers import SERIN
 from test_slack import SECRET, event
 
 TEAMS = [f"T{n:06d}" for n in range(200)]

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from arrangement import COMPOSE, DOCKER, documented_metrics, metrics_of, replaced
-from conftest import ROOT, SERIN
+from servers import ROOT, SERIN
 
 KUBERNETES = "1.37"
 RULES = yaml.safe_load((DOCKER / "prometheus/rules/serin.rules.yml").read_text())["groups"]
