@@ -48,13 +48,6 @@ impl Idle {
     }
 }
 
-#[track_caller]
-fn taken(process: &Process, config: &str) {
-    let hash = process.config_hash();
-    process.replace_config(config);
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
-}
-
 #[test]
 fn what_a_proxy_passes_on_is_not_local() {
     let blue = Upstream::answering("blue");
@@ -79,7 +72,7 @@ fn what_a_proxy_passes_on_is_not_local() {
     }
     assert_eq!(process.admin(Ask::new("GET", "/v1/bots")).status, 200);
     // With a token it does not matter where a request comes from.
-    taken(&process, &config(&blue).token("ci", "operate", OLD).text());
+    process.apply_config(&config(&blue).token("ci", "operate", OLD).text());
     let forwarded = Ask::new("GET", "/v1/bots").field("X-Forwarded-For", "192.0.2.1").field("Authorization", &format!("Bearer {OLD}"));
     assert_eq!(process.admin(forwarded).status, 200);
 }
@@ -100,7 +93,7 @@ fn another_secret_scope_or_bot_of_a_token_closes_connections_and_nothing_else_do
     let both = |token: &str, scope: &str, more: &str| config(&blue).token("ci", scope, token).admin(more);
     let process = Process::start(&both(OLD, "operate", ""));
     let mut idle = Idle::new(process.admin, Some(OLD));
-    taken(&process, &both(OLD, "operate", "").bot("max = \"50%\"").text());
+    process.apply_config(&both(OLD, "operate", "").bot("max = \"50%\"").text());
     idle.stays();
     for (token, scope, more) in [(OLD, "read", ""), (NEW, "read", ""), (NEW, "read", "bots = [\"support\"]")] {
         process.replace_config(&both(token, scope, more).text());
@@ -124,7 +117,7 @@ fn a_request_in_flight_is_answered_under_the_rules_that_it_came_under() {
     client.send(&bytes[..bytes.len() - body.len()]);
     // serin wants the body: the request was allowed.
     assert!(client.wire.head().unwrap().unwrap().contains("100 Continue"));
-    taken(&process, &config(&blue).token("ci", "operate", NEW).text());
+    process.apply_config(&config(&blue).token("ci", "operate", NEW).text());
     client.send(body);
     let answer = client.answer().unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");

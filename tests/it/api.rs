@@ -1,13 +1,13 @@
 //! The admin API: the weight's rules, who may do what, and that every error is a problem document that says what to do.
 
-use crate::harness::{Answer, Ask, Client, Config, Handle, Serin, Upstream};
+use crate::harness::{Answer, Ask, Client, Config, Handle, Serin, Upstream, two_upstreams};
 
 fn split() -> (Upstream, Upstream, Serin) {
     split_with(|config| config)
 }
 
 fn split_with(more: impl Fn(Config) -> Config) -> (Upstream, Upstream, Serin) {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&more(Config::split(blue.address, green.address)));
     (blue, green, serin)
 }

@@ -1,6 +1,6 @@
 //! Requests on their way to the upstream: bytes that never change, and what is found in them or not.
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream};
+use crate::harness::{Ask, Config, Serin, Then, Upstream, two_upstreams};
 
 const MIB: usize = 1 << 20;
 
@@ -9,17 +9,13 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-fn both() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
-
 fn identified(serin: &Serin, result: &str) -> f64 {
     serin.metrics().sum("serin_identify_total", &[("result", result)])
 }
 
 #[test]
 fn a_body_over_the_cap_is_streamed_to_stable_byte_for_byte() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("workspace = \"json:/id\"", blue.address, green.address).weight("99.99%"));
     let body = noise(3 * MIB);
     let mut client = serin.client();
@@ -43,7 +39,7 @@ fn a_body_over_the_cap_is_streamed_to_stable_byte_for_byte() {
 
 #[test]
 fn a_body_of_just_the_cap_is_looked_into() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::identified("workspace = \"json:/id\"", blue.address, green.address).weight("99.99%").bot("body_cap = \"1KiB\"");
     let serin = Serin::start(&config);
     let of_length = |length: usize| format!("{{\"id\":1,\"x\":\"{}\"}}", "x".repeat(length - 15));
@@ -55,7 +51,7 @@ fn a_body_of_just_the_cap_is_looked_into() {
 
 #[test]
 fn where_a_body_over_the_cap_is_refused_it_is_413() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::identified("workspace = \"json:/id\"", blue.address, green.address).bot("over_cap = \"reject\"");
     let serin = Serin::start(&config);
     let mut client = serin.client();
@@ -68,7 +64,7 @@ fn where_a_body_over_the_cap_is_refused_it_is_413() {
 
 #[test]
 fn tenants_that_disagree_go_to_stable() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let several = r#"{"object":"page","entry":[{"id":"1"},{"id":"2"}]}"#;
     let one = r#"{"object":"page","entry":[{"id":"1"},{"id":"1"}]}"#;
     for (mixed, wanted, found) in [("stable", "blue", 1.0), ("first", "green", 2.0)] {
@@ -84,7 +80,7 @@ fn tenants_that_disagree_go_to_stable() {
 
 #[test]
 fn what_has_no_workspace_goes_to_stable_and_is_no_evidence() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("workspace = \"json:/id\"", blue.address, green.address).weight("99.99%"));
     for (body, result) in [("{}", "missing"), ("{\"id\":{}}", "invalid"), ("{\"id\":\"1\"", "invalid"), ("\u{1f4a5}", "invalid")] {
         let before = identified(&serin, result);
@@ -98,7 +94,7 @@ fn what_has_no_workspace_goes_to_stable_and_is_no_evidence() {
 
 #[test]
 fn the_platforms_retries_are_counted_and_are_no_evidence() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let retry =
         Ask::new("POST", "/").json("{\"team_id\":\"T1\"}").field("X-Slack-Retry-Num", "1").field("X-Slack-Retry-Reason", "http_timeout");
     for (line, wanted, track) in [("retries = \"assigned\"", "green", "canary"), ("retries = \"stable\"", "blue", "stable")] {
@@ -114,7 +110,7 @@ fn the_platforms_retries_are_counted_and_are_no_evidence() {
 
 #[test]
 fn a_handshake_goes_to_stable_and_is_no_evidence() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("preset = \"slack\"", blue.address, green.address).weight("99.99%"));
     let handshake = Ask::new("POST", "/").json(r#"{"type":"url_verification","challenge":"c","team_id":"T1"}"#);
     assert_eq!(serin.ask(&handshake).text(), "blue");

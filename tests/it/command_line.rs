@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Ask, Config, Process, Serin, Upstream, command};
+use crate::harness::{Ask, Config, Process, Serin, Upstream, command, two_upstreams};
 
 fn written(text: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -37,7 +37,7 @@ fn code(output: &Output, code: i32) {
 }
 
 fn split() -> (Upstream, Upstream, Config) {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let config = Config::identified("preset = \"slack\"", blue.address, green.address);
     (blue, green, config)
 }
@@ -313,7 +313,7 @@ fn simulate_takes_scenarios_from_a_file_and_says_where_it_is_wrong() {
 
 #[test]
 fn a_pipeline_waits_for_a_release_and_learns_by_the_exit_code() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let rollout = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }";
     let process = Process::start(&Config::split(blue.address, green.address).bot(rollout));
     let admin = format!("http://{}", process.admin);

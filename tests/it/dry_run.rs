@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Ask, Closed, Config, Handle, Serin, Upstream};
-
-const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
+use crate::harness::{Answer, Ask, Closed, Config, Handle, LONG_BAKE, Serin, Upstream, two_upstreams};
 
 fn asks(serin: &Handle, action: &str, body: &Value, dry_run: bool) -> Answer {
     let query = if dry_run { "?dry_run=true" } else { "" };
@@ -44,8 +42,8 @@ fn lines(would: &Value) -> String {
 
 #[test]
 fn every_action_does_what_it_was_said_to_do() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    let (blue, green) = two_upstreams();
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let none = json!({});
     let start = is_as_foretold(&serin, "rollouts", &json!({ "version": "v2" }));
     assert!(lines(&start).starts_with("v2 starts at 50 % of the workspaces. The steps are 50 %, 75 %, 100 %;"), "{start}");
@@ -79,7 +77,7 @@ fn every_action_does_what_it_was_said_to_do() {
 #[test]
 fn what_would_be_refused_is_refused_in_the_same_words() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let same = |action: &str, body: &Value, code: &str| {
         let [dry, wet] = [true, false].map(|dry_run| asks(&serin, action, body, dry_run));
         assert_eq!((dry.status, dry.json()["code"].as_str()), (wet.status, Some(code)), "{action}: {dry:?}");
@@ -97,8 +95,8 @@ fn what_would_be_refused_is_refused_in_the_same_words() {
 /// What the status offers is what the API does, and what it does not offer is refused.
 #[test]
 fn what_is_offered_is_done_and_what_is_not_is_refused() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    let (blue, green) = two_upstreams();
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let does = |action: &str, body: &Value| assert_eq!(asks(&serin, action, body, false).status, 200, "{action}");
     let agree = |at: &str| {
         let actions = serin.bot()["actions"].as_array().unwrap().clone();

@@ -11,34 +11,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use serin::store;
 
-use crate::harness::{Answer, Ask, Closed, Config, Handle, Process, Upstream, command, eventually};
-
-const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
-
-fn sides() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
+use crate::harness::{
+    Ask, Closed, Config, Handle, LONG_BAKE, PATIENCE, Process, Upstream, command, eventually, post_action, two_upstreams,
+};
 
 fn config(sides: &(Upstream, Upstream)) -> Config {
-    Config::split(sides.0.address, sides.1.address).bot(SLOWLY)
-}
-
-fn ask(action: &str, body: &str) -> Ask {
-    Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body)
-}
-
-#[track_caller]
-fn does(serin: &Handle, action: &str, body: &str) -> Value {
-    let answer = serin.admin(ask(action, body));
-    assert_eq!(answer.status, 200, "{action}: {answer:?}");
-    answer.json()
-}
-
-#[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str, says: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    answer.is_problem_document(code);
-    assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
+    Config::of(sides).bot(LONG_BAKE)
 }
 
 fn database(process: &Process) -> PathBuf {
@@ -119,14 +97,16 @@ fn some_action(state: &mut u64) -> (&'static str, &'static str) {
 
 #[test]
 fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
-    let sides = sides();
+    let sides = two_upstreams();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serin.toml");
     std::fs::write(&path, config(&sides).text()).unwrap();
     let (mut seed, mut known) = (7u64, None::<Value>);
     for kill in 0..100 {
         let mut process = Process::start_with(&path);
-        let found = process.bot();
+        // serin serves before the disk has the bot's first row. Until then an action that changes nothing is answered with
+        // `durable: false`.
+        let found = eventually("the first row on the disk", || Some(process.bot()).filter(|bot| bot["durable"] == true));
         if let Some(known) = known.take() {
             let (was, is) = (known["revision"].as_u64().unwrap(), found["revision"].as_u64().unwrap());
             // What was asked for as it died may have been kept, or not.
@@ -139,7 +119,7 @@ fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
         let mut last = found;
         for _ in 0..dice(&mut seed, 4) {
             let (action, body) = some_action(&mut seed);
-            let answer = process.admin(ask(action, body));
+            let answer = process.admin(post_action(action, body));
             assert!([200, 409].contains(&answer.status), "{action}: {answer:?}");
             if answer.status == 200 {
                 last = answer.json();
@@ -148,7 +128,7 @@ fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
         }
         let (action, body) = some_action(&mut seed);
         let mut wire = TcpStream::connect(process.admin).unwrap();
-        wire.write_all(&ask(action, body).host(&process.admin.to_string()).bytes()).unwrap();
+        wire.write_all(&post_action(action, body).host(&process.admin.to_string()).bytes()).unwrap();
         std::thread::sleep(Duration::from_micros(dice(&mut seed, 4_000)));
         load.stop.store(true, Ordering::Relaxed);
         process.signal(libc::SIGKILL);
@@ -162,20 +142,21 @@ fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_rollout_goes_on_after_a_kill_with_its_bake_and_its_evidence() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&config(&sides));
     let webhooks = |process: &Process| {
         let mut client = process.client();
         (0..400).for_each(|number| assert_eq!(client.ask(&Ask::of(&format!("T{number}"))).status, 200));
     };
     webhooks(&process);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    process.act("rollouts", "{\"version\": \"v2\"}");
     webhooks(&process);
-    let looked =
-        || Some(process.bot()).filter(|bot| bot["evidence"]["e_value"].is_f64() && bot["rollout"]["in_step_seconds"].as_u64() >= Some(8));
-    let before = eventually("a look at the evidence", looked);
-    // A snapshot is written each five seconds.
-    std::thread::sleep(Duration::from_secs(6));
+    let judged =
+        || Some(process.bot()).filter(|bot| bot["evidence"]["e_value"].is_f64() && bot["rollout"]["in_step_seconds"].as_u64() >= Some(3));
+    let before = eventually("evidence that was judged, and some seconds of bake", judged);
+    // A kill loses only what came after the last snapshot.
+    let written = snapshot_clock(&process);
+    eventually("the next snapshot", || (snapshot_clock(&process) > written).then_some(()));
     process.signal(libc::SIGKILL);
     process.ended();
     let again = Process::start_with(&process.config);
@@ -189,9 +170,16 @@ fn a_rollout_goes_on_after_a_kill_with_its_bake_and_its_evidence() {
     assert_eq!(store::replay(&database(&process)), Ok(2));
 }
 
+/// The bot's clock, in microseconds, in the snapshot that was written last; `None` before the first one.
+fn snapshot_clock(process: &Process) -> Option<i64> {
+    let history = rusqlite::Connection::open(database(process)).unwrap();
+    history.busy_timeout(PATIENCE).unwrap();
+    history.query_row("SELECT clock_us FROM snapshot WHERE bot = 'support'", (), |row| row.get(0)).ok()
+}
+
 #[test]
 fn one_history_has_one_writer() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     let second = command(&["run", "--config"]).arg(&process.config).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -210,22 +198,26 @@ pub fn disk_is_full(process: &Process, full: bool) {
 
 #[test]
 fn a_full_disk_lets_everything_fall_and_nothing_rise() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    process.act("rollouts", "{\"version\": \"v2\"}");
     disk_is_full(&process, true);
-    refused(&process.admin(ask("advance", "{}")), 503, "not_durable", "the history cannot be written");
+    process.admin(post_action("advance", "{}")).is_refusal(503, "not_durable", "the history cannot be written");
     assert_eq!(process.bot()["weight_percent"], 50.0, "it was not done");
     // From now on it is known, and nobody can insist.
-    refused(&process.admin(ask("promote", "{\"force\": true, \"reason\": \"now\"}")), 409, "frozen", "the history cannot be written");
-    let bot = does(&process, "abort", "{}");
+    process.admin(post_action("promote", "{\"force\": true, \"reason\": \"now\"}")).is_refusal(
+        409,
+        "frozen",
+        "the history cannot be written",
+    );
+    let bot = process.act("abort", "{}");
     assert_eq!((&bot["phase"], &bot["weight_percent"], &bot["durable"]), (&"aborted".into(), &0.0.into(), &false.into()));
     assert!(bot["history_error"].is_string(), "{bot}");
     assert!(process.metrics().sum("serin_store_errors_total", &[("op", "append")]) >= 1.0);
     disk_is_full(&process, false);
     let bot = eventually("it is written after all", || Some(process.bot()).filter(|bot| bot["durable"] == true));
     assert_eq!((&bot["history_error"], &bot["revision"]), (&Value::Null, &3.into()));
-    assert_eq!(does(&process, "rollouts", "{\"version\": \"v3\"}")["weight_percent"], 50.0);
+    assert_eq!(process.act("rollouts", "{\"version\": \"v3\"}")["weight_percent"], 50.0);
     let path = database(&process);
     let kept = process.directory_of_its_own();
     assert_eq!(store::replay(&path), Ok(4));
@@ -234,9 +226,9 @@ fn a_full_disk_lets_everything_fall_and_nothing_rise() {
 
 #[test]
 fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&config(&sides));
-    does(&process, "switch", "{\"version\": \"v2\"}");
+    process.act("switch", "{\"version\": \"v2\"}");
     process.signal(libc::SIGKILL);
     process.ended();
     let path = database(&process);
@@ -253,9 +245,9 @@ fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
 
 #[test]
 fn a_history_that_was_deleted_leaves_who_is_stable() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&config(&sides));
-    does(&process, "switch", "{}");
+    process.act("switch", "{}");
     process.signal(libc::SIGTERM);
     process.ended();
     for ending in ["", "-wal", "-shm"] {
@@ -268,7 +260,7 @@ fn a_history_that_was_deleted_leaves_who_is_stable() {
 
 #[test]
 fn what_was_capped_while_serin_was_down_is_capped_and_a_drill_is_too() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&config(&sides).weight("50%"));
     process.signal(libc::SIGTERM);
     process.ended();
@@ -276,37 +268,35 @@ fn what_was_capped_while_serin_was_down_is_capped_and_a_drill_is_too() {
     let again = Process::start_with(&process.config);
     assert_eq!(eventually("the cap", || Some(again.bot()).filter(|bot| bot["weight_percent"] == 10.0))["phase"], "manual");
     again.set_weight(0.0);
-    refused(&again.admin(ask("drill", "{\"share_percent\": 100}")), 422, "above_max", "10%");
+    again.admin(post_action("drill", "{\"share_percent\": 100}")).is_refusal(422, "above_max", "10%");
 }
 
 #[test]
 fn a_rollout_makes_room_only_for_one_that_may_start() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    does(&process, "abort", "{}");
-    does(&process, "rollouts", "{\"version\": \"v3\"}");
-    refused(&process.admin(ask("rollouts", "{\"version\": \"v2\", \"replace\": true}")), 409, "quarantined", "v2 on green");
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    process.act("abort", "{}");
+    process.act("rollouts", "{\"version\": \"v3\"}");
+    process.admin(post_action("rollouts", "{\"version\": \"v2\", \"replace\": true}")).is_refusal(409, "quarantined", "v2 on green");
     assert_eq!((process.bot()["weight_percent"].as_f64(), &process.bot()["canary"]["version"]), (Some(50.0), &"v3".into()));
-    assert_eq!(does(&process, "rollouts", "{\"version\": \"v4\", \"replace\": true}")["canary"]["version"], "v4");
+    assert_eq!(process.act("rollouts", "{\"version\": \"v4\", \"replace\": true}")["canary"]["version"], "v4");
 }
 
 #[test]
 fn a_weight_of_the_config_waits_for_the_end_of_a_freeze() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
-    does(&process, "freeze", "{}");
-    let hash = process.config_hash();
-    process.replace_config(&config(&sides).weight("25%").text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.act("freeze", "{}");
+    process.apply_config(&config(&sides).weight("25%").text());
     assert_eq!(process.bot()["weight_percent"], 0.0);
-    does(&process, "thaw", "{}");
+    process.act("thaw", "{}");
     eventually("the weight", || (process.bot()["weight_percent"] == 25.0).then_some(()));
 }
 
 #[test]
 fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
-    let sides = sides();
+    let sides = two_upstreams();
     let release = "release = { upstream = \"green\", version = \"v2\" }";
     let process = Process::start(&config(&sides).bot(release));
     let bot = process.bot();
@@ -316,7 +306,7 @@ fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
     );
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(process.bot()["weight_percent"], 0.0);
-    let bot = does(&process, "adopt", "{\"upstream\": \"green\", \"version\": \"v2\"}");
+    let bot = process.act("adopt", "{\"upstream\": \"green\", \"version\": \"v2\"}");
     assert_eq!((&bot["desired"]["effective"], &bot["stable"]["upstream"]), (&true.into(), &"green".into()));
     assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
 }
@@ -325,7 +315,7 @@ fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
 fn where_stable_is_gone_and_nothing_is_known_the_configs_release_serves() {
     let (gone, green) = (Closed::new(), Upstream::answering("green"));
     let release = "release = { upstream = \"green\", version = \"v2\" }";
-    let process = Process::start(&Config::split(gone.address, green.address).bot(SLOWLY).bot(release));
+    let process = Process::start(&Config::split(gone.address, green.address).bot(LONG_BAKE).bot(release));
     process.logged("nothing is known of before");
     let bot = eventually("green serves", || Some(process.bot()).filter(|bot| bot["stable"]["upstream"] == "green"));
     assert_eq!((&bot["desired"]["effective"], process.ask(&Ask::of("T1")).text()), (&true.into(), "green"));
@@ -333,7 +323,7 @@ fn where_stable_is_gone_and_nothing_is_known_the_configs_release_serves() {
 
 #[test]
 fn pins_that_changed_while_serin_was_down_are_another_split() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&config(&sides).weight("50%"));
     let revision = |process: &Process| process.bot()["revision"].as_u64().unwrap();
     assert_eq!(revision(&process), 2, "the bot, and its weight");
@@ -350,14 +340,14 @@ fn pins_that_changed_while_serin_was_down_are_another_split() {
 
 #[test]
 fn the_config_starts_what_it_names_and_a_revert_is_the_fast_way_back() {
-    let sides = sides();
+    let sides = two_upstreams();
     let of = |upstream: &str, version: &str| {
         config(&sides).bot(&format!("release = {{ upstream = \"{upstream}\", version = \"{version}\" }}")).text()
     };
     let process = Process::start(&config(&sides));
     process.replace_config(&of("blue", "v1"));
     eventually("v1 is wanted", || (process.bot()["desired"]["version"] == "v1").then_some(()));
-    does(&process, "adopt", "{\"version\": \"v1\"}");
+    process.act("adopt", "{\"version\": \"v1\"}");
     process.replace_config(&of("green", "v2"));
     let bot = eventually("v2 is on its way", || Some(process.bot()).filter(|bot| bot["phase"] == "progressing"));
     assert_eq!(
@@ -375,7 +365,7 @@ fn the_config_starts_what_it_names_and_a_revert_is_the_fast_way_back() {
     let again = Process::start_with(&process.config);
     eventually("v3 is on its way", || Some(again.bot()).filter(|bot| bot["canary"]["version"] == "v3" && bot["phase"] == "progressing"));
     // An operator's word holds against it until it changes.
-    does(&again, "abort", "{\"reason\": \"not today\"}");
+    again.act("abort", "{\"reason\": \"not today\"}");
     std::thread::sleep(Duration::from_millis(1_500));
     let bot = again.bot();
     assert_eq!((&bot["phase"], &bot["desired"]["held_by"]), (&"aborted".into(), &"abort".into()));
@@ -393,11 +383,11 @@ fn history(serin: &Handle, query: &str) -> Value {
 
 #[test]
 fn the_history_is_read_in_pages() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     for _ in 0..3 {
-        does(&process, "freeze", "{}");
-        does(&process, "thaw", "{}");
+        process.act("freeze", "{}");
+        process.act("thaw", "{}");
     }
     let first = history(&process, "?limit=4");
     let revisions =
@@ -405,23 +395,23 @@ fn the_history_is_read_in_pages() {
     assert_eq!((revisions(&first), first["before"].as_u64()), (vec![7, 6, 5, 4], Some(4)));
     let second = history(&process, "?limit=4&before=4");
     assert_eq!((revisions(&second), second["before"].as_u64()), (vec![3, 2, 1], None));
-    refused(&process.admin(Ask::new("GET", "/v1/bots/support/history?limit=0")), 422, "limit", "1 to 1000");
+    process.admin(Ask::new("GET", "/v1/bots/support/history?limit=0")).is_refusal(422, "limit", "1 to 1000");
 }
 
 #[test]
 fn an_undo_under_load_fails_nothing_and_takes_less_than_a_tenth_of_a_second() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     let load = Load::on(&process);
-    does(&process, "switch", "{\"upstream\": \"green\", \"version\": \"v2\"}");
+    process.act("switch", "{\"upstream\": \"green\", \"version\": \"v2\"}");
     assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
     let word = Instant::now();
-    let bot = does(&process, "undo", "{}");
+    let bot = process.act("undo", "{}");
     let took = word.elapsed();
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
     assert_eq!((&bot["phase"], &bot["stable"]["upstream"]), (&"aborted".into(), &"blue".into()));
     assert!(took < Duration::from_millis(100), "{took:?}");
-    refused(&process.admin(ask("undo", "{}")), 409, "undone", "taken back already, by local");
+    process.admin(post_action("undo", "{}")).is_refusal(409, "undone", "taken back already, by local");
     eventually("some traffic", || (load.answered.load(Ordering::Relaxed) > 100).then_some(()));
     assert_eq!(load.ends(), 0);
 }
@@ -430,55 +420,55 @@ fn an_undo_under_load_fails_nothing_and_takes_less_than_a_tenth_of_a_second() {
 fn nobody_is_sent_to_a_side_that_is_not_fit_and_nobody_back_to_one_that_is_gone() {
     let blue = Upstream::answering("blue");
     let green = Upstream::saying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
-    let config = Config::split(blue.address, green.address).bot(SLOWLY).bot("preflight = { path = \"/healthz\" }");
+    let config = Config::split(blue.address, green.address).bot(LONG_BAKE).bot("preflight = { path = \"/healthz\" }");
     let process = Process::start(&config);
-    refused(&process.admin(ask("rollouts", "{}")), 409, "preflight", "GET /healthz answered 503, 2xx is right");
-    refused(&process.admin(ask("switch", "{}")), 409, "preflight", "GET /healthz answered 503");
-    does(&process, "switch", "{\"force\": true}");
+    process.admin(post_action("rollouts", "{}")).is_refusal(409, "preflight", "GET /healthz answered 503, 2xx is right");
+    process.admin(post_action("switch", "{}")).is_refusal(409, "preflight", "GET /healthz answered 503");
+    process.act("switch", "{\"force\": true}");
     drop(blue);
-    eventually("blue is gone", || (process.admin(ask("undo", "{}")).status == 409).then_some(()));
-    refused(&process.admin(ask("undo", "{}")), 409, "preflight", "it refuses connections");
-    assert_eq!(does(&process, "undo", "{\"force\": true}")["stable"]["upstream"], "blue");
+    eventually("blue is gone", || (process.admin(post_action("undo", "{}")).status == 409).then_some(()));
+    process.admin(post_action("undo", "{}")).is_refusal(409, "preflight", "it refuses connections");
+    assert_eq!(process.act("undo", "{\"force\": true}")["stable"]["upstream"], "blue");
 }
 
 #[test]
 fn a_freeze_takes_a_reason_to_go_against() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
-    does(&process, "freeze", "{\"reason\": \"the board meets\"}");
-    refused(&process.admin(ask("rollouts", "{}")), 409, "frozen", "the board meets");
-    refused(&process.admin(ask("rollouts", "{\"force\": true}")), 422, "reason", "takes a reason");
-    does(&process, "rollouts", "{\"force\": true, \"reason\": \"a fix for the board\"}");
-    assert_eq!(does(&process, "abort", "{}")["weight_percent"], 0.0);
+    process.act("freeze", "{\"reason\": \"the board meets\"}");
+    process.admin(post_action("rollouts", "{}")).is_refusal(409, "frozen", "the board meets");
+    process.admin(post_action("rollouts", "{\"force\": true}")).is_refusal(422, "reason", "takes a reason");
+    process.act("rollouts", "{\"force\": true, \"reason\": \"a fix for the board\"}");
+    assert_eq!(process.act("abort", "{}")["weight_percent"], 0.0);
     let process = Process::start(&config(&sides).bot("freeze = { windows = [\"00:00 - 24:00\"], time_zone = \"Europe/Berlin\" }"));
-    refused(&process.admin(ask("switch", "{}")), 409, "frozen", "00:00 - 24:00 (Europe/Berlin)");
+    process.admin(post_action("switch", "{}")).is_refusal(409, "frozen", "00:00 - 24:00 (Europe/Berlin)");
 }
 
 #[test]
 fn a_drill_moves_nobody_by_default_and_everybody_back_in_the_end() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides));
-    let went = does(&process, "drill", "{}");
+    let went = process.act("drill", "{}");
     assert_eq!((&went["moved_percent"], &went["side"]), (&0.0.into(), &"green".into()));
     assert!(went["back_ms"].as_f64().unwrap() < 100.0, "{went}");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     let drilled = process.metrics().sum("serin_drill_last_success_timestamp_seconds", &[("bot", "support")]);
     assert!((now - drilled).abs() < 10.0, "{drilled}");
-    let went = does(&process, "drill", "{\"share_percent\": 100, \"seconds\": 1}");
+    let went = process.act("drill", "{\"share_percent\": 100, \"seconds\": 1}");
     assert_eq!((&went["moved_percent"], process.bot()["weight_percent"].as_f64()), (&100.0.into(), Some(0.0)));
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    refused(&process.admin(ask("drill", "{}")), 409, "under_way", "abort it first");
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    process.admin(post_action("drill", "{}")).is_refusal(409, "under_way", "abort it first");
     let decisions: Vec<Value> = history(&process, "")["changes"].as_array().unwrap().iter().map(|row| row["decision"].clone()).collect();
     assert_eq!(decisions, ["start", "drilled", "withdraw", "drill", "drilled", "begin"]);
 }
 
 #[test]
 fn where_the_config_is_the_only_way_in_operators_may_still_take_back() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&config(&sides).admin("read_only = true").weight("10%"));
-    refused(&process.put_weight(20.0), 403, "read_only", "only the config changes");
-    refused(&process.admin(ask("switch", "{}")), 403, "read_only", "abort, undo, pause and freeze");
-    assert_eq!(does(&process, "abort", "{}")["weight_percent"], 0.0);
-    does(&process, "freeze", "{}");
+    process.put_weight(20.0).is_refusal(403, "read_only", "only the config changes");
+    process.admin(post_action("switch", "{}")).is_refusal(403, "read_only", "abort, undo, pause and freeze");
+    assert_eq!(process.act("abort", "{}")["weight_percent"], 0.0);
+    process.act("freeze", "{}");
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Config, Process, Upstream, command_of, eventually};
+use crate::harness::{Ask, Config, Process, command_of, two_upstreams};
 
 /// The kernel's number of a user who owns nothing.
 const NOBODY: u32 = 65_534;
@@ -60,10 +60,6 @@ impl Folders {
     }
 }
 
-fn sides() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
-
 fn freeze(process: &Process) -> Value {
     let answer = process.admin(Ask::new("POST", "/v1/bots/support/freeze").json("{}"));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -72,7 +68,7 @@ fn freeze(process: &Process) -> Value {
 
 #[test]
 fn the_history_is_where_the_config_says_else_beside_it_else_in_the_state_directory_else_in_memory() {
-    let (blue, green) = sides();
+    let (blue, green) = two_upstreams();
     let text = Config::split(blue.address, green.address).text();
     for (stated, beside, state, where_it_is) in
         [(true, true, true, &[][..]), (false, true, true, &["config"]), (false, false, true, &["state"]), (false, false, false, &[])]
@@ -104,7 +100,7 @@ fn the_history_is_where_the_config_says_else_beside_it_else_in_the_state_directo
 /// The config's weight is that of a first beginning: what operators have done since is not known any more, and it may have been an abort.
 #[test]
 fn a_lost_history_never_applies_the_configs_weight_again() {
-    let (blue, green) = sides();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).weight("50%");
     for unreadable in [true, false] {
         let mut process = Process::start(&config);
@@ -124,9 +120,7 @@ fn a_lost_history_never_applies_the_configs_weight_again() {
         let standing = || (again.bot()["weight_percent"].as_f64(), again.bot()["phase"].as_str().unwrap().to_owned());
         assert_eq!(standing(), (Some(0.0), "idle".to_owned()));
         let takes = |config: Config| {
-            let hash = again.config_hash();
-            again.replace_config(&config.text());
-            eventually("the new config", || (again.config_hash() != hash).then_some(()));
+            again.apply_config(&config.text());
         };
         takes(config.clone().bot("timeout = \"9s\""));
         assert_eq!(standing(), (Some(0.0), "idle".to_owned()), "an unchanged value says nothing new");
@@ -138,7 +132,7 @@ fn a_lost_history_never_applies_the_configs_weight_again() {
 /// A file that is there and cannot be opened may hold a promotion: who is stable stands beside it.
 #[test]
 fn a_history_that_cannot_be_opened_is_a_lost_one_and_nothing_is_durable() {
-    let (blue, green) = sides();
+    let (blue, green) = two_upstreams();
     let folders = Folders::new(&Config::split(blue.address, green.address).weight("50%").text());
     let config = folders.config.join("serin.toml");
     let mut process = Process::start_by(folders.command(), &config);

@@ -5,10 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Ask, Client, Config, Handle, Process, Upstream, eventually};
+use crate::harness::{Answer, Ask, Client, Config, Handle, Process, SHORT_BAKE, Upstream, eventually, two_upstreams};
 
-/// Without traffic each step is held for a human after two seconds.
-const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
 const TOKEN: &str = "a-token-of-the-operators";
 const PUBLIC: &str = "https://serin.example.com/canary";
 
@@ -19,25 +17,38 @@ struct Room {
 
 impl Room {
     fn new() -> Room {
-        Room { sides: (Upstream::answering("blue"), Upstream::answering("green")), receiver: Upstream::answering("ok") }
+        Room { sides: two_upstreams(), receiver: Upstream::answering("ok") }
     }
 
     fn config(&self, admin: &str) -> Config {
         let url = format!("url = \"http://{}/x\"", self.receiver.address);
-        let config = Config::split(self.sides.0.address, self.sides.1.address).bot(IMPATIENT);
+        let config = Config::split(self.sides.0.address, self.sides.1.address).bot(SHORT_BAKE);
         let config = config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, "secret = \"a-key-of-more-than-16\""]);
         config.admin(&format!("public_url = \"{PUBLIC}\"")).admin(admin).token("ops", "operate", TOKEN)
     }
 
-    /// The links of the last message, once there are so many messages: paths on the admin listener, by action.
+    /// Waits for message `number`, which is 1 for the first one.
     #[track_caller]
-    fn links(&self, messages: usize) -> Vec<(String, String)> {
-        eventually(&format!("{messages} messages"), || (self.receiver.count() >= messages).then_some(()));
-        let document: Value = serde_json::from_slice(&self.receiver.requests()[messages - 1].body).unwrap();
+    fn message(&self, number: usize) -> Value {
+        eventually(&format!("message {number}"), || (self.receiver.count() >= number).then_some(()));
+        serde_json::from_slice(&self.receiver.requests()[number - 1].body).unwrap()
+    }
+
+    /// The links of message `number`: each link's action and its path on the admin listener.
+    #[track_caller]
+    fn links(&self, number: usize) -> Vec<(String, String)> {
+        let document = self.message(number);
         let path = |link: &Value| link["url"].as_str().unwrap().strip_prefix(PUBLIC).unwrap().to_owned();
         let links = document["links"].as_array().unwrap();
         links.iter().map(|link| (link["action"].as_str().unwrap().to_owned(), path(link))).collect()
     }
+}
+
+/// A serin that sends its messages to the room's receiver.
+fn started() -> (Room, Process) {
+    let room = Room::new();
+    let process = Process::start(&room.config("")).asking_with(TOKEN);
+    (room, process)
 }
 
 /// As a browser elsewhere: by the public name, without a token, and with the Origin of a page that tells nobody its own.
@@ -48,13 +59,6 @@ fn knock(serin: &Handle, method: &'static str, path: &str) -> Answer {
         _ => ask,
     };
     Client::connect(serin.admin).ask(&ask)
-}
-
-#[track_caller]
-fn does(serin: &Handle, action: &str, body: &str) -> Value {
-    let answer = serin.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body));
-    assert_eq!(answer.status, 200, "{action}: {answer:?}");
-    answer.json()
 }
 
 #[track_caller]
@@ -71,9 +75,8 @@ fn newest(serin: &Handle) -> Value {
 
 #[test]
 fn to_look_changes_nothing_and_to_approve_works_once() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let (room, process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
     let links = room.links(1);
     assert_eq!(links.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(), ["advance", "abort"]);
     let (approve, abort) = (&links[0].1, &links[1].1);
@@ -117,12 +120,11 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
 
 #[test]
 fn the_last_approval_promotes_and_says_so() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    does(&process, "advance", "");
-    let (action, approve) = room.links(1).remove(0);
-    assert_eq!(action, "advance");
+    let (_room, process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    process.act("advance", "");
+    let approve =
+        forge(&process, |ticket| (ticket["a"], ticket["r"], ticket["s"]) = (json!("advance"), json!(3), json!(["v2 on green", 7500])));
     says(&knock(&process, "GET", &approve), 200, "support: promote v2 on green, and send everybody to it?");
     says(&knock(&process, "POST", &approve), 200, "Done: promote");
     assert_eq!((&newest(&process)["decision"], process.bot()["phase"].as_str()), (&"promote".into(), Some("promoted")));
@@ -131,10 +133,12 @@ fn the_last_approval_promotes_and_says_so() {
 
 #[test]
 fn links_end_with_the_history_that_they_are_about() {
-    let room = Room::new();
-    let mut process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    let abort = room.links(1)[1].1.clone();
+    let (room, mut process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    let abort = forge(&process, |_| ());
+    process.act("abort", "");
+    let id = |number: usize| room.message(number)["id"].clone();
+    let first_id = id(1);
     process.signal(libc::SIGKILL);
     process.ended();
     for ending in ["", "-wal", "-shm"] {
@@ -142,20 +146,20 @@ fn links_end_with_the_history_that_they_are_about() {
     }
     let again = Process::start_with(&process.config.clone()).asking_with(TOKEN);
     // The same revision, the same release, the same weight.
-    does(&again, "rollouts", "{\"version\": \"v2\"}");
-    room.links(2);
-    says(&knock(&again, "POST", &abort), 404, "There is no such link");
-    let id = |number: usize| serde_json::from_slice::<Value>(&room.receiver.requests()[number].body).unwrap()["id"].clone();
-    assert_ne!(id(0), id(1));
+    again.act("rollouts", "{\"version\": \"v2\"}");
     assert_eq!(again.bot()["revision"], 2);
+    says(&knock(&again, "POST", &abort), 404, "There is no such link");
+    says(&knock(&again, "GET", &forge(&again, |_| ())), 200, "send everybody back to blue?");
+    // The same change of another history is another message.
+    again.act("abort", "");
+    assert_ne!(id(2), first_id);
 }
 
 #[test]
 fn a_link_acts_after_a_restart_and_then_never_again() {
-    let room = Room::new();
-    let mut process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    let abort = room.links(1)[1].1.clone();
+    let (_room, mut process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    let abort = forge(&process, |_| ());
     process.signal(libc::SIGKILL);
     process.ended();
     let mut process = Process::start_with(&process.config.clone()).asking_with(TOKEN);
@@ -170,9 +174,8 @@ fn a_link_acts_after_a_restart_and_then_never_again() {
 
 #[test]
 fn a_promotion_comes_with_a_way_back() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "switch", "{\"version\": \"v2\"}");
+    let (room, process) = started();
+    process.act("switch", "{\"version\": \"v2\"}");
     let links = room.links(1);
     assert_eq!(links[0].0, "undo");
     says(&knock(&process, "GET", &links[0].1), 200, "support: send everybody back to blue?");
@@ -196,9 +199,8 @@ fn forge(process: &Process, change: impl Fn(&mut Value)) -> String {
 
 #[test]
 fn only_what_was_sealed_here_and_is_not_over_is_taken() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let (_room, process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
     says(&knock(&process, "GET", &forge(&process, |_| ())), 200, "send everybody back to blue?");
     let expired = knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000)));
     says(&expired, 410, "This link has expired");
@@ -220,35 +222,29 @@ fn only_what_was_sealed_here_and_is_not_over_is_taken() {
 
 #[test]
 fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    assert_eq!(room.links(1).len(), 2);
-    let hash = process.config_hash();
-    process.replace_config(&room.config("read_only = true").text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    let (room, process) = started();
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    let abort = forge(&process, |_| ());
+    process.apply_config(&room.config("read_only = true").text());
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 403, "only the config changes what serves");
-    says(&knock(&process, "POST", &room.links(1)[1].1), 200, "Done: abort");
+    says(&knock(&process, "POST", &abort), 200, "Done: abort");
 }
 
 #[test]
 fn a_link_is_refused_where_the_api_refuses() {
     let room = Room::new();
     let process = Process::start(&room.config("").bot("freeze = { windows = [\"00:00 - 24:00\"] }")).asking_with(TOKEN);
-    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
+    process.act("rollouts", "{\"version\": \"v2\", \"force\": true, \"reason\": \"a test\"}");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["a"] = json!("advance"))), 409, "nothing rises now: 00:00 - 24:00");
     says(&knock(&process, "POST", &forge(&process, |_| ())), 200, "Done: abort");
 }
 
 #[test]
 fn without_its_notifier_a_link_is_gone() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "switch", "{\"version\": \"v2\"}");
+    let (room, process) = started();
+    process.act("switch", "{\"version\": \"v2\"}");
     let undo = room.links(1)[0].1.clone();
-    let hash = process.config_hash();
-    process.replace_config(&room.config("").text().replace("name = \"ops\"", "name = \"others\""));
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.apply_config(&room.config("").text().replace("name = \"ops\"", "name = \"others\""));
     for method in ["GET", "POST"] {
         says(&knock(&process, method, &undo), 404, "There is no such link");
     }
@@ -256,12 +252,9 @@ fn without_its_notifier_a_link_is_gone() {
 
 #[test]
 fn without_a_public_url_there_are_no_links() {
-    let room = Room::new();
-    let process = Process::start(&room.config("")).asking_with(TOKEN);
-    does(&process, "switch", "{\"version\": \"v2\"}");
+    let (room, process) = started();
+    process.act("switch", "{\"version\": \"v2\"}");
     let undo = room.links(1)[0].1.clone();
-    let hash = process.config_hash();
-    process.replace_config(&room.config("").text().replace(&format!("public_url = \"{PUBLIC}\""), ""));
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.apply_config(&room.config("").text().replace(&format!("public_url = \"{PUBLIC}\""), ""));
     says(&knock(&process, "POST", &undo), 404, "There is no such link");
 }

@@ -9,34 +9,22 @@ use std::time::{Duration, Instant};
 use ring::hmac;
 use serde_json::Value;
 
-use crate::harness::{Ask, Closed, Config, Handle, Process, Request, Then, Upstream, command, eventually, ok};
+use crate::harness::{
+    Ask, Closed, Config, Handle, LONG_BAKE, Process, Request, SHORT_BAKE, Then, Upstream, command, eventually, ok, two_upstreams,
+};
 use crate::history::disk_is_full;
 
-/// Without traffic each step is held for a human after two seconds.
-const IMPATIENT: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1s\", deadline = \"2s\" }";
-const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
 const KEY: &str = "a-signing-key-of-the-tests";
 const PATH: &str = "a-secret-part-of-a-url";
 
-fn sides() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
-
 fn split(sides: &(Upstream, Upstream), rollout: &str) -> Config {
-    Config::split(sides.0.address, sides.1.address).bot(rollout)
+    Config::of(sides).bot(rollout)
 }
 
 /// A generic webhook at this receiver, told of this.
 fn told(config: Config, receiver: &Upstream, more: &str) -> Config {
     let url = format!("url = \"http://{}/{PATH}\"", receiver.address);
     config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), more])
-}
-
-#[track_caller]
-fn does(serin: &Handle, action: &str, body: &str) -> Value {
-    let answer = serin.admin(Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body));
-    assert_eq!(answer.status, 200, "{action}: {answer:?}");
-    answer.json()
 }
 
 fn json(request: &Request) -> Value {
@@ -72,10 +60,10 @@ fn is_signed(request: &Request) -> bool {
 
 #[test]
 fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
-    let sides = sides();
+    let sides = two_upstreams();
     let rooms: BTreeMap<&str, Upstream> =
         ["slack", "discord", "teams", "webhook"].into_iter().map(|kind| (kind, Upstream::answering("ok"))).collect();
-    let mut config = split(&sides, IMPATIENT);
+    let mut config = split(&sides, SHORT_BAKE);
     for (kind, room) in &rooms {
         let (name, kind_is) = (format!("name = \"{kind}\""), format!("kind = \"{kind}\""));
         let (url, secret) = (format!("url = \"http://{}/x\"", room.address), format!("secret = \"{KEY}\""));
@@ -83,11 +71,11 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
         config = config.notify(if *kind == "webhook" { &lines } else { &lines[..3] });
     }
     let mut process = Process::start(&config);
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    process.act("rollouts", "{\"version\": \"v2\"}");
     rooms.values().for_each(|room| has_got(room, 1));
-    does(&process, "promote", "{\"reason\": \"it is <good>\"}");
-    does(&process, "rollouts", "{\"version\": \"v3\"}");
-    does(&process, "abort", "");
+    process.act("promote", "{\"reason\": \"it is <good>\"}");
+    process.act("rollouts", "{\"version\": \"v3\"}");
+    process.act("abort", "");
     rooms.values().for_each(|room| has_got(room, 3));
     let sent = |serin: &Handle| serin.metrics().sum("serin_notifications_total", &[("result", "sent")]);
     eventually("all is counted", || (sent(&process) == 12.0).then_some(()));
@@ -97,7 +85,7 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
     process.ended();
     let again = Process::start_with(&process.config);
     // Whatever were told twice would come before this.
-    does(&again, "switch", "{\"upstream\": \"blue\"}");
+    again.act("switch", "{\"upstream\": \"blue\"}");
     rooms.values().for_each(|room| has_got(room, 4));
     assert_eq!(news(&rooms["webhook"].requests()), ["held", "promote 3", "abort 5", "promote 6"]);
     for (kind, room) in &rooms {
@@ -116,7 +104,7 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
 
 #[test]
 fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
-    let sides = sides();
+    let sides = two_upstreams();
     let count = AtomicUsize::new(0);
     let receiver = Upstream::scripted(move |_, wire| {
         let answer = match count.fetch_add(1, Ordering::SeqCst) {
@@ -129,7 +117,7 @@ fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
         let _ = wire.write(answer.as_bytes());
         Then::KeepAlive
     });
-    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, "on = [\"step\"]"));
+    let process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, "on = [\"step\"]"));
     process.set_weight(10.0);
     has_got(&receiver, 2);
     let asked = Instant::now();
@@ -153,7 +141,7 @@ fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
 
 #[test]
 fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
-    let sides = sides();
+    let sides = two_upstreams();
     let (hangs, count) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
     let receiver = Upstream::scripted({
         let hangs = hangs.clone();
@@ -166,7 +154,7 @@ fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
             Then::KeepAlive
         }
     });
-    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, "on = [\"step\"]"));
+    let process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, "on = [\"step\"]"));
     process.set_weight(1.0);
     has_got(&receiver, 1);
     let mut slowest = Duration::ZERO;
@@ -188,7 +176,7 @@ fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
 
 #[test]
 fn what_was_decided_before_a_crash_is_told_after_it() {
-    let sides = sides();
+    let sides = two_upstreams();
     let well = Arc::new(AtomicBool::new(false));
     let receiver = Upstream::scripted({
         let well = well.clone();
@@ -198,9 +186,9 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
             Then::KeepAlive
         }
     });
-    let mut process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
-    does(&process, "abort", "");
+    let mut process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, ""));
+    process.act("rollouts", "{\"version\": \"v2\"}");
+    process.act("abort", "");
     has_got(&receiver, 1);
     process.signal(libc::SIGKILL);
     process.ended();
@@ -209,7 +197,7 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
     well.store(true, Ordering::SeqCst);
     let again = Process::start_with(&process.config);
     has_got(&receiver, before + 1);
-    does(&again, "switch", "{\"upstream\": \"green\"}");
+    again.act("switch", "{\"upstream\": \"green\"}");
     has_got(&receiver, before + 2);
     assert_eq!(news(&receiver.requests()[before..]), ["abort 3", "promote 4"]);
     let ids: Vec<Value> = receiver.requests().iter().map(|request| json(request)["id"].clone()).collect();
@@ -218,13 +206,13 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
 
 #[test]
 fn what_cannot_be_read_at_the_start_is_read_later_and_nothing_is_passed_over() {
-    let (sides, nobody, receiver) = (sides(), Closed::new(), Upstream::answering("ok"));
+    let (sides, nobody, receiver) = (two_upstreams(), Closed::new(), Upstream::answering("ok"));
     let told = |at: std::net::SocketAddr| {
         let url = format!("url = \"http://{at}/\"");
-        split(&sides, SLOWLY).notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\"")])
+        split(&sides, LONG_BAKE).notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\"")])
     };
     let mut process = Process::start(&told(nobody.address));
-    does(&process, "switch", "{}");
+    process.act("switch", "{}");
     process.signal(libc::SIGKILL);
     process.ended();
     let change = |sql: &str| {
@@ -237,22 +225,22 @@ fn what_cannot_be_read_at_the_start_is_read_later_and_nothing_is_passed_over() {
     again.logged("who was told what cannot be read");
     change("DROP TABLE told; ALTER TABLE kept RENAME TO told;");
     has_got(&receiver, 1);
-    does(&again, "undo", "");
+    again.act("undo", "");
     has_got(&receiver, 2);
     assert_eq!(news(&receiver.requests()), ["promote 2", "abort 3"]);
 }
 
 #[test]
 fn an_abort_is_told_also_while_the_disk_is_full() {
-    let (sides, receiver) = (sides(), Upstream::answering("ok"));
-    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
-    does(&process, "rollouts", "{\"version\": \"v2\"}");
+    let (sides, receiver) = (two_upstreams(), Upstream::answering("ok"));
+    let process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, ""));
+    process.act("rollouts", "{\"version\": \"v2\"}");
     disk_is_full(&process, true);
-    assert_eq!(does(&process, "abort", "")["durable"], false);
+    assert_eq!(process.act("abort", "")["durable"], false);
     has_got(&receiver, 1);
     disk_is_full(&process, false);
     eventually("it is written", || (process.bot()["durable"] == true).then_some(()));
-    does(&process, "switch", "{}");
+    process.act("switch", "{}");
     has_got(&receiver, 2);
     assert_eq!(news(&receiver.requests()), ["abort 3", "promote 4"]);
 }
@@ -261,21 +249,21 @@ fn an_abort_is_told_also_while_the_disk_is_full() {
 fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let (ops, asked) = (Upstream::answering("ok"), Upstream::answering("ok"));
-    let config = told(Config::split(blue.address, green.address).bot(SLOWLY), &ops, "");
+    let config = told(Config::split(blue.address, green.address).bot(LONG_BAKE), &ops, "");
     let url = format!("url = \"http://{}/\"", asked.address);
     let config = config.notify(&["name = \"asked\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), "on = [\"held\"]"]);
     let config = config.admin("public_url = \"https://serin.example.com\"").token("ops", "operate", KEY);
     let process = Process::start(&config).asking_with(KEY);
-    does(&process, "rollouts", "{\"version\": \"v2\", \"force\": true}");
+    process.act("rollouts", "{\"version\": \"v2\", \"force\": true}");
     for number in 0..40 {
         assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).text(), "blue");
     }
     has_got(&asked, 1);
     // With another revision the links are of no use any more: both are asked again.
-    does(&process, "freeze", "{}");
+    process.act("freeze", "{}");
     has_got(&asked, 2);
     has_got(&ops, 2);
-    does(&process, "abort", "");
+    process.act("abort", "");
     has_got(&ops, 3);
     assert_eq!((news(&ops.requests()), news(&asked.requests())), (words(&["abort 3", "held", "abort 5"]), words(&["held", "held"])));
     let actions = |request: &Request| {
@@ -290,16 +278,16 @@ fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
 
 #[test]
 fn who_is_new_is_told_of_what_comes_right_after() {
-    let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
-    let process = Process::start(&split(&sides, SLOWLY));
-    does(&process, "switch", "{}");
-    takes_up(&process, &told(split(&sides, SLOWLY), &first, ""));
-    does(&process, "undo", "");
+    let (sides, first, second) = (two_upstreams(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let process = Process::start(&split(&sides, LONG_BAKE));
+    process.act("switch", "{}");
+    process.apply_config(&told(split(&sides, LONG_BAKE), &first, "").text());
+    process.act("undo", "");
     has_got(&first, 1);
     // Another URL, and other news.
-    takes_up(&process, &told(split(&sides, SLOWLY), &second, "on = [\"start\"]\nbots = [\"support\"]"));
-    does(&process, "rollouts", "{\"retry\": true, \"reason\": \"a test\"}");
-    does(&process, "abort", "");
+    process.apply_config(&told(split(&sides, LONG_BAKE), &second, "on = [\"start\"]\nbots = [\"support\"]").text());
+    process.act("rollouts", "{\"retry\": true, \"reason\": \"a test\"}");
+    process.act("abort", "");
     has_got(&second, 1);
     // And one more bot.
     let (blue, green) = (sides.0.address, sides.1.address);
@@ -310,9 +298,9 @@ fn who_is_new_is_told_of_what_comes_right_after() {
         "workspace = \"header:x-workspace\"",
         &upstreams,
         "stable = \"blue\"",
-        SLOWLY,
+        LONG_BAKE,
     ];
-    takes_up(&process, &told(split(&sides, SLOWLY).add(&other), &second, "on = [\"start\"]"));
+    process.apply_config(&told(split(&sides, LONG_BAKE).add(&other), &second, "on = [\"start\"]").text());
     let started = process.admin(Ask::new("POST", "/v1/bots/sales/rollouts").json("{}"));
     assert_eq!(started.status, 200, "{started:?}");
     has_got(&second, 2);
@@ -320,19 +308,12 @@ fn who_is_new_is_told_of_what_comes_right_after() {
 }
 
 /// Replaces the config, and waits only until it serves.
-#[track_caller]
-fn takes_up(process: &Process, config: &Config) {
-    let hash = process.config_hash();
-    process.replace_config(&config.text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
-}
-
 #[test]
 fn what_a_url_that_was_taken_back_refused_goes_to_the_next_one() {
-    let (sides, next, aware) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let (sides, next, aware) = (two_upstreams(), Upstream::answering("ok"), Upstream::answering("ok"));
     let (url, secret) = (format!("url = \"http://{}/\"", aware.address), format!("secret = \"{KEY}\""));
     let config = |at: &Upstream| {
-        let config = told(split(&sides, SLOWLY), at, "on = [\"promote\"]");
+        let config = told(split(&sides, LONG_BAKE), at, "on = [\"promote\"]");
         config.notify(&["name = \"aware\"", "kind = \"webhook\"", &url, &secret, "on = [\"abort\"]"])
     };
     for (number, status) in ["401 Unauthorized", "404 Not Found"].into_iter().enumerate() {
@@ -346,11 +327,11 @@ fn what_a_url_that_was_taken_back_refused_goes_to_the_next_one() {
             }
         });
         let process = Process::start(&config(&gone));
-        does(&process, "switch", "{}");
+        process.act("switch", "{}");
         has_got(&gone, 1);
         // While the attempt is under way.
-        takes_up(&process, &config(&next));
-        does(&process, "undo", "");
+        process.apply_config(&config(&next).text());
+        process.act("undo", "");
         has_got(&aware, number + 1);
         replaced.store(true, Ordering::SeqCst);
         has_got(&next, number + 1);
@@ -360,34 +341,34 @@ fn what_a_url_that_was_taken_back_refused_goes_to_the_next_one() {
 
 #[test]
 fn a_file_with_another_url_counts_after_a_hangup() {
-    let (sides, first, second) = (sides(), Upstream::answering("ok"), Upstream::answering("ok"));
+    let (sides, first, second) = (two_upstreams(), Upstream::answering("ok"), Upstream::answering("ok"));
     let folder = tempfile::tempdir().expect("a temporary directory");
     let (url, key) = (folder.path().join("url"), folder.path().join("key"));
     let write = |at: &Upstream| std::fs::write(&url, format!("http://{}/x\n", at.address)).expect("a writable directory");
     write(&first);
     std::fs::write(&key, KEY).expect("a writable directory");
     let (file, secret) = (format!("file = {url:?}"), format!("secret_file = {key:?}"));
-    let process = Process::start(&split(&sides, SLOWLY).notify(&["name = \"ops\"", "kind = \"webhook\"", &file, &secret]));
-    does(&process, "switch", "{}");
+    let process = Process::start(&split(&sides, LONG_BAKE).notify(&["name = \"ops\"", "kind = \"webhook\"", &file, &secret]));
+    process.act("switch", "{}");
     has_got(&first, 1);
     write(&second);
     process.signal(libc::SIGHUP);
     process.logged("config read again");
-    does(&process, "undo", "");
+    process.act("undo", "");
     has_got(&second, 1);
     assert!(first.count() == 1 && is_signed(&second.only_request()));
 }
 
 #[test]
 fn what_is_due_is_told_without_a_change() {
-    let (sides, receiver) = (sides(), Upstream::answering("ok"));
-    let config = split(&sides, SLOWLY).bot("drill_every = \"1h\"");
+    let (sides, receiver) = (two_upstreams(), Upstream::answering("ok"));
+    let config = split(&sides, LONG_BAKE).bot("drill_every = \"1h\"");
     let process = Process::start(&told(config, &receiver, "on = [\"drill_due\", \"abort\"]"));
     has_got(&receiver, 1);
     // A drill's end is nobody's abort.
-    does(&process, "drill", "{\"share_percent\": 100, \"seconds\": 1}");
-    does(&process, "rollouts", "{}");
-    does(&process, "abort", "");
+    process.act("drill", "{\"share_percent\": 100, \"seconds\": 1}");
+    process.act("rollouts", "{}");
+    process.act("abort", "");
     has_got(&receiver, 2);
     assert_eq!(news(&receiver.requests())[0], "drill_due");
     assert!(news(&receiver.requests())[1].starts_with("abort "));
@@ -395,8 +376,8 @@ fn what_is_due_is_told_without_a_change() {
 
 #[test]
 fn a_test_says_what_the_receiver_answered() {
-    let (sides, receiver) = (sides(), Upstream::saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\ninvalid_token"));
-    let process = Process::start(&told(split(&sides, SLOWLY), &receiver, ""));
+    let (sides, receiver) = (two_upstreams(), Upstream::saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\ninvalid_token"));
+    let process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, ""));
     let run = |arguments: &[&str]| {
         let mut all = vec!["notify"];
         all.extend(arguments);
@@ -411,6 +392,6 @@ fn a_test_says_what_the_receiver_answered() {
     assert!(code == Some(1) && said.contains("there is no notifier \"nobody\"; there are: ops"), "{said}");
     assert_eq!(json(&receiver.only_request())["type"], "test");
     let good = Upstream::answering("ok");
-    process.replace_config(&told(split(&sides, SLOWLY), &good, "").text());
+    process.replace_config(&told(split(&sides, LONG_BAKE), &good, "").text());
     eventually("the new URL", || (run(&["--test", "ops"]) == (Some(0), "ops: sent, it answered 200: ok\n".to_owned())).then_some(()));
 }

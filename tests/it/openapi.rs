@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Ask, Config, Serin, Upstream};
+use crate::harness::{Ask, Config, Serin, eventually, two_upstreams};
 
 /// What of `value` the schema does not describe, or describes and is not there.
 fn differences(schema: &Value, document: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
@@ -48,7 +48,7 @@ fn differences(schema: &Value, document: &Value, value: &Value, at: &str, found:
 
 #[test]
 fn what_is_answered_is_what_is_described() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let rollout = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }";
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(rollout).bot("release = { upstream = \"blue\" }"));
     let ask = |method: &'static str, path: &str, body: &str| serin.admin(Ask::new(method, path).json(body));
@@ -63,9 +63,8 @@ fn what_is_answered_is_what_is_described() {
     look("Bot", &serin.bot());
     look("Bot", &does("rollouts", "{\"version\": \"v2\"}"));
     (0..50).for_each(|number| assert_eq!(serin.ask(&Ask::of(&format!("T{number}"))).status, 200));
-    std::thread::sleep(std::time::Duration::from_millis(6_500));
-    let judged = serin.bot();
-    assert!(judged["evidence"]["components"].is_object() && judged["rollout"].is_object());
+    let judged = eventually("evidence that was judged", || Some(serin.bot()).filter(|bot| bot["evidence"]["components"].is_object()));
+    assert!(judged["rollout"].is_object());
     look("Bot", &judged);
     look("Bot", &does("abort", "{}"));
     look("Bot", &does("switch", "{}"));
@@ -82,7 +81,7 @@ fn what_is_answered_is_what_is_described() {
 
 #[test]
 fn every_path_that_is_described_is_there() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     let document = serin.admin(Ask::new("GET", "/openapi.json")).json();
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -9,11 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use serin::store;
 
-use crate::harness::{Ask, Config, Handle, Process, Upstream, command, eventually, turns};
-
-fn sides() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
+use crate::harness::{Ask, Config, Handle, Process, Upstream, command, eventually, turns, two_upstreams};
 
 fn bots(sides: &(Upstream, Upstream), names: &[&str]) -> Config {
     let upstreams = format!("upstreams = {{ blue = \"http://{}\", green = \"http://{}\" }}", sides.0.address, sides.1.address);
@@ -91,7 +87,7 @@ impl Gate {
 
 #[test]
 fn a_client_that_hangs_up_loses_no_change() {
-    let sides = sides();
+    let sides = two_upstreams();
     let mut process = Process::start(&bots(&sides, &[]));
     for turn in 0..turns(120) as u64 {
         let body = format!("{{\"percent\": {}}}", [40, 10, 0, 25][turn as usize % 4]);
@@ -114,7 +110,7 @@ fn a_client_that_hangs_up_loses_no_change() {
 
 #[test]
 fn what_was_lowered_by_a_client_that_hung_up_stays_lowered() {
-    let (sides, directory) = (sides(), tempfile::tempdir().unwrap());
+    let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let config = directory.path().join("serin.toml");
     std::fs::write(&config, bots(&sides, &[]).text()).unwrap();
     let (mut process, mut taken) = (Process::start_with(&config), 0);
@@ -153,7 +149,7 @@ fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
 
 #[test]
 fn a_disk_that_hangs_delays_nobody_who_lowers() {
-    let (sides, directory) = (sides(), tempfile::tempdir().unwrap());
+    let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let names = ["b1", "b2", "b3", "b4", "b5", "b6"];
     let config = directory.path().join("serin.toml");
     std::fs::write(&config, bots(&sides, &names).text()).unwrap();
@@ -194,7 +190,7 @@ fn a_disk_that_hangs_delays_nobody_who_lowers() {
 
 #[test]
 fn a_lowering_makes_a_raise_give_way_that_waits_for_the_disk() {
-    let (sides, directory) = (sides(), tempfile::tempdir().unwrap());
+    let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let config = directory.path().join("serin.toml");
     std::fs::write(&config, bots(&sides, &[]).text()).unwrap();
     let gate = Gate::new(directory.path());
@@ -220,7 +216,7 @@ fn a_lowering_makes_a_raise_give_way_that_waits_for_the_disk() {
 
 #[test]
 fn a_drill_stays_with_its_bot_whatever_is_reloaded_meanwhile() {
-    let sides = sides();
+    let sides = two_upstreams();
     let with = |names: &[&str]| bots(&sides, names).text();
     let process = Process::start(&bots(&sides, &["first", "drilled", "other"]));
     assert_eq!(process.admin(put("other", 50)).status, 200);
@@ -228,9 +224,7 @@ fn a_drill_stays_with_its_bot_whatever_is_reloaded_meanwhile() {
         let drill = scope.spawn(|| process.admin(post("drilled", "drill", "{\"share_percent\": 100, \"seconds\": 2}")));
         eventually("customers are on the idle side", || (bot(&process, "drilled")["weight_percent"] == 100.0).then_some(()));
         for names in [&["drilled", "other"][..], &["zero", "other", "first", "drilled"], &["other", "drilled"]] {
-            let hash = process.config_hash();
-            process.replace_config(&with(names));
-            eventually("the reload", || (process.config_hash() != hash).then_some(()));
+            process.apply_config(&with(names));
         }
         let drilled = drill.join().unwrap();
         assert_eq!((drilled.status, drilled.json()["moved_percent"].as_f64()), (200, Some(100.0)));
@@ -240,7 +234,7 @@ fn a_drill_stays_with_its_bot_whatever_is_reloaded_meanwhile() {
 
 #[test]
 fn a_row_of_another_writer_freezes_nothing() {
-    let sides = sides();
+    let sides = two_upstreams();
     let process = Process::start(&bots(&sides, &["other"]));
     let raised = process.admin(put("support", 5)).json();
     let database = rusqlite::Connection::open(process.config.with_file_name("serin.db")).unwrap();

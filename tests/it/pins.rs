@@ -1,10 +1,10 @@
 //! Pins and the tester's header: they work at any weight, and are no evidence.
 
-use crate::harness::{Ask, Config, Serin, Upstream};
+use crate::harness::{Ask, Config, Serin, two_upstreams};
 
 #[test]
 fn a_pinned_workspace_is_on_its_track_at_any_weight() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).bot("pins = { canary = [\"T1\", \"ws:T2\"], stable = [\"T3\"] }");
     let serin = Serin::start(&config);
     for percent in [0.0, 50.0, 100.0] {
@@ -26,7 +26,7 @@ fn a_pinned_workspace_is_on_its_track_at_any_weight() {
 
 #[test]
 fn a_tester_with_the_secret_chooses_the_track() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).bot("tester = { secret = \"sesame-sesame-sesame\" }"));
     let ask = |value: &str| serin.ask(&Ask::of("T1").field("serin-override", value)).text().to_owned();
     for (percent, otherwise) in [(0.0, "blue"), (100.0, "green")] {
@@ -50,7 +50,7 @@ fn a_tester_with_the_secret_chooses_the_track() {
 
 #[test]
 fn a_tester_names_the_header() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).bot("tester = { header = \"X-Try\", secret = \"sesame-sesame-sesame\" }");
     let serin = Serin::start(&config);
     let tried = Ask::of("T1").field("X-Try", "canary sesame-sesame-sesame").field("Serin-Override", "passes");
@@ -61,7 +61,7 @@ fn a_tester_names_the_header() {
 
 #[test]
 fn without_a_tester_the_header_is_nothing() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     assert_eq!(serin.ask(&Ask::of("T1").field("Serin-Override", "canary ")).text(), "blue");
     assert_eq!(green.count(), 0);

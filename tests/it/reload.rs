@@ -10,11 +10,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok};
-
-fn both() -> (Upstream, Upstream) {
-    (Upstream::answering("blue"), Upstream::answering("green"))
-}
+use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok, two_upstreams};
 
 #[track_caller]
 fn weight_becomes(process: &Process, percent: f64) {
@@ -34,7 +30,7 @@ fn refused(process: &Process, text: &str, says: &str) {
 
 #[test]
 fn a_file_that_is_replaced_takes_effect() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     let before = process.config_hash();
@@ -48,7 +44,7 @@ fn a_file_that_is_replaced_takes_effect() {
 
 #[test]
 fn a_file_that_is_written_in_place_takes_effect() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     fs::write(&process.config, config.weight("100%").text()).unwrap();
@@ -59,7 +55,7 @@ fn a_file_that_is_written_in_place_takes_effect() {
 /// `config/serin.toml` → `..data/serin.toml`, `..data` → a directory with a date, which is swapped by a rename.
 #[test]
 fn a_config_map_that_is_swapped_takes_effect_each_time() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let directory = tempfile::tempdir().unwrap();
     let volume = directory.path();
@@ -85,7 +81,7 @@ fn a_config_map_that_is_swapped_takes_effect_each_time() {
 /// The file is a link itself, to one in another directory.
 #[test]
 fn a_link_that_is_turned_takes_effect() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -121,7 +117,7 @@ fn a_hangup_reads_again_what_the_config_names() {
 
 #[test]
 fn a_hangup_without_a_change_changes_nothing() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let process = Process::start(&Config::split(blue.address, green.address));
     process.set_weight(50.0);
     let before = process.bot();
@@ -132,7 +128,7 @@ fn a_hangup_without_a_change_changes_nothing() {
 
 #[test]
 fn a_broken_config_is_refused_whole() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     // The first bot's weight is fine; the second bot is not.
@@ -149,7 +145,7 @@ fn a_broken_config_is_refused_whole() {
 
 #[test]
 fn a_config_that_is_gone_leaves_all_as_it_is() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config.clone().weight("100%"));
     fs::remove_file(&process.config).unwrap();
@@ -177,9 +173,7 @@ fn a_request_in_flight_survives_a_reload() {
     client.send(&Ask::of("T1").bytes());
     eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
     // Even one that takes its upstream away.
-    let hash = process.config_hash();
-    process.replace_config(&Config::split(green.address, green.address).text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.apply_config(&Config::split(green.address, green.address).text());
     assert_eq!(process.ask(&Ask::of("T2")).text(), "green");
     release.send(()).unwrap();
     assert_eq!(client.answer().unwrap().text(), "blue");
@@ -188,14 +182,12 @@ fn a_request_in_flight_survives_a_reload() {
 
 #[test]
 fn a_weight_that_the_file_does_not_change_is_the_operators() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).weight("10%");
     let process = Process::start(&config);
     assert_eq!(process.bot()["weight_percent"], 10.0);
     process.set_weight(40.0);
-    let hash = process.config_hash();
-    process.replace_config(&config.clone().bot("timeout = \"9s\"").text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.apply_config(&config.clone().bot("timeout = \"9s\"").text());
     assert_eq!(process.bot()["weight_percent"], 40.0, "an unchanged value never overrides");
     let changed = Config::split(blue.address, green.address).weight("20%");
     let hash = process.config_hash();
@@ -212,20 +204,18 @@ fn a_weight_that_the_file_does_not_change_is_the_operators() {
 /// An unrelated reload does not begin the evidence anew.
 #[test]
 fn an_unrelated_change_keeps_the_split_and_its_tallies() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).weight("100%");
     let process = Process::start(&config);
     process.ask(&Ask::of("T1"));
     process.evidence_is("canary", [1, 0, 0, 0]);
-    let hash = process.config_hash();
-    process.replace_config(&config.limit("idle_timeout = \"30s\"").text());
-    eventually("the new config", || (process.config_hash() != hash).then_some(()));
+    process.apply_config(&config.limit("idle_timeout = \"30s\"").text());
     assert_eq!(process.evidence("canary"), [1, 0, 0, 0]);
 }
 
 #[test]
 fn what_a_live_split_rests_on_is_not_changed_under_it() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let other = Upstream::answering("other");
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
@@ -253,7 +243,7 @@ fn what_a_live_split_rests_on_is_not_changed_under_it() {
 
 #[test]
 fn what_needs_a_restart_is_refused() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     let text = config.text();
@@ -268,7 +258,7 @@ fn what_needs_a_restart_is_refused() {
 
 #[test]
 fn a_bot_that_is_added_serves_and_one_that_is_gone_does_not() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let lines = |name: &str, upstream: &Upstream| {
         let upstreams = format!("upstreams = {{ only = \"http://{}\" }}", upstream.address);
         [format!("name = \"{name}\""), format!("match = {{ path_prefix = \"/{name}\" }}"), "workspace = \"header:X\"".to_owned(), upstreams]
@@ -298,7 +288,7 @@ fn minds_hangups(process: u32) -> bool {
 
 #[test]
 fn what_comes_during_the_start_is_neither_lost_nor_the_end() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).log("format = \"json\"");
     for delay in [0, 1, 2, 4, 8, 16] {
         let directory = tempfile::tempdir().unwrap();
@@ -325,7 +315,7 @@ fn what_comes_during_the_start_is_neither_lost_nor_the_end() {
 
 #[test]
 fn a_bot_that_comes_back_goes_on_with_its_history() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     let change = |action: &str, document: &str| {
@@ -355,7 +345,7 @@ fn a_bot_that_comes_back_goes_on_with_its_history() {
 
 #[test]
 fn a_renamed_bot_is_a_new_bot_with_a_warning() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).log("format = \"json\"");
     let process = Process::start(&config);
     assert_eq!(process.admin(Ask::new("POST", "/v1/bots/support/switch").json("{\"upstream\": \"green\"}")).status, 200);
@@ -398,7 +388,7 @@ fn a_config_that_is_edited_in_a_rollout_changes_its_guard_and_not_its_way() {
 
 #[test]
 fn requests_flow_on_through_many_reloads() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
     let ended = std::sync::atomic::AtomicBool::new(false);
@@ -427,7 +417,7 @@ fn requests_flow_on_through_many_reloads() {
 
 #[test]
 fn a_directory_full_of_other_files_is_no_reload() {
-    let (blue, green) = both();
+    let (blue, green) = two_upstreams();
     let process = Process::start(&Config::split(blue.address, green.address));
     let at = |metric: &str| process.metrics().sum(metric, &[]);
     let before = at("serin_config_last_reload_success_timestamp_seconds");

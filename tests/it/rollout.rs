@@ -6,38 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use serin::core::{Bucket, Pins, Salt, Split, Weight};
 
-use crate::harness::{Answer, Ask, Closed, Config, Serin, Upstream, eventually, ok};
-
-/// So that nothing rises by itself while a test looks.
-const SLOWLY: &str = "rollout = { steps = [\"50%\", \"75%\", \"100%\"], bake = \"1h\" }";
+use crate::harness::{Ask, Closed, Config, LONG_BAKE, Serin, Upstream, eventually, ok, post_action, two_upstreams};
 
 fn pair() -> (Upstream, Upstream, Serin) {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
+    let (blue, green) = two_upstreams();
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     (blue, green, serin)
-}
-
-fn ask(action: &str, body: &str) -> Ask {
-    Ask::new("POST", &format!("/v1/bots/support/{action}")).json(body)
-}
-
-#[track_caller]
-fn does(serin: &Serin, action: &str, body: &str) -> Value {
-    let answer = serin.admin(ask(action, body));
-    assert_eq!(answer.status, 200, "{action}: {answer:?}");
-    answer.json()
-}
-
-#[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str, says: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    answer.is_problem_document(code);
-    assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
 }
 
 #[track_caller]
 fn start(serin: &Serin) -> Value {
-    does(serin, "rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")
+    serin.act("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")
 }
 
 fn standing(bot: &Value) -> (&str, f64, &str) {
@@ -56,15 +35,15 @@ fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"green".into(), &"v2".into()));
     assert_eq!((&bot["step"], &bot["rollout"]["next_percent"], &bot["revision"]), (&0.into(), &75.0.into(), &2.into()));
     eventually("the first tick", || (serin.bot()["hold_reason"] == "baking").then_some(()));
-    assert_eq!(standing(&does(&serin, "pause", "")), ("paused", 50.0, "paused"));
-    refused(&serin.admin(ask("advance", "{}")), 409, "paused", "resume it first");
-    assert_eq!(standing(&does(&serin, "resume", "{}")).0, "progressing");
-    refused(&serin.admin(ask("resume", "{}")), 409, "not_paused", "not paused");
-    assert_eq!(standing(&does(&serin, "advance", "{}")), ("progressing", 75.0, ""));
-    let bot = does(&serin, "abort", "");
+    assert_eq!(standing(&serin.act("pause", "")), ("paused", 50.0, "paused"));
+    serin.admin(post_action("advance", "{}")).is_refusal(409, "paused", "resume it first");
+    assert_eq!(standing(&serin.act("resume", "{}")).0, "progressing");
+    serin.admin(post_action("resume", "{}")).is_refusal(409, "not_paused", "not paused");
+    assert_eq!(standing(&serin.act("advance", "{}")), ("progressing", 75.0, ""));
+    let bot = serin.act("abort", "");
     assert_eq!(standing(&bot), ("aborted", 0.0, ""));
     assert_eq!((&bot["canary"], &bot["quarantine"][0]["version"]), (&Value::Null, &"v2".into()));
-    assert_eq!(does(&serin, "abort", "{}")["revision"], bot["revision"], "once is enough");
+    assert_eq!(serin.act("abort", "{}")["revision"], bot["revision"], "once is enough");
     let metrics = serin.metrics();
     for decision in ["start", "pause", "resume", "advance", "abort"] {
         assert_eq!(metrics.sum("serin_decisions_total", &[("decision", decision), ("actor_kind", "operator")]), 1.0, "{decision}");
@@ -76,37 +55,37 @@ fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
 fn what_makes_no_sense_is_refused_with_the_reason() {
     let (_blue, _green, serin) = pair();
     for action in ["pause", "resume", "advance", "promote", "abort"] {
-        refused(&serin.admin(ask(action, "{}")), 409, "no_rollout", "no rollout");
+        serin.admin(post_action(action, "{}")).is_refusal(409, "no_rollout", "no rollout");
     }
-    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"blue\"}")), 409, "is_stable", "blue is stable already");
-    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"pink\"}")), 422, "unknown_upstream", "it has \"blue\", \"green\"");
-    refused(&serin.admin(ask("rollouts", "{\"version\": \" \"}")), 422, "version", "128 characters");
-    refused(&serin.admin(ask("rollouts", "{\"to\": \"green\"}")), 422, "body", "unknown field");
-    refused(&serin.admin(ask("rollouts", "green")), 400, "json", "not JSON");
-    refused(&serin.admin(Ask::new("POST", "/v1/bots/nobody/abort").json("{}")), 404, "unknown_bot", "support");
+    serin.admin(post_action("rollouts", "{\"upstream\": \"blue\"}")).is_refusal(409, "is_stable", "blue is stable already");
+    serin.admin(post_action("rollouts", "{\"upstream\": \"pink\"}")).is_refusal(422, "unknown_upstream", "it has \"blue\", \"green\"");
+    serin.admin(post_action("rollouts", "{\"version\": \" \"}")).is_refusal(422, "version", "128 characters");
+    serin.admin(post_action("rollouts", "{\"to\": \"green\"}")).is_refusal(422, "body", "unknown field");
+    serin.admin(post_action("rollouts", "green")).is_refusal(400, "json", "not JSON");
+    serin.admin(Ask::new("POST", "/v1/bots/nobody/abort").json("{}")).is_refusal(404, "unknown_bot", "support");
     assert_eq!(serin.bot()["revision"], 1, "nothing has changed");
     start(&serin);
-    refused(&serin.admin(ask("rollouts", "{\"version\": \"v3\"}")), 409, "under_way", "v2 on green is under way");
-    refused(&serin.admin(ask("abort", "{}").field("If-Match", "\"1\"")), 412, "stale", "look again");
-    refused(&serin.admin(ask("pause", "{\"why\": 1}")), 422, "body", "unknown field");
+    serin.admin(post_action("rollouts", "{\"version\": \"v3\"}")).is_refusal(409, "under_way", "v2 on green is under way");
+    serin.admin(post_action("abort", "{}").field("If-Match", "\"1\"")).is_refusal(412, "stale", "look again");
+    serin.admin(post_action("pause", "{\"why\": 1}")).is_refusal(422, "body", "unknown field");
     assert_eq!(standing(&serin.bot()).0, "progressing");
-    does(&serin, "abort", "{}");
-    refused(&serin.admin(ask("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")), 409, "quarantined", "taken back");
+    serin.act("abort", "{}");
+    serin.admin(post_action("rollouts", "{\"upstream\": \"green\", \"version\": \"v2\"}")).is_refusal(409, "quarantined", "taken back");
     let retry = "{\"upstream\": \"green\", \"version\": \"v2\", \"retry\": true}";
-    refused(&serin.admin(ask("rollouts", retry)), 422, "reason", "takes a reason");
-    let again = does(&serin, "rollouts", &retry.replace("true", "true, \"reason\": \"it was the network\""));
+    serin.admin(post_action("rollouts", retry)).is_refusal(422, "reason", "takes a reason");
+    let again = serin.act("rollouts", &retry.replace("true", "true, \"reason\": \"it was the network\""));
     assert_eq!((&again["quarantine"], &again["rollout"]["attempt"]), (&Value::Array(Vec::new()), &2.into()));
 }
 
 #[test]
 fn a_first_step_on_which_hardly_anybody_is_found_is_warned_of() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     everybody(&serin);
     let bot = start(&serin);
     let warning = bot["warning"].as_str().unwrap();
     assert!(warning.contains("the first step, 1%, has about 0.4 of 40 active buckets"), "{warning}");
-    assert_eq!(does(&serin, "abort", "{}")["warning"], Value::Null);
+    assert_eq!(serin.act("abort", "{}")["warning"], Value::Null);
 }
 
 #[test]
@@ -115,24 +94,24 @@ fn a_weight_by_hand_pauses_a_rollout() {
     start(&serin);
     let bot = serin.put_weight(60.0).json();
     assert_eq!(standing(&bot), ("paused", 60.0, "set_by_hand"));
-    assert_eq!(standing(&does(&serin, "resume", "{}")), ("progressing", 50.0, ""));
+    assert_eq!(standing(&serin.act("resume", "{}")), ("progressing", 50.0, ""));
 }
 
 #[test]
 fn a_promotion_makes_the_canary_stable_for_everyone() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["canary = [\"T1\"]"]);
+    let (blue, green) = two_upstreams();
+    let config = Config::split(blue.address, green.address).bot(LONG_BAKE).table("pins", &["canary = [\"T1\"]"]);
     let serin = Serin::start(&config);
     start(&serin);
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "green");
-    let bot = does(&serin, "promote", "{}");
+    let bot = serin.act("promote", "{}");
     assert_eq!(standing(&bot), ("promoted", 0.0, ""));
     assert_eq!((&bot["stable"]["upstream"], &bot["stable"]["version"], &bot["canary"]), (&"green".into(), &"v2".into(), &Value::Null));
     for n in 0..50 {
         assert_eq!(serin.ask(&Ask::of(&format!("T{n}"))).text(), "green");
     }
     // The next one goes the other way.
-    let bot = does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    let bot = serin.act("rollouts", "{\"version\": \"v3\"}");
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"blue".into(), &"v3".into()));
 }
 
@@ -154,11 +133,11 @@ fn the_releases_in_the_metrics_change_their_roles_at_a_promotion() {
     };
     start(&serin);
     assert_eq!(roles(), [("stable", "blue", "", 1.0), ("canary", "green", "v2", 1.0)]);
-    does(&serin, "promote", "{}");
+    serin.act("promote", "{}");
     assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
-    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    serin.act("rollouts", "{\"version\": \"v3\"}");
     assert_eq!(roles(), [("stable", "green", "v2", 1.0), ("canary", "blue", "v3", 1.0)]);
-    does(&serin, "abort", "{}");
+    serin.act("abort", "{}");
     assert_eq!(roles(), [("stable", "green", "v2", 1.0)]);
 }
 
@@ -181,12 +160,12 @@ fn the_share_that_is_on_the_canary_is_shown_beside_the_weight() {
 
 #[test]
 fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["canary = [\"T1\"]"]);
+    let (blue, green) = two_upstreams();
+    let config = Config::split(blue.address, green.address).bot(LONG_BAKE).table("pins", &["canary = [\"T1\"]"]);
     let serin = Serin::start(&config);
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "green", "a pin holds at 0 %");
     start(&serin);
-    does(&serin, "abort", "{}");
+    serin.act("abort", "{}");
     assert_eq!(serin.ask(&Ask::of("T1")).text(), "blue");
     assert_eq!(serin.explain("T1")["track"], "stable");
 }
@@ -194,7 +173,7 @@ fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
 /// Each attempt ranks the buckets anew, and its ranks stay in force until it has ended.
 #[test]
 fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let soon = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1s\", deadline = \"1s\", at_deadline = \"ask\" }";
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(soon));
     let bucket = serin.explain("T1")["bucket"].as_u64().unwrap() as usize;
@@ -216,15 +195,15 @@ fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
     serin.set_weight(0.0);
     assert_eq!(serin.bot()["phase"], "paused");
     ranks(1);
-    does(&serin, "resume", "{}");
+    serin.act("resume", "{}");
     ranks(1);
-    does(&serin, "abort", "{}");
+    serin.act("abort", "{}");
     ranks(0);
     serin.set_weight(30.0);
     ranks(0);
-    does(&serin, "rollouts", "{\"version\": \"v3\"}");
+    serin.act("rollouts", "{\"version\": \"v3\"}");
     ranks(2);
-    does(&serin, "promote", "{}");
+    serin.act("promote", "{}");
     ranks(0);
 }
 
@@ -244,7 +223,7 @@ fn a_limit_that_only_the_canary_crosses_takes_it_back() {
         crate::harness::Then::KeepAlive
     });
     let guard = "guard = { p50 = { most = \"50ms\", least_requests = 10 }, abort_at = 1000000 }";
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY).bot(guard));
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE).bot(guard));
     start(&serin);
     everybody(&serin);
     let bot = eventually("the abort", || Some(serin.bot()).filter(|bot| bot["phase"] == "aborted"));
@@ -255,10 +234,10 @@ fn a_limit_that_only_the_canary_crosses_takes_it_back() {
 #[test]
 fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notices() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
-    let serin = Serin::start(&Config::split(blue.address, green.address).bot(SLOWLY));
-    let refused = serin.admin(ask("rollouts", "{}"));
+    let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
+    let refused = serin.admin(post_action("rollouts", "{}"));
     assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("preflight")), "{refused:?}");
-    let insists = serin.admin(ask("rollouts", "{\"version\": \"v2\", \"force\": true}"));
+    let insists = serin.admin(post_action("rollouts", "{\"version\": \"v2\", \"force\": true}"));
     assert_eq!(insists.status, 200, "{insists:?}");
     everybody(&serin);
     let eighth = Instant::now();
@@ -269,7 +248,7 @@ fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notic
     assert!(bot["hold_text"].as_str().unwrap().ends_with("were refused or reset"), "{bot}");
     assert_eq!(bot["quarantine"], Value::Array(Vec::new()));
     assert_eq!(blue.count(), 40, "stable answered for all");
-    assert_eq!(standing(&does(&serin, "resume", "{}")), ("progressing", 50.0, ""));
+    assert_eq!(standing(&serin.act("resume", "{}")), ("progressing", 50.0, ""));
 }
 
 #[test]
@@ -283,25 +262,25 @@ fn a_split_by_hand_is_braked_too() {
 
 #[test]
 fn a_bot_may_report_what_failed_later_and_no_more() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
-    let config = Config::split(blue.address, green.address).bot(SLOWLY).table("pins", &["stable = [\"T9\"]"]);
+    let (blue, green) = two_upstreams();
+    let config = Config::split(blue.address, green.address).bot(LONG_BAKE).table("pins", &["stable = [\"T9\"]"]);
     let config = config.admin("metrics_open = true").token("bot", "report", "a-report-token").token("ana", "operate", "an-operate-token");
     let serin = Serin::with_token(&config, Some("a-report-token"));
-    let report = |body: &str| serin.admin(ask("outcomes", body));
+    let report = |body: &str| serin.admin(post_action("outcomes", body));
     let answer = report(
         "{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}, {\"workspace\": \"T1\", \"ok\": true}, {\"workspace\": \"T9\", \"ok\": false}, {\"workspace\": \"T2\", \"ok\": false, \"kind\": \"engagement\"}]}",
     );
     assert_eq!((answer.status, answer.json()["counted"].as_u64(), answer.json()["pinned"].as_u64()), (200, Some(3), Some(1)), "{answer:?}");
-    refused(&report("{\"outcomes\": [{\"workspace\": \"T1\"}]}"), 422, "body", "missing field `ok`");
+    report("{\"outcomes\": [{\"workspace\": \"T1\"}]}").is_refusal(422, "body", "missing field `ok`");
     let many = vec!["{\"workspace\": \"T1\", \"ok\": true}"; 1_001].join(", ");
-    refused(&report(&format!("{{\"outcomes\": [{many}]}}")), 422, "too_many", "at most 1000");
-    refused(&serin.admin(ask("abort", "{}")), 403, "forbidden", "scope operate");
-    refused(&serin.admin(Ask::new("GET", "/v1/bots")), 403, "forbidden", "scope read");
+    report(&format!("{{\"outcomes\": [{many}]}}")).is_refusal(422, "too_many", "at most 1000");
+    serin.admin(post_action("abort", "{}")).is_refusal(403, "forbidden", "scope operate");
+    serin.admin(Ask::new("GET", "/v1/bots")).is_refusal(403, "forbidden", "scope read");
     drop(serin);
     let serin = Serin::with_token(&config, Some("an-operate-token"));
     assert_eq!(
         serin
-            .admin(ask(
+            .admin(post_action(
                 "outcomes",
                 "{\"outcomes\": [{\"workspace\": \"T1\", \"ok\": false}, {\"workspace\": \"T2\", \"ok\": false, \"kind\": \"engagement\"}]}"
             ))

@@ -1,6 +1,6 @@
 //! Many bots: by host and path prefix, each with its own split, and nothing for those that match none.
 
-use crate::harness::{Ask, Client, Config, Serin, Upstream};
+use crate::harness::{Ask, Client, Config, Serin, Upstream, two_upstreams};
 
 fn bot(config: Config, name: &str, matches: &str, upstream: &Upstream) -> Config {
     let upstreams = format!("upstreams = {{ blue = \"http://{}\" }}", upstream.address);
@@ -51,7 +51,7 @@ fn a_target_in_absolute_form_says_the_host() {
 
 #[test]
 fn each_bot_has_its_own_weight_and_its_own_counts() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let upstreams = format!("upstreams = {{ blue = \"http://{}\", green = \"http://{}\" }}", blue.address, green.address);
     let of = |config: Config, name: &str| {
         let (name, matches) = (format!("name = \"{name}\""), format!("match = {{ path_prefix = \"/{name}\" }}"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::harness::{Ask, Client, Config, Serin, Upstream, turns};
+use crate::harness::{Ask, Client, Config, Serin, Upstream, turns, two_upstreams};
 
 fn workspace(i: usize) -> String {
     format!("T{i:08}")
@@ -16,7 +16,7 @@ fn on_canary(client: &mut Client, workspaces: usize) -> HashSet<usize> {
 /// 99.9 % bounds. Workspaces share buckets, which widens the binomial's variance by (1 + W/10,000).
 #[test]
 fn at_five_percent_ten_thousand_workspaces_land_within_the_bounds() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("5%"));
     let (n, p) = (10_000, 0.05);
     let canary = on_canary(&mut serin.client(), n).len();
@@ -32,7 +32,7 @@ fn at_five_percent_ten_thousand_workspaces_land_within_the_bounds() {
 
 #[test]
 fn nobody_moves_back_while_the_weight_rises() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     let mut client = serin.client();
     let workspaces = turns(1_000);
@@ -49,7 +49,7 @@ fn nobody_moves_back_while_the_weight_rises() {
 
 #[test]
 fn the_same_weight_again_is_the_same_workspaces() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("30%"));
     let mut client = serin.client();
     let first = on_canary(&mut client, 300);
@@ -61,7 +61,7 @@ fn the_same_weight_again_is_the_same_workspaces() {
 
 #[test]
 fn zero_sends_nothing_and_a_hundred_sends_all_handshakes_and_strangers_too() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("preset = \"slack\"", blue.address, green.address));
     let mut client = serin.client();
     let kinds = [r#"{"team_id":"T1"}"#, r#"{"no":"team"}"#, r#"{"type":"url_verification","challenge":"c"}"#, "no JSON"];
@@ -78,7 +78,7 @@ fn zero_sends_nothing_and_a_hundred_sends_all_handshakes_and_strangers_too() {
 
 #[test]
 fn json_numbers_and_strings_are_the_same_workspace() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("workspace = \"json:/id\"", blue.address, green.address).weight("50%"));
     let mut client = serin.client();
     for id in 0..50 {
@@ -93,7 +93,7 @@ fn json_numbers_and_strings_are_the_same_workspace() {
 /// The promise that operators and pipelines rest on: once the answer to a change is there, it is true on every core.
 #[test]
 fn the_next_request_on_any_connection_obeys_an_answered_weight() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     for workers in [2, 4] {
         let serin = Serin::start(&Config::split(blue.address, green.address).workers(workers));
         let mut clients: Vec<Client> = (0..24).map(|_| serin.client()).collect();
@@ -112,7 +112,7 @@ fn the_next_request_on_any_connection_obeys_an_answered_weight() {
 
 #[test]
 fn a_workspace_joins_at_the_weight_that_explain_names() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     for i in 0..turns(10) {
         let workspace = workspace(i);
@@ -129,7 +129,7 @@ fn a_workspace_joins_at_the_weight_that_explain_names() {
 
 #[test]
 fn every_request_that_was_routed_is_counted_once() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("50%").workers(3));
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -173,7 +173,7 @@ fn what_somebody_may_wait_for_is_counted_from_zero() {
 
 #[test]
 fn a_new_split_starts_with_empty_tallies_and_the_same_weight_again_keeps_them() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("100%"));
     let mut client = serin.client();
     client.ask(&Ask::of("T1"));

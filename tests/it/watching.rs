@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use crate::harness::{Ask, Config, Handle, PATIENCE, Process, Serin, Upstream, eventually};
+use crate::harness::{Ask, Config, Handle, PATIENCE, Process, Serin, Upstream, eventually, two_upstreams};
 use serde_json::Value;
 
 /// A connection on which `GET /v1/events` is answered for as long as the test lasts.
@@ -58,7 +58,7 @@ impl Events {
 }
 
 fn two() -> (Upstream, Upstream, Serin) {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     (blue, green, serin)
 }
@@ -115,7 +115,7 @@ fn all_who_listen_are_told_the_same_and_who_comes_later_is_told_how_things_are()
 
 #[test]
 fn a_bot_that_leaves_the_config_is_told_and_again_when_it_comes_back() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let alone = Config::split(blue.address, green.address);
     let url = format!("upstreams = {{ blue = \"http://{}\" }}", blue.address);
     let both = Config::split(blue.address, green.address).add(&[
@@ -142,7 +142,7 @@ fn a_bot_that_leaves_the_config_is_told_and_again_when_it_comes_back() {
 
 #[test]
 fn a_stream_ends_with_the_tokens_that_opened_it() {
-    let (blue, green) = (Upstream::answering("blue"), Upstream::answering("green"));
+    let (blue, green) = two_upstreams();
     let config = |secret: &str, bot: &str| Config::split(blue.address, green.address).token("ana", "read", secret).bot(bot);
     let process = Process::start(&config("the-first-secret-of-anas", ""));
     let mut events = Events::with_token(process.admin, "?status=true", Some("the-first-secret-of-anas"));

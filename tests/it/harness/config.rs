@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::Upstream;
+
 #[derive(Clone, Debug)]
 pub struct Config {
     workers: usize,
@@ -25,6 +27,11 @@ impl Config {
     /// The bot `support` with `blue` as stable and `green` as canary, its workspace in the header `X-Workspace`.
     pub fn split(blue: SocketAddr, green: SocketAddr) -> Config {
         Config::identified("workspace = \"header:X-Workspace\"", blue, green)
+    }
+
+    /// The same, with a pair of upstreams.
+    pub fn of(upstreams: &(Upstream, Upstream)) -> Config {
+        Config::split(upstreams.0.address, upstreams.1.address)
     }
 
     /// The same with another way to find the workspace.
