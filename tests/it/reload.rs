@@ -6,8 +6,6 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok, two_upstreams};
@@ -159,13 +157,7 @@ fn a_config_that_is_gone_leaves_all_as_it_is() {
 
 #[test]
 fn a_request_in_flight_survives_a_reload() {
-    let (release, held) = sync_channel::<()>(1);
-    let held = Mutex::new(held);
-    let blue = Upstream::scripted(move |_, wire| {
-        let _ = held.lock().unwrap().recv();
-        let _ = wire.write(&ok("blue"));
-        Then::KeepAlive
-    });
+    let (release, blue) = Upstream::on_demand("blue");
     let green = Upstream::answering("green");
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);

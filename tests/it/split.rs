@@ -189,14 +189,8 @@ fn a_new_split_starts_with_empty_tallies_and_the_same_weight_again_keeps_them() 
 /// What was routed by the old split is recorded in the old split, however late it ends.
 #[test]
 fn a_request_in_flight_counts_where_it_was_routed() {
-    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
-    let held = std::sync::Mutex::new(held);
+    let (release, green) = Upstream::on_demand("green");
     let blue = Upstream::answering("blue");
-    let green = Upstream::scripted(move |_, wire| {
-        let _ = held.lock().unwrap().recv();
-        let _ = wire.write(&crate::harness::ok("green"));
-        crate::harness::Then::KeepAlive
-    });
     let serin = Serin::start(&Config::split(blue.address, green.address).weight("100%"));
     let mut client = serin.client();
     client.send(&Ask::of("T1").bytes());

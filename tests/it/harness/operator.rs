@@ -27,6 +27,17 @@ impl Handle {
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
         answer.json()
     }
+
+    /// Waits until the controller's ticks have counted about two more seconds. For tests that nothing changes by itself.
+    #[track_caller]
+    pub fn two_ticks_pass(&self) {
+        let counted = || -> f64 {
+            let traffic = self.admin(Ask::new("GET", "/v1/bots/support/traffic")).json();
+            traffic["points"].as_array().unwrap().iter().map(|point| point["seconds"].as_f64().unwrap()).sum()
+        };
+        let before = counted();
+        eventually("two ticks", || (counted() > before + 1.5).then_some(()));
+    }
 }
 
 impl Answer {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -52,6 +53,26 @@ impl Upstream {
             let _ = wire.write(answer.as_bytes());
             Then::Close
         })
+    }
+
+    /// Answers every request 200 with this text, one for each message on the channel.
+    pub fn on_demand(text: &'static str) -> (SyncSender<()>, Upstream) {
+        Upstream::holding(text, |_, _| true)
+    }
+
+    /// Answers every request 200 with this text. A request for which `holds` returns true waits for a message on the channel; `holds`
+    /// may write something first.
+    pub fn holding(text: &'static str, holds: impl Fn(&Request, &mut Wire) -> bool + Send + Sync + 'static) -> (SyncSender<()>, Upstream) {
+        let (release, released) = sync_channel(1);
+        let released = Mutex::new(released);
+        let upstream = Upstream::scripted(move |request, wire| {
+            if holds(request, wire) {
+                let _ = released.lock().unwrap().recv();
+            }
+            let _ = wire.write(&ok(text));
+            Then::KeepAlive
+        });
+        (release, upstream)
     }
 
     /// Reads whole requests, remembers them, and has the script answer.
