@@ -10,7 +10,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
@@ -20,6 +19,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use crate::differential::{BETWEEN_PIECES, OF_THE_HOP, cases, comparable, mutate, named_by_connection};
 use crate::harness::{Ask, Config, Serin, Upstream};
 
 const PAIR_CASES_MAX: usize = 200;
@@ -172,20 +172,8 @@ fn answer() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(interims, (head, body))| [interims.concat(), head, body].concat())
 }
 
-/// A byte gone, changed or added, or the rest missing. ASCII only: the harness reads heads as text.
-fn mutate(mut wire: Vec<u8>, how: u8, at: Index, byte: u8) -> Vec<u8> {
-    let at = at.index(wire.len());
-    match how {
-        0 => drop(wire.remove(at)),
-        1 => wire[at] = byte,
-        2 => wire.insert(at, byte),
-        3 => wire.truncate(at),
-        _ => {}
-    }
-    wire
-}
-
 fn script() -> impl Strategy<Value = Script> {
+    // Only ASCII is inserted: the harness reads heads as text.
     let mutation = (0u8..10, any::<Index>(), select(b"\r\n\t :;,0159afgX-\0\x0c".to_vec()));
     (select(vec!["GET", "GET", "POST", "HEAD"]), answer(), mutation, vec(any::<Index>(), 0..6))
         .prop_map(|(method, wire, (how, at, byte), cuts)| Script { method, wire: mutate(wire, how, at, byte), cuts })
@@ -218,7 +206,7 @@ impl Pair {
                 if wire.write(&script.wire[piece[0]..piece[1]]).is_err() {
                     return;
                 }
-                std::thread::sleep(Duration::from_micros(200));
+                std::thread::sleep(BETWEEN_PIECES);
             }
         });
         // A connection for each request, so that none crosses the upstream's close.
@@ -250,7 +238,7 @@ impl Pair {
             Err(_) => Seen::Broken,
             Ok(answer) if answer.field("serin-error").is_some() => Seen::Refused,
             Ok(answer) => {
-                let fields = answer.fields().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let fields = answer.fields().into_iter().map(|(name, value)| (name, value.to_owned()));
                 Seen::Whole { status: answer.status, fields: plain(fields, &[]), body: answer.body }
             }
         }
@@ -269,50 +257,24 @@ async fn by_hyper(address: SocketAddr, method: &str, path: &str) -> (Seen, Optio
     let (parts, body) = response.into_parts();
     let head = HyperHead { status: parts.status, version: parts.version, headers: parts.headers };
     let Ok(body) = body.collect().await else { return (Seen::Broken, Some(head)) };
-    let fields = head.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-    let named: Vec<String> = head
-        .headers
-        .get_all("connection")
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or("").split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let fields = plain(fields, &named);
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let fields = plain(fields, &named_by_connection(&head.headers));
     (Seen::Whole { status: head.status.as_u16(), fields, body: body.to_bytes().to_vec() }, Some(head))
 }
 
-/// Without the fields that are about the connection or the framing, which differ on each hop (`Trailer` goes with chunks), and without the date that
-/// serin adds; how wide the white space in a folded value is, is nobody's concern.
-fn plain(fields: impl Iterator<Item = (String, String)>, named: &[String]) -> Vec<(String, String)> {
-    const OF_THE_HOP: [&str; 10] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authorization",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "trailer",
-        "date",
-    ];
+/// The fields that must pass unchanged. `named` are those that the answer's `Connection` lists.
+fn plain<'f>(fields: impl Iterator<Item = (&'f str, String)>, named: &[String]) -> Vec<(String, String)> {
     const KEPT: [&str; 6] = ["content-type", "host", "expect", "via", "x-forwarded-for", "x-forwarded-host"];
     let passes = |name: &str| !OF_THE_HOP.contains(&name) && (KEPT.contains(&name) || !named.iter().any(|named| named == name));
-    let mut fields: Vec<_> = fields
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")))
-        .filter(|(name, _)| passes(name))
-        .collect();
-    // Stable: the order within a name counts.
-    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-    fields
+    // A folded value may be joined with any white space.
+    let fields = fields.map(|(name, value)| (name, value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")));
+    comparable(fields, passes)
 }
 
 #[test]
 fn what_a_client_sees_of_an_answer_is_what_hyper_sees() {
     let pair = RefCell::new(Pair::new());
-    // The answer itself is printed: no file of seeds.
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(script in script())| {
+    proptest!(cases(), |(script in script())| {
         // An upstream keeps what it has of each connection: a new one before the descriptors run out.
         if pair.borrow().count.load(Ordering::Relaxed) == PAIR_CASES_MAX {
             pair.replace(Pair::new());

@@ -4,6 +4,7 @@
 
 mod tidy;
 mod harness;
+mod differential;
 
 mod access;
 mod access_bots;

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt, Empty};
@@ -19,6 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use tokio::io::AsyncWriteExt;
 
+use crate::differential::{BETWEEN_PIECES, OF_THE_HOP, cases, comparable, mutate, named_by_connection};
 use crate::harness::{Config, Serin, Upstream};
 
 /// A request as the other side sees it: method, path, fields, body.
@@ -104,19 +104,10 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A byte gone, changed or added, or the rest missing. ASCII only: the harness reads heads as text.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    (wire(), 0u8..12, any::<Index>(), select(b"\r\n\t :;,0159afgX-\0\x0c#*/".to_vec())).prop_map(|(mut wire, how, at, byte)| {
-        let at = at.index(wire.len());
-        match how {
-            0 => drop(wire.remove(at)),
-            1 => wire[at] = byte,
-            2 => wire.insert(at, byte),
-            3 => wire.truncate(at),
-            _ => {}
-        }
-        wire
-    })
+    // Only ASCII is inserted: the harness reads heads as text.
+    let byte = select(b"\r\n\t :;,0159afgX-\0\x0c#*/".to_vec());
+    (wire(), 0u8..12, any::<Index>(), byte).prop_map(|(wire, how, at, byte)| mutate(wire, how, at, byte))
 }
 
 /// What hyper's server takes, with the head that it read even if the body was broken.
@@ -131,7 +122,7 @@ async fn by_hyper(wire: &[u8]) -> (Option<Seen>, Option<http::request::Parts>) {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.ok().map(|body| body.to_bytes().to_vec());
             let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-            let named: Vec<String> = values(&parts, "connection").join(",").split(',').map(|name| name.trim().to_owned()).collect();
+            let named = named_by_connection(&parts.headers);
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
             let seen = body.map(|body| (parts.method.to_string(), path, plain(fields, &named), body));
             *heard.lock().unwrap() = (seen, Some(parts));
@@ -144,45 +135,24 @@ async fn by_hyper(wire: &[u8]) -> (Option<Seen>, Option<http::request::Parts>) {
     (heard.0.clone(), heard.1.clone())
 }
 
-fn values(parts: &http::request::Parts, name: &str) -> Vec<String> {
-    parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase()).collect()
-}
-
-/// Without what is about the connection, the framing or the way.
+/// The fields that must pass unchanged: without those that serin adds or replaces. `named` are those that the request's `Connection`
+/// lists.
 fn plain<'f>(fields: impl Iterator<Item = (&'f str, String)>, named: &[String]) -> Vec<(String, String)> {
-    const LEFT_OUT: [&str; 13] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "via",
-        "host",
-        "expect",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-    ];
-    let fields = fields.map(|(name, value)| (name.to_lowercase(), value));
-    let mut fields: Vec<_> = fields.filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()) && !named.contains(name)).collect();
-    // Stable: the order within a name counts.
-    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
-    fields
+    const REPLACED: [&str; 6] = ["via", "host", "expect", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+    comparable(fields, |name| !OF_THE_HOP.contains(&name) && !REPLACED.contains(&name) && !named.iter().any(|named| named == name))
 }
 
 fn by_serin(serin: &Serin, upstream: &Upstream, wire: &[u8], cut: usize) -> Option<Seen> {
     let before = upstream.count();
     let mut client = serin.client();
     let _ = client.wire.write(&wire[..cut]);
-    std::thread::sleep(Duration::from_micros(200));
+    std::thread::sleep(BETWEEN_PIECES);
     let _ = client.wire.write(&wire[cut..]);
     client.finish_sending();
     let method = if wire.starts_with(b"HEAD") { "HEAD" } else { "POST" };
     let answer = client.answer_to(method).ok().filter(|answer| answer.field("serin-error").is_none());
     answer?;
-    let request = upstream.requests().get(before).cloned().expect("who is answered was heard");
+    let request = upstream.requests().get(before).cloned().expect("the upstream has received what was answered");
     let mut line = request.line().split(' ');
     let (method, path) = (line.next().unwrap_or_default().to_owned(), line.next().unwrap_or_default().to_owned());
     let fields = crate::harness::fields(&request.head).map(|(name, value)| (name, value.to_owned()));
@@ -194,9 +164,7 @@ fn what_an_upstream_sees_of_a_request_is_what_hyper_sees() {
     let upstream = Upstream::answering("heard");
     let serin = Serin::start(&Config::split(upstream.address, upstream.address).workers(1).proxy("trace = false"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    // The request itself is printed: no file of seeds.
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(wire in mutated(), cut in any::<Index>())| {
+    proptest!(cases(), |(wire in mutated(), cut in any::<Index>())| {
         let ours = by_serin(&serin, &upstream, &wire, cut.index(wire.len() + 1));
         let (theirs, head) = runtime.block_on(by_hyper(&wire));
         if ours != theirs {
