@@ -7,6 +7,8 @@ import re
 import socket
 
 ROOT = pathlib.Path(__file__).parents[1]
+# A test fails if it has waited this long for something. The limit only ends a hang, so it is far above what a busy machine needs.
+PATIENCE_SECS = 120
 SERIN = os.environ.get("SERIN_BIN", str(ROOT / "target/ci/serin"))
 # Tests run in several processes of pytest-xdist at once. Each process has ports of its own, so that no two processes choose
 # the same one between the check and the server's start.

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import PROXY, Client, Upstream
-from servers import SERIN, accepts_connections, unused_port
+from servers import PATIENCE_SECS, SERIN, accepts_connections, unused_port
 
 HERE = pathlib.Path(__file__).parent
 START = {
@@ -40,7 +40,7 @@ def port(upstream_server, tmp_path_factory):
         pytest.exit(f"{argv[0]} is not there: build it, or name it with SERIN_BIN", returncode=2)
     log = (folder / "log").open("wb")
     process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECS
     while not accepts_connections(port):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
@@ -49,7 +49,7 @@ def port(upstream_server, tmp_path_factory):
     yield port
     died = process.poll()
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE_SECS)
     assert died is None, f"the proxy died during the tests:\n{(folder / 'log').read_text()[-4000:]}"
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import pytest
 
 PROXY = os.environ.get("PROXY", "serin")
-WAIT = 4.0  # seconds; longer than every timeout that proxies/* configure, so a silence of this length is a failure
+# Longer than every timeout that proxies/* configure: a silence of this length is a failure.
+WAIT_SECS = 30.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -239,7 +240,7 @@ class Reader:
 
 class Client:
     def __init__(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=WAIT)
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader(self.sock)
 
@@ -325,7 +326,7 @@ class Connection:
         self.how = None  # fin or reset, once the proxy ended it
 
     def ended(self):
-        return self.over.wait(WAIT)
+        return self.over.wait(WAIT_SECS)
 
 
 class Upstream:
@@ -350,25 +351,25 @@ class Upstream:
     def request(self, n=0):
         """The nth whole request since `forget`, waited for."""
         with self.lock:
-            if not self.lock.wait_for(lambda: len(self.seen) > n, WAIT):
+            if not self.lock.wait_for(lambda: len(self.seen) > n, WAIT_SECS):
                 raise AssertionError(f"the upstream got {len(self.seen)} whole requests, and {len(self.broken)} broken; wanted number {n}")
             return self.seen[n]
 
     def begun(self):
         """Waits until a head has come, whole body or not."""
         with self.lock:
-            assert self.lock.wait_for(lambda: self.heads, WAIT), "no request reached the upstream"
+            assert self.lock.wait_for(lambda: self.heads, WAIT_SECS), "no request reached the upstream"
 
     def broken_request(self):
         """The first request that broke off, waited for."""
         with self.lock:
-            assert self.lock.wait_for(lambda: self.broken, WAIT), "no request broke off"
+            assert self.lock.wait_for(lambda: self.broken, WAIT_SECS), "no request broke off"
             return self.broken[0]
 
     def close_idle(self, connection):
         """Closes a connection that the proxy may hold for reuse."""
         connection.sock.shutdown(socket.SHUT_RDWR)
-        connection.over.wait(WAIT)
+        connection.over.wait(WAIT_SECS)
 
     def _accept(self):
         while True:

@@ -8,6 +8,8 @@ import pytest
 from harness import CLOSE, OK, SILENCE, Ended, answer, case, chunked, differs, get, head, in_chunks, ok, post, table
 
 STATUS = b"HTTP/1.1 200 OK\r\n"
+# proxies/* give a head one second. Generous, for a busy machine.
+HEAD_SECS_MAX = 10
 
 
 # --------------------------------------------------------------------------------------------------- the client's
@@ -104,7 +106,7 @@ def test_a_head_that_never_ends_is_cut_off(client, upstream):
         assert client.response().status == 408
     except Ended:
         pass
-    assert 0.5 < time.monotonic() - started < 3
+    assert 0.5 < time.monotonic() - started < HEAD_SECS_MAX
     assert upstream.heads == 0
 
 
@@ -112,9 +114,9 @@ def test_a_head_that_trickles_is_cut_off(client, upstream):
     """A byte now and then must not keep a connection: the limit is for the head as a whole."""
     started = time.monotonic()
     client.send(b"GET / HTTP/1.1\r\nHost: bot.example\r\nX-A: ")
-    while time.monotonic() - started < 4 and client.silent(0.1):
+    while time.monotonic() - started < HEAD_SECS_MAX and client.silent(0.1):
         client.try_send(b"a")
-    assert 0.5 < time.monotonic() - started < 3
+    assert 0.5 < time.monotonic() - started < HEAD_SECS_MAX
     assert upstream.heads == 0
 
 

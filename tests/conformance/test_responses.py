@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import CLOSE, OK, RESET, SILENCE, Ended, Malformed, answer, case, chunked, differs, get, head, in_chunks, ok, post, table
+from harness import CLOSE, OK, RESET, SILENCE, WAIT_SECS, Ended, Malformed, answer, case, chunked, differs, get, head, in_chunks, ok, post, table
 
 BIG = os.urandom(5 * 1024 * 1024)
 STATUS = b"HTTP/1.1 200 OK\r\n"
@@ -341,7 +341,7 @@ def test_bytes_that_come_later_are_not_the_next_answer(client, upstream, after):
     sent = threading.Event()
     upstream.will(answer(ok(b"first"), ok(b"EVIL"), sent.set))
     assert client.send(get(b"/1")).response().body == b"first"
-    assert sent.wait(4)
+    assert sent.wait(WAIT_SECS)
     client.silent(after)
     for n in range(3):
         assert client.send(get(b"/2")).response().body == b"ok"

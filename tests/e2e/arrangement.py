@@ -8,14 +8,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import yaml
 from conftest import wait_until
-from servers import ROOT, SERIN, accepts_connections, unused_port
+from servers import PATIENCE_SECS, ROOT, SERIN, accepts_connections, unused_port
 
 DOCKER = ROOT / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yml").read_text())
@@ -44,7 +43,7 @@ class Arrangement:
             raise
 
     def start(self):
-        subprocess.run([DOCKER / "secrets.sh", self.secrets], check=True, timeout=10)
+        subprocess.run([DOCKER / "secrets.sh", self.secrets], check=True, timeout=PATIENCE_SECS)
         for bot in ("blue", "green"):
             self.run(bot, [*self.command(bot), "--listen", self.address(bot)])
         for bot in ("blue", "green"):
@@ -131,10 +130,10 @@ class Arrangement:
             process = self.running[name]
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(PATIENCE_SECS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                raise AssertionError(f"{name} did not stop within 30 s of SIGTERM") from None
+                raise AssertionError(f"{name} did not stop within {PATIENCE_SECS} s of SIGTERM") from None
 
     def said(self, name):
         return (self.folder / f"{name}.log").read_text()
@@ -145,7 +144,7 @@ def call(url, method, document=None, headers=None):
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, data, headers or {}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECS) as answer:
             status, body = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         status, body = error.code, error.read()
@@ -169,10 +168,3 @@ def metrics_of(expression):
     """The names of serin's metrics in a query, a histogram's parts as the histogram."""
     names = re.findall(r"(?<![:\w])serin_\w+(?!\w*:)", expression)
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
-
-
-def patiently(what, true, seconds):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not after {seconds} s"
-        time.sleep(0.1)

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from servers import PATIENCE_SECS
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-WAIT_MS = 20_000
-# Expectations too: the page itself waits for 5 s before it says that there is no news.
+WAIT_MS = PATIENCE_SECS * 1000
 expect.set_options(timeout=WAIT_MS)
 
 

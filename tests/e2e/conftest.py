@@ -16,30 +16,38 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from servers import SERIN, accepts_connections, unused_port
+from servers import PATIENCE_SECS, SERIN, accepts_connections, unused_port
+from xdist.scheduler import LoadScopeScheduling
 
 HERE = pathlib.Path(__file__).parent
 COUNT = int(os.environ.get("SERIN_TEST_COUNT", "500"))  # workspaces per test; fewer make a faster, weaker run
-START_SECS = 30
 TRACKS = ("stable", "canary")
 
 
-@pytest.hookimpl(tryfirst=True)
+# Where the tests run in several processes: the longest come first, so that no process has one left when the others have ended.
+LONGEST = ["bad_for_one_team_only", "a_good_release_reaches_everybody", "test_situations", "test_dashboard", "test_ratchet", "test_grafana", "test_pipelines"]
+
+
+class ByModule(LoadScopeScheduling):
+    """A process of pytest-xdist takes the tests of a whole module, which share fixtures. Those of `test_ratchet` share none."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if "test_ratchet.py" in nodeid else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False
+    return ByModule(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """For pytest-xdist with `--dist loadgroup`, which gives the groups to its processes in this order. The tests of a module share
-    fixtures, so they are one group; those of `test_ratchet` share none. What takes longest comes first."""
-    first = ["bad_for_one_team_only", "a_good_release_reaches_everybody", "test_situations", "test_dashboard", "test_ratchet", "test_grafana", "test_pipelines"]
-    rank = lambda item: next((n for n, part in enumerate(first) if part in item.nodeid), len(first))
-    items.sort(key=rank)
-    for item in items:
-        module = item.module.__name__
-        item.add_marker(pytest.mark.xdist_group(item.name if module == "test_ratchet" else module))
+    items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
 
 
 def wait_until(what, true):
-    deadline = time.monotonic() + START_SECS
+    deadline = time.monotonic() + PATIENCE_SECS
     while not true():
-        assert time.monotonic() < deadline, f"{what}: not after {START_SECS} s"
+        assert time.monotonic() < deadline, f"{what}: not after {PATIENCE_SECS} s"
         time.sleep(0.02)
 
 
@@ -76,10 +84,10 @@ class Process:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE_SECS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_SECS)
 
 
 @dataclass
@@ -101,7 +109,7 @@ class Client:
     """One keep-alive connection; bodies are bytes, and nothing is added but what the test says."""
 
     def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECS)
 
     def send(self, path, body=b"", headers=None, method="POST"):
         self.connection.request(method, path, body=body, headers=headers or {})
@@ -136,7 +144,7 @@ class Serin:
             return False
 
     def admin(self, method, path, document=None, token=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=PATIENCE_SECS)
         body = None if document is None else json.dumps(document)
         headers = {"Content-Type": "application/json"} if body else {}
         if token:
@@ -178,10 +186,10 @@ class Serin:
     def stop(self):
         self.process.terminate()
         try:
-            return self.process.wait(30)
+            return self.process.wait(PATIENCE_SECS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise AssertionError("serin did not stop within 30 s of SIGTERM") from None
+            raise AssertionError(f"serin did not stop within {PATIENCE_SECS} s of SIGTERM") from None
 
 
 def bot_config(name, ports, weight="50%", tables="", **settings):

@@ -11,6 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from conftest import Serin, wait_until
+from servers import PATIENCE_SECS
 
 WORKSPACES = 120
 TOKENS = {"ana": ("operate", "ana-may-do-all-of-it"), "ben": ("operate", "ben-may-do-all-of-it"), "eve": ("read", "eve-looks-at-all-of-it")}
@@ -95,7 +96,7 @@ class World:
                 f'green = {{ url = "http://127.0.0.1:{green.port}", version = "v42" }}\n{rollout}')
 
     def send(self, name, per_second):
-        client = http.client.HTTPConnection("127.0.0.1", self.serin.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self.serin.port, timeout=PATIENCE_SECS)
         due = time.monotonic()
         for number in itertools.count():
             due += 1 / per_second
@@ -125,7 +126,7 @@ class World:
     def stop(self):
         self.over.set()
         for sender in self.senders:
-            sender.join(30)
+            sender.join(PATIENCE_SECS)
         self.serin.stop()
 
 

@@ -10,8 +10,9 @@ import sys
 import time
 
 import pytest
-from arrangement import BOT, DOCKER, Arrangement, call, documented_metrics, metrics_of, patiently
-from servers import SERIN, unused_port
+from arrangement import BOT, DOCKER, Arrangement, call, documented_metrics, metrics_of
+from conftest import wait_until
+from servers import PATIENCE_SECS, SERIN, unused_port
 from slack_sdk.signature import SignatureVerifier
 
 DASHBOARD = json.loads((DOCKER / "grafana/dashboards/serin.json").read_text())
@@ -41,13 +42,13 @@ def told(tmp_path_factory):
         arrangement.act("rollouts", upstream="green", version="v2", reason="a test")
         for _ in range(3):
             arrangement.act("advance", force=True, reason="a test")
-        patiently("the canary is judged", lambda: arrangement.query(f'serin_evidence_log_e{{bot="{BOT}"}}'), 20)
+        wait_until("the canary is judged", lambda: arrangement.query(f'serin_evidence_log_e{{bot="{BOT}"}}'))
         arrangement.fault("green", fails=0.3, rejects=0.2, slow_seconds=0.35)
-        patiently("it is taken back", lambda: arrangement.status()["phase"] == "aborted", 60)
+        wait_until("it is taken back", lambda: arrangement.status()["phase"] == "aborted")
         arrangement.fault("green")
         aborted = 'serin_decisions_total{decision="abort", actor_kind="ratchet"}'
-        patiently("that is scraped", lambda: [row["value"][1] for row in arrangement.query(aborted)] == ["1"], 10)
-        patiently("and alerted", lambda: arrangement.query('ALERTS{alertstate="firing", alertname="SerinCanaryTakenBack"}'), 10)
+        wait_until("that is scraped", lambda: [row["value"][1] for row in arrangement.query(aborted)] == ["1"])
+        wait_until("and alerted", lambda: arrangement.query('ALERTS{alertstate="firing", alertname="SerinCanaryTakenBack"}'))
         yield arrangement
     finally:
         arrangement.stop()
@@ -139,14 +140,14 @@ def test_one_alert_fires_and_it_is_the_right_one(told):
 
 
 def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tmp_path):
-    if "healthcheck" not in subprocess.run([SERIN, "--help"], capture_output=True, text=True, timeout=10).stdout:
+    if "healthcheck" not in subprocess.run([SERIN, "--help"], capture_output=True, text=True, timeout=PATIENCE_SECS).stdout:
         pytest.skip("this serin has no healthcheck")
     last = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[-1]
     argv = [SERIN if word == "serin" else word for word in json.loads(last)]
     alive = told.folder / "serin.toml"
     dead = tmp_path / "serin.toml"
     dead.write_text(alive.read_text().replace(told.address("probes"), f"127.0.0.1:{unused_port()}"))
-    code = lambda config: subprocess.run(argv, env=os.environ | {"SERIN_CONFIG": str(config)}, timeout=10).returncode
+    code = lambda config: subprocess.run(argv, env=os.environ | {"SERIN_CONFIG": str(config)}, timeout=PATIENCE_SECS).returncode
     assert (code(alive), code(dead)) == (0, 1)
 
 
@@ -162,6 +163,6 @@ def test_an_example_bot_takes_what_slack_has_signed_and_nothing_else(told):
 
 
 def test_the_traffic_was_answered_by_both_versions(told):
-    patiently("traffic says what it saw", lambda: "200 from v2" in told.said("traffic"), 12)
+    wait_until("traffic says what it saw", lambda: "200 from v2" in told.said("traffic"))
     said = told.said("traffic")
     assert "200 from v1" in said and "401 from v1" not in said, said

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from conftest import Serin, bot_config, stub, wait_until
-from servers import ROOT, SERIN
+from servers import PATIENCE_SECS, ROOT, SERIN
 
 PIPELINES = ROOT / "docs/pipelines"
 SCRIPT = PIPELINES / "release.sh"
@@ -56,7 +56,7 @@ class Releases:
 
     def run(self, shell, version, **environment):
         process = self.begin(shell, version, **environment)
-        said = "".join(process.communicate(timeout=60))
+        said = "".join(process.communicate(timeout=PATIENCE_SECS))
         return process.returncode, said
 
     def act(self, action, **document):
@@ -122,7 +122,7 @@ def test_a_release_that_is_taken_back_ends_with_3(calm, pipeline):
     waiting = calm.begin(SHELL[pipeline], of)
     calm.is_on_its_way(of)
     calm.act("abort")
-    said = waiting.communicate(timeout=30)[1]
+    said = waiting.communicate(timeout=PATIENCE_SECS)[1]
     assert (waiting.returncode, "nobody is on" in said) == (3, True), said
 
 
@@ -132,7 +132,7 @@ def test_a_release_that_takes_too_long_ends_with_4_and_can_be_waited_for_again(c
     begun = calm.decisions().count("start")
     again = calm.begin(SHELL["gitlab-ci.yml"], "slow")
     calm.act("promote", force=True)
-    assert again.wait(30) == 0, again.communicate()
+    assert again.wait(PATIENCE_SECS) == 0, again.communicate()
     assert calm.decisions().count("start") == begun, "it was on its way: nothing was started again"
     assert calm.run(SHELL["gitlab-ci.yml"], "slow")[0] == 0
     calm.act("undo")
@@ -143,18 +143,18 @@ def test_a_release_that_is_replaced_ends_with_3(calm):
     calm.is_on_its_way("first")
     status, body = calm.serin.admin("POST", f"/v1/bots/{BOT}/rollouts", {"version": "second", "replace": True})
     assert status in (200, 201), body
-    said = waiting.communicate(timeout=30)[1]
+    said = waiting.communicate(timeout=PATIENCE_SECS)[1]
     assert (waiting.returncode, "second on green has its place" in said) == (3, True), said
 
 
 def test_a_serin_that_restarts_is_waited_for_and_one_that_is_gone_is_not(calm):
     calm.serin.stop()
     waiting = calm.begin(SHELL["github-actions.yml"], "late", SERIN_UNTIL="step:10%")
-    gone = subprocess.run([SERIN, "wait", BOT, "--version", "late", "--away-for", "1s", "--admin", f"http://127.0.0.1:{calm.serin.admin_port}"], capture_output=True, text=True, timeout=20)
+    gone = subprocess.run([SERIN, "wait", BOT, "--version", "late", "--away-for", "1s", "--admin", f"http://127.0.0.1:{calm.serin.admin_port}"], capture_output=True, text=True, timeout=PATIENCE_SECS)
     assert (gone.returncode, "no serin answers" in gone.stderr) == (1, True), gone.stderr
     assert waiting.poll() is None
     calm.serin.start()
-    assert waiting.wait(30) == 0, waiting.communicate()
+    assert waiting.wait(PATIENCE_SECS) == 0, waiting.communicate()
     assert calm.serin.status(BOT)["canary"]["version"] == "late"
 
 
@@ -173,7 +173,7 @@ def test_a_release_that_the_breaker_took_to_nobody_ends_with_5_however_often_it_
         client = tripped.serin.client()
         for workspace in range(400):
             assert client.send("/", headers={"X-Workspace-Id": f"T{workspace}"}).status == 200
-        said = "".join(waiting.communicate(timeout=30))
+        said = "".join(waiting.communicate(timeout=PATIENCE_SECS))
         assert (waiting.returncode, "takes no connections" in said) == (5, True), said
         assert tripped.decisions()[0] == "trip"
         assert tripped.run(SHELL["Jenkinsfile"], "down", SERIN_HELD_FOR="1s")[0] == 5
@@ -204,7 +204,7 @@ def test_the_reason_stands_in_the_history(calm):
 
 
 def of_venv(*argv):
-    done = subprocess.run([Path(sys.executable).parent / argv[0], *argv[1:]], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([Path(sys.executable).parent / argv[0], *argv[1:]], capture_output=True, text=True, timeout=PATIENCE_SECS)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 from conftest import Serin, bot_config, stub, wait_until
-from servers import accepts_connections, unused_port
+from servers import PATIENCE_SECS, accepts_connections, unused_port
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def prometheus(serin, tmp_path_factory):
 
     yield query
     process.terminate()
-    process.wait(20)
+    process.wait(PATIENCE_SECS)
 
 
 def test_promtool_finds_nothing_to_say(serin):
     assert shutil.which("promtool"), "promtool is in the package prometheus"
-    result = subprocess.run(["promtool", "check", "metrics"], input=serin.metrics(), capture_output=True, text=True, timeout=30)
+    result = subprocess.run(["promtool", "check", "metrics"], input=serin.metrics(), capture_output=True, text=True, timeout=PATIENCE_SECS)
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 

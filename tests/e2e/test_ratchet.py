@@ -9,13 +9,15 @@ from collections import Counter
 
 import pytest
 from conftest import Client, python_bot, wait_until
-from servers import SERIN
+from servers import PATIENCE_SECS, SERIN
 from test_slack import SECRET, event
 
 TEAMS = [f"T{n:06d}" for n in range(200)]
 PER_SECOND = 60
 SENDERS = 6
 LEARN_SECS = 8
+# Only ends a hang, as PATIENCE_SECS does.
+EVIDENCE_SECS = 600
 ROLLOUT = """
 [bot.rollout]
 steps = ["10%", "50%", "98%", "100%"]
@@ -59,7 +61,7 @@ class Traffic:
     def stop(self):
         self.over.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(PATIENCE_SECS)
 
 
 @pytest.fixture
@@ -90,6 +92,17 @@ def simulated(scenario, folder):
     figures = json.loads(line)
     assert figures["caught"] == figures["seeds"], figures
     return figures["bad_requests_p95"]
+
+
+def becomes(pair, name, phase):
+    """Waits until a bot is in this phase, which takes minutes where the evidence grows slowly. Returns the weights on the way."""
+    weights, deadline = [], time.monotonic() + EVIDENCE_SECS
+    while (status := pair.serin.status(name))["phase"] != phase:
+        if status["weight_percent"] not in weights[-1:]:
+            weights.append(status["weight_percent"])
+        assert time.monotonic() < deadline, status
+        time.sleep(0.2)
+    return weights + [status["weight_percent"]]
 
 
 def taken_back(pair, name):
@@ -153,29 +166,14 @@ def test_a_canary_that_is_bad_for_one_team_only_goes_back_to_zero(stage):
     wait_until("an examination", lambda: pair.serin.status("one_team")["evidence"]["examinations"]["buckets"])
     (exam,) = pair.serin.status("one_team")["evidence"]["examinations"]["buckets"]
     assert exam["suspected_for"] == "errors"
-    deadline = time.monotonic() + 240
-    while pair.serin.status("one_team")["phase"] != "aborted":
-        assert time.monotonic() < deadline, pair.serin.status("one_team")
-        time.sleep(0.5)
+    becomes(pair, "one_team", "aborted")
     # It was sent to and fro meanwhile: stable served it well, so the canary was to blame.
     assert traffic.by_team[largest]["stable"] > 0
 
 
 def test_a_good_release_reaches_everybody(stage):
     pair, traffic = stage("good", bake="5s")
-    weights = []
-
-    def promoted():
-        status = pair.serin.status("good")
-        if status["weight_percent"] not in weights[-1:]:
-            weights.append(status["weight_percent"])
-        return status["phase"] == "promoted"
-
-    deadline = time.monotonic() + 180
-    while not promoted():
-        assert time.monotonic() < deadline, pair.serin.status("good")
-        time.sleep(0.2)
-    assert weights == [10, 50, 98, 0]
+    assert becomes(pair, "good", "promoted") == [10, 50, 98, 0]
     status = pair.serin.status("good")
     assert (status["stable"]["upstream"], status["stable"]["version"], status["canary"]) == ("green", "v2", None)
     assert traffic.bad() == 0, traffic.answers

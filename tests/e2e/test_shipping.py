@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from arrangement import COMPOSE, DOCKER, documented_metrics, metrics_of, replaced
-from servers import ROOT, SERIN
+from servers import PATIENCE_SECS, ROOT, SERIN
 
 KUBERNETES = "1.37"
 RULES = yaml.safe_load((DOCKER / "prometheus/rules/serin.rules.yml").read_text())["groups"]
@@ -27,7 +27,7 @@ EXPOSURE = "1.2"
 
 def run(*argv, **options):
     """What it said; it must have ended well."""
-    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=PATIENCE_SECS, **options)
     assert done.returncode == 0, f"{argv[0]} says:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
