@@ -7,6 +7,10 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
 LOGS := $(abspath target)/test-logs
 PICTURES := $(abspath target)/screenshots
+CORES := $(shell nproc)
+# Most tests wait, for sockets and for time to pass. Several for each core run at a time.
+RUST_TEST_THREADS ?= $(shell expr 4 '*' $(CORES))
+PYTEST_PROCESSES ?= $(shell expr 2 '*' $(CORES))
 PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 
 # The tests' size: `test` is for every change, `test-long` for a night.
@@ -15,6 +19,7 @@ export SERIN_TEST_COUNT ?= 300
 # Stories of the fault simulator; 200,000 take some hours.
 export SERIN_FAULT_STORIES ?= 1600
 export CARGO_TERM_COLOR ?= auto
+export RUST_TEST_THREADS
 export PYTHONDONTWRITEBYTECODE := 1
 
 # SERIN_BIN names a binary to test; without one it is built here.
@@ -27,7 +32,7 @@ endif
 
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 ifeq ($(NEXTEST),yes)
-RUST_TESTS := cargo nextest run --cargo-profile ci --locked --no-fail-fast
+RUST_TESTS := cargo nextest run --cargo-profile ci --locked --no-fail-fast --test-threads $(RUST_TEST_THREADS)
 else
 RUST_TESTS := cargo test --profile ci --locked --no-fail-fast --lib --bins --tests
 endif
@@ -43,7 +48,10 @@ demo: ## a stable bot, a canary, signed traffic, and serin between them
 build:
 	cargo build --profile ci --locked --bins --tests
 
-test: test-rust test-e2e test-conformance ## everything, at a size for every change
+# What the suites need is built and downloaded at the same time. A suite runs even if another one has failed.
+test: ## everything, at a size for every change
+	$(MAKE) -j2 build setup
+	$(MAKE) --keep-going test-rust test-e2e test-conformance
 
 test-long: ## the same tests at full size, and the HTTP expectations held against nginx and HAProxy
 	$(MAKE) test PROPTEST_CASES=4096 SERIN_TEST_COUNT=5000 SERIN_FAULT_STORIES=200000
@@ -55,7 +63,7 @@ test-rust: build ## the tests in Rust
 
 test-e2e: $(BUILD) setup ## real bots, a weight sweep and Prometheus through a running serin
 	@mkdir -p $(LOGS)
-	cd tests/e2e && $(PYTEST) . 2>&1 | tee $(LOGS)/e2e.log
+	cd tests/e2e && $(PYTEST) -n $(PYTEST_PROCESSES) . 2>&1 | tee $(LOGS)/e2e.log
 
 test-conformance: $(BUILD) setup ## HTTP/1.1, byte by byte, on both sides
 	@mkdir -p $(LOGS)
