@@ -37,7 +37,7 @@ def port(upstream_server, tmp_path_factory):
     file.write_text(text)
     argv = command(str(file))
     if not shutil.which(argv[0]):
-        pytest.exit(f"{argv[0]} is not there: build it, or name it with SERIN_BIN", returncode=2)
+        pytest.exit(f"{argv[0]} is missing: build it, or name it with SERIN_BIN", returncode=2)
     log = (folder / "log").open("wb")
     process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + PATIENCE_SECS
@@ -55,7 +55,7 @@ def port(upstream_server, tmp_path_factory):
 
 @pytest.fixture
 def upstream(upstream_server):
-    """The upstream, without a memory of earlier tests. What the proxy sent it must have been sound in every test."""
+    """The upstream, without the records of earlier tests. In every test it asserts that the proxy sent valid messages."""
     upstream_server.forget()
     yield upstream_server
     assert not upstream_server.trouble, upstream_server.trouble
@@ -82,5 +82,5 @@ def client(connect):
 
 @pytest.fixture(params=["streamed", "inspected"])
 def target(request):
-    """The same request through both of serin's ways with a body: passed on as it comes, or held and looked into."""
+    """serin handles bodies in two ways: it streams them, or it holds and inspects them. A test with this fixture runs for both."""
     return {"streamed": b"/streamed", "inspected": b"/inspected"}[request.param]

@@ -1,5 +1,5 @@
-"""Raw sockets on both sides of a proxy: a client that sends exact bytes, and an upstream that records exact bytes and
-answers exact bytes. Neither corrects anything, which is the point: an HTTP library would hide what is tested here."""
+"""Raw sockets on both sides of a proxy: a client that sends exact bytes, and an upstream that records and answers exact bytes. Neither
+corrects anything: an HTTP library would hide what is tested here."""
 
 import os
 import re
@@ -27,7 +27,7 @@ SILENCE = "silence"  # never answer; the proxy must give up
 
 @dataclass
 class Answer:
-    """What the upstream does with one request. `early`: as soon as it has the head, not the whole body."""
+    """What the upstream does with one request. `early`: once it has the head, before the whole body."""
 
     steps: tuple
     early: bool = False
@@ -39,7 +39,7 @@ def answer(*steps, early=False):
 
 @dataclass
 class Case:
-    """A row of a table. `peers` says where a well-known proxy differs from what we ask of serin, and how."""
+    """A row of a table. `peers` says how another proxy differs from what the test expects of serin."""
 
     name: str
     args: tuple
@@ -85,7 +85,7 @@ class Malformed(Exception):
 
 @dataclass
 class Message:
-    """A message as it stood on the wire. Field names are lower case, values are bytes, order is kept."""
+    """A message as it came. Field names are in lower case, values are bytes, in the order of the message."""
 
     line: bytes
     fields: list
@@ -220,7 +220,7 @@ class Reader:
 
     @staticmethod
     def framing(message):
-        """Of a message that the proxy sent: it must not leave anybody a choice."""
+        """The framing of a message that the proxy sent. It must be unambiguous."""
         lengths, codings = message.all("content-length"), message.all("transfer-encoding")
         if (lengths and codings) or len(lengths) > 1 or len(codings) > 1:
             raise Malformed(f"the proxy sent an ambiguous framing: {lengths} {codings}")
@@ -250,7 +250,7 @@ class Client:
         return self
 
     def try_send(self, data):
-        """Sends as much as the other side takes; says whether it took all."""
+        """Sends until the other side closes. True if all bytes were sent."""
         try:
             self.sock.sendall(data)
             return True
@@ -265,11 +265,11 @@ class Client:
         return self
 
     def silent(self, seconds):
-        """Waits so long for the other side to speak or to close; says whether it did neither."""
+        """Waits for bytes or for a close. True if neither came within this time."""
         return not select.select([self.sock], [], [], seconds)[0]
 
     def finish(self):
-        """FIN: no more requests, but an answer is still wanted."""
+        """Sends a FIN. Answers can still be read."""
         self.sock.shutdown(socket.SHUT_WR)
         return self
 
@@ -300,7 +300,7 @@ class Client:
         return response
 
     def closed(self):
-        """Waits for the end of the connection; whatever else comes is an error."""
+        """Waits for the end of the connection. Bytes before it are an error."""
         try:
             self.reader.fill()
         except Ended:

@@ -15,7 +15,7 @@ BIG = os.urandom(5 * 1024 * 1024)
 
 
 def digest(body):
-    """A failure that prints 5 MiB helps nobody."""
+    """Without printing 5 MiB if it fails."""
     return len(body), hashlib.sha256(body).hexdigest()
 
 
@@ -72,13 +72,13 @@ def test_the_connection_is_good_for_another_request_after(client, upstream, targ
 
 @pytest.mark.parametrize("size", [1, 7], ids=["byte_by_byte", "seven_bytes_at_a_time"])
 @table("make, body", [c for c in SOUND if c.name in ("json", "json_in_chunks", "a_chunk_extension", "trailers")])
-def test_a_body_may_come_in_pieces(client, upstream, target, make, body, size):
+def test_a_body_can_come_in_pieces(client, upstream, target, make, body, size):
     client.trickle(make(target), size)
     assert client.response().status == 200
     assert upstream.request().body == body
 
 
-def test_a_body_may_come_slowly(client, upstream, target):
+def test_a_body_can_come_slowly(client, upstream, target):
     client.trickle(post(b"x" * 12, target=target), size=20, pause=0.05)
     assert client.response().status == 200
     assert upstream.request().body == b"x" * 12

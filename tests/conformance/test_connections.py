@@ -1,4 +1,4 @@
-"""Connections: when they are kept, when they end, and that no message ever lands in another's place."""
+"""Connections: when they stay open, when they end, and that no message takes the place of another one."""
 
 import threading
 import time
@@ -139,7 +139,7 @@ def test_half_a_head_and_a_fin_is_no_request(client, upstream):
     assert upstream.heads == 0
 
 
-def test_a_connection_without_a_request_may_end(client, upstream):
+def test_a_connection_can_end_without_a_request(client, upstream):
     client.finish()
     try:
         assert client.response().status in (400, 408)
@@ -200,7 +200,7 @@ def test_the_upstreams_connection_is_not_used_again_after(client, upstream, step
 
 
 @pytest.mark.parametrize("request_bytes", [get(b"/again"), post(b"hello"), chunked(b"hello")], ids=["get", "post", "chunks"])
-def test_a_connection_that_the_upstream_closed_meanwhile_costs_nobody_an_answer(client, upstream, request_bytes):
+def test_a_connection_that_the_upstream_closed_while_idle_loses_no_request(client, upstream, request_bytes):
     for n in range(5):
         assert client.send(get()).response().status == 200
         upstream.close_idle(upstream.request(2 * n).connection)
@@ -243,7 +243,7 @@ def test_an_abandoned_answer_does_not_reach_the_next_client(connect, upstream):
         assert connect().send(get(b"/3")).response().body == b"ok"
 
 
-def test_the_head_and_the_body_of_an_answer_may_come_apart(client, upstream):
+def test_the_head_and_the_body_of_an_answer_can_come_in_pieces(client, upstream):
     upstream.will(answer(b"HTTP/1.1 200", b" OK\r\nContent-", b"Length: 5\r\n\r", b"\nhel", b"lo"))
     assert client.send(get()).response().body == b"hello"
 

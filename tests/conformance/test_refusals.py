@@ -86,7 +86,7 @@ def test_unclear_framing_is_refused_and_ends_the_connection(client, upstream, re
     client.send(request_bytes + get(b"/smuggled"))
     response = client.response()
     assert response.status in statuses
-    assert client.closed(), "the connection must end: nobody knows where the next request begins"
+    assert client.closed(), "the connection must end: it is not known where the next request begins"
     assert upstream.seen == [] and upstream.broken == []
 
 
@@ -109,7 +109,7 @@ NOT_HTTP = [
 
 
 @table("request_bytes", NOT_HTTP)
-def test_what_is_not_http_is_cut_off(client, upstream, request_bytes):
+def test_a_request_that_is_not_http_is_cut_off(client, upstream, request_bytes):
     client.send(request_bytes)
     rest = b""
     try:

@@ -150,7 +150,7 @@ def test_the_host_is_preserved(client, upstream, host):
         case("proxy_authorization", [b"Proxy-Authorization: Basic YTpi"], ["proxy-authorization"], nginx="passes it on", haproxy="passes it on"),
     ],
 )
-def test_what_is_for_this_connection_ends_here(client, upstream, fields, absent):
+def test_fields_of_the_connection_are_removed(client, upstream, fields, absent):
     assert client.send(get(b"/", *fields, b"X-Other: 1")).response().status == 200
     request = upstream.request()
     assert {name for name in absent if request.has(name)} == set()
@@ -162,7 +162,7 @@ def test_what_is_for_this_connection_ends_here(client, upstream, fields, absent)
     "nominated",
     [case("host", b"Host"), case("the_length", b"Content-Length"), case("the_type", b"Content-Type"), case("the_clients_address", b"X-Forwarded-For")],
 )
-def test_connection_cannot_take_away_what_the_message_needs(client, upstream, nominated):
+def test_connection_cannot_remove_fields_that_the_message_needs(client, upstream, nominated):
     client.send(post(b'{"a":1}', b"Content-Type: application/json", b"Connection: " + nominated))
     assert client.response().status == 200
     request = upstream.request()
@@ -228,7 +228,7 @@ def test_empty_lines_before_a_request_are_skipped(client, upstream, lines):
     assert upstream.request(1).line == b"GET /b HTTP/1.1"
 
 
-def test_a_head_may_come_byte_by_byte(client, upstream):
+def test_a_head_can_come_byte_by_byte(client, upstream):
     client.trickle(post(b"hello", b"X-A: b", target=b"/slow"))
     assert client.response().status == 200
     request = upstream.request()

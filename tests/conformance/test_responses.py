@@ -57,7 +57,7 @@ def test_an_answer_passes_byte_for_byte(client, upstream, steps, status, body):
     assert response.status == status and response.whole
     assert digest(response.body) == digest(body)
     assert response.from_serin is None
-    # Whatever it was, the client's connection serves on.
+    # The client's connection still serves.
     if not (response.has("connection") and b"close" in response.get("connection").lower()):
         assert client.send(get(b"/next")).response().body == b"ok"
 
@@ -110,7 +110,7 @@ def test_an_answers_field_passes_as_it_came(client, upstream, fields):
         case("upgrade", [b"Upgrade: secret/1"], b"secret", nginx="passes it on", haproxy="passes it on"),
     ],
 )
-def test_what_was_for_the_proxy_ends_there(client, upstream, fields, absent):
+def test_fields_for_the_proxy_are_removed(client, upstream, fields, absent):
     upstream.will(ok(b"ok", *fields, b"X-Other: 1"))
     response = client.send(get()).response()
     assert response.get("x-other") == b"1"
@@ -327,7 +327,7 @@ def test_an_answer_that_breaks_off_does_not_look_whole(client, upstream, steps):
 
 
 def test_bytes_after_an_answer_are_not_the_next_answer(client, connect, upstream):
-    """RFC 9112, 6.3 and the poisoned pools of practice: what the upstream says unasked belongs to nobody."""
+    """RFC 9112, 6.3: bytes that the upstream sends without a request must not become an answer."""
     upstream.will(ok(b"first") + ok(b"EVIL"))
     assert client.send(get(b"/1")).response().body == b"first"
     for n in range(3):
@@ -391,7 +391,7 @@ def test_an_upstream_that_stalls_in_its_body_is_cut_off(client, upstream):
     assert upstream.request().connection.ended()
 
 
-def test_a_slow_body_may_take_longer_than_the_first_byte_may(client, upstream):
+def test_the_body_of_an_answer_can_take_longer_than_its_first_byte(client, upstream):
     upstream.will(answer(*[STATUS + b"Content-Length: 10\r\n\r\nhello", b"world"]))
     assert client.send(get(b"/impatient")).response().body == b"helloworld"
 
@@ -403,7 +403,7 @@ def test_a_post_to_a_refused_connection_is_a_502_or_503(client, upstream, target
 
 @differs(haproxy="waits for the server's timeout")
 def test_a_client_that_leaves_lets_go_of_the_upstreams_body(client, upstream):
-    """A big answer for nobody: the upstream's connection ends, or the rest is read and thrown away."""
+    """A big answer whose client has left: the proxy closes the upstream's connection, or reads and discards the rest."""
     upstream.will(answer(STATUS + b"Content-Length: 9000000\r\n\r\n", BIG[:1000], SILENCE))
     client.send(get())
     assert client.head().status == 200

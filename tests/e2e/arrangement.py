@@ -1,5 +1,5 @@
-"""What docker/compose.yml starts, as plain processes: the same commands, configs and secrets, with other addresses and paths,
-since no container engine is needed then. Grafana is the one that is left out."""
+"""What docker/compose.yml starts, but as plain processes without a container engine: the same commands, configs and secrets, with
+other addresses and paths. Grafana is left out."""
 
 import json
 import os
@@ -22,7 +22,7 @@ BOT = "support"
 
 
 def replaced(text, changes):
-    """The text with each of these replaced; one that is not there is a change that this test has missed."""
+    """Replaces each key of `changes` by its value. A key that is not in the text fails the test: the shipped file has changed."""
     for old, new in changes.items():
         assert old in text, f"{old} is not there any more"
         text = text.replace(old, new)
@@ -30,7 +30,7 @@ def replaced(text, changes):
 
 
 class Arrangement:
-    """All of it, running, each process with its log in the folder."""
+    """All processes; each has its log in the folder."""
 
     def __init__(self, folder):
         self.folder, self.running = folder, {}
@@ -55,7 +55,7 @@ class Arrangement:
         return f"127.0.0.1:{self.ports[name]}"
 
     def command(self, service, **changes):
-        """What compose.yml says, in this machine's paths."""
+        """The command of a service in compose.yml, with the paths of this machine."""
         argv = COMPOSE["services"][service]["command"]
         places = {"/bots/": f"{DOCKER}/bots/", "/run/secrets/": f"{self.secrets}/", **changes}
         for old, new in places.items():
@@ -76,7 +76,7 @@ class Arrangement:
             "/var/lib/serin/": f"{self.folder}/",
             "blue:3000": self.address("blue"),
             "green:3000": self.address("green"),
-            # So that a late answer need not take three seconds.
+            # A late answer takes 300 ms then, and not 3 s.
             'preset = "slack"\n': 'preset = "slack"\ndeadline = "300ms"\n',
         }
         config.write_text(replaced((DOCKER / "config/serin.toml").read_text(), changes))
@@ -114,7 +114,7 @@ class Arrangement:
         assert call(f"http://{self.address(bot)}/fault", "PUT", fault)[0] == 200
 
     def send(self, path, body, headers=None):
-        """A webhook without a signature: what matters is where it is sent."""
+        """Sends a webhook without a signature, and returns the status."""
         return call(f"http://{self.address('proxy')}{path}", "POST", body, {"Content-Type": "application/json", **(headers or {})})[0]
 
     def prometheus(self, path, **query):
@@ -140,7 +140,7 @@ class Arrangement:
 
 
 def call(url, method, document=None, headers=None):
-    """The status and the JSON of the answer; None if it is none."""
+    """The status and the JSON of the answer; None instead of a body that is no JSON."""
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, data, headers or {}, method=method)
     try:

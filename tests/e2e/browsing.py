@@ -1,4 +1,4 @@
-"""The browser of the page's tests: its sizes, its time limits, and a list of what goes wrong on a page."""
+"""The browser for the tests of the page: window sizes, time limits, and a list of the errors on a page."""
 
 import shutil
 
@@ -20,10 +20,10 @@ def browser():
 
 
 def new_page(context, wrong):
-    """A page of the context. What goes wrong on it is appended to `wrong`."""
+    """A new page of the context. Its errors are appended to `wrong`."""
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    # The browser itself reports each answer from 400 on; those are tried on purpose.
+    # The browser reports each answer from 400 on. Some tests cause such answers.
     page.on("console", lambda said: said.type == "error" and "Failed to load resource" not in said.text and wrong.append(said.text))
     return page

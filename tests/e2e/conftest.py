@@ -1,5 +1,5 @@
-"""Real bots behind a real serin. Each bot runs twice, as the stable one and as the canary; both are processes of their
-own, and what they verified they report as lines of JSON on their standard output."""
+"""Real bots behind a real serin. Each bot runs as two processes, stable and canary. A bot writes a line of JSON to its standard
+output for each request that it has verified."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ TRACKS = ("stable", "canary")
 
 
 # Where the tests run in several processes: the longest come first, so that no process has one left when the others have ended.
-LONGEST = ["bad_for_one_team_only", "a_good_release_reaches_everybody", "test_situations", "test_dashboard", "test_ratchet", "test_grafana", "test_pipelines"]
+LONGEST = ["bad_for_one_team_only", "a_good_release_is_promoted", "test_situations", "test_dashboard", "test_ratchet", "test_grafana", "test_pipelines"]
 
 
 class ByModule(LoadScopeScheduling):
@@ -52,8 +52,8 @@ def wait_until(what, true):
 
 
 class Process:
-    """A child whose standard output and standard error are kept in files. A bot writes its line before it answers, so what
-    an answered request made it say is in the file already: no thread stands between that could be late."""
+    """A child process whose standard output and standard error go to files. A bot writes its line before it answers, so the line
+    is in the file once the answer has come."""
 
     def __init__(self, argv, log):
         self.argv, self.log = argv, log
@@ -63,7 +63,7 @@ class Process:
         self.said = said.open("rb")
 
     def lines(self):
-        """The whole lines since the last look; half a line is left for the next."""
+        """The complete lines since the last call."""
         out = []
         while (line := self.said.readline()).endswith(b"\n"):
             out.append(json.loads(line))
@@ -106,7 +106,7 @@ class Answer:
 
 
 class Client:
-    """One keep-alive connection; bodies are bytes, and nothing is added but what the test says."""
+    """One keep-alive connection. It sends the bytes and the fields that the test passes."""
 
     def __init__(self, port):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECS)
@@ -132,7 +132,7 @@ class Serin:
         self.start()
 
     def start(self):
-        """Also again, after it was stopped: with the same config, the same ports and the same history."""
+        """Starts serin, also after `stop`: with the same config, ports and history."""
         self.process = subprocess.Popen([SERIN, "run", "--config", str(self.config)], stdout=self.log.open("ab"), stderr=subprocess.STDOUT)
         wait_until("serin is ready", self.ready)
 
@@ -203,7 +203,7 @@ def bot_config(name, ports, weight="50%", tables="", **settings):
 
 @dataclass
 class Pair:
-    """A bot's two processes behind a serin of their own."""
+    """The two processes of a bot, and the serin before them."""
 
     serin: Serin
     bots: dict
@@ -214,7 +214,7 @@ class Pair:
         self.client = self.serin.client()
 
     def gets(self, bug, track="canary"):
-        """From now on that track's process has this bug; an empty one is none."""
+        """Switches a bug of that track's process on; an empty name switches it off."""
         (self.folder / f"bug.{track}").write_text(bug)
 
     def act(self, bot, action, **document):
@@ -226,7 +226,7 @@ class Pair:
         return self.client.send(*args, **kwargs)
 
     def seen(self):
-        """What each track's bot verified and handled since the last look."""
+        """The lines of each track's bot since the last call."""
         return {track: bot.lines() for track, bot in self.bots.items()}
 
     def send_for(self, workspaces, requests):
@@ -244,7 +244,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Starts a bot's two processes and a serin before them; all end with the module."""
+    """Starts the two processes of a bot and a serin before them. All end with the module."""
     running = []
 
     def run(name, argv, **settings):
@@ -272,7 +272,7 @@ def node_bot(file, *args):
 
 
 def stub(track):
-    """An upstream that says its name."""
+    """An upstream that answers with its track in `X-Track`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -290,7 +290,7 @@ def stub(track):
 
 
 def one_track_each(tracks):
-    """The law of the split: a workspace is on one track, and with enough of them both tracks are used."""
+    """Asserts that each workspace was answered by one track, and that both tracks answered some. Returns the track of each."""
     torn = {workspace: dict(seen) for workspace, seen in tracks.items() if len(seen) != 1}
     assert torn == {}, "these workspaces were answered by both tracks"
     used = {next(iter(seen)) for seen in tracks.values()}
@@ -299,7 +299,7 @@ def one_track_each(tracks):
 
 
 def refused_by_the_bot(answer, *statuses):
-    """A refusal that the bot made: its own status, and not one of serin's problem documents."""
+    """Asserts that the bot itself refused the request: one of these statuses, without a problem document of serin."""
     assert answer.status in statuses, (answer.status, answer.body[:300])
     assert answer.from_serin is None
     assert answer.headers["Content-Type"] != "application/problem+json"

@@ -1,5 +1,5 @@
-"""A small world for the page: bots of two upstreams each, which fail, refuse and answer as a test says, and a steady stream
-of requests to all of them; and a way between the browser and serin that can be stalled."""
+"""Bots for the tests of the page. Each has two upstreams, which fail, refuse and answer as a test says, and a steady stream of
+requests. `Way` is a connection between the browser and serin that can be stalled."""
 
 import http.client
 import itertools
@@ -29,7 +29,7 @@ USUAL = {"steps": ["5%", "10%", "25%", "50%", "98%", "100%"], "bake": "1h", "dea
 
 
 class Upstream:
-    """Answers well, but a share of `fails`; all requests of the workspace `broken` fail."""
+    """Answers 200, but 500 to the share `fails` of the requests and to all requests of the workspace `broken`."""
 
     def __init__(self):
         self.fails, self.broken = 0.0, None
@@ -66,7 +66,7 @@ class Upstream:
         return server
 
     def goes(self):
-        """It takes no connections, and ends those that it has."""
+        """Stops listening, and closes its connections."""
         self.gone = True
         self.server.shutdown()
         self.server.server_close()
@@ -76,7 +76,7 @@ class Upstream:
 
 
 class World:
-    """`bots`: name → what differs from USUAL, and `per_second`."""
+    """`bots`: by name, the settings that differ from USUAL, and `per_second`."""
 
     def __init__(self, folder, bots, admin=""):
         self.pairs = {name: (Upstream(), Upstream()) for name in bots}
@@ -131,7 +131,7 @@ class World:
 
 
 class Way:
-    """Passes bytes on between a browser and serin, until it is stalled: then the connections stay, and no answer comes."""
+    """Forwards bytes between a browser and serin. While it is stalled, connections stay open and no answer arrives."""
 
     def __init__(self, port):
         self.to, self.flows = port, threading.Event()

@@ -1,5 +1,5 @@
-"""The page, in a real browser: every action by its buttons, a canary that turns bad before one's eyes, on a desktop and on a
-phone, by light and in the dark, with a keyboard alone. What somebody sees in each situation is in test_situations.py."""
+"""The page in a real browser: every action by its button, updates while the page is open, desktop and phone, light and dark, keyboard
+only. What the page shows in each situation is tested by test_situations.py."""
 
 import http.client
 import json
@@ -31,7 +31,7 @@ LEARN_SECS = 8
 
 @pytest.fixture
 def open_page(browser):
-    """Opens an address; at the end nothing may have gone wrong on the page, and nothing may have come from elsewhere."""
+    """Opens an address. At the end it asserts that the page had no error and loaded nothing from another server."""
     contexts, wrong, elsewhere = [], [], []
 
     def opened(serin, address="", viewport=DESKTOP, **options):
@@ -60,7 +60,7 @@ def pair(start):
 
 @pytest.fixture
 def idle(pair):
-    """The bot with everybody on blue and nothing under way."""
+    """The bot with all workspaces on blue and no rollout."""
     pair.gets("")
     status = pair.serin.status("support")
     if status["phase"] in ("progressing", "paused", "held", "manual") and status["canary"]:
@@ -74,7 +74,7 @@ def idle(pair):
 
 @pytest.fixture(scope="module")
 def two_bots(tmp_path_factory):
-    """Two bots behind a serin that wants a token."""
+    """Two bots behind a serin that requires a token."""
     stubs = [stub("stable"), stub("canary")]
     ports = [server.server_port for server in stubs]
     tokens = "".join(f'[[admin.token]]\nname = "{name}"\nscope = "{scope}"\nsecret = "{secret}"\n' for name, scope, secret in [("ana", "operate", TOKEN), ("eve", "read", READ_TOKEN), ("ben", "operate", OWN_TOKEN)]) + 'bots = ["support"]\n'
@@ -89,8 +89,8 @@ def two_bots(tmp_path_factory):
 
 @pytest.fixture
 def guarded(two_bots):
-    """The same, as it began, whatever the test before did: its config, nobody on a canary, nothing frozen. A bot with
-    somebody on its canary could not leave."""
+    """The same two bots, at 0 % and not frozen, with the config of their start. A bot whose canary serves could not leave the
+    config."""
     config = two_bots.config.read_text()
     for name in ("support", "orders"):
         for method, action, document in [("PUT", "weight", {"percent": 0}), ("POST", "thaw", {})]:
@@ -103,7 +103,7 @@ def guarded(two_bots):
 
 
 def act(page, name, fields=None, confirm=True):
-    """Presses an action's button, and answers its question; returns what it asked."""
+    """Presses the button of an action, and confirms or cancels its dialog. Returns the text of the dialog."""
     everything = page.locator("details", has=page.locator("summary", has_text="All actions").or_(page.locator("summary", has_text="Actions for all bots"))).last
     if not everything.evaluate("details => details.open"):
         everything.locator("summary").click()
@@ -129,7 +129,7 @@ def phase(page):
 
 
 def share(page):
-    """What the canary has."""
+    """The weight of the canary."""
     return page.locator(".sides .canary b")
 
 
@@ -159,7 +159,7 @@ def test_a_rollout_from_start_to_abort_by_buttons_alone(idle, open_page):
 
     assert "from 10 % to 50 %" in act(page, "Advance", confirm=False)
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert idle.serin.status("support")["weight_percent"] == 10, "to leave it changes nothing"
+    assert idle.serin.status("support")["weight_percent"] == 10, "cancelling changes nothing"
     expect(page.get_by_text("The next step, 50 %, reaches about")).to_be_visible()
     act(page, "Advance")
     expect(page.locator("li[aria-current=step]")).to_contain_text("50 %")
@@ -193,7 +193,7 @@ def test_the_rare_actions(idle, open_page):
     assert idle.serin.status("support")["revision"] == int(page.locator(".revision").inner_text().split()[-1])
     assert "green" in act(page, "Drill", {"Buckets to send to the idle side for 5 s, and back": "10 %"})
     expect(share(page)).to_have_text("10 %")
-    # Customers stay there for 5 s, which is just as long as the browser would wait by itself.
+    # The workspaces stay there for 5 s.
     expect(share(page)).to_have_count(0)
     expect(page.get_by_role("dialog")).to_have_count(0)
     act(page, "Freeze", {"Reason (stands in the history)": "the audit"})
@@ -208,12 +208,12 @@ def test_the_rare_actions(idle, open_page):
     expect(share(page)).to_have_text("2.5 %")
     act(page, "Abort")
     expect(share(page)).to_have_count(0)
-    # What is live already, on the side that serves.
+    # Names the version that the serving side has already.
     act(page, "Adopt", {"Upstream": "blue", "Version (a label, such as v42)": "v53"})
     expect(page.locator(".sides")).to_contain_text("v53 on blue")
 
 
-def test_who_decides_on_an_old_view_is_told_and_asked_anew(idle, open_page):
+def test_a_decision_on_an_old_status_is_refused_and_asked_again(idle, open_page):
     page = bot_page(open_page, idle)
     page.get_by_text("All actions").click()
     page.get_by_role("button", name="Set the weight").click()
@@ -223,7 +223,7 @@ def test_who_decides_on_an_old_view_is_told_and_asked_anew(idle, open_page):
     idle.act("support", "freeze", reason="meanwhile")
     dialog.locator("button[type=submit]").click()
     expect(dialog.get_by_role("alert")).to_contain_text("changed this bot meanwhile, and nothing was done")
-    # Now it is refused, with the reason; to insist takes a reason of one's own.
+    # It is refused now, and the dialog shows why. Doing it with force takes a reason.
     expect(dialog.locator(".tells")).to_contain_text("meanwhile")
     expect(dialog.locator("button[type=submit]")).to_be_hidden()
     assert idle.serin.status("support")["weight_percent"] == 0
@@ -235,7 +235,7 @@ def test_who_decides_on_an_old_view_is_told_and_asked_anew(idle, open_page):
     expect(share(page)).to_have_text("1 %")
 
 
-def test_a_canary_turns_bad_before_ones_eyes(idle, open_page):
+def test_an_open_page_shows_that_a_canary_is_taken_back(idle, open_page):
     desk = bot_page(open_page, idle)
     phone = bot_page(open_page, idle, viewport=PHONE, color_scheme="dark", is_mobile=True, has_touch=True)
     idle.act("support", "rollouts", upstream="green", version="v60")
@@ -253,7 +253,7 @@ def test_a_canary_turns_bad_before_ones_eyes(idle, open_page):
     last = desk.locator(".history li").first
     last.get_by_text("What was known").click()
     expect(last.get_by_text("(fail), most of it from errors")).to_be_visible()
-    # The charts have it within the next look, without a reload.
+    # The charts show it after the next update, without a reload.
     expect(errors).not_to_have_class(re.compile("flat"))
     expect(errors.locator("line.mark.down").first).to_be_attached()
 
@@ -292,7 +292,7 @@ def test_a_name_is_never_markup(idle, open_page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_everybody_can_read_it(idle, open_page, scheme, viewport):
+def test_the_page_is_accessible(idle, open_page, scheme, viewport):
     idle.act("support", "rollouts", upstream="green", version=f"v70-{scheme}-{viewport['width']}")
     page = open_page(idle.serin, "", viewport=viewport, color_scheme=scheme)
     page.add_init_script(path=HERE / "node_modules/axe-core/axe.min.js")
@@ -301,7 +301,7 @@ def test_everybody_can_read_it(idle, open_page, scheme, viewport):
     def check():
         found = page.evaluate("async () => (await axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })).violations")
         assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing is wider than the window"
 
     expect(page.get_by_role("link", name="support")).to_be_visible()
     check()
@@ -315,7 +315,7 @@ def test_everybody_can_read_it(idle, open_page, scheme, viewport):
     check()
 
 
-def test_the_keyboard_is_enough(idle, open_page):
+def test_every_action_works_by_keyboard(idle, open_page):
     idle.act("support", "rollouts", upstream="green", version="v80")
     page = bot_page(open_page, idle)
     focused = lambda: page.evaluate("document.activeElement.textContent")
@@ -332,14 +332,14 @@ def test_the_keyboard_is_enough(idle, open_page):
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert focused() == "Pause", "the focus is where it was"
+    assert focused() == "Pause", "the focus returns to the button"
     page.keyboard.press("Enter")
     page.get_by_role("dialog").get_by_label("Reason").fill("by keyboard")
     expect(page.get_by_role("dialog").locator("button[type=submit]")).to_be_enabled()
     page.keyboard.press("Enter")
     expect(phase(page)).to_contain_text("paused")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert re.match("Advance|Resume|Abort", focused()), "the button is gone, and the focus is beside it"
+    assert re.match("Advance|Resume|Abort", focused()), "the button is gone, and the focus is on one beside it"
     chart = page.locator(".chart[aria-label^='Requests a second']")
     chart.focus()
     page.keyboard.press("ArrowLeft")
@@ -370,7 +370,7 @@ def test_the_token_is_asked_for_once(guarded, open_page):
     expect(page.get_by_label("Token", exact=True)).to_be_visible()
 
 
-def test_who_may_only_read_is_told_so(guarded, open_page):
+def test_a_read_token_is_named_and_has_no_actions(guarded, open_page):
     page = open_page(guarded, "#/bots/support")
     page.get_by_label("Token", exact=True).fill(READ_TOKEN)
     page.keyboard.press("Enter")
@@ -382,7 +382,7 @@ def test_who_may_only_read_is_told_so(guarded, open_page):
         expect(button).to_be_disabled()
 
 
-def test_an_unknown_bot_is_an_answer(guarded, open_page):
+def test_the_page_says_that_a_bot_is_unknown(guarded, open_page):
     page = open_page(guarded)
     page.get_by_label("Token", exact=True).fill(TOKEN)
     page.keyboard.press("Enter")
@@ -391,7 +391,7 @@ def test_an_unknown_bot_is_an_answer(guarded, open_page):
     expect(page.get_by_role("alert")).to_contain_text('there is no bot "nobody"')
 
 
-def test_all_are_frozen_at_once(guarded, open_page):
+def test_one_button_freezes_all_bots(guarded, open_page):
     page = open_page(guarded)
     page.get_by_label("Token", exact=True).fill(TOKEN)
     page.keyboard.press("Enter")
@@ -445,7 +445,7 @@ def test_behind_a_proxy_the_page_says_that_a_token_is_needed(pair, browser):
     context.close()
 
 
-def test_a_tunnel_of_another_port_is_told_what_to_do(pair, browser):
+def test_the_page_explains_a_tunnel_on_another_port(pair, browser):
     way = Way(pair.serin.admin_port)
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{way.port}/")
@@ -455,7 +455,7 @@ def test_a_tunnel_of_another_port_is_told_what_to_do(pair, browser):
     way.close()
 
 
-def test_a_token_that_was_taken_back_shows_no_more(guarded, open_page):
+def test_the_page_is_emptied_when_its_token_is_removed(guarded, open_page):
     page = open_page(guarded, "#/bots/support")
     page.get_by_label("Token", exact=True).fill(READ_TOKEN)
     page.keyboard.press("Enter")
@@ -468,7 +468,7 @@ def test_a_token_that_was_taken_back_shows_no_more(guarded, open_page):
     guarded.config.write_text(config)
 
 
-def test_the_page_may_do_nothing_else(guarded):
+def test_the_page_has_a_strict_policy_and_an_etag(guarded):
     connection = http.client.HTTPConnection("127.0.0.1", guarded.admin_port, timeout=PATIENCE_SECS)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -479,7 +479,7 @@ def test_the_page_may_do_nothing_else(guarded):
     assert (again.status, again.read()) == (304, b"")
 
 
-def test_it_comes_back_when_serin_does(guarded, open_page):
+def test_the_page_reconnects_after_a_restart_of_serin(guarded, open_page):
     page = open_page(guarded, "#/bots/support")
     page.get_by_label("Token", exact=True).fill(TOKEN)
     page.keyboard.press("Enter")

@@ -1,5 +1,5 @@
-"""discord-interactions behind serin: Ed25519 over the exact bytes, pings, and the bad signatures that Discord sends on
-purpose and wants refused with 401."""
+"""discord-interactions behind serin: Ed25519 over the exact bytes, pings, and the bad signatures that Discord sends as a test and
+expects to be refused with 401."""
 
 import json
 

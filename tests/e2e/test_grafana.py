@@ -1,5 +1,5 @@
-"""The arrangement of docker/compose.yml, by plain processes, with a rollout that goes up and is taken back; and whatever the
-dashboard asks, asked of the Prometheus in it. Grafana itself does not run here: how it draws the answers is not tested."""
+"""The processes of docker/compose.yml, with a rollout that is raised and taken back. The tests send every query of the dashboard to
+its Prometheus. Grafana itself does not run: how it draws the answers is not tested."""
 
 import json
 import math
@@ -19,15 +19,15 @@ DASHBOARD = json.loads((DOCKER / "grafana/dashboards/serin.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 PER_SECOND = 100
 LEARN_SECS = 8
-# What Grafana puts in place of its variables.
+# The values that Grafana would fill in for its variables.
 VARIABLES = {"$bot": BOT, "$__rate_interval": "5s", "$__interval": "1s", "$__range": "60s"}
-# Panels for which this story makes no data, and why.
+# Panels without data in this test, and the reason.
 EMPTY = {"Certificates": "compose.yml has no TLS on the admin listener"}
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """A past, one of each odd webhook, a drill, two raises, and a release that turns bad."""
+    """Traffic before the rollout, one of each unusual webhook, a drill, two raises, and a release that turns bad."""
     arrangement = Arrangement(tmp_path_factory.mktemp("arrangement"))
     try:
         arrangement.began = time.time()
@@ -62,7 +62,7 @@ def interpolated(expression):
 
 
 def asked(told, expression, instant):
-    """Every number of the answer; the queries go out as Grafana sends them."""
+    """All numbers of the answer. The query is sent as Grafana sends it."""
     if instant:
         return [float(row["value"][1]) for row in told.query(interpolated(expression))]
     now = time.time()
@@ -81,7 +81,7 @@ def test_a_panel_has_data(told, panel):
 
 
 @pytest.mark.parametrize("title, track", [("Errors", "canary"), ("Late", "canary"), ("Rejected", "canary"), ("Requests", "stable")])
-def test_what_went_wrong_is_seen_where_it_went_wrong(told, title, track):
+def test_failures_are_shown_for_the_track_that_had_them(told, title, track):
     (panel,) = [panel for panel in PANELS if panel["title"] == title]
     data = told.prometheus("query_range", query=interpolated(panel["targets"][0]["expr"]), start=told.began, end=time.time(), step=1)
     most = {row["metric"]["track"]: max(float(value) for _, value in row["values"] if math.isfinite(float(value))) for row in data["result"]}
@@ -103,7 +103,7 @@ def test_each_change_of_the_rollout_is_an_annotation(told):
     assert seen == {"Started and raised": {"start", "advance"}, "Taken back": {"abort"}, "Held and other": {"drilled"}}
 
 
-def test_the_dashboard_names_only_metrics_that_are_there():
+def test_the_dashboard_names_only_documented_metrics():
     asks = [target["expr"] for panel in PANELS for target in panel["targets"]]
     asks += [one["expr"] for one in DASHBOARD["annotations"]["list"] if "expr" in one]
     asked_for = set().union(*map(metrics_of, asks))
@@ -139,7 +139,7 @@ def test_one_alert_fires_and_it_is_the_right_one(told):
     assert firing == {"SerinCanaryTakenBack"}
 
 
-def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tmp_path):
+def test_the_containers_healthcheck_fails_without_a_serin(told, tmp_path):
     if "healthcheck" not in subprocess.run([SERIN, "--help"], capture_output=True, text=True, timeout=PATIENCE_SECS).stdout:
         pytest.skip("this serin has no healthcheck")
     last = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[-1]
@@ -151,7 +151,7 @@ def test_the_containers_healthcheck_tells_a_serin_that_serves_from_none(told, tm
     assert (code(alive), code(dead)) == (0, 1)
 
 
-def test_an_example_bot_takes_what_slack_has_signed_and_nothing_else(told):
+def test_an_example_bot_accepts_only_requests_that_slack_signed(told):
     sys.path.insert(0, str(DOCKER / "bots"))
     import bot
 

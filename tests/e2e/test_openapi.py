@@ -1,4 +1,4 @@
-"""A client made of the API's own description tries everything that it says, and what it does not say."""
+"""schemathesis sends requests that the API's document allows, and others that it does not allow."""
 
 import pathlib
 import subprocess
@@ -31,7 +31,7 @@ def upstream():
     return f"http://127.0.0.1:{server.server_port}"
 
 
-def test_the_api_is_as_it_is_described(tmp_path):
+def test_the_api_agrees_with_its_document(tmp_path):
     serin = Serin(tmp_path, f"""
 [[admin.token]]
 name = "everything"
@@ -50,7 +50,7 @@ stable = "blue"
                 "--config-file", str(HERE / "schemathesis.toml"),
                 "run", f"http://127.0.0.1:{serin.admin_port}/openapi.json",
                 "--header", f"Authorization: Bearer {TOKEN}",
-                # The first never ends, the second takes as long as it is told to.
+                # The stream never ends, and a drill takes as long as the request says.
                 "--exclude-path", "/v1/events", "--exclude-path", "/v1/bots/{bot}/drill",
                 "--max-examples", str(max(10, COUNT // 20)), "--seed", "1", "--request-timeout", "30", "--no-color",
             ],

@@ -1,5 +1,5 @@
-"""The examples of docs/pipelines: whatever each runs in a shell is run here, against a real serin, for each way in which a
-release can end. The systems themselves are not here; their files are held against their schemas."""
+"""The examples of docs/pipelines. The shell commands of each run here against a real serin, for each way in which a release can end.
+The CI systems themselves do not run; their files are validated by their schemas."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from servers import PATIENCE_SECS, ROOT, SERIN
 PIPELINES = ROOT / "docs/pipelines"
 SCRIPT = PIPELINES / "release.sh"
 BOT = "support"
-# Without traffic a human is asked at the deadline, after a second.
+# Without traffic, serin waits for a human at the deadline.
 ROLLOUT = '[bot.rollout]\nsteps = ["10%", "100%"]\nbake = "{bake}"\ndeadline = "{bake}"\n'
 
 
@@ -30,7 +30,7 @@ def job(name):
     return found["spec"]["template"]["spec"]["containers"][0]
 
 
-# What a shell is given, by the example's file.
+# The shell commands, by the file of the example.
 SHELL = {
     "github-actions.yml": all_of("github-actions.yml")[0]["jobs"]["release"]["steps"][-1]["run"],
     "gitlab-ci.yml": "\n".join(all_of("gitlab-ci.yml")[0]["release"]["script"]),
@@ -41,7 +41,7 @@ SHELL = {
 
 
 class Releases:
-    """A serin, and runs of the script as a pipeline would run it: as ci/release.sh, with serin in the PATH."""
+    """A serin, and runs of the script as a pipeline runs it: as ci/release.sh, with serin in the PATH."""
 
     def __init__(self, folder, ports, bake):
         self.serin = Serin(folder, bot_config(BOT, ports, weight="0%", workspace=["header:X-Workspace-Id"], tables=ROLLOUT.format(bake=bake)))
@@ -83,7 +83,7 @@ def stubs():
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory, stubs):
-    """A serin whose steps take their time."""
+    """A serin whose steps bake for 10 minutes."""
     releases = Releases(tmp_path_factory.mktemp("calm"), stubs, "10m")
     yield releases
     releases.serin.stop()
@@ -91,7 +91,7 @@ def calm(tmp_path_factory, stubs):
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory, stubs):
-    """A serin that soon asks for a human."""
+    """A serin that waits for a human after 1 s."""
     releases = Releases(tmp_path_factory.mktemp("hasty"), stubs, "1s")
     yield releases
     releases.serin.stop()
@@ -111,7 +111,7 @@ def pipeline(request):
     return request.param
 
 
-def test_a_release_that_is_there_ends_with_0(calm, pipeline):
+def test_a_release_that_has_reached_its_step_ends_with_0(calm, pipeline):
     of = f"{pipeline}-there"
     assert calm.run(SHELL[pipeline], of, SERIN_UNTIL="step:10%")[0] == 0
     assert calm.serin.status(BOT)["canary"]["version"] == of
@@ -133,7 +133,7 @@ def test_a_release_that_takes_too_long_ends_with_4_and_can_be_waited_for_again(c
     again = calm.begin(SHELL["gitlab-ci.yml"], "slow")
     calm.act("promote", force=True)
     assert again.wait(PATIENCE_SECS) == 0, again.communicate()
-    assert calm.decisions().count("start") == begun, "it was on its way: nothing was started again"
+    assert calm.decisions().count("start") == begun, "the rollout was under way, and no other one was started"
     assert calm.run(SHELL["gitlab-ci.yml"], "slow")[0] == 0
     calm.act("undo")
 
@@ -163,7 +163,7 @@ def test_a_release_that_asks_for_a_human_ends_with_5(hasty):
     assert (code, "waits for a human" in said) == (5, True), said
 
 
-def test_a_release_that_the_breaker_took_to_nobody_ends_with_5_however_often_it_is_run(tmp_path):
+def test_a_release_that_the_breaker_took_to_zero_ends_with_5_on_every_run(tmp_path):
     stable, canary = stub("stable"), stub("canary")
     tripped = Releases(tmp_path, [stable.server_port, canary.server_port], "10m")
     try:
@@ -182,7 +182,7 @@ def test_a_release_that_the_breaker_took_to_nobody_ends_with_5_however_often_it_
         stable.shutdown()
 
 
-def test_what_the_config_starts_is_only_waited_for(calm):
+def test_without_a_start_the_script_only_waits(calm):
     code, said = calm.run(SHELL["argocd.yaml"], "git", SERIN_START="no", SERIN_TIMEOUT="1s")
     assert code == 4, said
     assert not calm.under_way()
@@ -195,12 +195,12 @@ def test_a_refusal_ends_with_1(calm):
     assert (code, "nothing rises now" in said) == (1, True), said
 
 
-def test_the_reason_stands_in_the_history(calm):
+def test_the_reason_is_in_the_history(calm):
     assert calm.run(SHELL["github-actions.yml"], "why", SERIN_UNTIL="step:10%", SERIN_REASON="run 17")[0] == 0
     assert '"reason":"run 17"' in calm.serin.admin("GET", f"/v1/bots/{BOT}/history?limit=1")[1].decode()
 
 
-# The files, by what knows their kind.
+# The files, checked by the linter or the schema of their kind.
 
 
 def of_venv(*argv):
@@ -218,12 +218,12 @@ def test_shellcheck_finds_nothing(script):
 
 
 @pytest.mark.parametrize("name, schema", [("github-actions.yml", "github-workflows"), ("gitlab-ci.yml", "gitlab-ci")])
-def test_the_schema_takes_it(name, schema):
+def test_the_file_is_valid_by_its_schema(name, schema):
     of_venv("check-jsonschema", "--builtin-schema", f"vendor.{schema}", PIPELINES / name)
 
 
 @pytest.mark.parametrize("name", ["argocd.yaml", "flux.yaml", "release-script.yaml"])
-def test_kubernetes_takes_it(name):
+def test_the_document_is_valid_for_kubernetes(name):
     for document in all_of(name):
         # Flux's own kind is not among the schemas of Kubernetes.
         if not document["apiVersion"].startswith("kustomize.toolkit.fluxcd.io"):

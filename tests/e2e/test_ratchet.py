@@ -1,5 +1,5 @@
-"""The ratchet on real bots and real traffic. Two processes of Bolt for Python; the canary gets a bug while it has 10 % of the
-teams. How many requests a bug may spoil is what `serin simulate` says of the same policy: its 95th percentile."""
+"""The ratchet on real bots and real traffic. The bots are two processes of Bolt for Python. The canary gets a bug while it has 10 % of
+the teams. A bug may spoil at most as many requests as the 95th percentile of `serin simulate` for the same policy."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ harm = "2%"
 
 
 class Traffic:
-    """A steady stream of signed events, some teams large and most of them small, from threads of their own."""
+    """A steady stream of signed events from several threads. Few teams are large, most are small."""
 
     def __init__(self, port):
         self.answers = Counter()  # (track, status)
@@ -66,7 +66,7 @@ class Traffic:
 
 @pytest.fixture
 def stage(start):
-    """A pair of bots with traffic and a past, and a rollout of v2 that has just begun."""
+    """A pair of bots with traffic since LEARN_SECS, and a rollout of v2 that has just begun."""
     going = []
 
     def begin(name, bake="10m", **document):
@@ -83,7 +83,7 @@ def stage(start):
 
 
 def simulated(scenario, folder):
-    """The simulator's word on this policy: the 95th percentile of bad requests."""
+    """The 95th percentile of bad requests that the simulator finds for this policy."""
     policy = folder / "policy.toml"
     policy.write_text('[[bot]]\nname = "b"\npreset = "slack"\nstable = "blue"\nupstreams = { blue = "http://127.0.0.1:1", green = "http://127.0.0.1:2" }\n' + ROLLOUT.format(bake="10m"))
     wanted = ["--scenario", scenario, "--volume", str(PER_SECOND), "--workspaces", str(len(TEAMS)), "--seeds", "40", "--rules", "serin"]
@@ -128,7 +128,7 @@ def test_a_canary_that_turns_bad_goes_back_to_zero(stage, tmp_path, name, bug, s
     bad = traffic.bad()
     assert 0 < bad <= max(most, 5), f"{bad} bad answers; the simulator's 95th percentile is {most}"
     time.sleep(1)
-    assert traffic.bad() <= bad + SENDERS, "nobody meets v2 any more"
+    assert traffic.bad() <= bad + SENDERS, "v2 gets no more requests"
     assert pair.serin.metric("serin_decisions_total", decision="abort", actor_kind="ratchet") == 1
 
 
@@ -142,7 +142,7 @@ def test_a_slow_canary_goes_back_to_zero(stage):
     assert before < 10 * PER_SECOND
 
 
-def test_a_canary_that_refuses_connections_is_braked_and_nobody_notices(stage):
+def test_a_canary_that_refuses_connections_goes_to_zero_and_stable_answers(stage):
     pair, traffic = stage("refuses")
     pair.bots["canary"].process.kill()
     wait_until("the brake", lambda: pair.serin.status("refuses")["phase"] == "paused")
@@ -167,11 +167,11 @@ def test_a_canary_that_is_bad_for_one_team_only_goes_back_to_zero(stage):
     (exam,) = pair.serin.status("one_team")["evidence"]["examinations"]["buckets"]
     assert exam["suspected_for"] == "errors"
     becomes(pair, "one_team", "aborted")
-    # It was sent to and fro meanwhile: stable served it well, so the canary was to blame.
+    # An examination sends the team to both tracks: stable served it well, so the canary is to blame.
     assert traffic.by_team[largest]["stable"] > 0
 
 
-def test_a_good_release_reaches_everybody(stage):
+def test_a_good_release_is_promoted(stage):
     pair, traffic = stage("good", bake="5s")
     assert becomes(pair, "good", "promoted") == [10, 50, 98, 0]
     status = pair.serin.status("good")
@@ -182,10 +182,10 @@ def test_a_good_release_reaches_everybody(stage):
     time.sleep(2)
     with traffic.lock:
         since = traffic.answers - before
-    assert {track for track, _ in since} == {"canary"}, "everybody is answered by green, whose process calls itself canary"
+    assert {track for track, _ in since} == {"canary"}, "green answers all requests, and its process was started as the canary"
 
 
-def test_reports_of_what_failed_later_count(stage):
+def test_reports_of_later_failures_take_a_canary_back(stage):
     pair, traffic = stage("reports")
     time.sleep(2)
     on_canary = [team for team, seen in traffic.by_team.items() if seen["canary"]]

@@ -1,4 +1,4 @@
-"""What serin is shipped with: rules, images, manifests and units, each held by the linter of its kind, against each other and
+"""What serin is shipped with: rules, image, manifests and units. Each is checked by the linter of its kind, against the others and
 against the binary. No container engine, no cluster and no systemd runs here."""
 
 import json
@@ -21,19 +21,19 @@ RULES = yaml.safe_load((DOCKER / "prometheus/rules/serin.rules.yml").read_text()
 ALERTS = [rule for group in RULES for rule in group["rules"] if "alert" in rule]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 UNITS = sorted(unit for unit in (DOCKER / "systemd").iterdir() if unit.suffix in (".service", ".socket"))
-# systemd-analyze's figure, 0 (nothing is allowed) to 10; docs/operations.md says it too.
+# The figure of systemd-analyze, from 0 (nothing is allowed) to 10. docs/operations.md states it too.
 EXPOSURE = "1.2"
 
 
 def run(*argv, **options):
-    """What it said; it must have ended well."""
+    """The output of a command, which must succeed."""
     done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=PATIENCE_SECS, **options)
     assert done.returncode == 0, f"{argv[0]} says:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
 def of_venv(program):
-    """A program that a Python package brings along."""
+    """A program that a Python package installs."""
     return Path(sys.executable).parent / program
 
 
@@ -57,7 +57,7 @@ def test_hadolint_finds_nothing():
 # Prometheus.
 
 
-def test_promtool_takes_the_config_and_the_rules(tmp_path):
+def test_promtool_accepts_the_config_and_the_rules(tmp_path):
     (tmp_path / "token").write_text("x")
     text = (DOCKER / "prometheus/prometheus.yml").read_text()
     (tmp_path / "prometheus.yml").write_text(replaced(text, {"/run/secrets/serin-read": "token"}))
@@ -66,7 +66,7 @@ def test_promtool_takes_the_config_and_the_rules(tmp_path):
     assert f"{sum(len(group['rules']) for group in RULES)} rules found" in said
 
 
-def test_the_rules_do_what_their_tests_say():
+def test_the_rules_pass_their_own_tests():
     run("promtool", "test", "rules", DOCKER / "prometheus/rules/serin.test.yml")
 
 
@@ -76,7 +76,7 @@ def test_the_tests_of_the_rules_have_each_alert_fire():
     assert fired == {alert["alert"] for alert in ALERTS}
 
 
-def test_the_rules_name_only_metrics_that_are_there():
+def test_the_rules_name_only_documented_metrics():
     assert set().union(*(metrics_of(rule["expr"]) for group in RULES for rule in group["rules"])) <= documented_metrics()
 
 
@@ -136,14 +136,14 @@ def test_the_image_is_small_and_its_user_is_a_number():
     assert re.search(r"^USER \d+:\d+$", final, re.MULTILINE)
     user = re.search(r"^USER (\S+)", final, re.MULTILINE)[1]
     assert f"--chown={user} /out/history /var/lib/serin" in final
-    # No shell: whatever is run is in the exec form.
+    # The image has no shell, so every command is in the exec form.
     assert "RUN" not in final and json.loads(re.search(r"CMD (\[.*\])$", final, re.MULTILINE)[1]) == ["serin", "healthcheck"]
 
 
 # Compose.
 
 
-def test_compose_takes_the_file(tmp_path):
+def test_compose_accepts_the_file(tmp_path):
     """Compose itself reads it, all profiles; it asks no engine for that."""
     shutil.copytree(DOCKER, tmp_path / "docker", ignore=shutil.ignore_patterns("secrets"))
     run(tmp_path / "docker/secrets.sh")
@@ -180,7 +180,7 @@ NOT_OF_KUBERNETES = {"ServiceMonitor", "PrometheusRule", "Kustomization"}
 
 
 @pytest.mark.parametrize("document", [d for _, d in MANIFESTS if d["kind"] not in NOT_OF_KUBERNETES], ids=lambda d: d["kind"])
-def test_kubernetes_takes_it(document):
+def test_the_document_is_valid_for_kubernetes(document):
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
@@ -230,7 +230,7 @@ def test_every_supervisor_waits_for_the_drain():
     assert drain < seconds(re.search(r"^TimeoutStopSec=(.*)$", (DOCKER / "systemd/serin.service").read_text(), re.MULTILINE)[1])
 
 
-# The configs that are shipped.
+# The shipped configs.
 
 
 CONFIGS = {
@@ -241,7 +241,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_serin_takes_the_config(tmp_path, kind):
+def test_serin_accepts_the_config(tmp_path, kind):
     text, secrets = CONFIGS[kind]
     run(DOCKER / "secrets.sh", tmp_path)
     (tmp_path / "serin.toml").write_text(replaced(text, {secrets: f"{tmp_path}/"}))
@@ -263,18 +263,18 @@ def test_each_token_comes_from_where_the_supervisor_puts_it():
 
 @pytest.fixture(scope="module")
 def units(tmp_path_factory):
-    """The units, with a binary that is there."""
+    """The units, with the path of the binary under test."""
     folder = tmp_path_factory.mktemp("units")
     for unit in UNITS:
         (folder / unit.name).write_text(unit.read_text().replace("/usr/local/bin/serin", SERIN))
     return folder
 
 
-def test_systemd_takes_the_units(units):
+def test_systemd_accepts_the_units(units):
     assert run("systemd-analyze", "verify", *sorted(units.iterdir())) == ""
 
 
-def test_the_service_may_do_next_to_nothing(units):
+def test_the_service_has_few_permissions(units):
     said = run("systemd-analyze", "security", "--offline=true", "--no-pager", units / "serin.service")
     assert f"Overall exposure level for serin.service: {EXPOSURE} " in said
     assert f"exposure level of {EXPOSURE}" in OPERATIONS

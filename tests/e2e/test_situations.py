@@ -1,6 +1,6 @@
-"""What somebody sees who looks for five seconds: every situation of a bot on a real serin, in a real browser. With
-SERIN_PICTURES a picture of each is left in that folder, as on a desktop, on a phone and in the dark (`make screenshots`);
-SERIN_PLAY_SECS lets it go on for longer before, so that there is more to see in the charts."""
+"""What the page shows first in each situation of a bot: a real serin, and a real browser. With SERIN_PICTURES each test saves
+pictures in that folder, for a desktop, a phone and the dark scheme (`make screenshots`). SERIN_PLAY_SECS is a time before the tests in
+which the charts fill."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ PICTURES = os.environ.get("SERIN_PICTURES")
 PLAY_SECS = int(os.environ.get("SERIN_PLAY_SECS", "0"))
 LEARN_SECS = 8
 SUSPICIOUS = 25
-# With few errors, so that the evidence does not jump from nothing to certainty.
+# With few errors, so that the evidence grows slowly and the page can show it.
 SUSPICIOUS_SECS = 120
 BOTS = {
     "orders": {"steps": ["25%", "50%", "98%", "100%"], "abort_at": 20000, "per_second": 40},
@@ -46,7 +46,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def look(world, browser):
-    """Opens an address as somebody; at the end nothing may have gone wrong on the page."""
+    """Opens an address with the token of `by`. At the end it asserts that the page had no error."""
     contexts, wrong = [], []
 
     def opened(address="", by="ana", port=None, viewport=DESKTOP):
@@ -72,12 +72,12 @@ def of(look, name, **options):
 
 
 def pictures(page, name):
-    """As it is on a desktop, on a phone and in the dark. In each of them everybody can read it, and nothing sticks out."""
+    """Checks the page on a desktop, on a phone and in the dark scheme: nothing is wider than the window. Saves the pictures."""
     for kind, viewport, scheme in [("desktop", DESKTOP, "light"), ("phone", PHONE, "light"), ("dark", DESKTOP, "dark")]:
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=scheme)
         expect(page.locator("main h1")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name}, {kind}: something sticks out"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name}, {kind}: something is wider than the window"
         if PICTURES:
             folder = pathlib.Path(PICTURES)
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def pictures(page, name):
 
 
 def says(page, urgency, state, todo):
-    """The banner: how urgent it is, what is so, what to do."""
+    """Asserts what the banner shows: the urgency, the state and what to do."""
     expect(page.locator(".top-card")).to_have_attribute("data-urgency", urgency)
     # A number and its unit are joined by a space that does not break.
     for part, text in [(".state", state), (".lines .todo", todo)]:
@@ -103,7 +103,7 @@ def main_button(page, name):
 
 
 def asks(page, button):
-    """Presses a button; the question's dialog, once serin has said what it would do."""
+    """Presses a button. Returns its dialog once serin has answered what the action would do."""
     page.locator(".row.actions").get_by_role("button", name=button).click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".tells")).not_to_contain_text("Asking serin")
@@ -118,7 +118,7 @@ def test_a_good_release_rises(world, look):
     pictures(page, "rises")
 
 
-def test_a_release_looks_worse_and_is_to_be_aborted(world, look):
+def test_a_release_that_looks_worse(world, look):
     world.pairs["orders"][1].fails = 0.05
     for _ in range(SUSPICIOUS_SECS):
         if (world.bot("orders")["evidence"]["e_value"] or 0) >= SUSPICIOUS:
@@ -156,7 +156,7 @@ def test_a_failing_release_was_taken_back(world, look):
     pictures(page, "taken-back")
 
 
-def test_a_good_release_reached_everybody(world, look):
+def test_a_promoted_release(world, look):
     world.is_so("billing", "is promoted", lambda bot: bot["phase"] == "promoted")
     page = of(look, "billing")
     says(page, "none", "v42", "Nothing to do")
@@ -182,7 +182,7 @@ def test_a_release_that_takes_no_connections(world, look):
     pictures(page, "refused-connections-question")
 
 
-def test_somebody_paused_it(world, look):
+def test_a_paused_rollout(world, look):
     world.act("standup", "pause", reason="we read the logs")
     page = of(look, "standup")
     says(page, "watch", "paused at 5 % by ana", "Resume")
@@ -191,7 +191,7 @@ def test_somebody_paused_it(world, look):
     pictures(page, "paused")
 
 
-def test_somebody_froze_it(world, look):
+def test_a_frozen_bot(world, look):
     world.act("helpdesk", "freeze", by="ben", reason="the fair")
     page = of(look, "helpdesk")
     expect(page.locator(".facts")).to_contain_text("by ben: “the fair”")
@@ -211,7 +211,7 @@ def test_the_deadline_passed_and_a_human_is_asked(world, look):
     pictures(page, "asks")
 
 
-def test_one_customer_has_trouble_of_its_own(world, look):
+def test_one_workspace_fails_on_both_tracks(world, look):
     for upstream in world.pairs["mentions"]:
         upstream.broken = "T00003"
     world.act("mentions", "rollouts", upstream="green", version="v42")
@@ -222,13 +222,13 @@ def test_one_customer_has_trouble_of_its_own(world, look):
     pictures(page, "one-customer")
 
 
-def test_nothing_happens(world, look):
+def test_a_bot_at_rest(world, look):
     page = of(look, "deploys")
     says(page, "none", ".", "Nothing to do")
     pictures(page, "idle")
 
 
-def test_who_may_only_look_has_no_button_that_works(world, look):
+def test_a_read_token_has_no_enabled_button(world, look):
     page = of(look, "support", by="eve")
     expect(page.locator("#me")).to_contain_text("eve: may only look")
     expect(page.get_by_text("The token eve may only look").first).to_be_visible()
@@ -250,7 +250,7 @@ def test_the_overview_is_for_triage(world, look):
     expect(page.get_by_role("heading", name="standup", level=1)).to_be_focused()
 
 
-def test_a_stalled_network_is_seen_and_nothing_is_pressed(world, look):
+def test_a_stalled_network_is_shown_and_disables_the_buttons(world, look):
     way = Way(world.serin.admin_port)
     page = of(look, "support", port=way.port)
     dialog = asks(page, "Pause")

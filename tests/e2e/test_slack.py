@@ -1,4 +1,4 @@
-"""Bolt for Python behind serin: signatures hold, and a team stays on its track whatever shape its requests have."""
+"""Bolt for Python behind serin: signatures stay valid, and a team stays on its track for all shapes of requests."""
 
 import hashlib
 import hmac
@@ -70,7 +70,7 @@ def every_shape(team):
 def test_every_signature_verifies_and_each_team_stays_on_one_track(slack):
     slack.seen()
     assigned = one_track_each(slack.send_for(TEAMS, every_shape))
-    # Bolt's own idea of the team is serin's, for every shape.
+    # Bolt and serin find the same team in every shape.
     for track, lines in slack.seen().items():
         assert {line["team"] for line in lines} <= {team for team, at in assigned.items() if at == track} | {None}
         assert {line["kind"] for line in lines} == {"app_mention", "message", "reaction_added", "command", "action", "view"}
@@ -109,6 +109,6 @@ def test_slacks_own_retry_goes_where_its_team_is_and_is_counted(slack):
     assert slack.serin.metric("serin_platform_retries_total") == before + 10
 
 
-def test_a_bots_404_passes(slack):
+def test_a_404_of_the_bot_passes(slack):
     path, body, headers = signed(json.dumps({"type": "event_callback", "team_id": "T1", "event": {"type": "unheard_of"}}).encode(), JSON)
     assert refused_by_the_bot(slack.send(path, body, headers), 404)

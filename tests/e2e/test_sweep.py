@@ -1,4 +1,4 @@
-"""Raising the weight under load: 0 and 100 % are exact, and nobody who is on the canary is taken off it by a raise."""
+"""Raising the weight under load: 0 % and 100 % are exact, and a raise takes no workspace off the canary."""
 
 import json
 import threading
@@ -80,7 +80,7 @@ def test_the_same_weight_again_is_the_same_workspaces(sweep):
     assert on_the_canary(client, make) == first
 
 
-def test_a_lowering_takes_only_the_latest_comers(sweep):
+def test_a_lowering_removes_the_workspaces_that_came_last(sweep):
     settings, make = SHAPES["in_a_header"]
     serin = sweep(**settings)
     client = serin.client()
@@ -124,7 +124,7 @@ def test_a_raise_under_load_loses_no_request(sweep):
     assert serin.metric("serin_requests_total") == len(sent), "requests sent = requests counted"
 
 
-def test_a_weight_that_is_none_is_refused(sweep):
+def test_an_invalid_weight_is_refused(sweep):
     serin = sweep(**SHAPES["in_a_header"][0])
     for percent in (-1, 101, 0.001, "5", None):
         status, body = serin.admin("PUT", "/v1/bots/support/weight", {"percent": percent})

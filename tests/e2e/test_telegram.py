@@ -1,5 +1,5 @@
-"""python-telegram-bot's webhook server behind serin. Its answers are empty, so the bots' own reports say who handled
-what."""
+"""python-telegram-bot's webhook server behind serin. Its answers are empty, so the lines of the bots show which one handled an
+update."""
 
 import json
 

@@ -77,7 +77,7 @@ fn a_secret_is_renewed_while_the_config_is_broken() {
 }
 
 #[test]
-fn a_file_that_is_gone_or_empty_leaves_the_old_secret_and_is_told_once() {
+fn a_missing_or_empty_file_leaves_the_old_secret_and_is_logged_once() {
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");

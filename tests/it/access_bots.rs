@@ -92,7 +92,7 @@ fn its_own_bots_are_its_own() {
 }
 
 #[test]
-fn what_is_about_all_bots_needs_a_token_of_all() {
+fn an_action_on_all_bots_needs_a_token_for_all_bots() {
     let (_blue, process) = process();
     for ask_for in [Ask::new("GET", "/metrics"), Ask::new("POST", "/v1/notifications/test").json("{}")] {
         let refused = ask(&process, OWN, ask_for.clone());

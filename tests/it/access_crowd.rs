@@ -1,4 +1,4 @@
-//! Many who connect and say nothing, from one address and from several: nobody else waits for them.
+//! Many silent connections to the admin listener, from one address and from several. Other clients do not wait for them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The status, on a connection of its own.
+/// Sends the request on a new connection and returns the status, which must come soon.
 fn status(from: Ipv4Addr, to: SocketAddr, ask: &Ask) -> u16 {
     let began = Instant::now();
     let stream = connect(from, to).unwrap();
@@ -63,7 +63,7 @@ fn all_is_well(process: &Process) {
 }
 
 #[test]
-fn two_thousand_silent_connections_of_one_address_lock_nobody_out() {
+fn two_thousand_silent_connections_of_one_address_keep_no_other_client_out() {
     let (_blue, process) = process("");
     let silent: Vec<TcpStream> = (0..2_000).map(|_| connect(local(2), process.admin).unwrap()).collect();
     all_is_well(&process);
@@ -71,7 +71,7 @@ fn two_thousand_silent_connections_of_one_address_lock_nobody_out() {
 }
 
 #[test]
-fn silent_connections_of_many_addresses_lock_nobody_out() {
+fn silent_connections_of_many_addresses_keep_no_other_client_out() {
     let (_blue, process) = process("");
     let silent: Vec<TcpStream> = (0..2_000).map(|n| connect(local(10 + (n % 200) as u8), process.admin).unwrap()).collect();
     all_is_well(&process);
@@ -79,7 +79,7 @@ fn silent_connections_of_many_addresses_lock_nobody_out() {
     drop(silent);
 }
 
-/// Who has asked once and stays makes room too, before anybody is refused.
+/// serin closes idle connections too before it refuses a new one.
 #[test]
 fn idle_connections_make_room() {
     let (_blue, process) = process("");
@@ -95,7 +95,7 @@ fn idle_connections_make_room() {
     drop(idle);
 }
 
-/// A stream is a request in flight: it is closed for nobody.
+/// A stream is a request in flight: serin does not close it to make room.
 #[test]
 fn streams_fill_their_address_and_probes_are_still_answered() {
     let (_blue, process) = process("");
@@ -117,7 +117,7 @@ fn streams_fill_their_address_and_probes_are_still_answered() {
 }
 
 #[test]
-fn who_says_nothing_is_closed_after_five_seconds() {
+fn a_silent_connection_is_closed_after_five_seconds() {
     let (_blue, process) = process("");
     let (began, mut silent, mut slow) =
         (Instant::now(), connect(local(2), process.admin).unwrap(), connect(local(2), process.admin).unwrap());
@@ -133,9 +133,9 @@ fn who_says_nothing_is_closed_after_five_seconds() {
 }
 
 #[test]
-fn a_listener_for_probes_tells_nothing_else() {
+fn a_listener_for_probes_answers_nothing_else() {
     let port = unused_port();
-    // On all addresses, whatever the admin listener is.
+    // On all addresses; the admin listener has one.
     let (_blue, process) = process(&format!("probes = \"0.0.0.0:{port}\""));
     let probes = SocketAddr::from(([127, 0, 0, 1], port));
     let silent: Vec<TcpStream> = (0..1_000).map(|n| connect(local(2 + (n % 3) as u8), probes).unwrap()).collect();

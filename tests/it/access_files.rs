@@ -36,7 +36,7 @@ fn start(path: &Path, umask: &str) -> Process {
 }
 
 #[test]
-fn whatever_the_umask_is_nobody_else_reads_the_history() {
+fn no_other_user_can_read_the_history_under_any_umask() {
     let blue = Upstream::answering("blue");
     for umask in ["0000", "0022", "0777"] {
         let directory = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ fn whatever_the_umask_is_nobody_else_reads_the_history() {
 }
 
 #[test]
-fn files_that_are_open_to_others_are_narrowed_at_the_start_and_told_once() {
+fn files_that_others_can_read_are_restricted_at_the_start_and_logged_once() {
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serin.toml");

@@ -1,4 +1,4 @@
-//! Who is trusted without a token, and what becomes of open connections when the config changes who may.
+//! Which clients need no token, and which open connections serin closes when the config changes the permissions.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -49,7 +49,7 @@ impl Idle {
 }
 
 #[test]
-fn what_a_proxy_passes_on_is_not_local() {
+fn a_request_that_a_proxy_forwards_is_not_local() {
     let blue = Upstream::answering("blue");
     let process = Process::start(&Config::split(blue.address, blue.address));
     for (field, value) in [
@@ -160,7 +160,7 @@ fn a_public_url_that_a_reload_leaves_without_tokens_is_refused() {
     assert_eq!((process.admin(Ask::new("GET", "/v1/bots")).status, with(&process, OLD).status), (401, 200));
 }
 
-/// Nobody else's test listens on all addresses.
+/// No other test listens on all addresses.
 #[test]
 fn only_a_loopback_address_needs_no_token() {
     let blue = Upstream::answering("blue");

@@ -99,7 +99,7 @@ fn a_client_without_a_certificate_of_the_authorities_gets_nothing() {
 }
 
 #[test]
-fn a_certificate_may_read_and_more_only_if_the_config_says_so() {
+fn a_certificate_can_read_and_can_operate_only_if_the_config_says_so() {
     let (blue, authority) = (Upstream::answering("blue"), Authority::new("test"));
     let volume = SecretVolume::new(&files(&authority.issue("serin", YEAR), &authority.pem()));
     let put = |process: &Process, name: &str| {

@@ -32,7 +32,7 @@ fn an_answer_that_breaks_off_looks_broken_and_is_an_error() {
 }
 
 #[test]
-fn a_status_says_what_it_says() {
+fn a_status_reaches_the_client_unchanged() {
     for (answer, outcome) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", "ok"),
         ("HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\nx", "ok"),
@@ -53,7 +53,7 @@ fn a_status_says_what_it_says() {
 }
 
 #[test]
-fn a_bots_own_word_counts_and_is_stripped() {
+fn the_outcome_that_a_bot_states_is_counted_and_removed_from_its_answer() {
     for (answer, outcome) in [
         ("HTTP/1.1 200 OK\r\nSerin-Outcome: error\r\nContent-Length: 1\r\n\r\nx", "error"),
         ("HTTP/1.1 200 OK\r\nSerin-Outcome: ok\r\nContent-Length: 1\r\n\r\nx", "ok"),
@@ -152,7 +152,7 @@ fn interim_answers_pass() {
     serin.counted("stable", "ok", 1);
 }
 
-/// Nothing comes after the final answer: that would be no HTTP any more.
+/// An interim answer after the final one would break HTTP.
 #[test]
 fn an_interim_answer_that_comes_together_with_the_final_one_goes_before_it() {
     let blue = Upstream::scripted(|_, wire| {
@@ -204,7 +204,7 @@ fn trailers_pass_to_a_client_that_takes_them() {
 }
 
 #[test]
-fn nobody_switches_protocols_unasked() {
+fn an_answer_101_that_was_not_requested_is_refused() {
     let (_blue, serin) = answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", &[]);
     let answer = serin.ask(&Ask::of("T1").field("Upgrade", "x").field("Connection", "upgrade"));
     answer.is_problem(502, "upstream_invalid");

@@ -62,7 +62,7 @@ fn a_change_based_on_an_old_revision_is_refused() {
 }
 
 #[test]
-fn what_is_no_percentage_is_refused_with_the_reason() {
+fn a_weight_that_is_no_percentage_is_refused_with_the_reason() {
     let (_blue, _green, serin) = split();
     for body in ["{\"percent\": 100.01}", "{\"percent\": -1}", "{\"percent\": 0.001}", "{\"percent\": 1e9}"] {
         let answer = serin.admin(put(body));
@@ -81,7 +81,7 @@ fn what_is_no_percentage_is_refused_with_the_reason() {
     }
 }
 
-/// serde takes a sequence for a struct, if nobody stops it.
+/// serde accepts a sequence for a struct unless the code refuses it.
 #[test]
 fn an_array_is_no_weight() {
     let (_blue, _green, serin) = split();
@@ -189,7 +189,7 @@ fn with_tokens_the_scope_decides() {
 }
 
 #[test]
-fn metrics_may_be_open_where_the_rest_is_not() {
+fn metrics_open_opens_the_metrics_alone() {
     let blue = Upstream::answering("blue");
     let config = Config::split(blue.address, blue.address).admin("metrics_open = true").token("ci", "operate", "operate-operate-op");
     let serin = Serin::start(&config);
@@ -198,7 +198,7 @@ fn metrics_may_be_open_where_the_rest_is_not() {
 }
 
 #[test]
-fn what_is_not_there_is_a_problem_document_too() {
+fn an_unknown_path_is_answered_with_a_problem_document() {
     let (_blue, _green, serin) = split();
     refused(&serin.admin(Ask::new("GET", "/v2")), 404, "not_found", "/v1/bots");
     refused(&serin.admin(Ask::new("DELETE", WEIGHT).json("{}")), 405, "method", "method");

@@ -79,7 +79,7 @@ fn tenants_that_disagree_go_to_stable() {
 }
 
 #[test]
-fn what_has_no_workspace_goes_to_stable_and_is_no_evidence() {
+fn a_request_without_a_workspace_goes_to_stable_and_is_no_evidence() {
     let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::identified("workspace = \"json:/id\"", blue.address, green.address).weight("99.99%"));
     for (body, result) in [("{}", "missing"), ("{\"id\":{}}", "invalid"), ("{\"id\":\"1\"", "invalid"), ("\u{1f4a5}", "invalid")] {
@@ -140,7 +140,7 @@ fn every_byte_of_a_body_passes_in_any_framing() {
 }
 
 #[test]
-fn a_request_says_who_asked_and_keeps_its_host_path_and_fields() {
+fn a_request_names_its_client_and_keeps_its_host_path_and_fields() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&Config::split(blue.address, blue.address));
     let ask = Ask::new("POST", "/a%2Fb/../c?x=1&y=%20").field("X-Workspace", "T1").field("X-Slack-Signature", "v0=ab").body(b"{}");
@@ -173,7 +173,7 @@ fn an_upstream_that_routes_by_host_sees_its_own() {
 }
 
 #[test]
-fn a_client_that_waits_to_be_told_is_told_to_continue() {
+fn a_client_that_expects_100_continue_receives_it() {
     let blue = Upstream::answering("blue");
     for by in ["header:X-Workspace", "json:/id"] {
         let serin = Serin::start(&Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address));
@@ -264,7 +264,7 @@ fn a_body_whose_client_is_gone_never_looks_whole() {
         let (sent, seen) = std::sync::mpsc::sync_channel(1);
         let blue = Upstream::raw(move |mut wire| {
             let _ = wire.head();
-            // Longer than serin takes to look whether a client is still there.
+            // serin checks more often than this whether a client is still connected.
             std::thread::sleep(std::time::Duration::from_millis(1_500));
             let _ = sent.send(wire.body(crate::harness::Framing::UntilClose));
         });

@@ -1,8 +1,8 @@
-//! serin's own HTTP/1.1 client against hyper's: an upstream says any bytes, cut anywhere, and what a client sees through
-//! serin is what hyper's client sees of the same bytes. `PROPTEST_CASES` says how many answers are tried.
+//! serin's own HTTP/1.1 client against hyper's. An upstream sends random bytes, cut at random places. A client must receive through
+//! serin what hyper's client receives of the same bytes. `PROPTEST_CASES` says how many answers are tried.
 //!
-//! Both read a head's syntax with httparse; what can differ is framing, limits and the end. serin means to be stricter
-//! in what `stricter` lists, and nowhere more lenient.
+//! Both parse heads with httparse, so only framing, limits and the end of the connection can differ. serin is stricter in the cases
+//! that `stricter` lists, and never more lenient.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use crate::harness::{Ask, Config, Serin, Upstream};
 
 const PAIR_CASES_MAX: usize = 200;
 
-/// What an upstream says to one request before it closes, and where its segments end.
+/// What an upstream sends to one request before it closes, and where its pieces end.
 #[derive(Clone)]
 struct Script {
     method: &'static str,
@@ -51,14 +51,14 @@ enum Seen {
     Refused,
 }
 
-/// What hyper made of the head, for `stricter`.
+/// The head as hyper parsed it, for `stricter`.
 struct HyperHead {
     status: StatusCode,
     version: Version,
     headers: HeaderMap,
 }
 
-/// Why serin refuses what hyper takes.
+/// Why serin refuses an answer that hyper accepts; `None` if there is no reason.
 fn stricter(wire: &[u8], head: Option<&HyperHead>) -> Option<&'static str> {
     let text = String::from_utf8_lossy(wire).to_lowercase();
     if text.starts_with("http/1.1 1") || text.starts_with("http/1.0 1") {
@@ -71,7 +71,7 @@ fn stricter(wire: &[u8], head: Option<&HyperHead>) -> Option<&'static str> {
     let all = |name: &str| head.headers.get_all(name).iter().map(|value| value.as_bytes().to_ascii_lowercase()).collect::<Vec<_>>();
     let (codings, lengths) = (all("transfer-encoding"), all("content-length"));
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return Some("nobody asked to switch protocols");
+        return Some("the request did not ask to switch protocols");
     }
     if !codings.is_empty() && codings != [b"chunked"] {
         return Some("a coding that was not asked for cannot be passed on; hyper reads to the end, or the chunks of the last one");
@@ -179,7 +179,7 @@ fn script() -> impl Strategy<Value = Script> {
         .prop_map(|(method, wire, (how, at, byte), cuts)| Script { method, wire: mutate(wire, how, at, byte), cuts })
 }
 
-/// Serin and hyper, and the upstream that says to each the script that its request names.
+/// A serin, and the upstream that answers both serin and hyper with the script that a request's path names.
 struct Pair {
     serin: Serin,
     upstream: Upstream,
@@ -209,7 +209,7 @@ impl Pair {
                 std::thread::sleep(BETWEEN_PIECES);
             }
         });
-        // A connection for each request, so that none crosses the upstream's close.
+        // A new connection for each request, so that no request crosses the close of the upstream.
         let serin = Serin::start(&Config::split(upstream.address, upstream.address).workers(1).bot("upstream_idle = \"0s\""));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Pair { serin, upstream, scripts, count: AtomicUsize::new(0), runtime }
@@ -272,7 +272,7 @@ fn plain<'f>(fields: impl Iterator<Item = (&'f str, String)>, named: &[String]) 
 }
 
 #[test]
-fn what_a_client_sees_of_an_answer_is_what_hyper_sees() {
+fn a_client_receives_through_serin_what_hyper_receives() {
     let pair = RefCell::new(Pair::new());
     proptest!(cases(), |(script in script())| {
         // An upstream keeps what it has of each connection: a new one before the descriptors run out.

@@ -43,7 +43,7 @@ fn split() -> (Upstream, Upstream, Config) {
 }
 
 #[test]
-fn check_says_what_a_config_means() {
+fn check_prints_what_a_config_means() {
     let (_blue, _green, config) = split();
     let (_directory, path) = written(&config.weight("5%").text());
     let output = run(&["check", path.to_str().unwrap()], "");
@@ -117,7 +117,7 @@ fn explain_offline_prints_the_workspace_its_bucket_and_its_rank() {
     for part in ["bot        support", "source     team:json:/team_id", "workspace  team:T1", "bucket     5947", "rank       ", rank] {
         assert!(out(&output).contains(part), "{part}: {}", out(&output));
     }
-    assert!(!out(&output).contains("track"), "nobody was asked: {}", out(&output));
+    assert!(!out(&output).contains("track"), "no serin was asked: {}", out(&output));
     let output = explain("{}");
     code(&output, 1);
     assert!(out(&output).contains("missing"), "{}", out(&output));
@@ -183,7 +183,7 @@ fn explain_finds_the_bot_as_the_proxy_does() {
 }
 
 #[test]
-fn status_shows_what_serves() {
+fn status_prints_what_serves() {
     let (_blue, _green, config) = split();
     let serin = Serin::start(&config.weight("5%"));
     let admin = serin.admin.to_string();
@@ -264,7 +264,7 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn simulate_says_what_would_become_of_a_rollout() {
+fn simulate_prints_how_rollouts_end() {
     let output = run(&["simulate", "-s", "R_hardfail", "-v", "9rps", "-n", "2", "--rules", "serin,argo,oracle", "--json"], "");
     code(&output, 0);
     let lines: Vec<Value> = out(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -1,5 +1,5 @@
-//! Waits and who is to blame for them: the upstream that is late or never answers, the client that sends slowly, takes
-//! nothing, or hangs up.
+//! Time limits, and the outcome that is counted: of upstreams that answer late or never, and of clients that send slowly, read nothing,
+//! or hang up.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use crate::harness::{Ask, Client, Config, Framing, Serin, Then, Upstream, eventually, ok};
 
-/// Answers after a while.
+/// Answers each request after this time.
 fn slow(after: Duration) -> Upstream {
     Upstream::scripted(move |_, wire| {
         std::thread::sleep(after);
@@ -155,7 +155,7 @@ fn a_body_that_does_not_come_is_408() {
 }
 
 #[test]
-fn a_streamed_body_that_does_not_come_is_408_and_nobodys_error() {
+fn a_streamed_body_that_does_not_come_is_408_and_no_error_of_the_bot() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&split(&blue).limit("body_timeout = \"200ms\""));
     let mut client = serin.client();
@@ -184,7 +184,7 @@ fn a_body_that_drips_steadily_is_waited_for() {
     assert!(blue.requests().iter().all(|request| request.body == b"{\"id\": 12}"));
 }
 
-/// A platform that uploads slowly is not the bot's fault, held or streamed.
+/// The bot is not to blame for a slow upload, whether serin holds the body or streams it.
 #[test]
 fn the_deadline_and_the_latency_begin_when_the_requests_body_is_whole() {
     let blue = slow(20 * MS);
@@ -261,7 +261,7 @@ fn a_client_that_hangs_up_soon_after_its_slow_upload_is_an_abort() {
     assert_eq!(serin.evidence("stable"), [0; 4]);
 }
 
-/// The head and half of the body; the rest after a while.
+/// Sends the head and half of the body, and the rest after this time.
 fn upload_slowly(client: &mut Client, after: Duration) {
     client.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 10\r\n\r\n{\"id\":");
     std::thread::sleep(after);
@@ -301,7 +301,7 @@ fn a_head_that_began_behind_another_request_is_408_too() {
 }
 
 #[test]
-fn a_connection_without_a_request_is_closed_without_a_word() {
+fn a_connection_without_a_request_is_closed_without_an_answer() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&split(&blue).limit("idle_timeout = \"200ms\""));
     serin.client().wire.end().unwrap();
@@ -385,9 +385,9 @@ fn a_client_that_hangs_up_before_the_deadline_is_an_abort() {
     assert_eq!(serin.evidence("stable"), [0; 4]);
 }
 
-/// An upstream that fails is to blame, whether its client waited for that or not.
+/// The place of the request is free again after the timeout.
 #[test]
-fn an_upstream_that_never_answers_a_client_that_left_is_let_go_at_the_timeout() {
+fn a_request_whose_client_left_ends_at_the_timeout_if_the_upstream_never_answers() {
     let blue = Upstream::scripted(|_, wire| {
         let _ = wire.end();
         Then::Close
@@ -418,7 +418,7 @@ fn a_client_that_ends_its_side_after_a_whole_request_still_gets_its_answer() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_within_its_body_is_nobodys_error() {
+fn a_client_that_closes_its_side_within_its_body_is_no_error_of_the_bot() {
     let blue = Upstream::answering("blue");
     for (by, counted) in [("header:X-Workspace", 1), ("json:/id", 0)] {
         let serin = Serin::start(&Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address));

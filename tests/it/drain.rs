@@ -1,4 +1,5 @@
-//! The end of a process: it says so, serves on for who has not noticed, finishes what is in flight, and loses nothing.
+//! The end of a process: serin reports that it is not ready, still serves new requests for a while, finishes those in flight, and
+//! loses none.
 
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ fn a_lame_duck_serves_on_and_the_drain_finishes_what_is_in_flight() {
     process.signal(libc::SIGTERM);
     eventually("not ready", || (ready(&process) == 503).then_some(()));
     let new = process.ask(&Ask::of("T2"));
-    assert_eq!((new.status, new.field("connection")), (200, Some("close")), "who has not noticed is served, and told");
+    assert_eq!((new.status, new.field("connection")), (200, Some("close")), "a client that still connects is served, and asked to close");
     let last = idle.ask(&Ask::of("T3"));
     assert_eq!((last.status, last.field("connection")), (200, Some("close")));
     idle.wire.end().unwrap();
@@ -90,7 +91,7 @@ fn a_second_signal_ends_at_once(lame_duck: &str, begun: impl Fn(&Process)) {
 }
 
 #[test]
-fn what_never_ends_is_cut_off_at_the_drains_limit() {
+fn a_request_that_never_ends_is_cut_off_at_the_drains_limit() {
     let (_release, blue) = held_on_demand();
     let config = Config::split(blue.address, blue.address);
     let mut process = Process::start(&config.drain("300ms"));
@@ -118,7 +119,7 @@ fn connections_opened_just_before_the_drain_lose_no_request() {
     }
 }
 
-/// Load balancers go on sending until they have noticed.
+/// Load balancers send requests until they have seen that serin is not ready.
 #[test]
 fn clients_that_reconnect_within_the_lame_duck_lose_no_request() {
     let blue = Upstream::answering("blue");
@@ -135,7 +136,7 @@ fn clients_that_reconnect_within_the_lame_duck_lose_no_request() {
     assert_eq!(blue.count(), asked);
 }
 
-/// What the client had sent before the signal is no idle connection's, even if nobody has read it yet.
+/// A connection is not idle if the client has sent a request before the signal, even if serin has not read it yet.
 #[test]
 fn requests_on_open_connections_just_before_the_drain_are_answered() {
     for turn in 0..turns(3) {
@@ -198,7 +199,7 @@ fn a_head_that_has_begun_is_finished() {
     let mut client = process.client();
     let ask = Ask::of("T1").bytes();
     client.send(&ask[..20]);
-    // Served by the same worker or not, what came before is read once this is answered.
+    // Once these are answered, each worker has read what came before.
     (0..20).for_each(|_| assert_eq!(process.ask(&Ask::of("T2")).status, 200));
     process.signal(libc::SIGTERM);
     eventually("no new connections", || Client::try_connect(process.proxy).is_err().then_some(()));

@@ -1,4 +1,4 @@
-//! What an action would do, asked before it is done: nothing changes, and the answer is what then happens.
+//! A dry run changes nothing, and its answer is what the action then does.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn asks(serin: &Handle, action: &str, body: &Value, dry_run: bool) -> Answer {
 
 /// The action is tried, is the same afterwards as before, and is then done.
 #[track_caller]
-fn is_as_foretold(serin: &Handle, action: &str, body: &Value) -> Value {
+fn does_what_the_dry_run_said(serin: &Handle, action: &str, body: &Value) -> Value {
     let before = serin.bot();
     let answer = asks(serin, action, body, true);
     assert_eq!(answer.status, 200, "{action}: {answer:?}");
@@ -27,7 +27,7 @@ fn is_as_foretold(serin: &Handle, action: &str, body: &Value) -> Value {
     }
     let side = |of: &Value| (of["upstream"].clone(), of["version"].clone());
     assert_eq!(side(&would["stable"]), side(&after["stable"]), "{action}");
-    // Where nobody is tried, the status names who would be by a weight.
+    // Without a canary that serves, the status names the upstream that a weight would use.
     if !would["canary"].is_null() {
         assert_eq!(side(&would["canary"]), side(&after["canary"]), "{action}");
     }
@@ -41,41 +41,41 @@ fn lines(would: &Value) -> String {
 }
 
 #[test]
-fn every_action_does_what_it_was_said_to_do() {
+fn every_action_does_what_its_dry_run_said() {
     let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let none = json!({});
-    let start = is_as_foretold(&serin, "rollouts", &json!({ "version": "v2" }));
+    let start = does_what_the_dry_run_said(&serin, "rollouts", &json!({ "version": "v2" }));
     assert!(lines(&start).starts_with("v2 starts at 50 % of the workspaces. The steps are 50 %, 75 %, 100 %;"), "{start}");
-    let pause = is_as_foretold(&serin, "pause", &none);
+    let pause = does_what_the_dry_run_said(&serin, "pause", &none);
     assert!(lines(&pause).contains("v2 stays at 50 %"), "{pause}");
     assert_eq!(asks(&serin, "pause", &none, true).json()["decision"], "nothing");
-    let resume = is_as_foretold(&serin, "resume", &none);
+    let resume = does_what_the_dry_run_said(&serin, "resume", &none);
     assert!(lines(&resume).contains("What has baked counts: 59 min are left."), "a pause costs no bake: {resume}");
-    let advance = is_as_foretold(&serin, "advance", &none);
+    let advance = does_what_the_dry_run_said(&serin, "advance", &none);
     assert!(lines(&advance).contains("v2 goes from 50 % to 75 % of the workspaces. That step bakes for 1 h"), "{advance}");
-    let freeze = is_as_foretold(&serin, "freeze", &none);
+    let freeze = does_what_the_dry_run_said(&serin, "freeze", &none);
     assert!(lines(&freeze).contains("Nothing rises until it is thawed."), "{freeze}");
-    is_as_foretold(&serin, "thaw", &none);
-    let promote = is_as_foretold(&serin, "promote", &none);
+    does_what_the_dry_run_said(&serin, "thaw", &none);
+    let promote = does_what_the_dry_run_said(&serin, "promote", &none);
     assert!(lines(&promote).contains("Everybody goes to v2 now, and it becomes stable. blue stays there for an undo."), "{promote}");
-    let undo = is_as_foretold(&serin, "undo", &none);
+    let undo = does_what_the_dry_run_said(&serin, "undo", &none);
     assert_eq!(undo["quarantines"], "v2 on green");
     assert!(lines(&undo).contains("v2 on green is quarantined"), "{undo}");
-    is_as_foretold(&serin, "rollouts", &json!({ "version": "v3" }));
-    let abort = is_as_foretold(&serin, "abort", &none);
+    does_what_the_dry_run_said(&serin, "rollouts", &json!({ "version": "v3" }));
+    let abort = does_what_the_dry_run_said(&serin, "abort", &none);
     assert_eq!(abort["quarantines"], "v3 on green");
-    is_as_foretold(&serin, "weight", &json!({ "percent": 5 }));
-    is_as_foretold(&serin, "weight", &json!({ "percent": 0 }));
-    is_as_foretold(&serin, "switch", &json!({ "version": "v4" }));
-    is_as_foretold(&serin, "adopt", &json!({ "upstream": "blue", "version": "v1" }));
+    does_what_the_dry_run_said(&serin, "weight", &json!({ "percent": 5 }));
+    does_what_the_dry_run_said(&serin, "weight", &json!({ "percent": 0 }));
+    does_what_the_dry_run_said(&serin, "switch", &json!({ "version": "v4" }));
+    does_what_the_dry_run_said(&serin, "adopt", &json!({ "upstream": "blue", "version": "v1" }));
     let drill = asks(&serin, "drill", &json!({ "share_percent": 10, "seconds": 1 }), true).json();
     assert!(lines(&drill).contains("Then 10 % of the workspaces go to it for 1 s, and back."), "{drill}");
     assert_eq!(serin.bot()["weight_percent"], 0.0);
 }
 
 #[test]
-fn what_would_be_refused_is_refused_in_the_same_words() {
+fn a_dry_run_is_refused_with_the_same_words_as_the_action() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let same = |action: &str, body: &Value, code: &str| {
@@ -94,7 +94,7 @@ fn what_would_be_refused_is_refused_in_the_same_words() {
 
 /// What the status offers is what the API does, and what it does not offer is refused.
 #[test]
-fn what_is_offered_is_done_and_what_is_not_is_refused() {
+fn offered_actions_succeed_and_the_others_are_refused() {
     let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let does = |action: &str, body: &Value| assert_eq!(asks(&serin, action, body, false).status, 200, "{action}");

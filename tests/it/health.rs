@@ -45,7 +45,7 @@ fn a_ready_serin_is_healthy_and_one_that_drains_is_not() {
 }
 
 #[test]
-fn a_config_that_was_refused_makes_nobody_ill() {
+fn a_refused_config_does_not_change_health() {
     let blue = Upstream::answering("blue");
     let process = Process::start(&Config::split(blue.address, blue.address));
     for lines in ["[[bot]]\nname = \"no upstreams\"\n", "[bot.guard\n", "nothing at all\n", "x = \"\n"] {

@@ -1,4 +1,4 @@
-//! What outlives a process, and what becomes of it where it cannot: real processes, killed, on disks that take nothing.
+//! The history over the end of a process: real processes that are killed, disks that refuse writes, and files that are broken or gone.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ fn database(process: &Process) -> PathBuf {
     process.config.with_file_name("serin.db")
 }
 
-/// What a restart must find again.
+/// The parts of a status that a restart must restore.
 fn lasting(bot: &Value) -> Vec<Value> {
     ["revision", "phase", "weight_percent", "stable", "step", "quarantine", "frozen", "previous", "desired"]
         .map(|key| match key {
@@ -34,7 +34,7 @@ fn lasting(bot: &Value) -> Vec<Value> {
         .to_vec()
 }
 
-/// Webhooks without end, to wherever serin is.
+/// A client that sends webhooks until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
     failed: Arc<AtomicUsize>,
@@ -63,7 +63,7 @@ impl Load {
         Load { thread: Some(thread), ..load }
     }
 
-    /// How many failed.
+    /// Stops, and returns how many requests failed.
     fn ends(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(JoinHandle::join);
@@ -71,7 +71,7 @@ impl Load {
     }
 }
 
-/// The next number of a story that is the same each time.
+/// The next number below `of` from a generator with a fixed seed.
 fn dice(state: &mut u64, of: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % of
@@ -96,7 +96,7 @@ fn some_action(state: &mut u64) -> (&'static str, &'static str) {
 }
 
 #[test]
-fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
+fn a_hundred_kills_under_load_lose_no_acknowledged_change() {
     let sides = two_upstreams();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serin.toml");
@@ -109,7 +109,7 @@ fn a_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
         let found = eventually("the first row on the disk", || Some(process.bot()).filter(|bot| bot["durable"] == true));
         if let Some(known) = known.take() {
             let (was, is) = (known["revision"].as_u64().unwrap(), found["revision"].as_u64().unwrap());
-            // What was asked for as it died may have been kept, or not.
+            // The action that was sent just before the kill is in the history or not.
             assert!(is == was || is == was + 1 || is == was + 2, "kill {kill}: {was} became {is}");
             if is == was {
                 assert_eq!(lasting(&found), lasting(&known), "kill {kill}");
@@ -187,7 +187,7 @@ fn one_history_has_one_writer() {
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
 }
 
-/// No file may grow from now on; or again as it likes.
+/// Limits the size of the files that this process writes to 0, or ends that limit.
 pub fn disk_is_full(process: &Process, full: bool) {
     let most = if full { 0 } else { libc::RLIM_INFINITY };
     let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
@@ -197,14 +197,14 @@ pub fn disk_is_full(process: &Process, full: bool) {
 }
 
 #[test]
-fn a_full_disk_lets_everything_fall_and_nothing_rise() {
+fn with_a_full_disk_every_weight_can_fall_and_none_can_rise() {
     let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     process.act("rollouts", "{\"version\": \"v2\"}");
     disk_is_full(&process, true);
     process.admin(post_action("advance", "{}")).is_refusal(503, "not_durable", "the history cannot be written");
     assert_eq!(process.bot()["weight_percent"], 50.0, "it was not done");
-    // From now on it is known, and nobody can insist.
+    // serin knows now that the disk refuses writes: `force` does not help.
     process.admin(post_action("promote", "{\"force\": true, \"reason\": \"now\"}")).is_refusal(
         409,
         "frozen",
@@ -225,7 +225,7 @@ fn a_full_disk_lets_everything_fall_and_nothing_rise() {
 }
 
 #[test]
-fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
+fn a_history_that_cannot_be_read_is_set_aside_and_the_roles_file_names_stable() {
     let sides = two_upstreams();
     let mut process = Process::start(&config(&sides));
     process.act("switch", "{\"version\": \"v2\"}");
@@ -236,7 +236,7 @@ fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
     let _ = std::fs::remove_file(path.with_extension("db-wal"));
     let again = Process::start_with(&process.config);
     again.logged("cannot be read");
-    assert_eq!(again.ask(&Ask::of("T1")).text(), "green", "who was stable stands beside it");
+    assert_eq!(again.ask(&Ask::of("T1")).text(), "green", "the roles file names stable");
     let bot = again.bot();
     assert_eq!((&bot["phase"], &bot["revision"]), (&"idle".into(), &1.into()));
     let aside = |name: &Path| name.to_string_lossy().contains("serin.db.unreadable-");
@@ -244,7 +244,7 @@ fn a_history_that_cannot_be_read_is_kept_aside_and_stable_is_still_known() {
 }
 
 #[test]
-fn a_history_that_was_deleted_leaves_who_is_stable() {
+fn a_deleted_history_leaves_the_roles_file_which_names_stable() {
     let sides = two_upstreams();
     let mut process = Process::start(&config(&sides));
     process.act("switch", "{}");
@@ -259,7 +259,7 @@ fn a_history_that_was_deleted_leaves_who_is_stable() {
 }
 
 #[test]
-fn what_was_capped_while_serin_was_down_is_capped_and_a_drill_is_too() {
+fn a_cap_that_is_set_while_serin_is_down_limits_the_weight_and_drills() {
     let sides = two_upstreams();
     let mut process = Process::start(&config(&sides).weight("50%"));
     process.signal(libc::SIGTERM);
@@ -272,7 +272,7 @@ fn what_was_capped_while_serin_was_down_is_capped_and_a_drill_is_too() {
 }
 
 #[test]
-fn a_rollout_makes_room_only_for_one_that_may_start() {
+fn a_rollout_is_replaced_only_by_one_that_can_start() {
     let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     process.act("rollouts", "{\"version\": \"v2\"}");
@@ -295,7 +295,7 @@ fn a_weight_of_the_config_waits_for_the_end_of_a_freeze() {
 }
 
 #[test]
-fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
+fn a_first_start_begins_no_rollout_before_an_operator_adopts_a_version() {
     let sides = two_upstreams();
     let release = "release = { upstream = \"green\", version = \"v2\" }";
     let process = Process::start(&config(&sides).bot(release));
@@ -312,7 +312,7 @@ fn a_first_start_never_begins_a_rollout_until_somebody_says_what_is_new() {
 }
 
 #[test]
-fn where_stable_is_gone_and_nothing_is_known_the_configs_release_serves() {
+fn the_configs_release_serves_if_stable_is_gone_and_there_is_no_history() {
     let (gone, green) = (Closed::new(), Upstream::answering("green"));
     let release = "release = { upstream = \"green\", version = \"v2\" }";
     let process = Process::start(&Config::split(gone.address, green.address).bot(LONG_BAKE).bot(release));
@@ -322,7 +322,7 @@ fn where_stable_is_gone_and_nothing_is_known_the_configs_release_serves() {
 }
 
 #[test]
-fn pins_that_changed_while_serin_was_down_are_another_split() {
+fn pins_that_change_while_serin_is_down_make_a_new_split() {
     let sides = two_upstreams();
     let mut process = Process::start(&config(&sides).weight("50%"));
     let revision = |process: &Process| process.bot()["revision"].as_u64().unwrap();
@@ -339,7 +339,7 @@ fn pins_that_changed_while_serin_was_down_are_another_split() {
 }
 
 #[test]
-fn the_config_starts_what_it_names_and_a_revert_is_the_fast_way_back() {
+fn the_config_starts_the_release_that_it_names_and_a_revert_takes_it_back_at_once() {
     let sides = two_upstreams();
     let of = |upstream: &str, version: &str| {
         config(&sides).bot(&format!("release = {{ upstream = \"{upstream}\", version = \"{version}\" }}")).text()
@@ -357,14 +357,14 @@ fn the_config_starts_what_it_names_and_a_revert_is_the_fast_way_back() {
     process.replace_config(&of("blue", "v1"));
     let bot = eventually("the revert", || Some(process.bot()).filter(|bot| bot["weight_percent"] == 0.0));
     assert_eq!((&bot["phase"], &bot["desired"]["effective"]), (&"aborted".into(), &true.into()));
-    // What was changed while serin was down counts as well.
+    // A release that is named while serin is down is started as well.
     let mut process = process;
     process.signal(libc::SIGTERM);
     process.ended();
     std::fs::write(&process.config, of("green", "v3")).unwrap();
     let again = Process::start_with(&process.config);
     eventually("v3 is on its way", || Some(again.bot()).filter(|bot| bot["canary"]["version"] == "v3" && bot["phase"] == "progressing"));
-    // An operator's word holds against it until it changes.
+    // An operator's abort counts until the config names another release.
     again.act("abort", "{\"reason\": \"not today\"}");
     again.two_ticks_pass();
     let bot = again.bot();
@@ -422,7 +422,7 @@ fn an_undo_under_load_fails_nothing_and_takes_less_than_a_tenth_of_a_second() {
 }
 
 #[test]
-fn nobody_is_sent_to_a_side_that_is_not_fit_and_nobody_back_to_one_that_is_gone() {
+fn a_start_and_an_undo_are_refused_if_the_target_side_does_not_answer() {
     let blue = Upstream::answering("blue");
     let green = Upstream::saying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     let config = Config::split(blue.address, green.address).bot(LONG_BAKE).bot("preflight = { path = \"/healthz\" }");
@@ -450,7 +450,7 @@ fn a_freeze_takes_a_reason_to_go_against() {
 }
 
 #[test]
-fn a_drill_moves_nobody_by_default_and_everybody_back_in_the_end() {
+fn a_drill_moves_no_workspace_by_default_and_every_workspace_back_at_its_end() {
     let sides = two_upstreams();
     let process = Process::start(&config(&sides));
     let went = process.act("drill", "{}");
@@ -469,7 +469,7 @@ fn a_drill_moves_nobody_by_default_and_everybody_back_in_the_end() {
 }
 
 #[test]
-fn where_the_config_is_the_only_way_in_operators_may_still_take_back() {
+fn a_read_only_api_still_lets_operators_take_back() {
     let sides = two_upstreams();
     let process = Process::start(&config(&sides).admin("read_only = true").weight("10%"));
     process.put_weight(20.0).is_refusal(403, "read_only", "only the config changes");

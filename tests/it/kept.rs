@@ -1,4 +1,4 @@
-//! Where the history is kept, and what a config may not do with one that was lost.
+//! The place of the history, and what a config cannot do if the history was lost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{Ask, Config, Process, command_of, two_upstreams};
 
-/// The kernel's number of a user who owns nothing.
+/// The kernel's number of a user without files.
 const NOBODY: u32 = 65_534;
 
 fn open_to(path: &Path, mode: u32) {
@@ -38,13 +38,13 @@ impl Folders {
         Folders { config, state, root }
     }
 
-    /// serin by somebody who may not write everywhere: root may.
+    /// serin as a user who cannot write everywhere, which root can.
     fn command(&self) -> Command {
         // SAFETY: it only asks.
         if unsafe { libc::geteuid() } != 0 {
             return command_of(Path::new(env!("CARGO_BIN_EXE_serin")), &["run", "--config"]);
         }
-        // The tests' own copy may be where nobody else may look.
+        // Another user may have no access to the folder of the tests' binary.
         let serin = self.root.path().join("serin");
         fs::copy(env!("CARGO_BIN_EXE_serin"), &serin).unwrap();
         open_to(&serin, 0o755);

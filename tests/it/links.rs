@@ -1,4 +1,4 @@
-//! Links in messages: to look changes nothing, to act works once, and only for what the link was made for.
+//! Links in messages: opening one changes nothing, and its action works once, only while the bot is as it was when the link was made.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -51,7 +51,7 @@ fn started() -> (Room, Process) {
     (room, process)
 }
 
-/// As a browser elsewhere: by the public name, without a token, and with the Origin of a page that tells nobody its own.
+/// Opens a link as a browser on another machine does: by the public name, without a token, and with the Origin `null`.
 fn knock(serin: &Handle, method: &'static str, path: &str) -> Answer {
     let ask = Ask::new(method, path).host("serin.example.com").field("Connection", "close");
     let ask = match method {
@@ -74,7 +74,7 @@ fn newest(serin: &Handle) -> Value {
 }
 
 #[test]
-fn to_look_changes_nothing_and_to_approve_works_once() {
+fn opening_a_link_changes_nothing_and_approving_works_once() {
     let (room, process) = started();
     process.act("rollouts", "{\"version\": \"v2\"}");
     let links = room.links(1);
@@ -92,7 +92,7 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
         assert_eq!(knock(&process, "HEAD", approve).status, 200);
     }
     assert_eq!((process.bot()["revision"].as_u64(), process.bot()["weight_percent"].as_f64()), (Some(2), Some(50.0)));
-    // Two clicks at once are one.
+    // Of two clicks at the same time, one acts.
     let path = approve.as_str();
     let mut statuses: Vec<u16> = std::thread::scope(|scope| {
         let clicks: Vec<_> = (0..2).map(|_| scope.spawn(|| knock(&process, "POST", path).status)).collect();
@@ -108,7 +108,7 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
     says(&knock(&process, "POST", abort), 410, "This link is out of date");
     assert_eq!(process.bot()["weight_percent"], 75.0);
     assert_eq!(process.logged_times(path.trim_start_matches("/act/")), 0, "a link in the log");
-    // Whoever has looked may still do it, as things stand now; what was done by a link is not offered again.
+    // A page with a link that is out of date offers the action for the current state, except an action that a link has done.
     let page = knock(&process, "GET", abort);
     says(&page, 410, "As things stand now: support: send everybody back to blue?");
     assert!(!knock(&process, "GET", approve).text().contains("<form"), "it was used");
@@ -119,7 +119,7 @@ fn to_look_changes_nothing_and_to_approve_works_once() {
 }
 
 #[test]
-fn the_last_approval_promotes_and_says_so() {
+fn the_last_approval_promotes_and_its_page_says_so() {
     let (_room, process) = started();
     process.act("rollouts", "{\"version\": \"v2\"}");
     process.act("advance", "");
@@ -173,7 +173,7 @@ fn a_link_acts_after_a_restart_and_then_never_again() {
 }
 
 #[test]
-fn a_promotion_comes_with_a_way_back() {
+fn the_message_about_a_promotion_has_a_link_to_undo_it() {
     let (room, process) = started();
     process.act("switch", "{\"version\": \"v2\"}");
     let links = room.links(1);
@@ -198,13 +198,13 @@ fn forge(process: &Process, change: impl Fn(&mut Value)) -> String {
 }
 
 #[test]
-fn only_what_was_sealed_here_and_is_not_over_is_taken() {
+fn only_links_that_this_serin_sealed_and_that_are_still_valid_work() {
     let (_room, process) = started();
     process.act("rollouts", "{\"version\": \"v2\"}");
     says(&knock(&process, "GET", &forge(&process, |_| ())), 200, "send everybody back to blue?");
     let expired = knock(&process, "POST", &forge(&process, |ticket| ticket["x"] = json!(1_700_000_000)));
     says(&expired, 410, "This link has expired");
-    assert!(!expired.text().contains("blue"), "what serves now is nobody's business any more: {}", expired.text());
+    assert!(!expired.text().contains("blue"), "an expired link does not show what serves: {}", expired.text());
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["r"] = json!(1))), 410, "This link is out of date");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["s"] = json!(["v1 on green", 5000]))), 410, "out of date");
     says(&knock(&process, "POST", &forge(&process, |ticket| ticket["b"] = json!("other"))), 410, "This bot is gone");
@@ -221,7 +221,7 @@ fn only_what_was_sealed_here_and_is_not_over_is_taken() {
 }
 
 #[test]
-fn where_the_config_is_the_only_way_in_a_link_takes_back_and_no_more() {
+fn with_a_read_only_api_a_link_can_only_take_back() {
     let (room, process) = started();
     process.act("rollouts", "{\"version\": \"v2\"}");
     let abort = forge(&process, |_| ());

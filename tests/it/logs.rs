@@ -1,5 +1,4 @@
-//! What serin says of itself: a line for each webhook if that is wanted, nothing secret in it, and nobody who waits when
-//! nobody reads.
+//! The log: a line for each webhook if the config wants it, without secrets. No request waits if nobody reads the log.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -63,7 +62,7 @@ fn the_line_of_a_failure_says_which() {
 }
 
 #[test]
-fn what_was_answered_is_in_the_log_however_serin_ends() {
+fn every_answered_request_is_in_the_log_after_a_drain_and_after_a_second_signal() {
     for drain in ["60s", "100ms"] {
         let blue = Upstream::scripted(|request, wire| {
             if request.line().contains("/hangs") {
@@ -125,7 +124,7 @@ fn the_line_of_a_change_has_the_id_of_its_request() {
 }
 
 #[test]
-fn a_rescue_names_who_answered() {
+fn the_line_of_a_rescue_names_the_upstream_that_answered() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let process = Process::start(&Config::split(blue.address, green.address).weight("99.99%").log("access = \"full\""));
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
@@ -171,7 +170,7 @@ fn human_lines_where_they_are_wanted() {
 }
 
 #[test]
-fn nobody_waits_when_nobody_reads_the_log() {
+fn no_request_waits_if_nobody_reads_the_log() {
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serin.toml");
@@ -197,7 +196,7 @@ fn nobody_waits_when_nobody_reads_the_log() {
     handle.set_weight(5.0);
     let gone = lost();
     assert!(gone < asked, "{gone} of {asked}");
-    // Somebody reads again: what waited comes out, and then how many are missing.
+    // A reader reads again: the queued lines come, then a line with the number of the lost ones.
     let notice = lines.find(|line| line.contains("log lines were lost")).expect("a line");
     let notice: Value = serde_json::from_str(&notice).unwrap();
     assert_eq!((&notice["log"], notice["lines"].as_f64()), (&"access".into(), Some(gone)));
@@ -207,7 +206,7 @@ fn nobody_waits_when_nobody_reads_the_log() {
 }
 
 #[test]
-fn what_ended_serin_is_the_last_line() {
+fn the_last_line_says_why_serin_ended() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! The shell, tested as a whole: real sockets on port 0, real processes where signals matter, upstreams and clients that
-//! say exactly the bytes that a test wants. `harness` is what the tests stand on; every other module is one promise.
-//! `SERIN_TEST_COUNT` raises the number of turns of those tests that look for races.
+//! Tests of the shell as a whole: real sockets on port 0, real processes where signals matter, upstreams and clients that send
+//! exactly the bytes of the test. `harness` has what all tests use; every other module tests one promise. `SERIN_TEST_COUNT` raises the
+//! number of turns of the tests that look for races.
 
 mod tidy;
 mod harness;

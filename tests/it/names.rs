@@ -1,4 +1,4 @@
-//! Who fails, by name: only where the config wants it, only for those who may read the bot, and nowhere else.
+//! Names of failing workspaces: only if the config allows them, only with a token that can read the bot, and in no other place.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,14 +10,14 @@ use crate::harness::{Ask, Config, PATIENCE, Process, Then, Upstream, eventually,
 const OPERATES: &str = "operate-operate-operate";
 const READS: &str = "read-read-read-read-read";
 const OTHER: &str = "other-other-other-other";
-/// In every id, and in nothing else.
+/// A part of every workspace id, and of nothing else.
 const MARK: &str = "UNMISTAKABLE";
 
 fn id(number: usize) -> String {
     format!("{MARK}-{number}")
 }
 
-/// Two versions; the second one fails whoever says so.
+/// Two versions. The second one answers 500 to a request with `X-Fail`.
 struct Room {
     _blue: Upstream,
     green: Upstream,
@@ -54,7 +54,7 @@ impl Room {
     }
 
     /// A request of each of 40 workspaces, and eight of one on the canary that fail there. Answers its id and bucket.
-    fn somebody_fails(&self) -> (String, Value) {
+    fn one_workspace_fails(&self) -> (String, Value) {
         self.process.set_weight(50.0);
         (0..40).for_each(|number| assert_eq!(self.process.ask(&Ask::of(&id(number))).status, 200));
         let on_canary = |id: &String| self.process.explain(&format!("team:{id}"))["track"] == "canary";
@@ -102,9 +102,9 @@ fn config(blue: &Upstream, green: &Upstream, show: bool) -> Config {
 }
 
 #[test]
-fn who_fails_has_a_name_that_explain_takes() {
+fn a_failing_workspace_has_a_name_that_explain_accepts() {
     let room = Room::new(true);
-    let (fails, bucket) = room.somebody_fails();
+    let (fails, bucket) = room.one_workspace_fails();
     let name = format!("team:{fails}");
     let found = room.json("/v1/bots/support")["concentration"].clone();
     assert_eq!(
@@ -141,7 +141,7 @@ fn who_fails_has_a_name_that_explain_takes() {
 #[test]
 fn without_the_option_there_are_no_names_and_the_facts_are_the_same() {
     let room = Room::new(false);
-    let (_, bucket) = room.somebody_fails();
+    let (_, bucket) = room.one_workspace_fails();
     let everything = ["/v1/bots", "/v1/bots/support", "/v1/bots/support/traffic", "/v1/bots/support/history", "/metrics", "/v1/bots/other"];
     room.never(READS, &everything);
     assert!(!room.told(READS, "\"concentration\":{").contains(MARK));
@@ -160,7 +160,7 @@ fn without_the_option_there_are_no_names_and_the_facts_are_the_same() {
 #[test]
 fn a_reload_that_turns_it_off_takes_the_names_away() {
     let room = Room::new(true);
-    let (fails, _) = room.somebody_fails();
+    let (fails, _) = room.one_workspace_fails();
     let paths = ["/v1/bots", "/v1/bots/support", "/v1/bots/support/traffic"];
     assert!(paths.iter().all(|path| room.get(READS, path).contains(&fails)));
     room.shows(false);

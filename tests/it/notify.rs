@@ -1,5 +1,5 @@
-//! Telling people: receivers of our own get each message once, whatever becomes of them or of serin, and nobody waits
-//! for them.
+//! Messages to people: each receiver gets each message once, over failures of the receiver and restarts of serin. No change waits
+//! for a receiver.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn split(sides: &(Upstream, Upstream), rollout: &str) -> Config {
     Config::of(sides).bot(rollout)
 }
 
-/// A generic webhook at this receiver, told of this.
+/// The config with a notifier `ops` of the kind `webhook` for this receiver, with the lines in `more`.
 fn told(config: Config, receiver: &Upstream, more: &str) -> Config {
     let url = format!("url = \"http://{}/{PATH}\"", receiver.address);
     config.notify(&["name = \"ops\"", "kind = \"webhook\"", &url, &format!("secret = \"{KEY}\""), more])
@@ -31,7 +31,7 @@ fn json(request: &Request) -> Value {
     serde_json::from_slice(&request.body).unwrap_or_else(|error| panic!("{error} in {request:?}"))
 }
 
-/// What each got, as `type revision` or `type`.
+/// Each message as `type revision`, or as `type` if it has no revision.
 fn news(requests: &[Request]) -> Vec<String> {
     let word = |request: &Request| {
         let document = json(request);
@@ -84,7 +84,7 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
     process.signal(libc::SIGKILL);
     process.ended();
     let again = Process::start_with(&process.config);
-    // Whatever were told twice would come before this.
+    // A message that is sent twice would come before this one.
     again.act("switch", "{\"upstream\": \"blue\"}");
     rooms.values().for_each(|room| has_got(room, 4));
     assert_eq!(news(&rooms["webhook"].requests()), ["held", "promote 3", "abort 5", "promote 6"]);
@@ -103,7 +103,7 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
 }
 
 #[test]
-fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
+fn a_failing_receiver_is_tried_again_and_no_log_line_holds_its_url() {
     let sides = two_upstreams();
     let count = AtomicUsize::new(0);
     let receiver = Upstream::scripted(move |_, wire| {
@@ -140,7 +140,7 @@ fn a_receiver_that_is_not_well_is_asked_again_and_no_log_knows_where_it_is() {
 }
 
 #[test]
-fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
+fn a_receiver_that_hangs_delays_no_change_and_dropped_messages_are_reported() {
     let sides = two_upstreams();
     let (hangs, count) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
     let receiver = Upstream::scripted({
@@ -172,11 +172,11 @@ fn nobody_waits_for_a_receiver_that_hangs_and_what_is_dropped_is_said() {
     let counted = || process.metrics().sum("serin_notifications_total", &[("notifier", "ops"), ("result", "sent")]);
     eventually("the others are sent", || (counted() == 64.0).then_some(()));
     let said: Vec<u64> = receiver.requests().iter().map(|request| json(request)["dropped"].as_u64().unwrap()).filter(|n| *n > 0).collect();
-    assert_eq!(said, [6, 6], "nobody has read it before a message got through");
+    assert_eq!(said, [6, 6], "the count is kept until a message is delivered");
 }
 
 #[test]
-fn what_was_decided_before_a_crash_is_told_after_it() {
+fn a_change_before_a_crash_is_sent_after_the_restart() {
     let sides = two_upstreams();
     let well = Arc::new(AtomicBool::new(false));
     let receiver = Upstream::scripted({
@@ -206,7 +206,7 @@ fn what_was_decided_before_a_crash_is_told_after_it() {
 }
 
 #[test]
-fn what_cannot_be_read_at_the_start_is_read_later_and_nothing_is_passed_over() {
+fn marks_that_cannot_be_read_at_the_start_are_read_later_and_no_message_is_skipped() {
     let (sides, nobody, receiver) = (two_upstreams(), Closed::new(), Upstream::answering("ok"));
     let told = |at: std::net::SocketAddr| {
         let url = format!("url = \"http://{at}/\"");
@@ -232,7 +232,7 @@ fn what_cannot_be_read_at_the_start_is_read_later_and_nothing_is_passed_over() {
 }
 
 #[test]
-fn an_abort_is_told_also_while_the_disk_is_full() {
+fn an_abort_is_sent_while_the_disk_is_full() {
     let (sides, receiver) = (two_upstreams(), Upstream::answering("ok"));
     let process = Process::start(&told(split(&sides, LONG_BAKE), &receiver, ""));
     process.act("rollouts", "{\"version\": \"v2\"}");
@@ -247,7 +247,7 @@ fn an_abort_is_told_also_while_the_disk_is_full() {
 }
 
 #[test]
-fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
+fn a_trip_is_sent_to_each_notifier_once_under_an_occasion_that_it_has() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let (ops, asked) = (Upstream::answering("ok"), Upstream::answering("ok"));
     let config = told(Config::split(blue.address, green.address).bot(LONG_BAKE), &ops, "");
@@ -278,7 +278,7 @@ fn a_trip_is_told_once_to_each_as_what_they_listen_to() {
 }
 
 #[test]
-fn who_is_new_is_told_of_what_comes_right_after() {
+fn a_new_notifier_receives_the_next_change() {
     let (sides, first, second) = (two_upstreams(), Upstream::answering("ok"), Upstream::answering("ok"));
     let process = Process::start(&split(&sides, LONG_BAKE));
     process.act("switch", "{}");
@@ -310,7 +310,7 @@ fn who_is_new_is_told_of_what_comes_right_after() {
 
 /// Replaces the config, and waits only until it serves.
 #[test]
-fn what_a_url_that_was_taken_back_refused_goes_to_the_next_one() {
+fn a_message_that_the_old_url_refused_goes_to_the_new_url() {
     let (sides, next, aware) = (two_upstreams(), Upstream::answering("ok"), Upstream::answering("ok"));
     let (url, secret) = (format!("url = \"http://{}/\"", aware.address), format!("secret = \"{KEY}\""));
     let config = |at: &Upstream| {
@@ -361,12 +361,12 @@ fn a_file_with_another_url_counts_after_a_hangup() {
 }
 
 #[test]
-fn what_is_due_is_told_without_a_change() {
+fn a_drill_that_is_due_is_reported_without_a_change() {
     let (sides, receiver) = (two_upstreams(), Upstream::answering("ok"));
     let config = split(&sides, LONG_BAKE).bot("drill_every = \"1h\"");
     let process = Process::start(&told(config, &receiver, "on = [\"drill_due\", \"abort\"]"));
     has_got(&receiver, 1);
-    // A drill's end is nobody's abort.
+    // The end of a drill is no abort.
     process.act("drill", "{\"share_percent\": 100, \"seconds\": 1}");
     process.act("rollouts", "{}");
     process.act("abort", "");

@@ -1,10 +1,10 @@
-//! The API's description says what is really answered: no field more, none less.
+//! The API's document describes every field of every answer, and no others.
 
 use serde_json::Value;
 
 use crate::harness::{Ask, Config, Serin, eventually, two_upstreams};
 
-/// What of `value` the schema does not describe, or describes and is not there.
+/// Appends to `found` the fields of `value` that the schema does not describe, and the described ones that `value` lacks.
 fn differences(schema: &Value, document: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
         return differences(&document["components"]["schemas"][reference.rsplit('/').next().unwrap()], document, value, at, found);
@@ -47,7 +47,7 @@ fn differences(schema: &Value, document: &Value, value: &Value, at: &str, found:
 }
 
 #[test]
-fn what_is_answered_is_what_is_described() {
+fn every_answer_has_the_fields_that_the_document_describes() {
     let (blue, green) = two_upstreams();
     let rollout = "rollout = { steps = [\"50%\", \"100%\"], bake = \"1h\" }";
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(rollout).bot("release = { upstream = \"blue\" }"));
@@ -80,7 +80,7 @@ fn what_is_answered_is_what_is_described() {
 }
 
 #[test]
-fn every_path_that_is_described_is_there() {
+fn every_path_that_the_document_describes_exists() {
     let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     let document = serin.admin(Ask::new("GET", "/openapi.json")).json();

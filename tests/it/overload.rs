@@ -1,4 +1,4 @@
-//! Bounds: what comes above them is refused at once, or waits in the kernel, and is no evidence.
+//! Bounds: a request above them is refused at once, or waits in the kernel, and is no evidence.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -31,9 +31,9 @@ fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
     assert_eq!(serin.errors("overloaded"), 3.0);
 }
 
-/// A client that left still occupies its place while the upstream works for it.
+/// The request of a client that left counts as in flight until the upstream has answered.
 #[test]
-fn a_request_whose_client_left_still_has_its_place() {
+fn a_request_whose_client_left_still_counts_as_in_flight() {
     let (release, blue) = Upstream::on_demand("blue");
     let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).limit("max_inflight = 1"));
     let mut client = serin.client();
@@ -41,7 +41,7 @@ fn a_request_whose_client_left_still_has_its_place() {
     eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
     client.reset();
     serin.ask(&Ask::of("T1")).is_problem(503, "overloaded");
-    // Long enough for the reset to be noticed; if it is not, the answer is the client's.
+    // Time for serin to notice the reset. Otherwise the request would count as answered.
     std::thread::sleep(Duration::from_millis(100));
     serin.ask(&Ask::of("T1")).is_problem(503, "overloaded");
     release.send(()).unwrap();
@@ -80,7 +80,7 @@ fn a_head_that_is_too_large_is_431() {
     serin.counted_in_all(1);
 }
 
-/// Whether the line ends or not, and in however many pieces it comes.
+/// With and without an end of the first line, in several pieces.
 #[test]
 fn a_head_without_an_end_is_refused_at_its_limit() {
     let blue = Upstream::answering("blue");

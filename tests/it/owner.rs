@@ -1,5 +1,4 @@
-//! One owner for every change: what was asked for is carried to its end, whoever hangs up, whichever disk hangs, whatever is
-//! reloaded meanwhile.
+//! The owner of all changes completes each one, also if the client hangs up, the disk hangs, or the config is reloaded meanwhile.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -103,7 +102,7 @@ fn a_client_that_hangs_up_loses_no_change() {
     }
     let last = process.admin(put("support", 15)).json();
     assert_eq!((&last["weight_percent"], &last["durable"]), (&15.0.into(), &true.into()));
-    assert_eq!(newest(&process, "support"), last["revision"].as_u64(), "all that serves has its row");
+    assert_eq!(newest(&process, "support"), last["revision"].as_u64(), "what serves has its row");
     process.signal(libc::SIGKILL);
     process.ended();
     assert!(store::replay(&process.config.with_file_name("serin.db")).unwrap() > 2);
@@ -113,7 +112,7 @@ fn a_client_that_hangs_up_loses_no_change() {
 }
 
 #[test]
-fn what_was_lowered_by_a_client_that_hung_up_stays_lowered() {
+fn a_lowering_by_a_client_that_hung_up_survives_a_kill() {
     let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let config = directory.path().join("serin.toml");
     std::fs::write(&config, bots(&sides, &[]).text()).unwrap();
@@ -125,7 +124,7 @@ fn what_was_lowered_by_a_client_that_hung_up_stays_lowered() {
         write!(wire, "{head}Content-Length: 2\r\n\r\n{{}}").unwrap();
         std::thread::sleep(Duration::from_micros(patience * 300));
         drop(wire);
-        // A request that is cut off before it is read is never taken: then nothing is done.
+        // A request that is cut off before serin has read it changes nothing.
         let lowered = within(Duration::from_secs(2), || {
             Some(bot(&process, "support")).filter(|bot| bot["weight_percent"] == 0.0 && bot["durable"] == true)
         });
@@ -139,7 +138,7 @@ fn what_was_lowered_by_a_client_that_hung_up_stays_lowered() {
     assert!(taken > 0);
 }
 
-/// What is seen within this time, if anything.
+/// The first result of `look` within this time, if there is one.
 fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
@@ -152,7 +151,7 @@ fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 #[test]
-fn a_disk_that_hangs_delays_nobody_who_lowers() {
+fn a_disk_that_hangs_delays_no_lowering() {
     let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let names = ["b1", "b2", "b3", "b4", "b5", "b6"];
     let config = directory.path().join("serin.toml");
@@ -194,7 +193,7 @@ fn a_disk_that_hangs_delays_nobody_who_lowers() {
 }
 
 #[test]
-fn a_lowering_makes_a_raise_give_way_that_waits_for_the_disk() {
+fn a_lowering_overtakes_a_raise_that_waits_for_the_disk() {
     let (sides, directory) = (two_upstreams(), tempfile::tempdir().unwrap());
     let config = directory.path().join("serin.toml");
     std::fs::write(&config, bots(&sides, &[]).text()).unwrap();
@@ -218,7 +217,7 @@ fn a_lowering_makes_a_raise_give_way_that_waits_for_the_disk() {
 }
 
 #[test]
-fn a_drill_stays_with_its_bot_whatever_is_reloaded_meanwhile() {
+fn a_drill_stays_with_its_bot_over_a_reload() {
     let sides = two_upstreams();
     let with = |names: &[&str]| bots(&sides, names).text();
     let process = Process::start(&bots(&sides, &["first", "drilled", "other"]));

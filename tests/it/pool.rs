@@ -1,4 +1,4 @@
-//! Connections to upstreams: used again, never twice for one request, and closed ones are noticed before they are used.
+//! Connections to upstreams: serin reuses them, sends no request twice, and does not use one that the upstream has closed.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn a_connection_is_used_again() {
     assert_eq!(blue.connections(), 1);
 }
 
-/// However much of a long answer comes at once, nothing is left of it, and the connection is idle.
+/// serin reads a long answer to its end, in any pieces, so that the connection is idle.
 #[test]
 fn a_connection_is_used_again_after_a_long_answer() {
     for length in [4_000, 16_384, 65_536, 200_000] {
@@ -29,7 +29,7 @@ fn a_connection_is_used_again_after_a_long_answer() {
     }
 }
 
-/// Servers say keep-alive and close all the same: gunicorn, Node, whatever restarts.
+/// Some servers answer keep-alive and close nevertheless: gunicorn, Node, any server that restarts.
 fn closing_unsaid() -> Upstream {
     Upstream::scripted(|_, wire| {
         let _ = wire.write(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nblue");
@@ -52,7 +52,7 @@ fn a_connection_that_was_closed_before_the_request_came_loses_no_request() {
     serin.counted("stable", "ok", turns);
 }
 
-/// The close and the request may cross on their way: then nobody knows what was read, and nothing is sent again.
+/// The close and the request can cross on their way. serin cannot know then whether the request was read, and does not send it again.
 #[test]
 fn a_request_that_crosses_a_close_is_executed_at_most_once() {
     let blue = closing_unsaid();
@@ -112,7 +112,7 @@ fn a_request_that_was_read_is_never_sent_again() {
     serin.counted("stable", "error", 2 * turns(5));
 }
 
-/// A part of the answer's head is an answer gone wrong, not a connection gone stale.
+/// A part of the answer's head shows that the upstream has the request: the connection was not stale.
 #[test]
 fn an_answer_that_breaks_off_in_its_head_is_not_asked_for_again() {
     let blue = Upstream::saying("HTTP/1.1 200 OK\r\nContent-Le");
@@ -123,7 +123,7 @@ fn an_answer_that_breaks_off_in_its_head_is_not_asked_for_again() {
 }
 
 #[test]
-fn what_is_no_http_is_502_and_an_error() {
+fn an_answer_that_is_not_http_is_502_and_an_error() {
     for nonsense in ["SMTP ready\r\n\r\n", "HTTP/1.1 xyz\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
         let blue = Upstream::saying(nonsense);
         let serin = Serin::start(&Config::split(blue.address, blue.address));
@@ -133,9 +133,9 @@ fn what_is_no_http_is_502_and_an_error() {
     }
 }
 
-/// Whatever an upstream says unasked must not become somebody's answer.
+/// Bytes that an upstream sends without a request must not become the answer to the next request.
 #[test]
-fn an_answer_that_nobody_asked_for_is_not_the_next_requests() {
+fn an_unrequested_answer_is_not_used_for_the_next_request() {
     let blue = Upstream::scripted(|_, wire| {
         let _ = wire.write(&[ok("asked"), ok("unasked")].concat());
         Then::KeepAlive

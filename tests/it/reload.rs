@@ -1,5 +1,4 @@
-//! Reloads of a running process: whatever way the file changes, it is taken whole or refused whole, and no request
-//! notices.
+//! Reloads of a running process: serin applies the changed file as a whole or refuses it as a whole, and no request fails.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,7 +14,7 @@ fn weight_becomes(process: &Process, percent: f64) {
     eventually(&format!("a weight of {percent} %"), || (process.bot()["weight_percent"] == percent).then_some(()));
 }
 
-/// Waits until a text that was written has been looked at, taken or not.
+/// Writes a config that serin must refuse for this reason.
 #[track_caller]
 fn refused(process: &Process, text: &str, says: &str) {
     let hash = process.config_hash();
@@ -95,7 +94,7 @@ fn a_link_that_is_turned_takes_effect() {
 }
 
 #[test]
-fn a_hangup_reads_again_what_the_config_names() {
+fn sighup_reads_the_files_that_the_config_names_again() {
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();
     let secrets = tempfile::tempdir().unwrap();
@@ -110,7 +109,7 @@ fn a_hangup_reads_again_what_the_config_names() {
     fs::write(&secret, "second-second-second").unwrap();
     process.signal(libc::SIGHUP);
     eventually("the new secret", || (status("second-second-second") == 200).then_some(()));
-    assert_ne!(status("first-first-first-first"), 200, "the first one is not taken any more");
+    assert_ne!(status("first-first-first-first"), 200, "the first secret is refused");
 }
 
 #[test]
@@ -125,7 +124,7 @@ fn a_hangup_without_a_change_changes_nothing() {
 }
 
 #[test]
-fn a_broken_config_is_refused_whole() {
+fn a_config_with_an_error_is_refused_as_a_whole() {
     let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
@@ -164,7 +163,7 @@ fn a_request_in_flight_survives_a_reload() {
     let mut client = process.client();
     client.send(&Ask::of("T1").bytes());
     eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
-    // Even one that takes its upstream away.
+    // The new config does not have the upstream of the request.
     process.apply_config(&Config::split(green.address, green.address).text());
     assert_eq!(process.ask(&Ask::of("T2")).text(), "green");
     release.send(()).unwrap();
@@ -206,7 +205,7 @@ fn an_unrelated_change_keeps_the_split_and_its_tallies() {
 }
 
 #[test]
-fn what_a_live_split_rests_on_is_not_changed_under_it() {
+fn a_reload_cannot_change_what_a_split_in_force_depends_on() {
     let (blue, green) = two_upstreams();
     let other = Upstream::answering("other");
     let config = Config::split(blue.address, green.address);
@@ -234,7 +233,7 @@ fn what_a_live_split_rests_on_is_not_changed_under_it() {
 }
 
 #[test]
-fn what_needs_a_restart_is_refused() {
+fn a_change_that_needs_a_restart_is_refused() {
     let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address);
     let process = Process::start(&config);
@@ -279,7 +278,7 @@ fn minds_hangups(process: u32) -> bool {
 }
 
 #[test]
-fn what_comes_during_the_start_is_neither_lost_nor_the_end() {
+fn a_change_and_a_sighup_during_the_start_are_obeyed() {
     let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).log("format = \"json\"");
     for delay in [0, 1, 2, 4, 8, 16] {
@@ -347,9 +346,9 @@ fn a_renamed_bot_is_a_new_bot_with_a_warning() {
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue", "it begins with the config's stable");
 }
 
-/// The way of a rollout is that of its start; what is tolerated on it is what the config says now.
+/// A rollout keeps the steps of its start. The guard's limits are those of the current config.
 #[test]
-fn a_config_that_is_edited_in_a_rollout_changes_its_guard_and_not_its_way() {
+fn a_config_that_is_edited_during_a_rollout_changes_its_guard_and_not_its_steps() {
     let blue = Upstream::answering("blue");
     let green = Upstream::scripted(|_, wire| {
         std::thread::sleep(Duration::from_millis(60));

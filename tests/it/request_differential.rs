@@ -1,8 +1,8 @@
-//! serin's own HTTP/1.1 server against hyper's: a client says any bytes, cut anywhere, and what an upstream sees through
-//! serin is what hyper's server sees of the same bytes. `PROPTEST_CASES` says how many requests are tried.
+//! serin's own HTTP/1.1 server against hyper's. A client sends random bytes, cut at a random place. An upstream must receive through
+//! serin what hyper's server receives of the same bytes. `PROPTEST_CASES` says how many requests are tried.
 //!
-//! Both read a head's syntax with httparse; what can differ is framing, targets, limits and the end. serin means to be
-//! stricter in what `stricter` lists, and more lenient in one thing only.
+//! Both parse heads with httparse, so only framing, targets, limits and the end of the connection can differ. serin is stricter in the
+//! cases that `stricter` lists, and more lenient only with a length that is given twice.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use crate::harness::{Config, Serin, Upstream};
 /// A request as the other side sees it: method, path, fields, body.
 type Seen = (String, String, Vec<(String, String)>, Vec<u8>);
 
-/// Why serin refuses what hyper takes.
+/// Why serin refuses a request that hyper accepts; `None` if there is no reason.
 fn stricter(head: &http::request::Parts, wire: &[u8]) -> Option<&'static str> {
     let all = |name: &str| head.headers.get_all(name).iter().map(|value| value.as_bytes().to_ascii_lowercase()).collect::<Vec<_>>();
     let (hosts, codings) = (all("host"), all("transfer-encoding"));
@@ -110,7 +110,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     (wire(), 0u8..12, any::<Index>(), byte).prop_map(|(wire, how, at, byte)| mutate(wire, how, at, byte))
 }
 
-/// What hyper's server takes, with the head that it read even if the body was broken.
+/// The request as hyper's server received it, and its head even if the body was broken.
 async fn by_hyper(wire: &[u8]) -> (Option<Seen>, Option<http::request::Parts>) {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     client.write_all(wire).await.expect("there is room");
@@ -160,7 +160,7 @@ fn by_serin(serin: &Serin, upstream: &Upstream, wire: &[u8], cut: usize) -> Opti
 }
 
 #[test]
-fn what_an_upstream_sees_of_a_request_is_what_hyper_sees() {
+fn an_upstream_receives_through_serin_what_hyper_receives() {
     let upstream = Upstream::answering("heard");
     let serin = Serin::start(&Config::split(upstream.address, upstream.address).workers(1).proxy("trace = false"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -73,7 +73,7 @@ fn without_rescue_the_refusal_is_the_answer() {
 }
 
 #[test]
-fn at_a_hundred_percent_nobody_rescues() {
+fn at_a_hundred_percent_there_is_no_rescue() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let serin = Serin::start(&almost_all(blue.address, green.address));
     serin.set_weight(100.0);

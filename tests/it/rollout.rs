@@ -1,5 +1,4 @@
-//! A rollout on a running serin: what operators may ask for and what is refused, what serves meanwhile, and what takes it
-//! back without being asked.
+//! A rollout on a running serin: the actions of operators, refusals, what serves meanwhile, and what takes a release back.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,7 @@ fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
     let bot = serin.act("abort", "");
     assert_eq!(standing(&bot), ("aborted", 0.0, ""));
     assert_eq!((&bot["canary"], &bot["quarantine"][0]["version"]), (&Value::Null, &"v2".into()));
-    assert_eq!(serin.act("abort", "{}")["revision"], bot["revision"], "once is enough");
+    assert_eq!(serin.act("abort", "{}")["revision"], bot["revision"], "a second abort changes nothing");
     let metrics = serin.metrics();
     for decision in ["start", "pause", "resume", "advance", "abort"] {
         assert_eq!(metrics.sum("serin_decisions_total", &[("decision", decision), ("actor_kind", "operator")]), 1.0, "{decision}");
@@ -52,7 +51,7 @@ fn an_operator_leads_a_rollout_from_its_start_to_its_abort() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_the_reason() {
+fn a_request_that_makes_no_sense_is_refused_with_the_reason() {
     let (_blue, _green, serin) = pair();
     for action in ["pause", "resume", "advance", "promote", "abort"] {
         serin.admin(post_action(action, "{}")).is_refusal(409, "no_rollout", "no rollout");
@@ -128,7 +127,7 @@ fn the_releases_in_the_metrics_change_their_roles_at_a_promotion() {
                 roles.extend(metrics.values("serin_release_info", &labels).iter().map(|is| (track, upstream, version, *is)));
             }
         }
-        assert_eq!(metrics.values("serin_release_info", &[]).len(), roles.len(), "and nobody else");
+        assert_eq!(metrics.values("serin_release_info", &[]).len(), roles.len(), "and no other release");
         roles
     };
     start(&serin);
@@ -159,7 +158,7 @@ fn the_share_that_is_on_the_canary_is_shown_beside_the_weight() {
 }
 
 #[test]
-fn what_was_taken_back_is_nobodys_canary_not_even_by_a_pin() {
+fn a_release_that_was_taken_back_serves_no_workspace_not_even_a_pinned_one() {
     let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).bot(LONG_BAKE).table("pins", &["canary = [\"T1\"]"]);
     let serin = Serin::start(&config);
@@ -207,7 +206,7 @@ fn explain_gives_the_rank_in_the_rollout_while_it_is_paused_at_zero_or_held() {
     ranks(0);
 }
 
-/// Half of the workspaces; enough of them that both tracks have some.
+/// Sends a request of each of 40 workspaces, so that both tracks answer some.
 fn everybody(serin: &Serin) {
     for n in 0..40 {
         assert_eq!(serin.ask(&Ask::of(&format!("T{n}"))).status, 200);
@@ -232,7 +231,7 @@ fn a_limit_that_only_the_canary_crosses_takes_it_back() {
 }
 
 #[test]
-fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_nobody_notices() {
+fn refused_connections_take_a_canary_to_zero_within_two_seconds_and_stable_answers() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let serin = Serin::start(&Config::split(blue.address, green.address).bot(LONG_BAKE));
     let refused = serin.admin(post_action("rollouts", "{}"));
@@ -261,7 +260,7 @@ fn a_split_by_hand_is_braked_too() {
 }
 
 #[test]
-fn a_bot_may_report_what_failed_later_and_no_more() {
+fn a_bots_token_can_report_later_failures_and_nothing_else() {
     let (blue, green) = two_upstreams();
     let config = Config::split(blue.address, green.address).bot(LONG_BAKE).table("pins", &["stable = [\"T9\"]"]);
     let config = config.admin("metrics_open = true").token("bot", "report", "a-report-token").token("ana", "operate", "an-operate-token");

@@ -108,7 +108,7 @@ fn an_old_client_is_answered_and_its_connection_closed() {
 }
 
 #[test]
-fn an_options_that_may_go_no_further_is_answered_here() {
+fn serin_answers_an_options_request_whose_max_forwards_is_zero() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&bot(Config::new(), "rest", "{ path_prefix = \"/\" }", &blue));
     let answer = serin.ask(&Ask::new("OPTIONS", "/").field("Max-Forwards", "0"));
@@ -119,7 +119,7 @@ fn an_options_that_may_go_no_further_is_answered_here() {
 }
 
 #[test]
-fn what_is_no_http_1_is_refused_and_closed() {
+fn a_request_that_is_not_http_1_is_refused_and_its_connection_closed() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&bot(Config::new(), "rest", "{ path_prefix = \"/\" }", &blue));
     for bytes in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "hello\r\n\r\n", "\u{16}\u{3}\u{1}\0\r\n\r\n", "POST / HTTP/1.1\r\nHost : a\r\n\r\n"]

@@ -31,7 +31,7 @@ fn at_five_percent_ten_thousand_workspaces_land_within_the_bounds() {
 }
 
 #[test]
-fn nobody_moves_back_while_the_weight_rises() {
+fn no_workspace_moves_back_while_the_weight_rises() {
     let (blue, green) = two_upstreams();
     let serin = Serin::start(&Config::split(blue.address, green.address));
     let mut client = serin.client();
@@ -152,7 +152,7 @@ fn every_request_that_was_routed_is_counted_once() {
 }
 
 #[test]
-fn what_somebody_may_wait_for_is_counted_from_zero() {
+fn counters_that_an_alert_can_use_start_at_zero() {
     let blue = Upstream::answering("blue");
     let serin = Serin::start(&Config::split(blue.address, blue.address));
     let metrics = serin.metrics();
@@ -186,7 +186,7 @@ fn a_new_split_starts_with_empty_tallies_and_the_same_weight_again_keeps_them() 
     assert_eq!((serin.evidence("canary"), serin.evidence("stable")), ([0; 4], [0; 4]));
 }
 
-/// What was routed by the old split is recorded in the old split, however late it ends.
+/// A request is counted in the split that routed it, also if it ends after the change.
 #[test]
 fn a_request_in_flight_counts_where_it_was_routed() {
     let (release, green) = Upstream::on_demand("green");

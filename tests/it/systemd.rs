@@ -1,4 +1,4 @@
-//! Sockets that somebody else opened, and the news that they hear: a small supervisor in the test, with a real process.
+//! Sockets that a supervisor opens, and the messages that serin sends to it. The test is the supervisor; serin is a real process.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -138,7 +138,7 @@ fn a_restart_loses_no_connection() {
     let supervisor = Supervisor::new(&split(&blue));
     let handle = supervisor.handle();
     for _ in 0..2 {
-        // Nobody runs: they wait in the kernel's queue.
+        // No serin runs: the connections wait in the kernel's queue.
         let mut early: Vec<Client> = (0..20).map(|_| handle.client()).collect();
         early.iter_mut().for_each(|client| client.send(&Ask::of("T1").bytes()));
         let child = supervisor.command().stderr(Stdio::null()).spawn().unwrap();
@@ -162,7 +162,7 @@ fn refused(config: &Config, fds: Vec<RawFd>, names: &str) -> Output {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_the_reason() {
+fn a_socket_that_cannot_be_used_is_refused_with_the_reason() {
     let blue = Upstream::answering("blue");
     let (unix, silent, open) = (
         UnixDatagram::unbound().unwrap(),
@@ -183,7 +183,7 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
 
 /// The config's own address is a loopback one, and the socket is not.
 #[test]
-fn a_reload_opens_a_socket_to_nobody() {
+fn a_reload_that_would_open_the_admin_socket_to_others_is_refused() {
     let blue = Upstream::answering("blue");
     let token = "operate-operate-operate";
     let supervisor = Supervisor::with_admin_on("0.0.0.0:0", &split(&blue).token("ci", "operate", token));
@@ -207,7 +207,7 @@ fn with_log(mut child: Child) -> (Child, impl Iterator<Item = String>) {
 }
 
 #[test]
-fn what_is_for_another_process_is_left_alone() {
+fn sockets_for_another_process_are_ignored() {
     let blue = Upstream::answering("blue");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("serin.toml");

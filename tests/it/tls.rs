@@ -99,7 +99,7 @@ fn an_upstream_with_a_trusted_certificate_answers() {
     assert_eq!((blue.count(), blue.connections()), (10, 2), "connections are used again");
 }
 
-/// Whoever replaces the file has a reload, or SIGHUP, take it up: new connections trust whom it names then, and old ones end.
+/// After the file is replaced, a reload or SIGHUP applies it: new connections trust its authorities, and old connections end.
 #[test]
 fn authorities_that_were_replaced_under_the_same_name_count_with_the_next_reload() {
     let directory = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ fn a_canary_whose_certificate_is_wrong_is_rescued() {
     assert_eq!(serin.metrics().sum("serin_rescues_total", &[("reason", "tls")]), 1.0);
 }
 
-/// Somebody speaks plain HTTP where TLS was expected.
+/// The upstream speaks plain HTTP where TLS was expected.
 #[test]
 fn an_upstream_without_tls_is_rescued() {
     let directory = tempfile::tempdir().unwrap();

@@ -58,7 +58,7 @@ fn without_one_a_trace_begins() {
 }
 
 #[test]
-fn what_is_invalid_begins_anew_without_its_state() {
+fn an_invalid_trace_is_replaced_and_loses_its_state() {
     let invalid: [&[&str]; 7] = [
         &[&GOOD[..54]],
         &["00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"],
@@ -83,11 +83,11 @@ fn what_is_invalid_begins_anew_without_its_state() {
 fn how_many_are_to_be_recorded_is_the_configs_choice() {
     let none = |upstream: &Upstream| split(upstream).proxy("trace_sampled = \"0%\"");
     assert_new_with(&seen(none, &[]).0, "02");
-    assert_eq!(seen(none, &[("traceparent", GOOD)]).0, [GOOD], "somebody else has chosen");
+    assert_eq!(seen(none, &[("traceparent", GOOD)]).0, [GOOD], "the sender has chosen");
 }
 
 #[test]
-fn serin_can_be_told_to_leave_them_alone() {
+fn with_trace_off_the_trace_fields_pass_unchanged() {
     let off = |upstream: &Upstream| split(upstream).proxy("trace = false");
     assert_eq!(seen(off, &[]), (vec![], vec![]));
     let broken = ("broken".to_owned(), STATE.to_owned());
@@ -99,7 +99,7 @@ fn the_second_try_has_the_same_trace() {
     let (blue, green) = (Upstream::answering("blue"), Closed::new());
     let process = Process::start(&Config::split(blue.address, green.address).weight("99.99%").log("access = \"full\""));
     assert_eq!(process.ask(&Ask::of("T1")).text(), "blue");
-    // The first try is known by the line: nobody was there to hear it.
+    // Only the log line shows the first attempt: the canary takes no connections.
     let line: Value = serde_json::from_str(&process.logged("\"log\":\"access\"")).unwrap();
     let request = blue.only_request();
     let parent = request.field("traceparent").unwrap();

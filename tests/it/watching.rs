@@ -1,4 +1,4 @@
-//! What is there to look at: events as they happen, the last hour in points, and the page with its parts.
+//! What people can watch: the stream of events, the points of the last hour, and the page with its parts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -85,7 +85,7 @@ fn a_change_is_an_event_and_without_status_nothing_else_is() {
 }
 
 #[test]
-fn a_bot_is_told_at_once_and_again_when_something_about_it_is_new() {
+fn a_status_is_sent_at_once_and_again_after_each_change() {
     let (_blue, _green, serin) = two();
     let mut events = Events::of(serin.admin, "?status=true");
     let (kind, bot) = events.next();
@@ -96,7 +96,7 @@ fn a_bot_is_told_at_once_and_again_when_something_about_it_is_new() {
 }
 
 #[test]
-fn all_who_listen_are_told_the_same_and_who_comes_later_is_told_how_things_are() {
+fn all_listeners_receive_the_same_events_and_a_later_one_receives_the_current_status() {
     let (_blue, _green, serin) = two();
     let until = |events: &mut Events, percent: f64| while events.next().1["weight_percent"] != percent {};
     let mut first = Events::of(serin.admin, "?status=true");
@@ -114,7 +114,7 @@ fn all_who_listen_are_told_the_same_and_who_comes_later_is_told_how_things_are()
 }
 
 #[test]
-fn a_bot_that_leaves_the_config_is_told_and_again_when_it_comes_back() {
+fn events_report_a_bot_that_leaves_the_config_and_its_return() {
     let (blue, green) = two_upstreams();
     let alone = Config::split(blue.address, green.address);
     let url = format!("upstreams = {{ blue = \"http://{}\" }}", blue.address);

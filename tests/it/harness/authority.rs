@@ -1,5 +1,4 @@
-//! Certificates: an authority, whom it vouches for, and a client that speaks TLS. And a folder of secrets, as Kubernetes
-//! has it.
+//! An authority, the certificates that it issues, and a client that speaks TLS. And a folder of secrets as Kubernetes mounts it.
 
 use std::fs;
 use std::io;
@@ -38,7 +37,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// For 127.0.0.1 and localhost, and by this name, until the end of this year.
+    /// A certificate with this common name for 127.0.0.1 and localhost, valid until the end of this year.
     pub fn issue(&self, name: &str, until_year: i32) -> Issued {
         let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
         params.distinguished_name = DistinguishedName::new();
@@ -72,7 +71,7 @@ impl Authority {
 pub struct TlsClient(Arc<ClientConfig>);
 
 impl TlsClient {
-    /// Also what the server showed.
+    /// Connects, and returns the server's certificate as well.
     pub fn connect(&self, to: SocketAddr) -> io::Result<(Client, CertificateDer<'static>)> {
         let mut socket = TcpStream::connect(to)?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -82,7 +81,7 @@ impl TlsClient {
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
-        assert_eq!(tls.handshake_kind(), Some(HandshakeKind::Full), "a client's certificate is looked at each time");
+        assert_eq!(tls.handshake_kind(), Some(HandshakeKind::Full), "serin checks the client certificate on each connection");
         let shown = tls.peer_certificates().expect("a server shows one")[0].clone();
         let copy = socket.try_clone()?;
         Ok((Client::over(StreamOwned::new(tls, socket), copy), shown.into_owned()))

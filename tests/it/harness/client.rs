@@ -1,4 +1,4 @@
-//! The platform's side: a client that sends the bytes it is told and sees the bytes of each answer.
+//! A client that sends exact bytes and shows the bytes of each answer.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -90,12 +90,12 @@ impl Client {
         }
     }
 
-    /// Says that nothing more will come, and still listens.
+    /// Closes the sending side. Answers can still be read.
     pub fn finish_sending(&self) {
         self.socket.shutdown(Shutdown::Write).expect("an open connection can be closed");
     }
 
-    /// Hangs up as a crashed client does.
+    /// Closes with a reset, as a crashed client does.
     pub fn reset(self) {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO)).expect("an open socket takes options");
     }

@@ -1,4 +1,4 @@
-//! Configs, put together as text, so that each test runs through the same reading of it as an operator's file.
+//! Configs as text, so that serin reads them as it reads an operator's file.
 
 use std::net::SocketAddr;
 use std::path::Path;

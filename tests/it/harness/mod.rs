@@ -1,6 +1,6 @@
-//! What the tests stand on. A test builds a `Config`, starts scripted `Upstream`s and a serin (`Serin` in this process,
-//! `Process` as an own one), asks by a `Client` that sees every byte, and looks at what was counted. Whatever a test
-//! did, no request may be left in flight at its end: a serin looks for that when it is dropped.
+//! Common parts of the tests. A test builds a `Config`, starts scripted `Upstream`s and a serin (`Serin` in this process, `Process`
+//! as a process of its own), sends requests with a `Client` that sees every byte, and checks what was counted. When a serin is dropped,
+//! it checks that no request is left in flight.
 
 mod authority;
 mod client;
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 
-/// Looks again and again until there is something to see.
+/// Calls `look` until it returns something, and returns that. Fails after `PATIENCE`.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();

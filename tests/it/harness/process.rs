@@ -1,4 +1,4 @@
-//! serin as an own process, for signals, files and exit codes.
+//! serin as a process of its own, for signals, files and exit codes.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ pub struct Process {
     pub config: PathBuf,
 }
 
-/// `serin` with these arguments, and nothing of this process's own settings.
+/// `serin` with these arguments, without the `SERIN_` variables of this process.
 pub fn command(arguments: &[&str]) -> Command {
     command_of(Path::new(env!("CARGO_BIN_EXE_serin")), arguments)
 }
 
-/// The same of a copy.
+/// The same with another binary.
 pub fn command_of(serin: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(serin);
     command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY");
@@ -36,7 +36,7 @@ pub fn command_of(serin: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Process {
-    /// Runs with the config in a directory of its own.
+    /// Starts serin with the config in a new directory. Returns once serin serves.
     pub fn start(config: &Config) -> Process {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("serin.toml");
@@ -46,12 +46,12 @@ impl Process {
         process
     }
 
-    /// Runs with this file, once it serves.
+    /// Starts serin with this config file. Returns once serin serves.
     pub fn start_with(config: &Path) -> Process {
         Process::start_by(command(&["run", "--config"]), config)
     }
 
-    /// Runs this command with this file, once it serves.
+    /// Starts this command with this config file. Returns once serin serves.
     pub fn start_by(mut command: Command, config: &Path) -> Process {
         let mut child = command.arg(config).stderr(Stdio::piped()).spawn().expect("serin is built");
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -66,7 +66,7 @@ impl Process {
         Process { handle, child, log, directory: None, config: config.to_owned() }
     }
 
-    /// The harness itself asks with this token.
+    /// The harness sends its own requests with this token.
     pub fn asking_with(mut self, token: &str) -> Process {
         self.handle.token = Some(token.to_owned());
         self
@@ -76,7 +76,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it at once, and keeps its directory.
+    /// Kills serin, and returns its directory, which exists as long as the result.
     pub fn directory_of_its_own(mut self) -> Option<TempDir> {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -96,7 +96,7 @@ impl Process {
         std::fs::rename(&new, &self.config).expect("a rename within a directory");
     }
 
-    /// Ends it. For one whose admin listener cannot be asked at the end.
+    /// Ends serin. For a test whose serin has an admin listener that the harness cannot ask.
     pub fn end(mut self) {
         self.signal(libc::SIGTERM);
         assert!(self.ended().success());

@@ -1,4 +1,4 @@
-//! A serin in this process, and what a test asks of any serin, wherever it runs.
+//! A serin in this process, and the requests of a test to any serin, in this process or another one.
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Ask, Client, Config, Metrics, eventually};
 
-/// Where a serin is.
+/// The addresses of a serin.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub proxy: SocketAddr,
@@ -32,7 +32,7 @@ impl Serin {
         Serin::with_token(config, None)
     }
 
-    /// `token` is what the harness itself asks with.
+    /// The harness sends its own requests with `token`.
     pub fn with_token(config: &Config, token: Option<&str>) -> Serin {
         let config = config.parsed();
         let (stop, stopped) = oneshot::channel();
@@ -59,7 +59,7 @@ impl Deref for Serin {
     }
 }
 
-/// Ends it, unless the test has failed already: then what it has to say comes first.
+/// Ends serin. If the test has failed already, its message comes first.
 impl Drop for Serin {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -126,8 +126,8 @@ impl Handle {
         Metrics::parse(answer.text())
     }
 
-    /// Waits until so many requests ended like this, and sees that it was no more: a record may come a moment after
-    /// the answer that it is about.
+    /// Waits until `n` requests are counted with this outcome, and checks that there are no more. A request may be counted a moment
+    /// after its answer.
     #[track_caller]
     pub fn counted(&self, track: &str, outcome: &str, n: usize) {
         let what = format!("{n} {outcome} on {track}");
@@ -136,7 +136,7 @@ impl Handle {
         assert_eq!(seen, n as f64, "{what}");
     }
 
-    /// All requests that were counted, whatever became of them.
+    /// Waits until this many requests are counted, of all outcomes, and checks that there are no more.
     #[track_caller]
     pub fn counted_in_all(&self, n: usize) {
         let seen =
@@ -144,14 +144,14 @@ impl Handle {
         assert_eq!(seen, n as f64);
     }
 
-    /// What the evidence has of a track: requests, errors, late, rejected.
+    /// A track's evidence: requests, errors, late, rejected.
     #[track_caller]
     pub fn evidence(&self, track: &str) -> [u64; 4] {
         let totals = &self.bot()["tracks"][track];
         ["requests", "errors", "late", "rejected"].map(|key| totals[key].as_u64().unwrap_or_else(|| panic!("{totals}")))
     }
 
-    /// Waits until the evidence of a track is this.
+    /// Waits until the evidence of a track has this many requests, and checks all four counts.
     #[track_caller]
     pub fn evidence_is(&self, track: &str, wanted: [u64; 4]) {
         eventually(&format!("{wanted:?} in the evidence of {track}"), || (self.evidence(track)[0] >= wanted[0]).then_some(()));
@@ -168,7 +168,7 @@ impl Handle {
         eventually("no request in flight", zero);
     }
 
-    /// How often serin answered with this code.
+    /// How many answers with this error code serin has sent.
     #[track_caller]
     pub fn errors(&self, code: &str) -> f64 {
         self.metrics().sum("serin_proxy_errors_total", &[("code", code)])

@@ -1,4 +1,4 @@
-//! The bots' side: upstreams that do what a script says and remember what they were sent.
+//! Upstreams that answer by a script and record the requests that they receive.
 
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,14 +10,14 @@ use socket2::{Domain, Socket, Type};
 
 use super::wire::{Framing, Wire, field, framing};
 
-/// A request as an upstream got it.
+/// A request as an upstream received it.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub head: String,
     pub body: Vec<u8>,
 }
 
-/// What becomes of a connection after an answer.
+/// What an upstream does with a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     KeepAlive,
@@ -75,7 +75,7 @@ impl Upstream {
         (release, upstream)
     }
 
-    /// Reads whole requests, remembers them, and has the script answer.
+    /// Reads whole requests and records them; the script answers.
     pub fn scripted(answer: impl Fn(&Request, &mut Wire) -> Then + Send + Sync + 'static) -> Upstream {
         Upstream::start(bind(), Wire::new, answer)
     }
@@ -107,7 +107,7 @@ impl Upstream {
         Upstream::listening(listener, requests, serve)
     }
 
-    /// Full control: the script gets each connection as it comes.
+    /// The script gets each connection, and reads and writes what it wants.
     pub fn raw(serve: impl Fn(Wire) + Send + Sync + 'static) -> Upstream {
         let listener = bind();
         Upstream::listening(listener, Arc::default(), move |stream| serve(Wire::new(stream)))
@@ -138,7 +138,7 @@ impl Upstream {
         Upstream { address, requests, connections, closed, ended, thread: Some(thread) }
     }
 
-    /// What came so far, in the order in which it was whole.
+    /// The requests so far, in the order in which they were complete.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
@@ -147,7 +147,7 @@ impl Upstream {
         self.requests.lock().unwrap().len()
     }
 
-    /// How many connections were taken.
+    /// How many connections it has accepted.
     pub fn connections(&self) -> usize {
         self.connections.lock().unwrap().len()
     }
