@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_somebody_comes_first() {
+    fn a_bot_that_waits_for_a_human_comes_first() {
         let (mut calm, mut watch) = (document(), document());
         (calm["bot"], calm["summary"]["urgency"]) = ("calm".into(), "none".into());
         (watch["bot"], watch["summary"]["urgency"]) = ("watch".into(), "watch".into());

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_notices_is_hardly_a_difference() {
+    fn a_small_difference_of_short_latencies_is_a_small_difference_of_their_logarithms() {
         let log = |micros| {
             let tally = Tally::of(Sample { outcome: Outcome::Ok, latency_micros: Some(micros) }, MARKS);
             tally.log_latency as f64 / LOG_UNIT

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_id_is_told_from_what_is_not_there() {
+    fn an_invalid_id_differs_from_a_missing_one() {
         let sources = ["json:/team_id"];
         for body in [r#"{"team_id":1.5}"#, r#"{"team_id":true}"#, r#"{"team_id":{}}"#, r#"{"team_id":["T1"]}"#, r#"{"team_id":[]}"#] {
             assert_eq!(told(&sources, json(body)), "invalid", "{body}");

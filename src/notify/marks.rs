@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_rise_and_a_hold_is_told_once_in_each_revision() {
+    fn changes_rise_and_a_hold_is_marked_once_in_each_revision() {
         let mut marks = Marks::default();
         assert!(marks.advance("a", CHANGE, 3));
         assert!(!marks.advance("a", CHANGE, 3) && !marks.advance("a", CHANGE, 2));

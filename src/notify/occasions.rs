@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_step_waits_for_is_told_once_and_again_when_it_looks_bad() {
+    fn a_hold_is_sent_once_and_again_when_it_looks_bad() {
         let step = |hold: &Hold| hold_topic(&Waits::Step(hold));
         let asks = [Hold::AwaitingAdvance, Hold::NotJudged, Hold::Deadline { could_be: 0.1, tolerated: 0.02 }];
         assert!(asks.iter().all(|hold| step(hold) == "held:asks"));

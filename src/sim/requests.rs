@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_only_one_track_has_is_nobodys_harm() {
+    fn a_request_that_only_one_track_has_is_no_harm() {
         let (latency, mut dice) = (Latency::default(), Dice::new(4, "requests"));
         let answers = law(&latency, &[], None).answer(&mut dice, [100, 900], &Chances { error: [0.5; 2], ..FAIR });
         assert_eq!((answers.stable.requests, answers.canary.requests, answers.made_bad), (100, 900, 0));

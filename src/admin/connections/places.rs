@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_told_that_its_place_is_lost() {
+    async fn a_connection_learns_that_it_lost_its_place() {
         let places = places(1, 1, 0);
         let first = take(&places, "10.0.0.1");
         assert!(first.is_silent());

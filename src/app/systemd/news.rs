@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_no_error() {
+    fn a_missing_supervisor_is_no_error() {
         News::default().ready();
         News::new(Some("/nowhere/at/all".into()), None).ready();
         News::new(Some("x".repeat(500).into()), None).stopping();

@@ -66,7 +66,7 @@ fn what_is_left_out_has_a_default() {
 }
 
 #[test]
-fn the_canary_is_the_other_of_two_and_nobody_among_three() {
+fn the_canary_is_the_other_one_of_two_upstreams_and_none_of_three() {
     assert_eq!(bot(&upstreams(r#"{ only = "http://a" }"#, "")).canary, None);
     let two = bot(&upstreams(r#"{ zeta = "http://a", alpha = "http://b" }"#, "stable = \"alpha\""));
     assert_eq!((&*two.upstreams[0].name, two.stable, two.canary), ("zeta", 1, Some(0)));

@@ -163,7 +163,7 @@ fn a_bot_without_a_workspace_is_shown_every_preset() {
 }
 
 #[test]
-fn broken_syntax_is_told_alone() {
+fn broken_syntax_is_reported_alone() {
     assert_told(&[
         ("weight = 5%", "1:10 a text stands in quotes: write \"5%\""),
         ("[proxy]\ndrain = 25s\nlistne = 1", "2:9 a text stands in quotes: write \"25s\""),
@@ -176,7 +176,7 @@ fn broken_syntax_is_told_alone() {
 }
 
 #[test]
-fn a_file_without_a_bot_is_told_how_to_have_one() {
+fn the_error_of_a_file_without_a_bot_shows_how_to_add_one() {
     let text = "error: there is no bot\n--> serin.toml\n = note: add [[bot]] with a name, a preset or a workspace, and upstreams";
     assert_eq!((shown(""), shown("[proxy]\n")), (text.to_owned(), text.to_owned()));
     assert_told(&[
@@ -186,7 +186,7 @@ fn a_file_without_a_bot_is_told_how_to_have_one() {
 }
 
 #[test]
-fn a_wrong_type_is_told_the_right_one() {
+fn the_error_of_a_wrong_type_names_the_right_one() {
     assert_told(&bots(&[
         ("deadline = 5", "6:12 `deadline` is not a duration: write it with a unit: \"5s\" or \"5ms\""),
         ("deadline = \"5\"", "6:12 `deadline` is not a duration: add a unit, as in \"5s\" (one of ms, s, m, h, d)"),
@@ -215,7 +215,7 @@ fn a_wrong_type_is_told_the_right_one() {
 }
 
 #[test]
-fn roles_are_told_whom_there_is() {
+fn the_error_of_an_unknown_role_lists_the_upstreams() {
     assert_told(&bots(&[
         ("canary = \"purple\"", "6:10 `canary` names no upstream: \"purple\": write \"blue\" or \"green\""),
         ("canary = \"blue\"", "6:10 `canary` and `stable` are the same upstream: write \"green\""),
@@ -238,7 +238,7 @@ fn roles_are_told_whom_there_is() {
 }
 
 #[test]
-fn a_bad_upstream_is_told_a_good_one() {
+fn the_error_of_a_bad_upstream_shows_a_good_one() {
     assert_told(&[
         (upstreams("{}", ""), "4:13 there is no upstream: write { blue = \"http://127.0.0.1:3001\" }"),
         (upstreams("5", ""), "4:13 `upstreams` is not a table: write it as upstreams = { … }"),
@@ -261,7 +261,7 @@ fn a_bad_upstream_is_told_a_good_one() {
 }
 
 #[test]
-fn a_bad_url_is_told_a_good_one() {
+fn the_error_of_a_bad_url_shows_a_good_one() {
     let path = "4:22 an upstream's URL has no path: the request's path and query pass unchanged: write \"http://a\"";
     assert_told(&urls(&[
         ("127.0.0.1:3001", "4:22 an upstream's URL begins with http:// or https://: write \"http://127.0.0.1:3001\""),
@@ -285,7 +285,7 @@ fn a_bad_url_is_told_a_good_one() {
 }
 
 #[test]
-fn a_name_is_told_one_that_fits() {
+fn the_error_of_a_bad_name_shows_a_valid_one() {
     assert_told(&[
         (bot_with("").replace("\"a\"", "\"My Bot\""), "2:8 a name cannot be \"My Bot\": write \"my-bot\""),
         (bot_with("").replace("\"a\"", "\"-\""), "2:8 a name cannot be \"-\": write 1 to 63 of a-z, 0-9, - and _, a letter or digit first"),
@@ -295,7 +295,7 @@ fn a_name_is_told_one_that_fits() {
 }
 
 #[test]
-fn a_bad_match_is_told_a_good_one() {
+fn the_error_of_a_bad_match_shows_a_good_one() {
     assert_told(&bots(&[
         ("match = { host = \"http://a.b:80/x\" }", "6:18 `host` is a name alone, without scheme, port, path or final dot: write \"a.b\""),
         ("match = { host = \"a.b.\" }", "6:18 `host` is a name alone, without scheme, port, path or final dot: write \"a.b\""),
@@ -341,7 +341,7 @@ fn a_bad_source_is_shown_where_it_is_bad() {
 }
 
 #[test]
-fn times_and_statuses_that_contradict_are_told_so() {
+fn times_and_statuses_that_contradict_each_other_are_reported() {
     assert_told(&bots(&[
         ("connect_timeout = \"11s\"", "6:19 `connect_timeout` is longer than `timeout`: write \"10s\" or less, or leave it out"),
         (
@@ -357,7 +357,7 @@ fn times_and_statuses_that_contradict_are_told_so() {
 }
 
 #[test]
-fn listeners_are_told_where_to_listen() {
+fn the_error_of_a_bad_listener_shows_a_good_address() {
     assert_told(&bots(&[
         ("[proxy]\nworkers = 0", "7:11 `workers` is too little: write 1 or more, up to 1024"),
         (
@@ -380,7 +380,7 @@ fn listeners_are_told_where_to_listen() {
 }
 
 #[test]
-fn a_token_is_told_what_it_lacks() {
+fn the_error_of_a_token_names_the_missing_key() {
     let token = "[[admin.token]]\nname = \"ci\"\nscope = \"read\"\n";
     let (named, long) = (format!("{token}secret = \"hunter2hunter2hunter2\"\n"), "\"hunter2hunter2hunter2\"");
     let twice = format!("{named}{}", named.replace(long, "\"hunter2\""));
@@ -403,7 +403,7 @@ fn a_token_is_told_what_it_lacks() {
 }
 
 #[test]
-fn a_tester_is_told_what_it_lacks() {
+fn the_error_of_a_tester_names_the_missing_key() {
     assert_told(&bots(&[
         ("[bot.tester]", "6:1 the tester of bot `a` has no secret: add `file = \"…\"` or `env = \"…\"`"),
         ("tester = { secret = \"\" }", "6:21 the secret of the tester of bot `a` is empty: make one: openssl rand -hex 32"),

@@ -209,7 +209,7 @@ fn an_examination_goes_on_after_a_restart_in_the_same_block() {
 }
 
 #[test]
-fn the_policy_manual_moves_nobody_by_a_coin() {
+fn the_policy_manual_moves_no_workspace_by_a_coin() {
     let mut world = World::new(suspect_fails_on_the_canary, rollout(Policy::Manual));
     for _ in 0..120 {
         world.second();
@@ -225,7 +225,7 @@ fn the_policy_manual_moves_nobody_by_a_coin() {
 }
 
 #[test]
-fn at_a_hundred_per_cent_by_hand_nobody_stays_set_aside() {
+fn at_a_hundred_percent_by_hand_no_bucket_stays_set_aside() {
     let mut world = World::new(suspect_fails_on_the_canary, rollout(Policy::Automatic));
     let bucket = suspect(&world);
     world.until("stable answers for the suspect", |world| world.pilot.epoch.split.is_set_aside(bucket));

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_examinations_nobody_is_switched_any_more() {
+    fn without_examinations_no_bucket_is_switched() {
         let mut suspects = Suspects::new(1, true);
         let question = Question::bad(Metric::Errors, 0.9, 0.01);
         let open = |bucket| Examination::open(&Suspicion { bucket, question, expected_suspects: 0.1 }, false, Duration::ZERO);

@@ -311,7 +311,7 @@ fn evidence_of_another_split_or_an_old_look_raises_nothing() {
 }
 
 #[test]
-fn an_aborted_version_stays_away_until_somebody_insists() {
+fn an_aborted_version_is_refused_without_retry() {
     let mut story = Story::started(Plan::usual());
     story.ticks(1, 1_000.0, 20, 0.5);
     let again = |version: &str, retry| Command::Start { release: release("green", version), plan: Plan::usual(), retry };

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meta_body_with_several_accounts_is_nobodys() {
+    fn a_meta_body_with_several_accounts_has_no_workspace() {
         let entry = |id: &str| {
             format!(
                 r#"{{"id":{id},"changes":[{{"value":{{"messaging_product":"whatsapp","metadata":{{"phone_number_id":"1"}},

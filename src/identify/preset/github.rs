@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_is_a_handshake_and_the_apps_own_id_is_nobodys() {
+    fn a_ping_is_a_handshake_and_the_apps_own_id_is_no_workspace() {
         let ping = json(r#"{"zen":"Keep it logically awesome.","hook_id":30,"hook":{"type":"App","id":30}}"#)
             .header("x-github-event", "ping")
             .header("x-github-hook-installation-target-id", "79929171");

@@ -70,7 +70,7 @@ fn slack_is_sent_a_section_and_its_links() {
 }
 
 #[test]
-fn discord_is_sent_an_embed_that_mentions_nobody() {
+fn a_discord_message_is_an_embed_without_mentions() {
     let body = shape(&NotifierKind::Discord, &message(&row()));
     assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
     let embed = &body["embeds"][0];
@@ -116,7 +116,7 @@ fn a_program_is_sent_the_change_itself() {
 }
 
 #[test]
-fn text_from_outside_mentions_nobody_and_makes_no_links() {
+fn foreign_text_makes_no_mentions_and_no_links() {
     let mut row = row();
     row.release = Some("<!channel>&[x](http://evil)@everyone on green".to_owned());
     row.reason = Some("**<@U1>** `x` ~y~ _z_ v1_2".to_owned());
@@ -151,7 +151,7 @@ fn long_texts_are_cut_to_the_platforms_limits() {
 }
 
 #[test]
-fn every_change_that_somebody_may_hear_of_has_words_of_its_own() {
+fn every_change_that_can_be_sent_has_its_own_text() {
     let of = |decision: &str, phase: &str, from: f64, to: f64| {
         let row = Row { decision: decision.to_owned(), phase: phase.to_owned(), from_percent: from, to_percent: to, ..row() };
         let told = message::occasion(&row).map(|occasion| (occasion, message::of_change("i", &row, occasion, Vec::new(), None).headline));
@@ -182,7 +182,7 @@ fn every_change_that_somebody_may_hear_of_has_words_of_its_own() {
 }
 
 #[test]
-fn a_test_is_told_apart_from_news() {
+fn a_test_message_differs_from_other_messages() {
     let message = message::test("i", "ops", "2026-11-23T05:00:00.000Z".to_owned(), "7");
     let body = shape(&webhook(), &message);
     assert_eq!((&body["type"], &body["bot"], &body["id"]), (&"test".into(), &Value::Null, &"i.test.7".into()));

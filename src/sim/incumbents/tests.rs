@@ -61,7 +61,7 @@ fn each_ends_where_the_reference_does() {
 }
 
 #[test]
-fn nobody_can_judge_what_nobody_asked_for() {
+fn a_rule_without_requests_gives_no_verdict() {
     let quiet = |mut rule: Box<dyn Rule>| {
         let seen = |t: u64| Seen {
             now: Duration::from_secs(5 * t),

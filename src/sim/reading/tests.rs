@@ -48,7 +48,7 @@ fn a_mistake_is_shown_with_its_place() {
 }
 
 #[test]
-fn every_mistake_in_an_effect_is_told_what_to_write() {
+fn the_error_of_every_mistake_in_an_effect_shows_what_to_write() {
     let change = "write \"+5%\" (so many more), \"80%\" (at least so many) or \"x0.5\" (times)";
     for (effect, wanted) in [
         ("error = \"+120%\"", format!("4:9 `error` is not a change of a rate: {change}")),
@@ -98,7 +98,7 @@ fn every_mistake_in_an_effect_is_told_what_to_write() {
 }
 
 #[test]
-fn every_mistake_in_a_scenario_is_told_what_to_write() {
+fn the_error_of_every_mistake_in_a_scenario_shows_what_to_write() {
     let name = "write 1 to 40 of a-z, A-Z, 0-9, -, _ and the dot; not \"all\"";
     for (text, wanted) in [
         ("", vec![" there is no scenario: ".to_owned()]),

@@ -37,7 +37,7 @@ fn some_workspaces_are_noisy() {
 }
 
 #[test]
-fn an_effect_concerns_whom_it_names() {
+fn an_effect_concerns_the_workspaces_that_it_names() {
     let two_percent = drawn("R_ws2pct", 3);
     assert!((share(&two_percent, |tenant| tenant.effects == 1) - 0.02).abs() < 0.005);
     let broken = drawn("AA_broken_customer", 4);

@@ -68,7 +68,7 @@ fn the_same_seed_is_the_same_world_and_another_is_not() {
 }
 
 #[test]
-fn every_scenario_harms_whom_it_says_it_harms() {
+fn every_scenario_harms_the_workspaces_that_it_names() {
     let latency = Latency::default();
     for scenario in library() {
         let mut world = World::new(&scenario, &volume("20rps"), 11, TICK, first(), &latency);
@@ -100,7 +100,7 @@ fn an_outage_hits_both_tracks_while_it_lasts() {
 }
 
 #[test]
-fn whoever_must_be_in_the_first_step_is() {
+fn workspaces_that_must_be_in_the_first_step_are_in_it() {
     let latency = Latency::default();
     for (name, rank) in [("AA_heavy", 1), ("AA_chronic_noisy", 2), ("AA_broken_customer", 5), ("AA_token", 5)] {
         let scenario = named(name);

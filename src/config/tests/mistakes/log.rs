@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_log_that_is_written_wrongly_is_told_how() {
+fn the_error_of_a_log_shows_what_to_write() {
     let log = |line: &str| bot_with("") + &format!("[log]\n{line}\n");
     assert_told(&[
         (log("level = \"inof\""), "8:9 `level` cannot be \"inof\": did you mean \"info\"?"),

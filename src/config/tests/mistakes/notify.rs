@@ -30,7 +30,7 @@ fn a_notifier_has_a_name_a_kind_and_a_url() {
 }
 
 #[test]
-fn what_is_told_and_of_which_bot_is_known() {
+fn unknown_occasions_and_bots_of_a_notifier_are_reported() {
     let with = |line: &str| bot_with(&format!("[[notify]]\nname = \"ops\"\nkind = \"slack\"\nenv = \"PATH\"\n{line}"));
     let url = |text: String| text.replace("env = \"PATH\"", "url = \"https://hooks.example.com/T1\"");
     assert_told(&[

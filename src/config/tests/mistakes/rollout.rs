@@ -46,7 +46,7 @@ error: `deadline` is not a duration
 }
 
 #[test]
-fn a_bad_step_is_told_a_good_one() {
+fn the_error_of_a_bad_step_shows_a_good_one() {
     let no_step = "7:10 a step is a weight, with a bake of its own where it needs one: write \"5%\" or \"5% for 24h\"";
     in_table(
         "rollout",
@@ -78,7 +78,7 @@ fn a_bad_step_is_told_a_good_one() {
 }
 
 #[test]
-fn a_bake_and_a_deadline_are_told_their_bounds() {
+fn the_errors_of_a_bake_and_a_deadline_name_their_bounds() {
     in_table(
         "rollout",
         &[
@@ -100,7 +100,7 @@ fn a_bake_and_a_deadline_are_told_their_bounds() {
 }
 
 #[test]
-fn a_policy_is_told_which_there_are() {
+fn the_error_of_a_policy_lists_the_policies() {
     in_table(
         "rollout",
         &[
@@ -116,7 +116,7 @@ fn a_policy_is_told_which_there_are() {
 }
 
 #[test]
-fn a_guard_is_told_its_bounds() {
+fn the_error_of_a_guard_names_its_bounds() {
     in_table(
         "guard",
         &[
@@ -139,7 +139,7 @@ fn a_guard_is_told_its_bounds() {
 }
 
 #[test]
-fn a_limit_is_told_what_it_takes() {
+fn the_error_of_a_limit_shows_what_to_write() {
     in_table(
         "guard",
         &[

@@ -24,7 +24,7 @@ fn beside(lines: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn certificates_are_told_what_is_wrong_with_them() {
+fn the_error_of_a_certificate_says_what_is_wrong() {
     for (lines, told) in [
         (
             "",

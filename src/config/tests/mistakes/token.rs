@@ -7,7 +7,7 @@ fn token(name: &str, more: &str) -> String {
 }
 
 #[test]
-fn nobody_else_of_the_history_has_a_tokens_name() {
+fn no_other_actor_of_the_history_has_the_name_of_a_token() {
     for name in ["local", "config", "ratchet", "link", "cert", "anonymous"] {
         assert_eq!(
             told(&token(name, "")),
