@@ -48,9 +48,9 @@ demo: ## a stable bot, a canary, signed traffic, and serin between them
 build:
 	cargo build --profile ci --locked --bins --tests
 
-# What the suites need is built and downloaded at the same time. A suite runs even if another one has failed.
+# Builds and downloads at the same time what the suites need. If that fails, or a suite fails, the other suites still run.
 test: ## everything, at a size for every change
-	$(MAKE) -j2 build setup
+	-$(MAKE) --keep-going -j2 build setup
 	$(MAKE) --keep-going test-rust test-e2e test-conformance
 
 test-long: ## the same tests at full size, and the HTTP expectations held against nginx and HAProxy
