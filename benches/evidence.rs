@@ -23,7 +23,7 @@ fn begin(c: &mut Criterion) {
     }
 }
 
-/// Looks of a step's third minute, each after something new: a look that nothing came in since costs nothing.
+/// Looks in the third minute of a step. New requests come before each look, since a look without new requests costs nothing.
 fn look(c: &mut Criterion) {
     const LOOKS: u64 = 7;
     let mut group = c.benchmark_group("a look");

@@ -113,7 +113,7 @@ def test_blanks_around_a_value_are_not_part_of_it(client, upstream):
 
 
 def test_nothing_is_invented(client, upstream):
-    """A field that the bot did not get without the proxy is one of the few that say who asked."""
+    """The proxy adds only the few fields that describe the client."""
     assert client.send(get()).response().status == 200
     mine = {"host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via", "connection", "traceparent"}
     assert {name for name, _ in upstream.request().fields} - mine == set()

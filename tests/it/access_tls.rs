@@ -29,7 +29,7 @@ fn get(client: &mut Client, path: &str) -> std::io::Result<Answer> {
     client.try_ask(&Ask::new("GET", path).field("Authorization", &format!("Bearer {TOKEN}")))
 }
 
-/// On a connection of its own; an error where serin takes no connection from this client.
+/// Sends the request on a new connection. An error if serin refuses the connection of this client.
 fn ask(process: &Process, client: &TlsClient, ask: Ask) -> std::io::Result<Answer> {
     client.connect(process.admin)?.0.try_ask(&ask.host(&process.admin.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The admin API: the weight's rules, who may do what, and that every error is a problem document that says what to do.
+//! The admin API: the rules of the weight, the permissions, and problem documents that say what to do.
 
 use crate::harness::{Answer, Ask, Client, Config, Handle, Serin, Upstream, two_upstreams};
 
@@ -236,7 +236,7 @@ fn changes_come_one_after_the_other_and_each_has_a_revision() {
     assert!(done.iter().all(|answer| (2..=last).contains(&answer.json()["revision"].as_u64().unwrap())), "{done:?}");
 }
 
-/// Of many who base a change on the same revision one wins.
+/// Of many changes that are based on the same revision, one succeeds.
 #[test]
 fn of_two_changes_based_on_the_same_revision_one_is_refused() {
     let (_blue, _green, serin) = split();

@@ -145,7 +145,7 @@ fn explain_asks_a_running_serin_where_the_workspace_goes() {
     }
 }
 
-/// Each rollout has ranks of its own: those of a split by hand say nothing about it.
+/// Each rollout has its own ranks, other than those of a split by hand.
 #[test]
 fn explain_prints_the_rank_in_the_rollout_that_is_in_force() {
     let (_blue, _green, config) = split();

@@ -129,7 +129,7 @@ fn a_lost_history_never_applies_the_configs_weight_again() {
     }
 }
 
-/// A file that is there and cannot be opened may hold a promotion: who is stable stands beside it.
+/// A history that exists and cannot be opened may hold a promotion. The roles file beside it names stable.
 #[test]
 fn a_history_that_cannot_be_opened_is_a_lost_one_and_nothing_is_durable() {
     let (blue, green) = two_upstreams();

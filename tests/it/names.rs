@@ -124,7 +124,7 @@ fn a_failing_workspace_has_a_name_that_explain_accepts() {
     assert!(traffic["failing"][0]["text"].as_str().unwrap().starts_with("8 errors in 9 requests on the canary; "), "{traffic}");
     assert!(traffic["largest"].as_array().unwrap().iter().all(|large| large["workspace"].as_str().unwrap().contains(MARK)));
     assert!(room.told(READS, &name).contains("concentration"));
-    // Not for who may read another bot alone, and in nothing that other machines read.
+    // A token for another bot gets no names. Metrics, the history and the API document hold none.
     room.never(
         OTHER,
         &["/v1/bots", "/v1/bots/support", "/v1/bots/support/traffic", "/v1/bots/other", "/v1/bots/other/traffic", "/metrics"],

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Ask, Closed, Config, Full, Serin, Then, Upstream, ok};
 
-/// Nearly everybody is on the canary, but not all: at 100 % stable has no role to rescue in.
+/// Nearly all workspaces are on the canary. At 100 % there is no rescue.
 fn almost_all(blue: SocketAddr, green: SocketAddr) -> Config {
     Config::split(blue, green).weight("99.99%")
 }

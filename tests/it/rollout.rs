@@ -114,7 +114,7 @@ fn a_promotion_makes_the_canary_stable_for_everyone() {
     assert_eq!((&bot["canary"]["upstream"], &bot["canary"]["version"]), (&"blue".into(), &"v3".into()));
 }
 
-/// A share of 1 → 0 after a promotion is no rollback: who plays which role says so.
+/// The weight falls from 1 to 0 after a promotion, which is no rollback: `serin_release_info` shows the roles.
 #[test]
 fn the_releases_in_the_metrics_change_their_roles_at_a_promotion() {
     let (_blue, _green, serin) = pair();

@@ -1,4 +1,4 @@
-//! The split: who goes to the canary at which weight, and that a change of it is true everywhere once it is answered.
+//! The split: which workspaces go to the canary at which weight. Once a change is answered, it is in force on every worker.
 
 use std::collections::HashSet;
 
