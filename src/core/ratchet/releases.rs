@@ -117,7 +117,8 @@ pub(super) fn drill(state: &mut State, weight: Weight, canary: &Release, until: 
     }
     state.phase = Phase::Manual;
     state.closed_before_drill = state.canary_is_closed();
-    state.closed = state.closed_before_drill && weight == Weight::ZERO;
+    // With nobody moved, pins and testers must not reach the idle side either.
+    state.closed = weight == Weight::ZERO;
     state.weight = weight;
     state.attempt = 0;
     state.canary = Some(canary.clone());

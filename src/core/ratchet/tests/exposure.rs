@@ -87,6 +87,17 @@ fn a_rollout_at_a_lower_weight_than_the_one_by_hand_exposes() {
 }
 
 #[test]
+fn a_drill_of_zero_percent_opens_the_canary_to_nobody() {
+    let mut story = Story::new();
+    let before = story.state.clone();
+    let decision = story.does(Command::Drill { weight: Weight::ZERO, canary: release("green", "v2"), lasts: secs(10) });
+    assert_eq!(decision, Decision::Drill);
+    assert!(!oracle(&before, &story.state), "a pinned workspace reaches the idle side");
+    story.does(Command::Withdraw);
+    assert!(!story.state.canary_is_closed(), "as before the drill");
+}
+
+#[test]
 fn nobody_is_pinned_to_what_was_taken_back() {
     let by_hand = || {
         let mut story = Story::new();
