@@ -7,7 +7,7 @@ pub mod core; // floor 0: what a split is, what an answer means; no clock, no I/
 pub mod http1; // floor 0: HTTP/1.1 as bytes, for both sides of the proxy; no clock, no I/O
 pub mod identify; // floor 1: which workspace a webhook belongs to, as pure as core
 pub mod config; // floor 2: the file as written, the file as meant
-pub mod sim; // floor 3: a world to try a rollout in, and what others would do there
+pub mod sim; // floor 3: a world to try a rollout in, and what others would do there; for `serin simulate` and tests alone
 pub mod live; // floor 3: what serves now; one atomic swap publishes it
 pub mod store; // floor 3: the history, and what outlives a process
 pub mod meters; // floor 3: what is counted, in cells that each have one writer

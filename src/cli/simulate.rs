@@ -14,10 +14,9 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::sim::run::{Judge, Setting, run};
-use crate::sim::study::{Study, Summary};
-use crate::sim::volume::Volume;
-use crate::sim::{Latency, Operator};
+use crate::sim::rules::Operator;
+use crate::sim::runs::{Judge, Setting, Study, Summary, run};
+use crate::sim::world::{Latency, Volume};
 
 #[derive(Debug, Args)]
 pub struct Simulate {
@@ -28,7 +27,7 @@ pub struct Simulate {
     #[arg(short, long, default_value = "medium", value_delimiter = ',', value_parser = Volume::parse, value_name = "VOLUME")]
     volume: Vec<Volume>,
     /// The number of workspaces; without this, what is usual for the volume
-    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::sim::volume::WORKSPACES_MAX)))]
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::sim::world::WORKSPACES_MAX)))]
     workspaces: Option<u32>,
     /// The number of rollouts of each scenario, one per seed
     #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -157,7 +156,7 @@ fn json(summary: &Summary) -> serde_json::Value {
         "seeds": summary.seeds,
         "harmful": summary.harmful,
         "rolled_back": summary.rolled_back,
-        "rolled_back_at_most": rounded(crate::sim::study::upper_bound(summary.rolled_back, summary.seeds)),
+        "rolled_back_at_most": rounded(crate::sim::runs::upper_bound(summary.rolled_back, summary.seeds)),
         "caught": if summary.harmful { summary.rolled_back } else { 0 },
         "promoted": summary.promoted,
         "held": summary.held,

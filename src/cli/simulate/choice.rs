@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::config;
-use crate::sim::Settings;
-use crate::sim::run::Judge;
+use crate::sim::rules::Settings;
+use crate::sim::runs::Judge;
 use crate::sim::scenario::{self, Scenario};
 
 pub fn judge(text: &str) -> Result<Judge, String> {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::sim::Counts;
-use crate::sim::run::{Moment, Record};
+use crate::sim::runs::{Moment, Record};
+use crate::sim::world::Counts;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 70.0;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::sim::run::{Judge, Record};
-use crate::sim::study::{Study, Summary, upper_bound};
+use crate::sim::runs::{Judge, Record, Study, Summary, upper_bound};
 
 const NAME_WIDTH: usize = 20;
 const CELL_WIDTH: usize = 17;
@@ -25,7 +24,7 @@ impl Table {
         for judge in &study.judges {
             let _ = write!(head, "{:>CELL_WIDTH$}", judge.name());
         }
-        let volume = |volume: &crate::sim::volume::Volume| (volume.name.clone(), format!("{volume}, {} rollouts each", study.seeds));
+        let volume = |volume: &crate::sim::world::Volume| (volume.name.clone(), format!("{volume}, {} rollouts each", study.seeds));
         Table {
             head,
             volumes: study.volumes.iter().map(volume).collect(),

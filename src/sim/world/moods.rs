@@ -1,7 +1,7 @@
 //! What changes for a workspace from minute to minute by itself: its traffic, its error rates and its latency drift, and now and
 //! then it breaks, or its token expires.
 
-use super::dice::Dice;
+use crate::sim::dice::Dice;
 
 /// The drifts that all workspaces share at this moment.
 #[derive(Clone, Copy, Debug)]

@@ -1,17 +1,26 @@
 //! The world of one run: workspaces in their buckets, and for each tick the answers that each track would have given. It is made
 //! from scenario, volume and seed alone, and stores nothing of past ticks.
 
+mod counts;
+mod latency;
+mod moods;
+mod requests;
+mod tenants;
+mod volume;
+
 use std::time::Duration;
 
-use super::counts::Counts;
-use super::dice::Dice;
-use super::latency::{Latency, Marks, UNIT_MICROS};
-use super::moods::{Mood, Weather};
-use super::requests::{Answers, Chances, Law, Slower};
-use super::scenario::{Change, Effect, On, Scenario, Slowness, When};
-use super::tenants::{self, Tenant};
-use super::volume::Volume;
 use crate::core::{Bucket, LatencyMarks, Pins, Salt, Split, Weight, Workspace};
+use crate::sim::dice::Dice;
+use crate::sim::scenario::{Change, Effect, On, Scenario, Slowness, When};
+use latency::{Marks, UNIT_MICROS};
+use moods::{Mood, Weather};
+use requests::{Answers, Chances, Law, Slower};
+use tenants::Tenant;
+
+pub use counts::{Counts, ratio};
+pub use latency::Latency;
+pub use volume::{Volume, WORKSPACES_MAX};
 
 /// The answers that one workspace's requests of this tick would have got on each track. Only workspaces with requests have a cell.
 #[derive(Clone, Copy, Debug)]

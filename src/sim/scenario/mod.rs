@@ -1,15 +1,17 @@
 //! What happens to a simulated bot: which requests of which workspaces become bad, when, and on which track. The library and an
 //! operator's own files have the same form in TOML; `reading` has its keys.
 
+mod reading;
+mod values;
+
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::reading;
 use crate::config::ConfigError;
 
 /// The scenarios with which serin is measured.
-const LIBRARY: &str = include_str!("../../config/scenarios/library.toml");
+const LIBRARY: &str = include_str!("../../../config/scenarios/library.toml");
 
 /// The limit of effects: a workspace keeps them in a mask of 32 bits.
 pub const EFFECTS_MAX: usize = 32;

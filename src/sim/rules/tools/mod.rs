@@ -1,10 +1,14 @@
 //! The rules of widespread tools, as far as their documents describe them: rules over the sums of each track. They see no workspaces.
 
+mod kayenta;
+
 use std::time::Duration;
 
-use super::counts::{Counts, ratio};
-use super::rule::{Next, RAMP, RAMP_STEP, Rule, Seen, ramp};
 use crate::core::Weight;
+use crate::sim::rules::rule::{Next, RAMP, RAMP_STEP, Rule, Seen, ramp};
+use crate::sim::world::{Counts, ratio};
+
+pub use kayenta::Kayenta;
 
 /// Sums up ticks until a period is over.
 #[derive(Default)]

@@ -2,9 +2,9 @@
 //! 2 % errors also fails on one with 7 %, and its latency differs only by what the release adds.
 
 use super::counts::Counts;
-use super::dice::Dice;
 use super::latency::{Latency, Marks, UNIT_MICROS};
-use super::scenario::SlowFrom;
+use crate::sim::dice::Dice;
+use crate::sim::scenario::SlowFrom;
 
 /// The probabilities of a request's outcomes on each track: stable first, then the canary.
 #[derive(Clone, Copy, Debug)]

@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use super::counts::Counts;
-use super::incumbents::{Argo, CodeDeploy, Flagger, Oracle};
-use super::kayenta::Kayenta;
-use super::latency::Latency;
-use super::ours::{Serin, Settings};
-use super::rule::{Next, RAMP, RAMP_STEP, Rule, Seen};
-use super::scenario::Scenario;
-use super::volume::Volume;
-use super::world::World;
 use crate::core::{Plan, Track, Weight};
+use crate::sim::rules::rule::{Next, RAMP, RAMP_STEP, Rule, Seen};
+use crate::sim::rules::{Argo, CodeDeploy, Flagger, Kayenta, Oracle, Serin, Settings};
+use crate::sim::scenario::Scenario;
+use crate::sim::world::{Counts, Latency, Volume, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Judge {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::counts::{Counts, ratio};
-use super::incumbents::end_of_ramp;
-use super::rule::{Next, RAMP_STEP, Rule, Seen, ramp};
+use super::end_of_ramp;
 use crate::core::Weight;
+use crate::sim::rules::rule::{Next, RAMP_STEP, Rule, Seen, ramp};
+use crate::sim::world::{Counts, ratio};
 
 /// A track's values in one minute: the rate of errors, the rate above the usual p99, and the mean log-latency; `None` without
 /// requests.

@@ -2,7 +2,6 @@
 //! same series; the short ones can be counted by hand.
 
 use super::*;
-use crate::sim::kayenta::Kayenta;
 
 /// Tick t of 5 s: h = 37t mod 101. The canary has 20 + h mod 5 requests; if h is a multiple of 3, h·a/100 of them fail; one is slow
 /// if h < b, and very slow if h < b/2; c changes its latency.

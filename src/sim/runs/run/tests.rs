@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::core::{Plan, Policy};
-use crate::sim::ours::Operator;
+use crate::sim::rules::Operator;
+use crate::sim::runs::{Study, Summary};
 use crate::sim::scenario::library;
-use crate::sim::study::{Study, Summary};
 
 const TICK: Duration = Duration::from_secs(5);
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::rule::{Next, Rule, Seen};
-use super::world::World;
 use crate::core::evidence::{self, Evidence, Exposure, Judgement, Usual};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
 use crate::core::{Apart, Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
+use crate::sim::world::World;
 
 /// The settings of serin that an operator chooses.
 #[derive(Clone, Debug)]

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::counts::Counts;
-use super::world::Cell;
 use crate::core::{Bucket, Track, Weight};
+use crate::sim::world::{Cell, Counts};
 
 pub trait Rule {
     /// The weight in force, until the next call of `judge`.

@@ -6,11 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::latency::Latency;
-use super::ours::Settings;
 use super::run::{Judge, Record, Setting, run};
-use super::scenario::Scenario;
-use super::volume::Volume;
+use crate::sim::rules::Settings;
+use crate::sim::scenario::Scenario;
+use crate::sim::world::{Latency, Volume};
 
 pub struct Study {
     pub scenarios: Vec<Scenario>,

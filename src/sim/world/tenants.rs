@@ -1,10 +1,10 @@
 //! The workspaces of a world: how large each is, what is usual for it, and its past day.
 
 use super::counts::Counts;
-use super::dice::Dice;
 use super::latency::{Latency, WORKSPACE_SIGMA};
-use super::scenario::{Effect, Scenario, When, Who};
 use super::volume::Volume;
+use crate::sim::dice::Dice;
+use crate::sim::scenario::{Effect, Scenario, When, Who};
 
 /// One workspace on an ordinary day.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ fn with(effect: &str) -> String {
 
 #[test]
 fn the_example_means_what_its_comments_say() {
-    let text = include_str!("../../../config/scenarios/example.toml");
+    let text = include_str!("../../../../config/scenarios/example.toml");
     let scenarios = parse(text, Path::new("example.toml")).unwrap_or_else(|error| panic!("{error}"));
     let [canary, both] = scenarios[0].effects.as_slice() else { panic!("two effects") };
     let during = |from, every| When::During { from: Duration::from_secs(from), to: None, every };
