@@ -14,8 +14,8 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::sim::rules::Operator;
-use crate::sim::runs::{Judge, Setting, Study, Summary, run};
+use crate::sim::rules::{Judge, Operator};
+use crate::sim::runs::{Setting, Study, Summary, run};
 use crate::sim::world::{Latency, Volume};
 
 #[derive(Debug, Args)]

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::config;
-use crate::sim::rules::Settings;
-use crate::sim::runs::Judge;
+use crate::sim::rules::{Judge, Settings};
 use crate::sim::scenario::{self, Scenario};
 
 pub fn judge(text: &str) -> Result<Judge, String> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::sim::runs::{Judge, Record, Study, Summary, upper_bound};
+use crate::sim::rules::Judge;
+use crate::sim::runs::{Record, Study, Summary, upper_bound};
 
 const NAME_WIDTH: usize = 20;
 const CELL_WIDTH: usize = 17;

@@ -1,9 +1,14 @@
-//! The rules that judge a simulated rollout. `rule` says what each may see and do; `serin` is the real one, `tools` are models of
-//! others.
+//! The rules that judge a simulated rollout. `rule` says what each may see and do; `serin` is the real one, `tools` has models of
+//! other tools, `oracle` knows the truth. `judge` has them by name.
 
-pub mod rule;
+mod judge;
+mod oracle;
+mod ramp;
+mod rule;
 mod serin;
 mod tools;
 
-pub use serin::{Operator, Serin, Settings};
-pub use tools::{Argo, CodeDeploy, Flagger, Kayenta, Oracle};
+pub use judge::Judge;
+pub use ramp::{RAMP, RAMP_STEP};
+pub use rule::{Next, Rule, Seen};
+pub use serin::{Operator, Settings};

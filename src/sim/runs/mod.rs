@@ -3,5 +3,5 @@
 mod run;
 mod study;
 
-pub use run::{Judge, Moment, Record, Setting, run};
+pub use run::{Moment, Record, Setting, run};
 pub use study::{Study, Summary, upper_bound};

@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use crate::core::{Plan, Track, Weight};
-use crate::sim::rules::rule::{Next, RAMP, RAMP_STEP, Rule, Seen};
-use crate::sim::rules::{Argo, CodeDeploy, Flagger, Kayenta, Oracle, Serin, Settings};
+use crate::sim::rules::{Judge, Next, RAMP, RAMP_STEP, Rule, Seen, Settings};
 use crate::sim::scenario::Scenario;
 use crate::sim::world::{Counts, Latency, Volume, World};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Judge {
-    Serin,
-    Argo,
-    Flagger,
-    CodeDeploy,
-    Kayenta,
-    Oracle,
-}
 
 /// Everything that decides a run, besides its seed.
 pub struct Setting<'a> {
@@ -59,32 +48,6 @@ const UNNOTICED: Duration = Duration::from_secs(30 * 60);
 const SPARE: Duration = Duration::from_secs(60 * 60);
 /// The longest simulated time, whatever the plan.
 const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
-
-impl Judge {
-    pub const ALL: [Judge; 6] = [Judge::Serin, Judge::Argo, Judge::Flagger, Judge::CodeDeploy, Judge::Kayenta, Judge::Oracle];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Judge::Serin => "serin",
-            Judge::Argo => "argo",
-            Judge::Flagger => "flagger",
-            Judge::CodeDeploy => "codedeploy",
-            Judge::Kayenta => "kayenta",
-            Judge::Oracle => "oracle",
-        }
-    }
-
-    fn begin(self, world: &World<'_>, settings: &Settings, seed: u64) -> Box<dyn Rule> {
-        match self {
-            Judge::Serin => Box::new(Serin::new(world, settings.clone(), seed)),
-            Judge::Argo => Box::new(Argo::default()),
-            Judge::Flagger => Box::new(Flagger::default()),
-            Judge::CodeDeploy => Box::new(CodeDeploy::default()),
-            Judge::Kayenta => Box::new(Kayenta::default()),
-            Judge::Oracle => Box::new(Oracle::default()),
-        }
-    }
-}
 
 /// Returns the records in the order of the setting's judges. Calls `watch` for each tick of each judge, with the judge's index.
 pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment)) -> Vec<Record> {

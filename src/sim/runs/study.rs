@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::run::{Judge, Record, Setting, run};
-use crate::sim::rules::Settings;
+use super::run::{Record, Setting, run};
+use crate::sim::rules::{Judge, Settings};
 use crate::sim::scenario::Scenario;
 use crate::sim::world::{Latency, Volume};
 

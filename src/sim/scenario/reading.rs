@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
+use super::effect::{Change, EFFECTS_MAX, Effect, On, Period, Scenario, Slowness, What, When, Who};
 use super::values::{Factor, FasterOrLater, Percent, Ranks};
-use super::{Change, EFFECTS_MAX, Effect, On, Period, Scenario, Slowness, What, When, Who};
 use crate::config::{self, ConfigError, OneOrMany, Problem, Reported, Table};
 use crate::core::{Ended, Outcome, Rules, classify};
 

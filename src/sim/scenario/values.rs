@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::Change;
+use super::effect::Change;
 use crate::config::{Value, Wrong, parse_duration};
 
 /// A share above 0 % and up to 100 %.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::end_of_ramp;
 use crate::core::Weight;
-use crate::sim::rules::rule::{Next, RAMP_STEP, Rule, Seen, ramp};
+use crate::sim::rules::ramp::{RAMP_STEP, end_of_ramp, ramp};
+use crate::sim::rules::rule::{Next, Rule, Seen};
 use crate::sim::world::{Counts, ratio};
 
 /// A track's values in one minute: the rate of errors, the rate above the usual p99, and the mean log-latency; `None` without

@@ -1,7 +1,11 @@
-//! The incumbents on series of a few numbers. The expected times are from an independent implementation of the same rules on the
+//! The tools' rules on series of a few numbers. The expected times are from an independent implementation of the same rules on the
 //! same series; the short ones can be counted by hand.
 
+use std::time::Duration;
+
 use super::*;
+use crate::sim::rules::rule::{Next, Rule, Seen};
+use crate::sim::world::Counts;
 
 /// Tick t of 5 s: h = 37t mod 101. The canary has 20 + h mod 5 requests; if h is a multiple of 3, h·a/100 of them fail; one is slow
 /// if h < b, and very slow if h < b/2; c changes its latency.
@@ -75,14 +79,4 @@ fn a_rule_without_requests_gives_no_verdict() {
     assert_eq!(quiet(Box::<Argo>::default()), Some(Next::Promoted));
     assert_eq!(quiet(Box::<Flagger>::default()), Some(Next::RolledBack));
     assert_eq!(quiet(Box::<Kayenta>::default()), Some(Next::Promoted));
-}
-
-#[test]
-fn an_oracle_stops_at_a_ratio_of_100() {
-    let mut oracle = Oracle::default();
-    let mut judge = |secs, log_ratio| {
-        let (stable, canary) = (Counts::default(), Counts::default());
-        oracle.judge(&Seen { now: Duration::from_secs(secs), stable, canary, cells: &[], tracks: &[], log_ratio })
-    };
-    assert_eq!((judge(5, 4.6), judge(10, 0.006)), (Next::GoOn, Next::RolledBack));
 }

@@ -1,0 +1,35 @@
+//! Argo Rollouts, as far as its documents describe its analysis by success rate.
+
+use std::time::Duration;
+
+use super::period::Period;
+use crate::core::Weight;
+use crate::sim::rules::ramp::{end_of_ramp, ramp};
+use crate::sim::rules::rule::{Next, Rule, Seen};
+use crate::sim::world::ratio;
+
+/// Like Argo Rollouts' analysis by success rate: at least 95 % in every five minutes; the third failure aborts. A period without
+/// requests is not a failure.
+#[derive(Default)]
+pub struct Argo {
+    now: Duration,
+    period: Period,
+    failures: u32,
+}
+
+impl Rule for Argo {
+    fn weight(&self) -> Weight {
+        ramp(self.now)
+    }
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Next {
+        self.now = seen.now;
+        if let Some(counts) = self.period.add(seen, Duration::from_secs(300)) {
+            self.failures += u32::from(ratio(counts.errors, counts.requests).is_some_and(|rate| rate > 0.05));
+        }
+        match self.failures >= 3 {
+            true => Next::RolledBack,
+            false => end_of_ramp(self.now),
+        }
+    }
+}
