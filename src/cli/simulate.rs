@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::sim::rules::{Judge, Operator};
-use crate::sim::runs::{Setting, Study, Summary, run};
+use crate::sim::runs::{RuleSummary, RunSetting, Study, run};
 use crate::sim::world::{Latency, Volume};
 
 #[derive(Debug, Args)]
@@ -143,11 +143,11 @@ fn progress(runs: usize) -> ProgressBar {
     }
 }
 
-fn lines(summaries: &[Summary]) -> String {
+fn lines(summaries: &[RuleSummary]) -> String {
     summaries.iter().map(|summary| format!("{}\n", json(summary))).collect()
 }
 
-fn json(summary: &Summary) -> serde_json::Value {
+fn json(summary: &RuleSummary) -> serde_json::Value {
     let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
     serde_json::json!({
         "scenario": summary.scenario,
@@ -175,8 +175,14 @@ fn draw(study: &Study, path: &std::path::Path) -> anyhow::Result<()> {
         bail!("--plot draws one run: choose one scenario and one volume");
     };
     let latency = Latency::default();
-    let setting =
-        Setting { scenario, volume, judges: std::slice::from_ref(judge), settings: &study.settings, tick: study.tick, latency: &latency };
+    let setting = RunSetting {
+        scenario,
+        volume,
+        judges: std::slice::from_ref(judge),
+        settings: &study.settings,
+        tick: study.tick,
+        latency: &latency,
+    };
     let mut moments = Vec::new();
     let records = run(&setting, study.first_seed, |_, moment| moments.push(moment));
     let title = format!("{}: {}, {}, seed {}", judge.name(), scenario.name, volume, study.first_seed);

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::config;
-use crate::sim::rules::{Judge, Settings};
+use crate::sim::rules::{Judge, SerinSettings};
 use crate::sim::scenario::{self, Scenario};
 
 pub fn judge(text: &str) -> Result<Judge, String> {
@@ -37,8 +37,8 @@ pub fn scenarios(text: &str) -> anyhow::Result<Vec<Scenario>> {
 
 /// The plan and the guard of a bot in the config, or the defaults without a config. Only this function passes a config to the
 /// simulation.
-pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<Settings> {
-    let Some(file) = file else { return Ok(Settings::default()) };
+pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<SerinSettings> {
+    let Some(file) = file else { return Ok(SerinSettings::default()) };
     let config = config::load(file)?;
     let names: Vec<String> = config.bots.iter().map(|bot| bot.name.to_string()).collect();
     let found = match bot {
@@ -47,5 +47,5 @@ pub fn settings(file: Option<&Path>, bot: Option<&str>) -> anyhow::Result<Settin
         None => bail!("{} has several bots: choose one with --bot, of {}", file.display(), names.join(", ")),
     };
     let Some(bot) = found else { bail!("{} has no bot {}, but {}", file.display(), bot.unwrap_or(""), names.join(", ")) };
-    Ok(Settings { plan: bot.rollout.clone(), guard: bot.guard.clone(), ..Settings::default() })
+    Ok(SerinSettings { plan: bot.rollout.clone(), guard: bot.guard.clone(), ..SerinSettings::default() })
 }

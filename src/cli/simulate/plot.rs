@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::sim::runs::{Moment, Record};
-use crate::sim::world::Counts;
+use crate::sim::world::TrackCounts;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 70.0;
@@ -85,16 +85,16 @@ fn top(percent: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0, 20.0, 50.0].into_iter().find(|top| *top >= percent).unwrap_or(100.0)
 }
 
-fn smoothed(moments: &[Moment], of: impl Fn(&Moment) -> Counts) -> Vec<(f64, f64)> {
+fn smoothed(moments: &[Moment], of: impl Fn(&Moment) -> TrackCounts) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
-    let (mut sum, mut first) = (Counts::default(), 0.0);
+    let (mut sum, mut first) = (TrackCounts::default(), 0.0);
     for moment in moments {
         sum += of(moment);
         if moment.now.as_secs_f64() - first >= SMOOTHED_SECS {
             if sum.requests > 0 {
                 points.push((minutes(moment), 100.0 * f64::from(sum.bad()) / f64::from(sum.requests)));
             }
-            (sum, first) = (Counts::default(), moment.now.as_secs_f64());
+            (sum, first) = (TrackCounts::default(), moment.now.as_secs_f64());
         }
     }
     points

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::sim::rules::Judge;
-use crate::sim::runs::{Record, Study, Summary, upper_bound};
+use crate::sim::runs::{Record, RuleSummary, Study, upper_bound};
 
 const NAME_WIDTH: usize = 20;
 const CELL_WIDTH: usize = 17;
@@ -35,7 +35,7 @@ impl Table {
     }
 
     /// The rows of one scenario, with all rules.
-    pub fn rows(&mut self, summaries: &[Summary]) -> String {
+    pub fn rows(&mut self, summaries: &[RuleSummary]) -> String {
         let mut text = String::new();
         let Some(first) = summaries.first() else { return text };
         if let Some(place) = self.volumes.iter().position(|(name, _)| *name == first.volume) {
@@ -76,7 +76,7 @@ impl Table {
     }
 }
 
-fn cell(summary: &Summary) -> String {
+fn cell(summary: &RuleSummary) -> String {
     let held = if summary.held > 0 { format!(" {}h", summary.held) } else { String::new() };
     let of = format!("{}/{}{held}", summary.rolled_back, summary.seeds);
     match (summary.harmful, summary.minutes_to_full_median) {

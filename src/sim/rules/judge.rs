@@ -2,7 +2,7 @@
 
 use super::oracle::Oracle;
 use super::rule::Rule;
-use super::serin::{Serin, Settings};
+use super::serin::{Serin, SerinSettings};
 use super::tools::{Argo, CodeDeploy, Flagger, Kayenta};
 use crate::sim::world::World;
 
@@ -31,7 +31,7 @@ impl Judge {
     }
 
     /// The rule at the beginning of a rollout in this world.
-    pub fn begin(self, world: &World<'_>, settings: &Settings, seed: u64) -> Box<dyn Rule> {
+    pub fn begin(self, world: &World<'_>, settings: &SerinSettings, seed: u64) -> Box<dyn Rule> {
         match self {
             Judge::Serin => Box::new(Serin::new(world, settings.clone(), seed)),
             Judge::Argo => Box::new(Argo::default()),

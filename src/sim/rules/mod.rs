@@ -10,5 +10,5 @@ mod tools;
 
 pub use judge::Judge;
 pub use ramp::{RAMP, RAMP_STEP};
-pub use rule::{Next, Rule, Seen};
-pub use serin::{Operator, Settings};
+pub use rule::{Rule, Ruling, TickResults};
+pub use serin::{Operator, SerinSettings};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ramp::{end_of_ramp, ramp};
-use super::rule::{Next, Rule, Seen};
+use super::rule::{Rule, Ruling, TickResults};
 use crate::core::Weight;
 
 /// Knows for every request what the answer would have been without the release. It rolls back once the likelihood ratio is 100: no
@@ -19,11 +19,11 @@ impl Rule for Oracle {
         ramp(self.now)
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        self.now = seen.now;
-        self.log_ratio += seen.log_ratio;
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        self.now = results.now;
+        self.log_ratio += results.log_ratio;
         match self.log_ratio >= 100.0_f64.ln() {
-            true => Next::RolledBack,
+            true => Ruling::RolledBack,
             false => end_of_ramp(self.now),
         }
     }
@@ -36,15 +36,15 @@ impl Rule for Oracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::world::Counts;
+    use crate::sim::world::TrackCounts;
 
     #[test]
     fn an_oracle_stops_at_a_ratio_of_100() {
         let mut oracle = Oracle::default();
         let mut judge = |secs, log_ratio| {
-            let (stable, canary) = (Counts::default(), Counts::default());
-            oracle.judge(&Seen { now: Duration::from_secs(secs), stable, canary, cells: &[], tracks: &[], log_ratio })
+            let (stable, canary) = (TrackCounts::default(), TrackCounts::default());
+            oracle.judge(&TickResults { now: Duration::from_secs(secs), stable, canary, active: &[], tracks: &[], log_ratio })
         };
-        assert_eq!((judge(5, 4.6), judge(10, 0.006)), (Next::GoOn, Next::RolledBack));
+        assert_eq!((judge(5, 4.6), judge(10, 0.006)), (Ruling::GoOn, Ruling::RolledBack));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rule::Next;
+use super::rule::Ruling;
 use crate::core::Weight;
 
 /// 1, 5, 10, 25 and 50 %, ten minutes each, then 100 %.
@@ -16,6 +16,6 @@ pub fn ramp(now: Duration) -> Weight {
 }
 
 /// Promoted, once the usual ramp is over.
-pub fn end_of_ramp(now: Duration) -> Next {
-    if now >= RAMP_STEP * RAMP.len() as u32 { Next::Promoted } else { Next::GoOn }
+pub fn end_of_ramp(now: Duration) -> Ruling {
+    if now >= RAMP_STEP * RAMP.len() as u32 { Ruling::Promoted } else { Ruling::GoOn }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::{Bucket, Track, Weight};
-use crate::sim::world::{Cell, Counts};
+use crate::sim::world::{ActiveWorkspace, TrackCounts};
 
 pub trait Rule {
     /// The weight in force, until the next call of `judge`.
@@ -15,7 +15,7 @@ pub trait Rule {
     }
 
     /// Called at the end of a tick. Not called again once it has returned that the rollout has ended.
-    fn judge(&mut self, seen: &Seen<'_>) -> Next;
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling;
 
     /// A code for why the weight stays.
     fn hold(&self) -> Option<&'static str> {
@@ -29,20 +29,21 @@ pub trait Rule {
 }
 
 /// The results of a tick, under the weight that was in force.
-pub struct Seen<'a> {
+pub struct TickResults<'a> {
     /// The tick's end, since the rollout began.
     pub now: Duration,
-    pub stable: Counts,
-    pub canary: Counts,
+    pub stable: TrackCounts,
+    pub canary: TrackCounts,
     /// Each workspace that had requests. `tracks` has the track of each, by its bucket's rank and the weight.
-    pub cells: &'a [Cell],
+    pub active: &'a [ActiveWorkspace],
     pub tracks: &'a [Track],
     /// For the oracle only: ln of the likelihood ratio of the canary's answers.
     pub log_ratio: f64,
 }
 
+/// What a rule decides at the end of a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Ruling {
     GoOn,
     /// All workspaces are back on stable, and the rollout has ended.
     RolledBack,

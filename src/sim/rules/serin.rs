@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::rule::{Next, Rule, Seen};
+use super::rule::{Rule, Ruling, TickResults};
 use crate::core::evidence::{self, Evidence, Exposure, Judgement, Usual};
 use crate::core::ratchet::{self, Command, Decision, Facts, Input};
 use crate::core::{Apart, Bucket, Connections, Crossed, Guard, Hold, Observed, Phase, Plan, Release, Split, State, Tally, Track, Weight};
@@ -11,15 +11,15 @@ use crate::sim::world::World;
 
 /// The settings of serin that an operator chooses.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SerinSettings {
     pub plan: Plan,
     pub guard: Guard,
     pub operator: Operator,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { plan: Plan::usual(), guard: Guard::default(), operator: Operator::default() }
+impl Default for SerinSettings {
+    fn default() -> SerinSettings {
+        SerinSettings { plan: Plan::usual(), guard: Guard::default(), operator: Operator::default() }
     }
 }
 
@@ -34,7 +34,7 @@ pub enum Operator {
 }
 
 pub struct Serin {
-    settings: Settings,
+    settings: SerinSettings,
     state: State,
     evidence: Evidence,
     split: Split,
@@ -44,7 +44,7 @@ pub struct Serin {
 }
 
 impl Serin {
-    pub fn new(world: &World<'_>, settings: Settings, seed: u64) -> Serin {
+    pub fn new(world: &World<'_>, settings: SerinSettings, seed: u64) -> Serin {
         let mut usual = Usual::default();
         usual.set_marks(world.marks());
         let mut tallies: HashMap<Bucket, Tally> = HashMap::new();
@@ -92,21 +92,21 @@ impl Serin {
         }
     }
 
-    fn observe(&mut self, seen: &Seen<'_>) {
-        let (mut all, mut examined) = (Vec::with_capacity(seen.cells.len()), Vec::new());
-        for (cell, track) in seen.cells.iter().zip(seen.tracks) {
-            let bucket = cell.bucket;
+    fn observe(&mut self, results: &TickResults<'_>) {
+        let (mut all, mut examined) = (Vec::with_capacity(results.active.len()), Vec::new());
+        for (workspace, track) in results.active.iter().zip(results.tracks) {
+            let bucket = workspace.bucket;
             let set_aside = *track == Track::Canary && self.is_set_aside(bucket);
             let on_canary = *track == Track::Canary && !set_aside;
-            let tally = if on_canary { cell.answers.canary.tally() } else { cell.answers.stable.tally() };
+            let tally = if on_canary { workspace.answers.canary.tally() } else { workspace.answers.stable.tally() };
             all.push(evidence::BucketTally { bucket, set_aside, tally });
             if let Some(Apart::Examined { turn, .. }) = self.apart[bucket.index()] {
                 // In the simulation every request ends in its own tick.
                 examined.push(evidence::Examined { bucket, turn, tally, under_way: 0 });
             }
         }
-        self.evidence.observe(seen.now, all, examined);
-        let (judgement, moved) = self.evidence.judge(seen.now);
+        self.evidence.observe(results.now, all, examined);
+        let (judgement, moved) = self.evidence.judge(results.now);
         self.judgement = Some(judgement);
         if moved {
             self.note_apart();
@@ -150,8 +150,8 @@ impl Rule for Serin {
         }
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        self.observe(seen);
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        self.observe(results);
         // In the simulation connections always work.
         let (connections, trip) = (<[Connections; 2]>::default(), None);
         let facts = Facts {
@@ -162,16 +162,16 @@ impl Rule for Serin {
             trip,
             previous_answers: true,
         };
-        let mut decision = self.decide(&Input::Tick(facts), seen.now);
+        let mut decision = self.decide(&Input::Tick(facts), results.now);
         if let Some(command) = self.answer() {
-            decision = self.decide(&Input::Command { command, based_on: None }, seen.now);
+            decision = self.decide(&Input::Command { command, based_on: None }, results.now);
         }
         if matches!(decision, Decision::Abort { .. }) {
-            Next::RolledBack
+            Ruling::RolledBack
         } else if matches!(decision, Decision::Promote { .. }) {
-            Next::Promoted
+            Ruling::Promoted
         } else {
-            Next::GoOn
+            Ruling::GoOn
         }
     }
 

@@ -3,5 +3,5 @@
 mod run;
 mod study;
 
-pub use run::{Moment, Record, Setting, run};
-pub use study::{Study, Summary, upper_bound};
+pub use run::{Moment, Record, RunSetting, run};
+pub use study::{RuleSummary, Study, upper_bound};

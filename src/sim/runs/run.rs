@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use crate::core::{Plan, Track, Weight};
-use crate::sim::rules::{Judge, Next, RAMP, RAMP_STEP, Rule, Seen, Settings};
+use crate::sim::rules::{Judge, RAMP, RAMP_STEP, Rule, Ruling, SerinSettings, TickResults};
 use crate::sim::scenario::Scenario;
-use crate::sim::world::{Counts, Latency, Volume, World};
+use crate::sim::world::{Latency, TrackCounts, Volume, World};
 
 /// Everything that decides a run, besides its seed.
-pub struct Setting<'a> {
+pub struct RunSetting<'a> {
     pub scenario: &'a Scenario,
     pub volume: &'a Volume,
     pub judges: &'a [Judge],
-    pub settings: &'a Settings,
+    pub settings: &'a SerinSettings,
     pub tick: Duration,
     pub latency: &'a Latency,
 }
@@ -38,8 +38,8 @@ pub struct Moment {
     pub now: Duration,
     pub weight: Weight,
     pub log10_evidence: Option<f64>,
-    pub stable: Counts,
-    pub canary: Counts,
+    pub stable: TrackCounts,
+    pub canary: TrackCounts,
 }
 
 /// A promoted release does harm for this long, until a person notices.
@@ -50,11 +50,11 @@ const SPARE: Duration = Duration::from_secs(60 * 60);
 const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// Returns the records in the order of the setting's judges. Calls `watch` for each tick of each judge, with the judge's index.
-pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment)) -> Vec<Record> {
+pub fn run(setting: &RunSetting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment)) -> Vec<Record> {
     let first = setting.settings.plan.steps.first().map_or(Weight::FULL, |step| step.weight);
     let mut world = World::new(setting.scenario, setting.volume, seed, setting.tick, first, setting.latency);
-    let mut rollouts: Vec<Rollout> =
-        setting.judges.iter().map(|judge| Rollout::new(judge.begin(&world, setting.settings, seed), &world)).collect();
+    let mut rollouts: Vec<RuleRollout> =
+        setting.judges.iter().map(|judge| RuleRollout::new(judge.begin(&world, setting.settings, seed), &world)).collect();
     let longest = longest(&setting.settings.plan);
     while world.now() < longest && rollouts.iter().any(|rollout| !rollout.over) {
         world.advance();
@@ -62,7 +62,7 @@ pub fn run(setting: &Setting<'_>, seed: u64, mut watch: impl FnMut(usize, Moment
             watch(place, rollout.pass(&world));
         }
     }
-    rollouts.into_iter().map(Rollout::end).collect()
+    rollouts.into_iter().map(RuleRollout::end).collect()
 }
 
 /// Enough time for every step to reach its deadline, and some to spare; at least as long as the other rules need.
@@ -73,7 +73,7 @@ fn longest(plan: &Plan) -> Duration {
 }
 
 /// One rule's rollout under way.
-struct Rollout {
+struct RuleRollout {
     rule: Box<dyn Rule>,
     over: bool,
     record: Record,
@@ -83,47 +83,47 @@ struct Rollout {
     tracks: Vec<Track>,
 }
 
-impl Rollout {
-    fn new(rule: Box<dyn Rule>, world: &World<'_>) -> Rollout {
+impl RuleRollout {
+    fn new(rule: Box<dyn Rule>, world: &World<'_>) -> RuleRollout {
         let ranks: Vec<u64> = world.buckets().iter().map(|bucket| world.split().rank(*bucket)).collect();
         let record = Record { rolled_back: None, promoted: None, made_bad: 0, bad_workspaces: 0, weight: Weight::ZERO, hold: None };
-        Rollout { rule, over: false, record, bad: vec![false; ranks.len()], ranks, tracks: Vec::new() }
+        RuleRollout { rule, over: false, record, bad: vec![false; ranks.len()], ranks, tracks: Vec::new() }
     }
 
     /// Applies the tick that has ended to this rollout.
     fn pass(&mut self, world: &World<'_>) -> Moment {
         let promoted = self.record.promoted.is_some();
         let weight = if promoted { Weight::FULL } else { self.rule.weight() };
-        let mut seen = Seen {
+        let mut results = TickResults {
             now: world.now(),
-            stable: Counts::default(),
-            canary: Counts::default(),
-            cells: world.cells(),
+            stable: TrackCounts::default(),
+            canary: TrackCounts::default(),
+            active: world.active(),
             tracks: &[],
             log_ratio: 0.0,
         };
         self.tracks.clear();
-        for cell in world.cells() {
-            let by_rank = u128::from(self.ranks[cell.workspace]) < weight.threshold();
+        for workspace in world.active() {
+            let by_rank = u128::from(self.ranks[workspace.index]) < weight.threshold();
             self.tracks.push(if by_rank { Track::Canary } else { Track::Stable });
-            if !by_rank || (!promoted && self.rule.is_set_aside(cell.bucket)) {
-                seen.stable += cell.answers.stable;
+            if !by_rank || (!promoted && self.rule.is_set_aside(workspace.bucket)) {
+                results.stable += workspace.answers.stable;
                 continue;
             }
-            seen.canary += cell.answers.canary;
-            seen.log_ratio += cell.answers.log_ratio;
-            self.record.made_bad += i64::from(cell.answers.made_bad);
-            if cell.answers.made_bad > 0 && !self.bad[cell.workspace] {
-                self.bad[cell.workspace] = true;
+            results.canary += workspace.answers.canary;
+            results.log_ratio += workspace.answers.log_ratio;
+            self.record.made_bad += i64::from(workspace.answers.made_bad);
+            if workspace.answers.made_bad > 0 && !self.bad[workspace.index] {
+                self.bad[workspace.index] = true;
                 self.record.bad_workspaces += 1;
             }
         }
-        seen.tracks = &self.tracks;
+        results.tracks = &self.tracks;
         self.record.weight = weight;
         // After the promotion there is no stable to compare with.
-        let next = if promoted { Next::GoOn } else { self.rule.judge(&seen) };
+        let next = if promoted { Ruling::GoOn } else { self.rule.judge(&results) };
         let log10_evidence = self.rule.log10_evidence().filter(|_| !promoted);
-        let moment = Moment { now: seen.now, weight, log10_evidence, stable: seen.stable, canary: seen.canary };
+        let moment = Moment { now: results.now, weight, log10_evidence, stable: results.stable, canary: results.canary };
         self.follow(next, moment.now);
         self.over |= self.record.promoted.is_some_and(|promoted| moment.now >= promoted + UNNOTICED);
         moment
@@ -135,14 +135,14 @@ impl Rollout {
         Record { hold, ..self.record }
     }
 
-    fn follow(&mut self, next: Next, now: Duration) {
+    fn follow(&mut self, next: Ruling, now: Duration) {
         match next {
-            Next::GoOn => {}
-            Next::RolledBack => {
+            Ruling::GoOn => {}
+            Ruling::RolledBack => {
                 self.record.rolled_back = Some(now);
                 self.over = true;
             }
-            Next::Promoted => self.record.promoted = Some(now),
+            Ruling::Promoted => self.record.promoted = Some(now),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::run::{Record, Setting, run};
-use crate::sim::rules::{Judge, Settings};
+use super::run::{Record, RunSetting, run};
+use crate::sim::rules::{Judge, SerinSettings};
 use crate::sim::scenario::Scenario;
 use crate::sim::world::{Latency, Volume};
 
@@ -15,7 +15,7 @@ pub struct Study {
     pub scenarios: Vec<Scenario>,
     pub volumes: Vec<Volume>,
     pub judges: Vec<Judge>,
-    pub settings: Settings,
+    pub settings: SerinSettings,
     pub first_seed: u64,
     pub seeds: u32,
     pub tick: Duration,
@@ -23,7 +23,7 @@ pub struct Study {
 
 /// The results of one rule with one scenario at one volume.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct RuleSummary {
     pub scenario: String,
     pub harmful: bool,
     pub volume: String,
@@ -57,7 +57,7 @@ impl Study {
 
     /// Runs everything. Calls `done` for each run that has ended, from any thread, and `summed_up` with the summaries of each
     /// scenario, in order, as soon as they are complete.
-    pub fn conduct(&self, threads: usize, done: impl Fn() + Sync, mut summed_up: impl FnMut(&[Summary]) + Send) {
+    pub fn conduct(&self, threads: usize, done: impl Fn() + Sync, mut summed_up: impl FnMut(&[RuleSummary]) + Send) {
         let latency = Latency::default();
         let next = AtomicUsize::new(0);
         let seeds = self.seeds as usize;
@@ -86,9 +86,9 @@ impl Study {
         });
     }
 
-    fn setting<'a>(&'a self, group: usize, latency: &'a Latency) -> Setting<'a> {
+    fn setting<'a>(&'a self, group: usize, latency: &'a Latency) -> RunSetting<'a> {
         let (volume, scenario) = (group / self.scenarios.len(), group % self.scenarios.len());
-        Setting {
+        RunSetting {
             scenario: &self.scenarios[scenario],
             volume: &self.volumes[volume],
             judges: &self.judges,
@@ -104,7 +104,7 @@ impl Study {
     }
 
     /// `group` has the records of each seed.
-    fn sum_up(&self, number: usize, group: &[Vec<Record>]) -> Vec<Summary> {
+    fn sum_up(&self, number: usize, group: &[Vec<Record>]) -> Vec<RuleSummary> {
         let (volume, scenario) = (&self.volumes[number / self.scenarios.len()], &self.scenarios[number % self.scenarios.len()]);
         let of = |place: usize| group.iter().map(|records| &records[place]).collect::<Vec<_>>();
         let judges = self.judges.iter().enumerate();
@@ -129,13 +129,13 @@ impl Collected {
     }
 }
 
-fn summary(scenario: &Scenario, volume: &Volume, judge: Judge, records: &[&Record]) -> Summary {
+fn summary(scenario: &Scenario, volume: &Volume, judge: Judge, records: &[&Record]) -> RuleSummary {
     let count = |is: fn(&Record) -> bool| records.iter().filter(|record| is(record)).count() as u32;
     let minutes =
         |of: fn(&Record) -> Option<Duration>| median(records.iter().filter_map(|record| of(record)).map(|at| at.as_secs_f64() / 60.0));
     let mut holds = BTreeMap::new();
     records.iter().filter_map(|record| record.hold).for_each(|hold| *holds.entry(hold).or_default() += 1);
-    Summary {
+    RuleSummary {
         holds,
         scenario: scenario.name.clone(),
         harmful: scenario.is_harmful(),

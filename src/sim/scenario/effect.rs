@@ -13,17 +13,17 @@ pub struct Scenario {
     pub about: String,
     /// These workspaces, by size (1 is the largest), are on the canary from the first step on.
     pub first_step: Option<RangeInclusive<u32>>,
-    pub effects: Vec<Effect>,
+    pub effects: Vec<ScenarioEffect>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Effect {
+pub struct ScenarioEffect {
     pub on: On,
-    pub who: Who,
+    pub affected: AffectedWorkspaces,
     pub when: When,
     /// The share of the requests, of any kind of event, that the effect can change.
     pub events: f64,
-    pub what: What,
+    pub changes: EffectChanges,
 }
 
 /// The track that has the effect.
@@ -35,8 +35,9 @@ pub enum On {
     Both,
 }
 
+/// The workspaces that have an effect.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Who {
+pub enum AffectedWorkspaces {
     All,
     /// Each workspace with this probability, but at least one.
     Share(f64),
@@ -64,11 +65,12 @@ pub struct Period {
     pub lasting: Duration,
 }
 
+/// What an effect changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct What {
-    pub error: Option<Change>,
-    pub rejected: Option<Change>,
-    pub late: Option<Change>,
+pub struct EffectChanges {
+    pub error: Option<RateChange>,
+    pub rejected: Option<RateChange>,
+    pub late: Option<RateChange>,
     pub latency: Option<Slowness>,
     /// A factor.
     pub traffic: Option<f64>,
@@ -76,7 +78,7 @@ pub struct What {
 
 /// How a probability changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Change {
+pub enum RateChange {
     /// Adds this share of the requests that do not have the event yet.
     Add(f64),
     AtLeast(f64),
@@ -94,19 +96,19 @@ pub struct Slowness {
     pub slowest: f64,
 }
 
-impl Change {
+impl RateChange {
     pub fn apply(self, probability: f64) -> f64 {
         match self {
-            Change::Add(share) => probability + share * (1.0 - probability),
-            Change::AtLeast(least) => probability.max(least),
-            Change::Times(factor) => (probability * factor).min(1.0),
+            RateChange::Add(share) => probability + share * (1.0 - probability),
+            RateChange::AtLeast(least) => probability.max(least),
+            RateChange::Times(factor) => (probability * factor).min(1.0),
         }
     }
 
     fn is_worse(self) -> bool {
         match self {
-            Change::Add(share) | Change::AtLeast(share) => share > 0.0,
-            Change::Times(factor) => factor > 1.0,
+            RateChange::Add(share) | RateChange::AtLeast(share) => share > 0.0,
+            RateChange::Times(factor) => factor > 1.0,
         }
     }
 }
@@ -134,16 +136,16 @@ impl Scenario {
     /// Whether the canary is worse than stable, for any workspace at any time.
     pub fn is_harmful(&self) -> bool {
         let on_canary = self.effects.iter().filter(|effect| effect.on == On::Canary);
-        on_canary.map(|effect| effect.what).any(|what| {
-            [what.error, what.rejected, what.late].into_iter().flatten().any(Change::is_worse)
-                || what.latency.is_some_and(|slowness| slowness.is_worse())
+        on_canary.map(|effect| effect.changes).any(|changes| {
+            [changes.error, changes.rejected, changes.late].into_iter().flatten().any(RateChange::is_worse)
+                || changes.latency.is_some_and(|slowness| slowness.is_worse())
         })
     }
 
     /// From where on slow answers count as made bad, if the scenario makes the canary slower.
     pub fn slow_from(&self) -> Option<SlowFrom> {
         let on_canary = self.effects.iter().filter(|effect| effect.on == On::Canary);
-        let mut worse = on_canary.filter_map(|effect| effect.what.latency).filter(Slowness::is_worse).peekable();
+        let mut worse = on_canary.filter_map(|effect| effect.changes.latency).filter(Slowness::is_worse).peekable();
         worse.peek()?;
         Some(if worse.all(|slowness| slowness.slowest < 0.1) { SlowFrom::P99 } else { SlowFrom::P90 })
     }
@@ -165,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_change_keeps_a_probability_one() {
-        assert!((Change::Add(0.5).apply(0.2) - 0.6).abs() < 1e-12);
-        assert_eq!((Change::AtLeast(0.5).apply(0.2), Change::AtLeast(0.1).apply(0.2)), (0.5, 0.2));
-        assert_eq!((Change::Times(0.5).apply(0.2), Change::Times(50.0).apply(0.2)), (0.1, 1.0));
+        assert!((RateChange::Add(0.5).apply(0.2) - 0.6).abs() < 1e-12);
+        assert_eq!((RateChange::AtLeast(0.5).apply(0.2), RateChange::AtLeast(0.1).apply(0.2)), (0.5, 0.2));
+        assert_eq!((RateChange::Times(0.5).apply(0.2), RateChange::Times(50.0).apply(0.2)), (0.1, 1.0));
     }
 
     #[test]

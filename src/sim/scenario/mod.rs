@@ -6,5 +6,5 @@ mod library;
 mod reading;
 mod values;
 
-pub use effect::{Change, Effect, On, Scenario, SlowFrom, Slowness, When, Who};
+pub use effect::{AffectedWorkspaces, On, RateChange, Scenario, ScenarioEffect, SlowFrom, Slowness, When};
 pub use library::{library, load};

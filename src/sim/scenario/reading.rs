@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_spanned::Spanned;
 
-use super::effect::{Change, EFFECTS_MAX, Effect, On, Period, Scenario, Slowness, What, When, Who};
+use super::effect::{AffectedWorkspaces, EFFECTS_MAX, EffectChanges, On, Period, RateChange, Scenario, ScenarioEffect, Slowness, When};
 use super::values::{Factor, FasterOrLater, Percent, Ranks};
 use crate::config::{self, ConfigError, OneOrMany, Problem, Reported, Table};
 use crate::core::{Ended, Outcome, Rules, classify};
@@ -73,28 +73,28 @@ fn own_name(name: Spanned<String>, names: &mut BTreeSet<String>, table: &Table<'
     Ok(name.into_inner())
 }
 
-fn effects(table: &mut Table<'_>) -> Result<Vec<Effect>, Reported> {
+fn effects(table: &mut Table<'_>) -> Result<Vec<ScenarioEffect>, Reported> {
     let tables = table.tables("effect", "[[scenario.effect]]")?;
     if tables.len() > EFFECTS_MAX {
         let title = format!("{} effects are too many", tables.len());
         return Err(table.problems().error(tables[EFFECTS_MAX].at(), title, format!("at most {EFFECTS_MAX} for a scenario")));
     }
     // Reads all effects before it fails, so that each one's errors are reported.
-    let read: Vec<Result<Effect, Reported>> = tables.into_iter().map(effect).collect();
+    let read: Vec<Result<ScenarioEffect, Reported>> = tables.into_iter().map(effect).collect();
     read.into_iter().collect()
 }
 
-fn effect(mut table: Table<'_>) -> Result<Effect, Reported> {
+fn effect(mut table: Table<'_>) -> Result<ScenarioEffect, Reported> {
     let at = table.at();
     let problems = table.problems();
     let on = table.choice("track", &[("canary", On::Canary), ("stable", On::Stable), ("both", On::Both)]);
-    let who = who(&mut table);
+    let affected = affected(&mut table);
     let when = when(&mut table);
     let events = table.read::<Percent>("events");
-    let what = what(&mut table);
+    let changes = changes(&mut table);
     table.close();
-    let (on, who, when, events, what) = (on?, who?, when?, events?, what?);
-    if what == What::default() {
+    let (on, affected, when, events, changes) = (on?, affected?, when?, events?, changes?);
+    if changes == EffectChanges::default() {
         let label = "add error, rejected, late, status, latency, latency_per_min or traffic";
         return Err(problems.error(at, "an effect that changes nothing", label));
     }
@@ -102,10 +102,10 @@ fn effect(mut table: Table<'_>) -> Result<Effect, Reported> {
     if when == When::Chronic && on != On::Both {
         return Err(problems.error(on_at, "what is chronic is met on both tracks", "write track = \"both\""));
     }
-    Ok(Effect { on, who, when, events: events.map_or(1.0, |events| events.get_ref().0), what })
+    Ok(ScenarioEffect { on, affected, when, events: events.map_or(1.0, |events| events.get_ref().0), changes })
 }
 
-fn who(table: &mut Table<'_>) -> Result<Who, Reported> {
+fn affected(table: &mut Table<'_>) -> Result<AffectedWorkspaces, Reported> {
     let problems = table.problems();
     let (share, ranks) = (table.read::<Percent>("share"), table.read::<Ranks>("ranks"));
     let named = table.read::<OneOrMany>("workspaces");
@@ -117,10 +117,10 @@ fn who(table: &mut Table<'_>) -> Result<Who, Reported> {
         return Err(problems.report(problem.note("`share`, `ranks` and `workspaces` exclude each other")));
     }
     Ok(match (share, ranks, named) {
-        (Some(share), _, _) => Who::Share(share.get_ref().0),
-        (_, Some(ranks), _) => Who::Ranks(ranks.into_inner().0),
-        (_, _, Some(named)) => Who::Named(names(named.into_inner())),
-        (None, None, None) => Who::All,
+        (Some(share), _, _) => AffectedWorkspaces::Share(share.get_ref().0),
+        (_, Some(ranks), _) => AffectedWorkspaces::Ranks(ranks.into_inner().0),
+        (_, _, Some(named)) => AffectedWorkspaces::Named(names(named.into_inner())),
+        (None, None, None) => AffectedWorkspaces::All,
     })
 }
 
@@ -164,29 +164,29 @@ fn when(table: &mut Table<'_>) -> Result<When, Reported> {
     Ok(When::During { from: begins, to: to.map(Spanned::into_inner), every })
 }
 
-fn what(table: &mut Table<'_>) -> Result<What, Reported> {
+fn changes(table: &mut Table<'_>) -> Result<EffectChanges, Reported> {
     let (error, rejected, late) = (change(table, "error"), change(table, "rejected"), change(table, "late"));
     let by_status = by_status(table);
     let latency = slowness(table);
     let traffic = table.read::<Factor>("traffic");
-    let mut what = What { error: error?, rejected: rejected?, late: late?, latency: latency?, traffic: None };
-    what.traffic = traffic?.map(|factor| factor.get_ref().0);
+    let mut changes = EffectChanges { error: error?, rejected: rejected?, late: late?, latency: latency?, traffic: None };
+    changes.traffic = traffic?.map(|factor| factor.get_ref().0);
     match by_status? {
         None => {}
-        Some((Outcome::Error, change)) => what.error = Some(change),
-        Some((Outcome::Rejected | Outcome::Ok | Outcome::Late | Outcome::Aborted, change)) => what.rejected = Some(change),
+        Some((Outcome::Error, change)) => changes.error = Some(change),
+        Some((Outcome::Rejected | Outcome::Ok | Outcome::Late | Outcome::Aborted, change)) => changes.rejected = Some(change),
     }
-    Ok(what)
+    Ok(changes)
 }
 
-fn change(table: &mut Table<'_>, key: &'static str) -> Result<Option<Change>, Reported> {
-    Ok(table.read::<Change>(key)?.map(Spanned::into_inner))
+fn change(table: &mut Table<'_>, key: &'static str) -> Result<Option<RateChange>, Reported> {
+    Ok(table.read::<RateChange>(key)?.map(Spanned::into_inner))
 }
 
 /// Reads `status = 401` and its `rate`. The core decides which outcome the status means.
-fn by_status(table: &mut Table<'_>) -> Result<Option<(Outcome, Change)>, Reported> {
+fn by_status(table: &mut Table<'_>) -> Result<Option<(Outcome, RateChange)>, Reported> {
     let problems = table.problems();
-    let (status, rate) = (table.within("status", 100..=599_usize), table.read::<Change>("rate"));
+    let (status, rate) = (table.within("status", 100..=599_usize), table.read::<RateChange>("rate"));
     let (status, rate) = (status?, rate?);
     let Some(status) = status else {
         return match rate {
@@ -197,7 +197,7 @@ fn by_status(table: &mut Table<'_>) -> Result<Option<(Outcome, Change)>, Reporte
     let rules = Rules { deadline: None, also_ok: Vec::new(), only_ok: Vec::new() };
     let answered = Ended::Answered { status: *status.get_ref() as u16, first_byte: Duration::ZERO, said: None };
     match classify(answered, &rules) {
-        outcome @ (Outcome::Error | Outcome::Rejected) => Ok(Some((outcome, rate.map_or(Change::AtLeast(1.0), Spanned::into_inner)))),
+        outcome @ (Outcome::Error | Outcome::Rejected) => Ok(Some((outcome, rate.map_or(RateChange::AtLeast(1.0), Spanned::into_inner)))),
         Outcome::Ok | Outcome::Late | Outcome::Aborted => {
             let label = "write one that fails, such as 401 or 503";
             Err(problems.error(status.span(), format!("a status of {} is a success", status.get_ref()), label))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::effect::Change;
+use super::effect::RateChange;
 use crate::config::{Value, Wrong, parse_duration};
 
 /// A share above 0 % and up to 100 %.
@@ -52,13 +52,13 @@ impl Value for FasterOrLater {
     }
 }
 
-impl Value for Change {
+impl Value for RateChange {
     const WHAT: &'static str = "a change of a rate";
-    fn read(value: &DeValue<'_>) -> Result<Change, Wrong> {
+    fn read(value: &DeValue<'_>) -> Result<RateChange, Wrong> {
         let text = value.as_str().unwrap_or("");
         let read = match text.strip_prefix('+') {
-            Some(added) => percent(added).map(Change::Add),
-            None => percent(text).map(Change::AtLeast).or(factor(text).map(Change::Times)),
+            Some(added) => percent(added).map(RateChange::Add),
+            None => percent(text).map(RateChange::AtLeast).or(factor(text).map(RateChange::Times)),
         };
         read.ok_or_else(|| instead("write \"+5%\" (so many more), \"80%\" (at least so many) or \"x0.5\" (times)"))
     }

@@ -6,7 +6,7 @@ use super::latency::UNIT_MICROS;
 use crate::core::{LOG_UNIT, Tally};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
+pub struct TrackCounts {
     pub requests: u32,
     pub errors: u32,
     pub late: u32,
@@ -20,7 +20,7 @@ pub struct Counts {
     pub log_latency: f64,
 }
 
-impl Counts {
+impl TrackCounts {
     pub fn bad(&self) -> u32 {
         self.errors + self.late + self.rejected
     }
@@ -41,8 +41,8 @@ impl Counts {
     }
 }
 
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
+impl AddAssign for TrackCounts {
+    fn add_assign(&mut self, other: TrackCounts) {
         self.requests += other.requests;
         self.errors += other.errors;
         self.late += other.late;

@@ -24,12 +24,12 @@ pub struct Latency {
     /// P(Z ≤ z) and the logarithm of the density, on the grid.
     below: Box<[f64]>,
     log_density: Box<[f64]>,
-    pub marks: Marks,
+    pub marks: SlowMarks,
 }
 
 /// The thresholds of slow answers, in z: quantiles over all workspaces, and one that people set by hand.
 #[derive(Clone, Copy, Debug)]
-pub struct Marks {
+pub struct SlowMarks {
     pub p90: f64,
     pub p99: f64,
     pub p99_5: f64,
@@ -46,10 +46,10 @@ impl Default for Latency {
         let all = below[CELLS];
         below.iter_mut().for_each(|p| *p /= all);
         let quantiles = (0..QUANTILES).map(|i| quantile(&below, (i as f64 + 0.5) / QUANTILES as f64)).collect();
-        let marks = Marks { p90: 0.0, p99: 0.0, p99_5: 0.0, half_second: (500_000.0 / UNIT_MICROS).ln() };
+        let marks = SlowMarks { p90: 0.0, p99: 0.0, p99_5: 0.0, half_second: (500_000.0 / UNIT_MICROS).ln() };
         let log_density = density.iter().map(|d| (d + 1e-300).ln()).collect();
         let mut latency = Latency { quantiles, below: below.into(), log_density, marks };
-        latency.marks = Marks { p90: latency.pooled(0.1), p99: latency.pooled(0.01), p99_5: latency.pooled(0.005), ..marks };
+        latency.marks = SlowMarks { p90: latency.pooled(0.1), p99: latency.pooled(0.01), p99_5: latency.pooled(0.005), ..marks };
         latency
     }
 }

@@ -12,22 +12,23 @@ use std::time::Duration;
 
 use crate::core::{Bucket, LatencyMarks, Pins, Salt, Split, Weight, Workspace};
 use crate::sim::dice::Dice;
-use crate::sim::scenario::{Change, Effect, On, Scenario, Slowness, When};
-use latency::{Marks, UNIT_MICROS};
+use crate::sim::scenario::{On, RateChange, Scenario, ScenarioEffect, Slowness, When};
+use latency::{SlowMarks, UNIT_MICROS};
 use moods::{Mood, Weather};
-use requests::{Answers, Chances, Law, Slower};
+use requests::{Chances, Law, PairedAnswers, Slower};
 use tenants::Tenant;
 
-pub use counts::{Counts, ratio};
+pub use counts::{TrackCounts, ratio};
 pub use latency::Latency;
 pub use volume::{Volume, WORKSPACES_MAX};
 
-/// The answers that one workspace's requests of this tick would have got on each track. Only workspaces with requests have a cell.
+/// A workspace with requests in this tick, and the answers that they would have got on each track.
 #[derive(Clone, Copy, Debug)]
-pub struct Cell {
-    pub workspace: usize,
+pub struct ActiveWorkspace {
+    /// Its place in the world's workspaces.
+    pub index: usize,
     pub bucket: Bucket,
-    pub answers: Answers,
+    pub answers: PairedAnswers,
 }
 
 pub struct World<'a> {
@@ -41,8 +42,8 @@ pub struct World<'a> {
     moods: Vec<Mood>,
     buckets: Vec<Bucket>,
     split: Split,
-    past: Vec<Counts>,
-    cells: Vec<Cell>,
+    past: Vec<TrackCounts>,
+    active: Vec<ActiveWorkspace>,
 }
 
 /// The effects that are active in this tick.
@@ -74,11 +75,11 @@ impl<'a> World<'a> {
         let buckets: Vec<Bucket> =
             (0..tenants.len()).map(|index| salt.bucket(&Workspace { namespace: "team", id: id(index).into() })).collect();
         let split = split(&salt, &buckets, scenario, first);
-        World { scenario, latency, tick, now: Duration::ZERO, dice, weather, tenants, moods, buckets, split, past, cells: Vec::new() }
+        World { scenario, latency, tick, now: Duration::ZERO, dice, weather, tenants, moods, buckets, split, past, active: Vec::new() }
     }
 
     /// Makes the next tick's requests. `now` is the tick's end after that.
-    pub fn advance(&mut self) -> &[Cell] {
+    pub fn advance(&mut self) -> &[ActiveWorkspace] {
         let secs = self.now.as_secs_f64();
         if self.now > Duration::ZERO && self.begins_a_minute() {
             self.weather.pass_a_minute(&mut self.dice);
@@ -86,7 +87,7 @@ impl<'a> World<'a> {
         }
         let acting = self.acting();
         let day = self.weather.traffic(secs) * self.tick.as_secs_f64();
-        self.cells.clear();
+        self.active.clear();
         let mut slower = [Vec::new(), Vec::new()];
         for index in 0..self.tenants.len() {
             let on = self.tenants[index].effects & acting.mask;
@@ -99,10 +100,10 @@ impl<'a> World<'a> {
             let chances = self.chances(index, on, &acting, secs, &mut slower);
             let law = Law { latency: self.latency, slow_from: self.scenario.slow_from(), slower: [&slower[0], &slower[1]] };
             let answers = law.answer(&mut self.dice, requests, &chances);
-            self.cells.push(Cell { workspace: index, bucket: self.buckets[index], answers });
+            self.active.push(ActiveWorkspace { index, bucket: self.buckets[index], answers });
         }
         self.now += self.tick;
-        &self.cells
+        &self.active
     }
 
     /// The time since the rollout began.
@@ -110,8 +111,8 @@ impl<'a> World<'a> {
         self.now
     }
 
-    pub fn cells(&self) -> &[Cell] {
-        &self.cells
+    pub fn active(&self) -> &[ActiveWorkspace] {
+        &self.active
     }
 
     pub fn tenants(&self) -> &[Tenant] {
@@ -129,13 +130,13 @@ impl<'a> World<'a> {
     }
 
     /// What each workspace had on stable in the day before.
-    pub fn past(&self) -> impl Iterator<Item = (Bucket, &Counts)> {
+    pub fn past(&self) -> impl Iterator<Item = (Bucket, &TrackCounts)> {
         self.buckets.iter().copied().zip(&self.past)
     }
 
     pub fn marks(&self) -> LatencyMarks {
         let micros = |z: f64| (UNIT_MICROS * z.exp()) as u64;
-        let Marks { p90, p99_5, .. } = self.latency.marks;
+        let SlowMarks { p90, p99_5, .. } = self.latency.marks;
         LatencyMarks { slow_micros: micros(p90), very_slow_micros: micros(p99_5) }
     }
 
@@ -159,7 +160,7 @@ impl<'a> World<'a> {
     fn requests(&mut self, on: u32, usual: f64) -> [u32; 2] {
         let mut factors = [1.0, 1.0];
         for effect in effects(&self.scenario.effects, on) {
-            let factor = 1.0 + effect.events * (effect.what.traffic.unwrap_or(1.0) - 1.0);
+            let factor = 1.0 + effect.events * (effect.changes.traffic.unwrap_or(1.0) - 1.0);
             apply(&mut factors, effect.on, |all| all * factor);
         }
         let least = factors[0].min(factors[1]);
@@ -178,15 +179,15 @@ impl<'a> World<'a> {
         let shift = tenant.shift + self.weather.latency() + mood.now.latency;
         let mut chances = Chances { error: [error; 2], rejected: [rejected; 2], late: [late; 2], shift };
         for (i, effect) in self.scenario.effects.iter().enumerate().filter(|(i, _)| on & (1 << i) != 0) {
-            let what = effect.what;
+            let changes = effect.changes;
             for (rates, change) in
-                [(&mut chances.error, what.error), (&mut chances.rejected, what.rejected), (&mut chances.late, what.late)]
+                [(&mut chances.error, changes.error), (&mut chances.rejected, changes.rejected), (&mut chances.late, changes.late)]
             {
                 if let Some(change) = change {
                     apply(rates, effect.on, |rate| changed(rate, change, effect.events));
                 }
             }
-            if let Some(slowness) = what.latency {
+            if let Some(slowness) = changes.latency {
                 let one = self.slower(slowness, effect.events, acting.minutes[i]);
                 apply_each(slower, effect.on, |list| list.push(one));
             }
@@ -201,11 +202,11 @@ impl<'a> World<'a> {
     }
 }
 
-fn effects(all: &[Effect], on: u32) -> impl Iterator<Item = &Effect> {
+fn effects(all: &[ScenarioEffect], on: u32) -> impl Iterator<Item = &ScenarioEffect> {
     all.iter().enumerate().filter(move |(i, _)| on & (1 << i) != 0).map(|(_, effect)| effect)
 }
 
-fn changed(rate: f64, change: Change, events: f64) -> f64 {
+fn changed(rate: f64, change: RateChange, events: f64) -> f64 {
     rate + events * (change.apply(rate) - rate)
 }
 

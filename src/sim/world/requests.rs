@@ -1,8 +1,8 @@
 //! One workspace's requests of one tick, answered by both tracks with the same random numbers: a request that fails on a track with
 //! 2 % errors also fails on one with 7 %, and its latency differs only by what the release adds.
 
-use super::counts::Counts;
-use super::latency::{Latency, Marks, UNIT_MICROS};
+use super::counts::TrackCounts;
+use super::latency::{Latency, SlowMarks, UNIT_MICROS};
 use crate::sim::dice::Dice;
 use crate::sim::scenario::SlowFrom;
 
@@ -31,9 +31,9 @@ pub struct Slower {
 
 /// Both tracks' answers to a workspace's requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answers {
-    pub stable: Counts,
-    pub canary: Counts,
+pub struct PairedAnswers {
+    pub stable: TrackCounts,
+    pub canary: TrackCounts,
     /// How many requests the canary made bad, minus those that only stable answered badly.
     pub made_bad: i32,
     /// ln of the likelihood ratio of the canary's answers: with the canary's probabilities against stable's.
@@ -53,9 +53,9 @@ const NEARLY_ONE: f64 = 0.999_999;
 
 impl Law<'_> {
     /// Answers `requests` on each track. As far as both numbers go, they are the same requests.
-    pub fn answer(&self, dice: &mut Dice, requests: [u32; 2], chances: &Chances) -> Answers {
+    pub fn answer(&self, dice: &mut Dice, requests: [u32; 2], chances: &Chances) -> PairedAnswers {
         let common = requests[0].min(requests[1]);
-        let mut answers = Answers::default();
+        let mut answers = PairedAnswers::default();
         let [stable, canary] = outcomes(dice, common, chances);
         (answers.stable, answers.canary) = (stable, canary);
         answers.made_bad = canary.bad() as i32 - stable.bad() as i32;
@@ -64,7 +64,7 @@ impl Law<'_> {
         for (track, more) in requests.map(|requests| requests - common).into_iter().enumerate().filter(|(_, more)| *more > 0) {
             let alone = [chances.error, chances.rejected, chances.late].map(|both| [both[track]; 2]);
             let alone = Chances { error: alone[0], rejected: alone[1], late: alone[2], shift: chances.shift };
-            let mut extra = Answers::default();
+            let mut extra = PairedAnswers::default();
             [extra.stable, extra.canary] = outcomes(dice, more, &alone);
             self.time(dice, more, chances.shift, &mut extra);
             if track == 0 {
@@ -79,10 +79,10 @@ impl Law<'_> {
     }
 
     /// Gives every request of new answers a latency on both tracks.
-    fn time(&self, dice: &mut Dice, requests: u32, shift: f64, answers: &mut Answers) {
+    fn time(&self, dice: &mut Dice, requests: u32, shift: f64, answers: &mut PairedAnswers) {
         let marks = self.latency.marks;
         let differ = self.slower[0] != self.slower[1];
-        let mut canary = Counts::default();
+        let mut canary = TrackCounts::default();
         for _ in 0..requests {
             let own = self.latency.draw(dice.bits());
             let stable = slowed(dice, own, own + shift, self.slower[0]);
@@ -94,7 +94,7 @@ impl Law<'_> {
             }
         }
         if !differ {
-            canary = Counts { requests: 0, errors: 0, late: 0, rejected: 0, ..answers.stable };
+            canary = TrackCounts { requests: 0, errors: 0, late: 0, rejected: 0, ..answers.stable };
         }
         answers.canary += canary;
         let stable = &answers.stable;
@@ -127,7 +127,7 @@ fn slowed(dice: &mut Dice, own: f64, mut z: f64, slower: &[Slower]) -> f64 {
     z
 }
 
-fn count(counts: &mut Counts, z: f64, marks: &Marks) {
+fn count(counts: &mut TrackCounts, z: f64, marks: &SlowMarks) {
     counts.log_latency += z;
     counts.above_p90 += u32::from(z > marks.p90);
     counts.above_p99 += u32::from(z > marks.p99);
@@ -136,14 +136,20 @@ fn count(counts: &mut Counts, z: f64, marks: &Marks) {
 }
 
 /// Errors, rejections and late answers of the same requests on both tracks. A request has one outcome.
-fn outcomes(dice: &mut Dice, requests: u32, chances: &Chances) -> [Counts; 2] {
+fn outcomes(dice: &mut Dice, requests: u32, chances: &Chances) -> [TrackCounts; 2] {
     let mut left = [requests; 2];
     let [errors, rejected, late] = [chances.error, chances.rejected, chances.late].map(|both| {
         let happened = nested(dice, left, both);
         left = [left[0] - happened[0], left[1] - happened[1]];
         happened
     });
-    [0, 1].map(|track| Counts { requests, errors: errors[track], rejected: rejected[track], late: late[track], ..Counts::default() })
+    [0, 1].map(|track| TrackCounts {
+        requests,
+        errors: errors[track],
+        rejected: rejected[track],
+        late: late[track],
+        ..TrackCounts::default()
+    })
 }
 
 /// Like `Dice::pair`, if one track has more requests left than the other.
@@ -153,7 +159,7 @@ fn nested(dice: &mut Dice, left: [u32; 2], chances: [f64; 2]) -> [u32; 2] {
     [stable + dice.of(left[0] - common, chances[0]), canary + dice.of(left[1] - common, chances[1])]
 }
 
-fn of_outcomes(canary: &Counts, chances: &Chances) -> f64 {
+fn of_outcomes(canary: &TrackCounts, chances: &Chances) -> f64 {
     let mut left = canary.requests;
     let mut sum = 0.0;
     for (happened, [usual, now]) in [(canary.errors, chances.error), (canary.rejected, chances.rejected), (canary.late, chances.late)] {

@@ -1,10 +1,10 @@
 //! The workspaces of a world: how large each is, what is usual for it, and its past day.
 
-use super::counts::Counts;
+use super::counts::TrackCounts;
 use super::latency::{Latency, WORKSPACE_SIGMA};
 use super::volume::Volume;
 use crate::sim::dice::Dice;
-use crate::sim::scenario::{Effect, Scenario, When, Who};
+use crate::sim::scenario::{AffectedWorkspaces, Scenario, ScenarioEffect, When};
 
 /// One workspace on an ordinary day.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub fn tenants(scenario: &Scenario, volume: &Volume, dice: &mut Dice) -> Vec<Ten
     };
     let mut tenants: Vec<Tenant> = sizes.into_iter().enumerate().map(tenant).collect();
     for (i, effect) in scenario.effects.iter().enumerate() {
-        concern(&mut tenants, 1 << i, &effect.who, dice);
+        concern(&mut tenants, 1 << i, &effect.affected, dice);
         if effect.when == When::Chronic {
             tenants.iter_mut().filter(|tenant| tenant.effects & (1 << i) != 0).for_each(|tenant| make_usual(tenant, effect));
         }
@@ -72,41 +72,41 @@ fn rate(usual: f64, (often, [low, high], spared): (f64, [f64; 2], u32), rank: u3
     if dice.chance(often) && rank > spared { dice.between(low, high) } else { rate }
 }
 
-fn concern(tenants: &mut [Tenant], bit: u32, who: &Who, dice: &mut Dice) {
+fn concern(tenants: &mut [Tenant], bit: u32, affected: &AffectedWorkspaces, dice: &mut Dice) {
     let count = tenants.len();
     let mut any = false;
     for (index, tenant) in tenants.iter_mut().enumerate() {
         let rank = index as u32 + 1;
-        let meant = match who {
-            Who::All => true,
-            Who::Share(share) => dice.chance(*share),
-            Who::Ranks(ranks) => ranks.contains(&rank),
-            Who::Named(names) => names.iter().any(|name| *name == format!("T{rank}")),
+        let meant = match affected {
+            AffectedWorkspaces::All => true,
+            AffectedWorkspaces::Share(share) => dice.chance(*share),
+            AffectedWorkspaces::Ranks(ranks) => ranks.contains(&rank),
+            AffectedWorkspaces::Named(names) => names.iter().any(|name| *name == format!("T{rank}")),
         };
         if meant {
             tenant.effects |= bit;
             any = true;
         }
     }
-    if !any && matches!(who, Who::Share(_)) {
+    if !any && matches!(affected, AffectedWorkspaces::Share(_)) {
         let index = dice.between(5.0_f64.min(count as f64 - 1.0), count as f64) as usize;
         tenants[index.min(count - 1)].effects |= bit;
     }
 }
 
-fn make_usual(tenant: &mut Tenant, effect: &Effect) {
-    let what = effect.what;
-    for (rate, change) in [(&mut tenant.error, what.error), (&mut tenant.rejected, what.rejected), (&mut tenant.late, what.late)] {
+fn make_usual(tenant: &mut Tenant, effect: &ScenarioEffect) {
+    let changes = effect.changes;
+    for (rate, change) in [(&mut tenant.error, changes.error), (&mut tenant.rejected, changes.rejected), (&mut tenant.late, changes.late)] {
         if let Some(change) = change {
             *rate += effect.events * (change.apply(*rate) - *rate);
         }
     }
-    tenant.rps *= what.traffic.unwrap_or(1.0);
-    tenant.shift += what.latency.map_or(0.0, |slowness| slowness.factor.ln());
+    tenant.rps *= changes.traffic.unwrap_or(1.0);
+    tenant.shift += changes.latency.map_or(0.0, |slowness| slowness.factor.ln());
 }
 
 /// What a proxy would have counted for this workspace on stable in the day before.
-pub fn past(tenant: &Tenant, latency: &Latency, dice: &mut Dice) -> Counts {
+pub fn past(tenant: &Tenant, latency: &Latency, dice: &mut Dice) -> TrackCounts {
     let requests = tenant.rps * DAY_SECS;
     let misjudged = dice.log_normal(0.0, PAST_SIGMA);
     let incident = if dice.chance(PAST_INCIDENT.0) { PAST_INCIDENT.1 } else { 0.0 };
@@ -119,7 +119,7 @@ pub fn past(tenant: &Tenant, latency: &Latency, dice: &mut Dice) -> Counts {
     let rejected_rate = tenant.rejected * dice.log_normal(0.0, PAST_SIGMA);
     let rejected = dice.poisson(requests * rejected_rate.min(1.0)).min(count);
     let mean = latency.mean() + tenant.shift + dice.normal((Z_VARIANCE / requests.max(1.0) + PAST_Z_SIGMA.powi(2)).sqrt());
-    Counts {
+    TrackCounts {
         requests: count,
         errors,
         late: late.min(count - errors),

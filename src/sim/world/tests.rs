@@ -18,14 +18,14 @@ fn volume(text: &str) -> Volume {
 }
 
 /// Both tracks' sums, and the number of requests made bad, from minute `from` to minute `to`.
-fn sums(world: &mut World<'_>, from: u64, to: u64) -> (Counts, Counts, i64) {
-    let (mut stable, mut canary, mut made_bad) = (Counts::default(), Counts::default(), 0);
+fn sums(world: &mut World<'_>, from: u64, to: u64) -> (TrackCounts, TrackCounts, i64) {
+    let (mut stable, mut canary, mut made_bad) = (TrackCounts::default(), TrackCounts::default(), 0);
     while world.now().as_secs() < 60 * to {
         let counts = world.now().as_secs() >= 60 * from;
-        for cell in world.advance().iter().filter(|_| counts) {
-            stable += cell.answers.stable;
-            canary += cell.answers.canary;
-            made_bad += i64::from(cell.answers.made_bad);
+        for workspace in world.advance().iter().filter(|_| counts) {
+            stable += workspace.answers.stable;
+            canary += workspace.answers.canary;
+            made_bad += i64::from(workspace.answers.made_bad);
         }
     }
     (stable, canary, made_bad)
@@ -40,7 +40,7 @@ fn seeds(usually: u64) -> u64 {
 #[test]
 fn an_ordinary_day_is_as_the_laws_say() {
     let (scenario, latency) = (named("AA_plain"), Latency::default());
-    let (mut stable, seeds) = (Counts::default(), seeds(30));
+    let (mut stable, seeds) = (TrackCounts::default(), seeds(30));
     for seed in 0..seeds {
         let mut world = World::new(&scenario, &volume("medium"), seed, TICK, first(), &latency);
         let (of_stable, of_canary, made_bad) = sums(&mut world, 0, 10);
@@ -149,11 +149,11 @@ fn an_operators_scenario_acts_as_written() {
     let mut world = World::new(&own, &volume("medium"), 6, TICK, first(), &latency);
     let (mut failed, mut requests) = ([0, 0, 0], [0, 0]);
     for tick in 0..36 {
-        for cell in world.advance() {
-            let canary = cell.answers.canary;
-            failed[tick / 12] += if cell.workspace == 0 { canary.requests - canary.errors } else { 0 };
+        for workspace in world.advance() {
+            let canary = workspace.answers.canary;
+            failed[tick / 12] += if workspace.index == 0 { canary.requests - canary.errors } else { 0 };
             if tick >= 24 {
-                requests[0] += cell.answers.stable.requests;
+                requests[0] += workspace.answers.stable.requests;
                 requests[1] += canary.requests;
             }
         }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::period::Period;
+use super::period::PeriodSums;
 use crate::core::Weight;
 use crate::sim::rules::ramp::{end_of_ramp, ramp};
-use crate::sim::rules::rule::{Next, Rule, Seen};
+use crate::sim::rules::rule::{Rule, Ruling, TickResults};
 use crate::sim::world::ratio;
 
 /// Like Argo Rollouts' analysis by success rate: at least 95 % in every five minutes; the third failure aborts. A period without
@@ -13,7 +13,7 @@ use crate::sim::world::ratio;
 #[derive(Default)]
 pub struct Argo {
     now: Duration,
-    period: Period,
+    period: PeriodSums,
     failures: u32,
 }
 
@@ -22,13 +22,13 @@ impl Rule for Argo {
         ramp(self.now)
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        self.now = seen.now;
-        if let Some(counts) = self.period.add(seen, Duration::from_secs(300)) {
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        self.now = results.now;
+        if let Some(counts) = self.period.add(results, Duration::from_secs(300)) {
             self.failures += u32::from(ratio(counts.errors, counts.requests).is_some_and(|rate| rate > 0.05));
         }
         match self.failures >= 3 {
-            true => Next::RolledBack,
+            true => Ruling::RolledBack,
             false => end_of_ramp(self.now),
         }
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::period::Period;
+use super::period::PeriodSums;
 use crate::core::Weight;
-use crate::sim::rules::rule::{Next, Rule, Seen};
+use crate::sim::rules::rule::{Rule, Ruling, TickResults};
 use crate::sim::world::ratio;
 
 /// Like CodeDeploy's `Canary10Percent5Minutes` with an alarm: more than 2 % errors in each of two minutes in a row.
 #[derive(Default)]
 pub struct CodeDeploy {
-    period: Period,
+    period: PeriodSums,
     in_a_row: u32,
 }
 
@@ -23,15 +23,15 @@ impl Rule for CodeDeploy {
         Weight::from_bp(1_000).unwrap_or(Weight::FULL)
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        if let Some(counts) = self.period.add(seen, Duration::from_secs(60)) {
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        if let Some(counts) = self.period.add(results, Duration::from_secs(60)) {
             let alarm = ratio(counts.errors, counts.requests).is_some_and(|rate| rate > 0.02);
             self.in_a_row = if alarm { self.in_a_row + 1 } else { 0 };
         }
-        match (self.in_a_row >= 2, seen.now >= CodeDeploy::BAKE) {
-            (true, _) => Next::RolledBack,
-            (false, true) => Next::Promoted,
-            (false, false) => Next::GoOn,
+        match (self.in_a_row >= 2, results.now >= CodeDeploy::BAKE) {
+            (true, _) => Ruling::RolledBack,
+            (false, true) => Ruling::Promoted,
+            (false, false) => Ruling::GoOn,
         }
     }
 }

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use super::period::Period;
+use super::period::PeriodSums;
 use crate::core::Weight;
-use crate::sim::rules::rule::{Next, Rule, Seen};
+use crate::sim::rules::rule::{Rule, Ruling, TickResults};
 use crate::sim::world::ratio;
 
 /// Like Flagger: a minute with at least 99 % successes and at most 1 % slower than 500 ms raises the canary by 10 points, up to 50
 /// %, and then to 100 %. The fifth failed minute takes it back; a minute without requests has failed.
 pub struct Flagger {
     step: u16,
-    period: Period,
+    period: PeriodSums,
     failures: u32,
 }
 
 impl Default for Flagger {
     fn default() -> Flagger {
-        Flagger { step: 1, period: Period::default(), failures: 0 }
+        Flagger { step: 1, period: PeriodSums::default(), failures: 0 }
     }
 }
 
@@ -26,17 +26,17 @@ impl Rule for Flagger {
         Weight::from_bp(1_000 * self.step).unwrap_or(Weight::FULL)
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        let Some(counts) = self.period.add(seen, Duration::from_secs(60)) else { return Next::GoOn };
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        let Some(counts) = self.period.add(results, Duration::from_secs(60)) else { return Ruling::GoOn };
         let most = |part: u32| ratio(part, counts.requests).is_some_and(|rate| rate <= 0.01);
         if !(most(counts.errors) && most(counts.above_half_second)) {
             self.failures += 1;
-            return if self.failures >= 5 { Next::RolledBack } else { Next::GoOn };
+            return if self.failures >= 5 { Ruling::RolledBack } else { Ruling::GoOn };
         }
         if self.step == 5 {
-            return Next::Promoted;
+            return Ruling::Promoted;
         }
         self.step += 1;
-        Next::GoOn
+        Ruling::GoOn
     }
 }

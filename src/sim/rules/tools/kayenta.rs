@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use crate::core::Weight;
 use crate::sim::rules::ramp::{RAMP_STEP, end_of_ramp, ramp};
-use crate::sim::rules::rule::{Next, Rule, Seen};
-use crate::sim::world::{Counts, ratio};
+use crate::sim::rules::rule::{Rule, Ruling, TickResults};
+use crate::sim::world::{TrackCounts, ratio};
 
 /// A track's values in one minute: the rate of errors, the rate above the usual p99, and the mean log-latency; `None` without
 /// requests.
-type Point = [Option<f64>; 3];
+type MinuteMetrics = [Option<f64>; 3];
 
 #[derive(Default)]
 pub struct Kayenta {
     now: Duration,
-    minute: [Counts; 2],
+    minute: [TrackCounts; 2],
     minutes: u32,
     /// The minutes of this step: stable's and the canary's.
-    points: Vec<[Point; 2]>,
+    points: Vec<[MinuteMetrics; 2]>,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,30 +33,30 @@ impl Rule for Kayenta {
         ramp(self.now)
     }
 
-    fn judge(&mut self, seen: &Seen<'_>) -> Next {
-        self.now = seen.now;
-        self.minute[0] += seen.stable;
-        self.minute[1] += seen.canary;
-        if seen.now >= MINUTE * (self.minutes + 1) {
+    fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
+        self.now = results.now;
+        self.minute[0] += results.stable;
+        self.minute[1] += results.canary;
+        if results.now >= MINUTE * (self.minutes + 1) {
             self.minutes += 1;
             self.points.push(std::mem::take(&mut self.minute).map(point));
         }
         let step = (RAMP_STEP.as_secs() / MINUTE.as_secs()) as usize;
         if self.points.len() < step {
-            return Next::GoOn;
+            return Ruling::GoOn;
         }
         let points = std::mem::take(&mut self.points);
         let failed = (0..3).filter(|metric| is_higher(&column(&points, 1, *metric), &column(&points, 0, *metric))).count();
-        if 100.0 * (3 - failed) as f64 / 3.0 < SCORE_LEAST { Next::RolledBack } else { end_of_ramp(self.now) }
+        if 100.0 * (3 - failed) as f64 / 3.0 < SCORE_LEAST { Ruling::RolledBack } else { end_of_ramp(self.now) }
     }
 }
 
-fn point(counts: Counts) -> Point {
+fn point(counts: TrackCounts) -> MinuteMetrics {
     let mean = (counts.requests > 0).then(|| counts.log_latency / f64::from(counts.requests));
     [ratio(counts.errors, counts.requests), ratio(counts.above_p99, counts.requests), mean]
 }
 
-fn column(points: &[[Point; 2]], track: usize, metric: usize) -> Vec<f64> {
+fn column(points: &[[MinuteMetrics; 2]], track: usize, metric: usize) -> Vec<f64> {
     points.iter().filter_map(|point| point[track][metric]).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::core::{Plan, Policy};
 use crate::sim::rules::Operator;
-use crate::sim::runs::{Study, Summary};
+use crate::sim::runs::{RuleSummary, Study};
 use crate::sim::scenario::library;
 
 const TICK: Duration = Duration::from_secs(5);
@@ -14,15 +14,15 @@ fn named(name: &str) -> Scenario {
     library().into_iter().find(|one| one.name == name).expect("it is in the library")
 }
 
-fn records(name: &str, volume: &str, judges: &[Judge], settings: &Settings, seed: u64) -> Vec<Record> {
+fn records(name: &str, volume: &str, judges: &[Judge], settings: &SerinSettings, seed: u64) -> Vec<Record> {
     let (scenario, volume, latency) = (named(name), Volume::parse(volume).expect("a volume"), Latency::default());
-    let setting = Setting { scenario: &scenario, volume: &volume, judges, settings, tick: TICK, latency: &latency };
+    let setting = RunSetting { scenario: &scenario, volume: &volume, judges, settings, tick: TICK, latency: &latency };
     run(&setting, seed, |_, _| {})
 }
 
 #[test]
 fn a_release_that_fails_everything_is_taken_back_by_everyone() {
-    let records = records("R_hardfail", "medium", &Judge::ALL, &Settings::default(), 1);
+    let records = records("R_hardfail", "medium", &Judge::ALL, &SerinSettings::default(), 1);
     for (record, judge) in records.iter().zip(Judge::ALL) {
         assert!(record.rolled_back.is_some() && record.made_bad > 0 && record.bad_workspaces > 0, "{}: {record:?}", judge.name());
     }
@@ -32,7 +32,7 @@ fn a_release_that_fails_everything_is_taken_back_by_everyone() {
 
 #[test]
 fn a_good_release_reaches_everybody_under_serin() {
-    let record = &records("AA_plain", "medium", &[Judge::Serin], &Settings::default(), 2)[0];
+    let record = &records("AA_plain", "medium", &[Judge::Serin], &SerinSettings::default(), 2)[0];
     assert_eq!((record.rolled_back, record.made_bad, record.weight), (None, 0, Weight::FULL), "{record:?}");
     assert!(record.promoted.is_some());
 }
@@ -41,7 +41,7 @@ fn a_good_release_reaches_everybody_under_serin() {
 fn an_absent_operator_leaves_what_was_asked() {
     let plan = Plan { policy: Policy::Guarded, ..Plan::usual() };
     let with = |operator| {
-        let settings = Settings { plan: plan.clone(), operator, ..Settings::default() };
+        let settings = SerinSettings { plan: plan.clone(), operator, ..SerinSettings::default() };
         records("AA_plain", "9rps", &[Judge::Serin], &settings, 3)[0].clone()
     };
     let alone = with(Operator::Absent);
@@ -53,9 +53,15 @@ fn an_absent_operator_leaves_what_was_asked() {
 fn what_is_let_through_harms_for_half_an_hour() {
     let (scenario, latency) = (named("R_late02pp"), Latency::default());
     let volume = Volume::parse("2rps").expect("a volume");
-    let settings = Settings::default();
-    let setting =
-        Setting { scenario: &scenario, volume: &volume, judges: &[Judge::CodeDeploy], settings: &settings, tick: TICK, latency: &latency };
+    let settings = SerinSettings::default();
+    let setting = RunSetting {
+        scenario: &scenario,
+        volume: &volume,
+        judges: &[Judge::CodeDeploy],
+        settings: &settings,
+        tick: TICK,
+        latency: &latency,
+    };
     let mut last = Duration::ZERO;
     let record = &run(&setting, 4, |_, moment| last = moment.now)[0];
     assert_eq!((record.promoted, last), (Some(Duration::from_secs(300)), Duration::from_secs(300 + 1_800)));
@@ -67,12 +73,12 @@ fn a_study_is_the_same_with_any_number_of_threads() {
         scenarios: vec![named("R_err5pp"), named("R_401ws2pct")],
         volumes: vec![Volume::parse("9rps").expect("a volume"), Volume::parse("20").expect("a volume")],
         judges: Judge::ALL.to_vec(),
-        settings: Settings::default(),
+        settings: SerinSettings::default(),
         first_seed: 7,
         seeds: 2,
         tick: TICK,
     };
-    let conduct = |threads| -> Vec<Summary> {
+    let conduct = |threads| -> Vec<RuleSummary> {
         let (all, done) = (Mutex::new(Vec::new()), Mutex::new(0));
         study.conduct(threads, || *done.lock().expect("no panic") += 1, |some| all.lock().expect("no panic").extend_from_slice(some));
         assert_eq!(*done.lock().expect("no panic"), study.runs());

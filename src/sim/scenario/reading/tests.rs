@@ -28,12 +28,24 @@ fn the_example_means_what_its_comments_say() {
     let scenarios = parse(text, Path::new("example.toml")).unwrap_or_else(|error| panic!("{error}"));
     let [canary, both] = scenarios[0].effects.as_slice() else { panic!("two effects") };
     let during = |from, every| When::During { from: Duration::from_secs(from), to: None, every };
-    let error = What { error: Some(Change::AtLeast(1.0)), ..What::default() };
-    assert_eq!(*canary, Effect { on: On::Canary, who: Who::Ranks(1..=20), when: during(120, None), events: 0.05, what: error });
+    let error = EffectChanges { error: Some(RateChange::AtLeast(1.0)), ..EffectChanges::default() };
+    assert_eq!(
+        *canary,
+        ScenarioEffect {
+            on: On::Canary,
+            affected: AffectedWorkspaces::Ranks(1..=20),
+            when: during(120, None),
+            events: 0.05,
+            changes: error
+        }
+    );
     let period = Period { every: Duration::from_secs(1_800), lasting: Duration::from_secs(60) };
     let added = Slowness { factor: 1.0, factor_per_min: 1.0, added: Duration::from_millis(200), slowest: 1.0 };
-    let slow = What { latency: Some(added), ..What::default() };
-    assert_eq!(*both, Effect { on: On::Both, who: Who::All, when: during(600, Some(period)), events: 1.0, what: slow });
+    let slow = EffectChanges { latency: Some(added), ..EffectChanges::default() };
+    assert_eq!(
+        *both,
+        ScenarioEffect { on: On::Both, affected: AffectedWorkspaces::All, when: during(600, Some(period)), events: 1.0, changes: slow }
+    );
 }
 
 #[test]
@@ -121,8 +133,9 @@ fn the_error_of_every_mistake_in_a_scenario_shows_what_to_write() {
 
 #[test]
 fn a_status_means_what_the_core_says() {
-    let what = |effect: &str| parse(&with(effect), Path::new("own.toml")).unwrap_or_else(|error| panic!("{error}"))[0].effects[0].what;
-    assert_eq!(what("status = 503\nrate = \"+5%\"").error, Some(Change::Add(0.05)));
-    assert_eq!(what("status = 401").rejected, Some(Change::AtLeast(1.0)));
-    assert_eq!(what("error = \"x0.5\"").error, Some(Change::Times(0.5)));
+    let changes =
+        |effect: &str| parse(&with(effect), Path::new("own.toml")).unwrap_or_else(|error| panic!("{error}"))[0].effects[0].changes;
+    assert_eq!(changes("status = 503\nrate = \"+5%\"").error, Some(RateChange::Add(0.05)));
+    assert_eq!(changes("status = 401").rejected, Some(RateChange::AtLeast(1.0)));
+    assert_eq!(changes("error = \"x0.5\"").error, Some(RateChange::Times(0.5)));
 }

@@ -63,7 +63,7 @@ fn at_least_one_of_a_share_is_concerned() {
 fn the_past_day_is_what_the_workspace_usually_has() {
     let (latency, mut dice) = (Latency::default(), Dice::new(8, "past"));
     let tenant = Tenant { rps: 10.0, error: 0.01, rejected: 0.05, late: 0.001, shift: 0.2, effects: 0 };
-    let mut sum = Counts::default();
+    let mut sum = TrackCounts::default();
     for _ in 0..200 {
         sum += past(&tenant, &latency, &mut dice);
     }
