@@ -3,7 +3,7 @@
 
 mod counts;
 mod latency;
-mod moods;
+mod drifts;
 mod requests;
 mod tenants;
 mod volume;
@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::core::{Bucket, LatencyMarks, Pins, Salt, Split, Weight, Workspace};
 use crate::sim::dice::Dice;
 use crate::sim::scenario::{On, RateChange, Scenario, ScenarioEffect, Slowness, When};
+use drifts::{SharedDrift, WorkspaceDrift};
 use latency::{SlowMarks, UNIT_MICROS};
-use moods::{Mood, Weather};
 use requests::{Chances, Law, PairedAnswers, Slower};
 use tenants::Tenant;
 
@@ -37,9 +37,9 @@ pub struct World<'a> {
     tick: Duration,
     now: Duration,
     dice: Dice,
-    weather: Weather,
+    shared_drift: SharedDrift,
     tenants: Vec<Tenant>,
-    moods: Vec<Mood>,
+    drifts: Vec<WorkspaceDrift>,
     buckets: Vec<Bucket>,
     split: Split,
     past: Vec<TrackCounts>,
@@ -67,31 +67,44 @@ impl<'a> World<'a> {
         let mut dice = Dice::new(seed, &format!("{} {}", scenario.name, volume.name));
         let tenants = tenants::tenants(scenario, volume, &mut dice);
         let past = tenants.iter().map(|tenant| tenants::past(tenant, latency, &mut dice)).collect();
-        let weather = Weather::new(&mut dice);
-        let moods = tenants.iter().map(|_| Mood::new(&mut dice)).collect();
+        let shared_drift = SharedDrift::new(&mut dice);
+        let drifts = tenants.iter().map(|_| WorkspaceDrift::new(&mut dice)).collect();
         // Names are the same in every world, so that scenarios can use them; the salt moves them to other buckets.
         let salt = Salt::new(&format!("simulated {}", dice.bits()));
         let id = |index: usize| format!("T{}", index + 1);
         let buckets: Vec<Bucket> =
             (0..tenants.len()).map(|index| salt.bucket(&Workspace { namespace: "team", id: id(index).into() })).collect();
         let split = split(&salt, &buckets, scenario, first);
-        World { scenario, latency, tick, now: Duration::ZERO, dice, weather, tenants, moods, buckets, split, past, active: Vec::new() }
+        World {
+            scenario,
+            latency,
+            tick,
+            now: Duration::ZERO,
+            dice,
+            shared_drift,
+            tenants,
+            drifts,
+            buckets,
+            split,
+            past,
+            active: Vec::new(),
+        }
     }
 
     /// Makes the next tick's requests. `now` is the tick's end after that.
     pub fn advance(&mut self) -> &[ActiveWorkspace] {
         let secs = self.now.as_secs_f64();
         if self.now > Duration::ZERO && self.begins_a_minute() {
-            self.weather.pass_a_minute(&mut self.dice);
-            self.moods.iter_mut().for_each(|mood| mood.pass_a_minute(secs, &mut self.dice));
+            self.shared_drift.pass_a_minute(&mut self.dice);
+            self.drifts.iter_mut().for_each(|drift| drift.pass_a_minute(secs, &mut self.dice));
         }
         let acting = self.acting();
-        let day = self.weather.traffic(secs) * self.tick.as_secs_f64();
+        let day = self.shared_drift.traffic(secs) * self.tick.as_secs_f64();
         self.active.clear();
         let mut slower = [Vec::new(), Vec::new()];
         for index in 0..self.tenants.len() {
             let on = self.tenants[index].effects & acting.mask;
-            let usual = self.tenants[index].rps * day * self.moods[index].now.traffic;
+            let usual = self.tenants[index].rps * day * self.drifts[index].now.traffic;
             let requests = self.requests(on, usual);
             if requests == [0, 0] {
                 continue;
@@ -170,13 +183,13 @@ impl<'a> World<'a> {
 
     /// The probabilities for a workspace's requests now. Changes of latencies by the scenario are added to `slower`.
     fn chances(&self, index: usize, on: u32, acting: &Acting, secs: f64, slower: &mut [Vec<Slower>; 2]) -> Chances {
-        let (tenant, mood) = (&self.tenants[index], &self.moods[index]);
-        let [broken, expired] = mood.least(secs);
-        let shared = self.weather.error();
-        let error = (tenant.error * shared * mood.now.error).max(broken).min(RATE_MAX);
-        let rejected = (tenant.rejected * mood.now.rejected).max(expired).min(RATE_MAX);
-        let late = (tenant.late * shared * mood.now.error).min(LATE_MAX);
-        let shift = tenant.shift + self.weather.latency() + mood.now.latency;
+        let (tenant, drift) = (&self.tenants[index], &self.drifts[index]);
+        let [broken, expired] = drift.least(secs);
+        let shared = self.shared_drift.error();
+        let error = (tenant.error * shared * drift.now.error).max(broken).min(RATE_MAX);
+        let rejected = (tenant.rejected * drift.now.rejected).max(expired).min(RATE_MAX);
+        let late = (tenant.late * shared * drift.now.error).min(LATE_MAX);
+        let shift = tenant.shift + self.shared_drift.latency() + drift.now.latency;
         let mut chances = Chances { error: [error; 2], rejected: [rejected; 2], late: [late; 2], shift };
         for (i, effect) in self.scenario.effects.iter().enumerate().filter(|(i, _)| on & (1 << i) != 0) {
             let changes = effect.changes;

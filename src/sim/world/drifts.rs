@@ -5,7 +5,7 @@ use crate::sim::dice::Dice;
 
 /// The drifts that all workspaces share at this moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub struct SharedDrift {
     error: f64,
     latency: f64,
     /// The time of day at which the world begins, in seconds.
@@ -14,7 +14,7 @@ pub struct Weather {
 
 /// The drifts and troubles of one workspace at this moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Mood {
+pub struct WorkspaceDrift {
     error: f64,
     rejected: f64,
     latency: f64,
@@ -79,9 +79,9 @@ impl Drift {
     }
 }
 
-impl Weather {
-    pub fn new(dice: &mut Dice) -> Weather {
-        Weather { error: SHARED_ERROR.begin(dice), latency: SHARED_LATENCY.begin(dice), phase_secs: dice.between(0.0, 86_400.0) }
+impl SharedDrift {
+    pub fn new(dice: &mut Dice) -> SharedDrift {
+        SharedDrift { error: SHARED_ERROR.begin(dice), latency: SHARED_LATENCY.begin(dice), phase_secs: dice.between(0.0, 86_400.0) }
     }
 
     pub fn pass_a_minute(&mut self, dice: &mut Dice) {
@@ -130,9 +130,9 @@ impl Spell {
     }
 }
 
-impl Mood {
-    pub fn new(dice: &mut Dice) -> Mood {
-        let mut mood = Mood {
+impl WorkspaceDrift {
+    pub fn new(dice: &mut Dice) -> WorkspaceDrift {
+        let mut drift = WorkspaceDrift {
             error: ERROR.begin(dice),
             rejected: REJECTED.begin(dice),
             latency: LATENCY.begin(dice),
@@ -141,8 +141,8 @@ impl Mood {
             token_expired: Spell::at_the_start([TOKEN_EXPIRED; 2], dice),
             now: Factors::default(),
         };
-        mood.set_factors();
-        mood
+        drift.set_factors();
+        drift
     }
 
     /// `secs` is the time at which the minute begins.
@@ -178,16 +178,16 @@ mod tests {
     #[test]
     fn drifts_keep_their_spread_and_average_to_one() {
         let mut dice = Dice::new(1, "moods");
-        let mut moods: Vec<Mood> = (0..4_000).map(|_| Mood::new(&mut dice)).collect();
+        let mut drifts: Vec<WorkspaceDrift> = (0..4_000).map(|_| WorkspaceDrift::new(&mut dice)).collect();
         for minute in 0..60 {
-            moods.iter_mut().for_each(|mood| mood.pass_a_minute(f64::from(minute) * 60.0, &mut dice));
+            drifts.iter_mut().for_each(|drift| drift.pass_a_minute(f64::from(minute) * 60.0, &mut dice));
         }
-        let mean = |of: &dyn Fn(&Mood) -> f64| moods.iter().map(of).sum::<f64>() / 4_000.0;
+        let mean = |of: &dyn Fn(&WorkspaceDrift) -> f64| drifts.iter().map(of).sum::<f64>() / 4_000.0;
         // The bounds are five standard errors of 4,000 independent values.
-        assert!((mean(&|mood| mood.now.error) - 1.0).abs() < 0.035);
-        assert!((mean(&|mood| mood.now.traffic) - 1.0).abs() < 0.025);
-        assert!((mean(&|mood| mood.error.powi(2)).sqrt() - ERROR.sigma).abs() < 0.025);
-        assert!((mean(&|mood| mood.latency.powi(2)).sqrt() - LATENCY.sigma).abs() < 0.003);
+        assert!((mean(&|drift| drift.now.error) - 1.0).abs() < 0.035);
+        assert!((mean(&|drift| drift.now.traffic) - 1.0).abs() < 0.025);
+        assert!((mean(&|drift| drift.error.powi(2)).sqrt() - ERROR.sigma).abs() < 0.025);
+        assert!((mean(&|drift| drift.latency.powi(2)).sqrt() - LATENCY.sigma).abs() < 0.003);
     }
 
     #[test]
@@ -195,11 +195,11 @@ mod tests {
         let mut dice = Dice::new(2, "spells");
         let mut broken = 0;
         for _ in 0..8_000 {
-            let mut mood = Mood::new(&mut dice);
+            let mut drift = WorkspaceDrift::new(&mut dice);
             for minute in 0..60 {
                 let secs = f64::from(minute) * 60.0;
-                mood.pass_a_minute(secs, &mut dice);
-                let [error, rejected] = mood.least(secs);
+                drift.pass_a_minute(secs, &mut dice);
+                let [error, rejected] = drift.least(secs);
                 assert!(error == 0.0 || (BROKEN[0]..=BROKEN[1]).contains(&error));
                 assert!(rejected == 0.0 || rejected == TOKEN_EXPIRED);
                 broken += u32::from(error > 0.0);
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_day_swings_by_a_half() {
-        let weather = Weather::new(&mut Dice::new(3, "day"));
-        let day: Vec<f64> = (0..96).map(|quarter| weather.traffic(f64::from(quarter) * 900.0)).collect();
+        let shared = SharedDrift::new(&mut Dice::new(3, "day"));
+        let day: Vec<f64> = (0..96).map(|quarter| shared.traffic(f64::from(quarter) * 900.0)).collect();
         assert!((day.iter().sum::<f64>() / 96.0 - 1.0).abs() < 1e-9);
         assert!(day.iter().all(|part| (0.5..=1.5).contains(part)));
     }
