@@ -1,12 +1,12 @@
 //! The world of one run: workspaces in their buckets, and for each tick the answers that each track would have given. It is made
 //! from scenario, volume and seed alone, and stores nothing of past ticks.
 
-mod counts;
-mod latency;
+mod volume;
+mod tenants;
 mod drifts;
 mod requests;
-mod tenants;
-mod volume;
+mod latency;
+mod counts;
 
 use std::time::Duration;
 
