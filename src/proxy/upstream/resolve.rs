@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// The interval between two lookups of a name. The system's resolver does not tell the record's TTL; 5 s is short enough for a
 /// fail-over and long enough for any name server.
@@ -35,10 +35,9 @@ pub enum Addresses {
 pub struct Name {
     host: String,
     port: u16,
-    answer: Mutex<Arc<[SocketAddr]>>,
+    answer: watch::Sender<Arc<[SocketAddr]>>,
     /// Counts the changes of `answer`; 0 means that there is no answer yet.
     changes: AtomicU64,
-    changed: Notify,
 }
 
 impl Resolver {
@@ -56,13 +55,7 @@ impl Resolver {
         if let Some(name) = names.get(&key).and_then(Weak::upgrade) {
             return Addresses::Named(name);
         }
-        let name = Arc::new(Name {
-            host: host.to_owned(),
-            port,
-            answer: Mutex::new(Arc::from([])),
-            changes: AtomicU64::new(0),
-            changed: Notify::new(),
-        });
+        let name = Arc::new(Name::new(host.to_owned(), port));
         names.insert(key, Arc::downgrade(&name));
         // The task ends once no upstream uses the name.
         self.runtime.spawn(keep_asking(Arc::downgrade(&name)));
@@ -92,21 +85,24 @@ async fn keep_asking(name: Weak<Name>) {
 }
 
 impl Name {
+    fn new(host: String, port: u16) -> Name {
+        Name { host, port, answer: watch::Sender::new(Arc::from([])), changes: AtomicU64::new(0) }
+    }
+
+    /// Called by the name's task alone.
     fn answered(&self, mut found: Vec<SocketAddr>) {
         found.sort_unstable();
         found.dedup();
-        let mut answer = self.answer.lock().expect("no panic under this lock");
+        let before = self.answer();
         // An empty answer counts as a failed lookup.
-        if found.is_empty() || **answer == *found {
+        if found.is_empty() || *before == *found {
             return;
         }
-        if !answer.is_empty() {
+        if !before.is_empty() {
             tracing::info!(host = self.host, addresses = ?found, "an upstream's addresses changed");
         }
-        *answer = found.into();
-        drop(answer);
+        self.answer.send_replace(found.into());
         self.changes.fetch_add(1, Ordering::Release);
-        self.changed.notify_waiters();
     }
 
     fn changes(&self) -> u64 {
@@ -114,7 +110,7 @@ impl Name {
     }
 
     fn answer(&self) -> Arc<[SocketAddr]> {
-        self.answer.lock().expect("no panic under this lock").clone()
+        self.answer.borrow().clone()
     }
 }
 
@@ -131,15 +127,10 @@ impl Addresses {
     pub async fn known(&self) -> Arc<[SocketAddr]> {
         match self {
             Addresses::Fixed(address) => Arc::from([*address]),
-            Addresses::Named(name) => loop {
-                let mut changed = std::pin::pin!(name.changed.notified());
-                changed.as_mut().enable();
-                let answer = name.answer();
-                if !answer.is_empty() {
-                    return answer;
-                }
-                changed.await;
-            },
+            Addresses::Named(name) => {
+                let mut answer = name.answer.subscribe();
+                answer.wait_for(|answer| !answer.is_empty()).await.expect("the name holds the sender").clone()
+            }
         }
     }
 
@@ -164,13 +155,7 @@ mod tests {
     use super::*;
 
     fn name() -> Arc<Name> {
-        Arc::new(Name {
-            host: "bot".into(),
-            port: 80,
-            answer: Mutex::new(Arc::from([])),
-            changes: AtomicU64::new(0),
-            changed: Notify::new(),
-        })
+        Arc::new(Name::new("bot".into(), 80))
     }
 
     fn address(last: u8) -> SocketAddr {
