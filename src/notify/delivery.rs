@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use ring::rand::{SecureRandom as _, SystemRandom};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 
 use super::queue::{Job, Pause, Queue};
 use super::retry::{NEWS, Next, next};
@@ -80,10 +81,8 @@ impl Delivery {
 
 /// A random number from 0 to 1.
 fn chance() -> f64 {
-    let mut byte = [128];
     // Without randomness all senders wait equally long, which does little harm.
-    let _ = SystemRandom::new().fill(&mut byte);
-    f64::from(byte[0]) / 255.0
+    SysRng.try_next_u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use ring::hmac;
-use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::private;
 use super::roles::beside;
@@ -34,7 +35,7 @@ impl InstallationKey {
     /// A random key that is not stored.
     pub(super) fn passing() -> InstallationKey {
         let mut bytes = [0; BYTES];
-        SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+        SysRng.try_fill_bytes(&mut bytes).expect("the system has randomness");
         InstallationKey(bytes)
     }
 

@@ -2,34 +2,27 @@
 //! generator, so that no request waits for another thread. Not fit for secrets: the next number can be computed from earlier ones.
 
 use std::cell::RefCell;
-use std::hash::{BuildHasher, RandomState};
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand::RngExt;
+use rand::rngs::SmallRng;
 
 use crate::http1::TraceParent;
 
 const ALL_BP: u16 = 10_000;
 
-pub struct Random(RefCell<Xoshiro256PlusPlus>);
+pub struct Random(RefCell<SmallRng>);
 
 impl Random {
-    /// Seeds the generator with the random keys that the standard library gets from the system.
+    /// The system gives the seed.
     pub fn new() -> Random {
-        let keys = RandomState::new();
-        let mut seed = [0; 32];
-        for (part, bytes) in seed.chunks_exact_mut(8).enumerate() {
-            bytes.copy_from_slice(&keys.hash_one(part).to_le_bytes());
-        }
-        Random(RefCell::new(Xoshiro256PlusPlus::from_seed(seed)))
+        Random(RefCell::new(rand::make_rng()))
     }
 
     /// A new trace. The given share of the traces, in hundredths of a percent, has the flag `sampled`.
     pub fn trace_parent(&self, sampled_bp: u16) -> TraceParent {
         let sampled = self.takes(sampled_bp);
         let mut bits = self.0.borrow_mut();
-        let (high, low) = (bits.next_u64(), bits.next_u64());
-        TraceParent::from_random(u128::from(high) << 64 | u128::from(low), bits.next_u64(), sampled)
+        TraceParent::from_random(bits.random(), bits.random(), sampled)
     }
 
     /// Returns `true` for this share of the calls, in hundredths of a percent.
@@ -37,7 +30,7 @@ impl Random {
         match share_bp {
             0 => false,
             ALL_BP.. => true,
-            some => self.0.borrow_mut().next_u64() % u64::from(ALL_BP) < u64::from(some),
+            some => self.0.borrow_mut().random_range(0..ALL_BP) < some,
         }
     }
 }
