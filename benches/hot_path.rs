@@ -11,7 +11,7 @@ use http::Method;
 use http::uri::PathAndQuery;
 use serin::core::{Bucket, LatencyMarks, Outcome, Pins, Salt, Sample, Split, Track, Weight, Workspace};
 use serin::http1::Fields;
-use serin::identify::{Found, Head, Mixed, Plan, Source, find};
+use serin::identify::{Extractor, Found, Head, Mixed, Source, find};
 use serin::live::{Ledger, Names};
 
 fn identify(c: &mut Criterion) {
@@ -21,7 +21,7 @@ fn identify(c: &mut Criterion) {
         ("slack event 2 kB", vec![], "slack", "application/json", &small),
         ("slack event 27 kB", vec![], "slack", "application/json", &large),
         ("slack event 2 kB, one long text", vec![], "slack", "application/json", &prose),
-        // What reading the body costs with little to look for: a plan without a preset.
+        // What reading the body costs with little to look for: a extractor without a preset.
         ("one pointer, 2 kB, one long text", one.clone(), "", "application/json", &prose),
         ("one pointer, 27 kB", one, "", "application/json", &large),
         ("slack interactivity 2 kB", vec![], "slack", FORM, &slack_interactivity(2_000)),
@@ -29,15 +29,15 @@ fn identify(c: &mut Criterion) {
         // A wildcard over every key of the body.
         ("telegram update 2 kB", vec![], "telegram", "application/json", &telegram_update(2_000)),
     ] {
-        let plan = Plan::new(sources, find(preset), Mixed::Stable).expect("a plan");
+        let extractor = Extractor::new(sources, find(preset), Mixed::Stable).expect("a extractor");
         let target = PathAndQuery::from_static("/hook");
         let mut fields = Fields::default();
         fields.push("Content-Type", content_type.as_bytes()).expect("a content type");
         let head = Head { method: &Method::POST, target: &target, fields: &fields };
-        assert!(matches!(plan.read(head, Some(body.as_bytes())).found, Found::Workspace { .. }), "{name}");
+        assert!(matches!(extractor.read(head, Some(body.as_bytes())).found, Found::Workspace { .. }), "{name}");
         let mut group = c.benchmark_group("identify");
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function(name, |b| b.iter(|| black_box(&plan).read(black_box(head), Some(black_box(body.as_bytes())))));
+        group.bench_function(name, |b| b.iter(|| black_box(&extractor).read(black_box(head), Some(black_box(body.as_bytes())))));
     }
 }
 

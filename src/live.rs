@@ -18,7 +18,7 @@ use crate::config::{Bot, Config};
 use crate::core::Split;
 
 pub use concentration::{Concentration, Failing, on_stable, workspaces_per_bucket};
-pub use ledger::{Ledger, News, Reading, TrackTotals};
+pub use ledger::{Ledger, LedgerReading, News, TrackTotals};
 pub use names::Names;
 pub use shard::Shard;
 pub use status::{Durability, ExaminationStatus, Judged, Status, Times};

@@ -12,11 +12,11 @@ use http::uri::PathAndQuery;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serin::http1::Fields;
-use serin::identify::{Found, Head, Mixed, Plan, all, readers_agree};
+use serin::identify::{Found, Head, Mixed, Extractor, all, readers_agree};
 
-static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
-    let plan = |preset| Plan::new(Vec::new(), Some(preset), Mixed::Stable).expect("every preset makes a plan");
-    all().map(plan).collect()
+static PLANS: LazyLock<Vec<Extractor>> = LazyLock::new(|| {
+    let extractor = |preset| Extractor::new(Vec::new(), Some(preset), Mixed::Stable).expect("every preset makes a extractor");
+    all().map(extractor).collect()
 });
 
 /// From nearly all passed over to nearly all read.
@@ -32,8 +32,8 @@ fuzz_target!(|body: &[u8]| {
         let mut fields = Fields::default();
         fields.push("Content-Type", content_type.as_bytes()).expect("a content type");
         let head = Head { method: &Method::POST, target: &target, fields: &fields };
-        for plan in PLANS.iter() {
-            let found = plan.read(head, Some(body)).found;
+        for extractor in PLANS.iter() {
+            let found = extractor.read(head, Some(body)).found;
             if content_type == "application/json" && !is_json {
                 assert!(!matches!(found, Found::Workspace { .. } | Found::Mixed), "{found:?}");
             }

@@ -423,7 +423,7 @@ fn totals(totals: TrackTotals) -> Totals {
 /// `workspace` is `namespace:id`, or only an id, which then is in the namespace of the bot's first source.
 pub fn explain(snapshot: &Snapshot, index: usize, workspace: &str) -> Explained {
     let (bot, epoch) = (&snapshot.config.bots[index], &snapshot.epochs[index]);
-    let workspace = bot.plan.workspace(workspace);
+    let workspace = bot.extractor.workspace(workspace);
     let assignment = epoch.split.assign(&workspace);
     let bucket = epoch.split.bucket(&workspace);
     let rank = epoch.split.rank(bucket);

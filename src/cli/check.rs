@@ -90,7 +90,7 @@ fn describe(bot: &Bot) -> String {
     let path = bot.matches.path_prefix.as_deref().unwrap_or("/");
     let name = |index: usize| bot.upstreams[index].name.to_string();
     let canary = bot.canary.map_or("none".to_owned(), name);
-    let sources: Vec<_> = bot.plan.sources().iter().map(ToString::to_string).collect();
+    let sources: Vec<_> = bot.extractor.sources().iter().map(ToString::to_string).collect();
     let sources = match bot.preset {
         Some(preset) if sources == preset.sources => format!("preset {}", preset.name),
         Some(_) | None => sources.join(", "),

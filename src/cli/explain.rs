@@ -18,7 +18,7 @@ use crate::config::{self, Bot};
 use crate::core::{Reason, Split};
 use crate::http1::{Fields, Known};
 use crate::identify::{Found, Head};
-use crate::proxy::{Decision, Looked, decide, find_bot};
+use crate::proxy::{BodyState, Routing, decide, find_bot};
 
 #[derive(Debug, Args)]
 pub struct Explain {
@@ -68,10 +68,10 @@ impl Explain {
 
         let split = Split::new(config.proxy.salt.clone(), bot.name.as_str(), 0, bot.weight, bot.pins.clone());
         let head = Head { method: &self.method, target: &self.path, fields: &fields };
-        let looked = match bot.plan.wants_body(head) {
-            false => Looked::NotWanted,
-            true if body.len() > bot.body_cap => Looked::TooLarge,
-            true => Looked::Whole(&body),
+        let looked = match bot.extractor.wants_body(head) {
+            false => BodyState::NotWanted,
+            true if body.len() > bot.body_cap => BodyState::TooLarge,
+            true => BodyState::Whole(&body),
         };
         let decision = decide(bot, &split, head, looked);
         print!("{}", read(bot, &decision));
@@ -145,9 +145,9 @@ fn parse_headers(lines: &[String]) -> anyhow::Result<Fields> {
 }
 
 /// What was found in the request.
-fn read(bot: &Bot, decision: &Decision<'_>) -> String {
+fn read(bot: &Bot, decision: &Routing<'_>) -> String {
     let mut text = format!("bot        {}\n", bot.name);
-    let source = decision.source.map_or("none".to_owned(), |source| bot.plan.sources()[source].to_string());
+    let source = decision.source.map_or("none".to_owned(), |source| bot.extractor.sources()[source].to_string());
     text += &format!("source     {source}\n");
     match &decision.reading.found {
         Found::Workspace { workspace, .. } => text += &format!("workspace  {workspace}\n"),
@@ -163,7 +163,7 @@ fn read(bot: &Bot, decision: &Decision<'_>) -> String {
 }
 
 /// What follows from the config alone.
-fn offline(split: &Split, decision: &Decision<'_>) -> String {
+fn offline(split: &Split, decision: &Routing<'_>) -> String {
     let mut text = String::new();
     if let Found::Workspace { workspace, .. } = &decision.reading.found {
         let bucket = split.bucket(workspace);

@@ -8,14 +8,14 @@ use jiff::{Timestamp, ToSpan};
 
 /// The windows of a bot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Freeze {
+pub struct FreezeWindows {
     pub zone: TimeZone,
-    pub windows: Vec<Window>,
+    pub windows: Vec<FreezeWindow>,
 }
 
 /// A window as written, and its meaning.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Window {
+pub struct FreezeWindow {
     text: String,
     spans: Vec<Span>,
 }
@@ -34,9 +34,9 @@ const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// What an error message tells people to write.
 pub(super) const EXAMPLES: &str = "write \"Fri 16:00 - Mon 08:00\", \"Mon-Fri 18:00 - 08:00\" or \"2026-12-20 - 2027-01-06\"";
 
-impl Freeze {
+impl FreezeWindows {
     /// The window that is open at `now`.
-    pub fn at(&self, now: Timestamp) -> Option<&Window> {
+    pub fn at(&self, now: Timestamp) -> Option<&FreezeWindow> {
         let local = now.to_zoned(self.zone.clone());
         let day = local.weekday().to_monday_zero_offset() as u32;
         let minute = day * DAY + local.hour() as u32 * 60 + local.minute() as u32;
@@ -44,13 +44,13 @@ impl Freeze {
     }
 
     /// The window and its time zone, for people.
-    pub fn text(&self, window: &Window) -> String {
+    pub fn text(&self, window: &FreezeWindow) -> String {
         let zone = self.zone.iana_name().unwrap_or("local time");
         format!("{window} ({zone})")
     }
 }
 
-impl fmt::Display for Window {
+impl fmt::Display for FreezeWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -66,8 +66,8 @@ impl Span {
     }
 }
 
-impl Window {
-    pub fn parse(text: &str) -> Option<Window> {
+impl FreezeWindow {
+    pub fn parse(text: &str) -> Option<FreezeWindow> {
         let (from, to) = text.split_once(" - ")?;
         let (from, to) = (from.trim(), to.trim());
         let spans = match (from.parse::<Date>(), to.parse::<Date>()) {
@@ -75,7 +75,7 @@ impl Window {
             (Err(_), Err(_)) => weekly(from, to)?,
             _ => return None,
         };
-        Some(Window { text: text.trim().to_owned(), spans })
+        Some(FreezeWindow { text: text.trim().to_owned(), spans })
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn open(window: &str, zone: &str, times: &[&str]) -> Vec<bool> {
-        let freeze = Freeze { zone: TimeZone::get(zone).unwrap(), windows: vec![Window::parse(window).unwrap()] };
+        let freeze = FreezeWindows { zone: TimeZone::get(zone).unwrap(), windows: vec![FreezeWindow::parse(window).unwrap()] };
         times.iter().map(|time| freeze.at(time.parse().unwrap()).is_some()).collect()
     }
 
@@ -180,7 +180,7 @@ mod tests {
             "2026-12-20 - 08:00",
             "Fri 6:00 - 8:00",
         ] {
-            assert_eq!(Window::parse(text), None, "{text}");
+            assert_eq!(FreezeWindow::parse(text), None, "{text}");
         }
     }
 }

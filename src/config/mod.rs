@@ -18,14 +18,14 @@ mod units;
 mod value;
 
 pub use certificate::Certificate;
-pub use freeze::Freeze;
+pub use freeze::FreezeWindows;
 pub use notifier::{Hidden, Notifier, NotifierKind, Occasion};
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
-    Admin, Bot, BotName, Config, History, HostHeader, Limits, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, Retries, Scope,
-    TesterOverride, Tls, Token, Upstream, UpstreamUrl,
+    Admin, Bot, BotName, Config, History, HostHeader, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, ProxyLimits, Retries,
+    Scope, TesterOverride, Tls, Token, Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
 pub use units::show_duration;

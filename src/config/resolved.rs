@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
 
-use super::freeze::Freeze;
+use super::freeze::FreezeWindows;
 use super::notifier::Notifier;
 use super::secret::SecretHash;
 use super::tls::{TlsFiles, TlsLoaded};
-use crate::core::{self, Guard, Pins, Rules, Salt, Weight};
-use crate::identify::{Plan, Preset};
+use crate::core::{self, Guard, OutcomeRules, Pins, Salt, Weight};
+use crate::identify::{Extractor, Preset};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,7 +35,7 @@ pub struct Proxy {
     pub listen: SocketAddr,
     pub workers: usize,
     pub salt: Salt,
-    pub limits: Limits,
+    pub limits: ProxyLimits,
     /// After SIGTERM: how long serin still accepts new connections while `/readyz` already fails.
     pub lame_duck: Duration,
     /// After `lame_duck`: how long requests in flight may take.
@@ -48,7 +48,7 @@ pub struct Proxy {
 
 /// Every wait and every queue has a bound.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ProxyLimits {
     /// Open client connections, over all workers.
     pub max_connections: usize,
     /// Requests in flight, over all workers. serin answers more with 503 at once.
@@ -153,7 +153,7 @@ pub struct Bot {
     pub name: BotName,
     pub matches: Match,
     pub preset: Option<&'static Preset>,
-    pub plan: Arc<Plan>,
+    pub extractor: Arc<Extractor>,
     /// serin reads JSON and form bodies of this bot up to this many bytes to find the workspace.
     pub body_cap: usize,
     pub over_cap: OverCap,
@@ -170,7 +170,7 @@ pub struct Bot {
     pub max_weight: Weight,
     pub pins: Pins,
     pub tester: Option<TesterOverride>,
-    pub rules: Rules,
+    pub rules: OutcomeRules,
     /// serin stops waiting for the upstream after this, and answers 504.
     pub timeout: Duration,
     pub connect_timeout: Duration,
@@ -185,7 +185,7 @@ pub struct Bot {
     /// The desired state.
     pub release: Option<core::Release>,
     pub preflight: Preflight,
-    pub freeze: Option<Freeze>,
+    pub freeze: Option<FreezeWindows>,
     /// This long after a promotion, serin reports that the side before may be torn down.
     pub undo_window: Duration,
     /// The greatest age of the last drill before serin sends a notification.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::new_config::{Reload, TakeUp};
 use super::rehearsal::{DrillStage, Rehearsal};
-use super::wish::{Actor, ChangeError, Reply};
+use super::wish::{Actor, ChangeError, ReplySender};
 use crate::config::BotName;
 use crate::core::State;
 use crate::core::ratchet::{Decision, Refusal};
@@ -36,7 +36,7 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) enum Caller {
     Nobody,
-    Change { bot: BotName, reply: Reply<Arc<Snapshot>, ChangeError> },
+    Change { bot: BotName, reply: ReplySender<Arc<Snapshot>, ChangeError> },
     Reload { reload: Reload, changed: bool },
     Drill(Box<Rehearsal>, DrillStage),
 }

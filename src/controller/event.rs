@@ -10,7 +10,7 @@ use super::new_config::ReloadRefused;
 use super::rehearsal::{Drill, Drilled};
 use super::report::{Report, Reported};
 use super::traffic::Traffic;
-use super::wish::{Actor, ChangeError, ChangeRequest, Reply, ReplyTo};
+use super::wish::{Actor, ChangeError, ChangeRequest, ReplySender, ReplyTo};
 use crate::config::Config;
 use crate::live::Snapshot;
 use crate::store::{self, Append, Entry, Ticket, Written};
@@ -50,23 +50,23 @@ pub enum Request {
         bot: String,
         drill: Drill,
         actor: Actor,
-        reply: Reply<Drilled, ChangeError>,
+        reply: ReplySender<Drilled, ChangeError>,
     },
     /// Asks what the drill would do.
     PreviewDrill {
         bot: String,
         drill: Drill,
-        reply: Reply<Preview, ChangeError>,
+        reply: ReplySender<Preview, ChangeError>,
     },
     /// The reply is `true` if the config differs from the one in force.
     Reload {
         config: Box<Config>,
-        reply: Reply<bool, ReloadRefused>,
+        reply: ReplySender<bool, ReloadRefused>,
     },
     Report {
         bot: String,
         reports: Vec<Report>,
-        reply: Reply<Reported, ChangeError>,
+        reply: ReplySender<Reported, ChangeError>,
     },
     Traffic {
         bot: String,

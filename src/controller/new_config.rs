@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::pilot::Pilot;
-use super::wish::Reply;
+use super::wish::ReplySender;
 use crate::config::{BotName, Config};
 use crate::core::Weight;
 use crate::core::ratchet::Refusal;
@@ -34,7 +34,7 @@ pub enum ReloadRefused {
 #[derive(Debug)]
 pub(super) struct Reload {
     pub config: Arc<Config>,
-    pub reply: Reply<bool, ReloadRefused>,
+    pub reply: ReplySender<bool, ReloadRefused>,
 }
 
 /// A new config whose steps are decided.

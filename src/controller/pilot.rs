@@ -23,7 +23,7 @@ use crate::config::{Bot, BotName, Config};
 use crate::core::evidence::{Evidence, Examination};
 use crate::core::ratchet::Facts;
 use crate::core::{Breaker, Connections, Guard, Landmarks, Policy, Release, State, Tally, Track, Trip, Weight};
-use crate::live::{Durability, Epoch, ExaminationStatus, Judged, Ledger, News, Reading, Status, Times};
+use crate::live::{Durability, Epoch, ExaminationStatus, Judged, Ledger, LedgerReading, News, Status, Times};
 use crate::store::{Checkpoint, Entry, Kept, Ticket};
 use crate::summary::Summary;
 
@@ -74,7 +74,7 @@ pub(super) struct Pilot {
     breaker: Breaker,
     recent: Recent,
     /// How far the ledger has been read.
-    reading: Reading,
+    reading: LedgerReading,
     step_began: Option<Duration>,
     /// A warning about the current rollout.
     warning: Option<String>,
@@ -132,7 +132,7 @@ impl Pilot {
             past: Past::default(),
             breaker: Breaker::default(),
             recent: Recent::default(),
-            reading: Reading::default(),
+            reading: LedgerReading::default(),
             step_began: None,
             warning: None,
             began: (at, now.running),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::wish::{Actor, ChangeError, Reply};
+use super::wish::{Actor, ChangeError, ReplySender};
 use crate::config::BotName;
 use crate::core::{Release, Weight};
 
@@ -39,7 +39,7 @@ pub(super) struct Rehearsal {
     pub bot: BotName,
     pub drill: Drill,
     pub actor: Actor,
-    pub reply: Reply<Drilled, ChangeError>,
+    pub reply: ReplySender<Drilled, ChangeError>,
     pub idle: Release,
     /// When the preflight began, and how long it took.
     pub asked: Duration,

@@ -34,7 +34,7 @@ pub(super) fn candidate(bot: &Bot, stable: usize) -> Option<usize> {
 
 /// A hash of everything that decides how workspaces are assigned: see [`LastConfig`](crate::core::LastConfig).
 pub(super) fn rule(config: &Config, bot: &Bot) -> u64 {
-    xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.plan.rule(), bot.pins.names()).as_bytes())
+    xxh3_64(format!("{:?} {} {:?}", config.proxy.salt, bot.extractor.rule(), bot.pins.names()).as_bytes())
 }
 
 pub(super) fn index(bot: &Bot, release: &Release) -> Option<usize> {

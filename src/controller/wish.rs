@@ -14,7 +14,7 @@ use crate::store::NotDurable;
 use crate::summary::{Action, Preview};
 
 /// Sends the answer to a request. A closed receiver is no error: the request is carried out all the same.
-pub type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+pub type ReplySender<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub enum ReplyTo {
     /// The request is to be carried out.
-    Change(Reply<Arc<Snapshot>, ChangeError>),
+    Change(ReplySender<Arc<Snapshot>, ChangeError>),
     /// The caller only wants to know what it would do.
-    Preview(Reply<Preview, ChangeError>),
+    Preview(ReplySender<Preview, ChangeError>),
 }
 
 impl ReplyTo {

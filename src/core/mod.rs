@@ -26,7 +26,7 @@ pub use guard::{
 pub use hold::{AbortReason, Hold, Worth};
 pub use landmarks::{Landmark, Landmarks};
 pub use latency::{LATENCY_BINS, Latencies, latency_bin};
-pub use outcome::{Ended, Outcome, Rules, Said, classify};
+pub use outcome::{Ended, Outcome, OutcomeRules, Said, classify};
 pub use plan::{AtDeadline, OnTrouble, Plan, Policy, Release, Step};
 pub use rollout::{Former, Freeze, HeldBy, LastConfig, Phase, Quarantined, Rollout, State, Undone};
 pub use split::{Apart, Assignment, Pins, Reason, Split, Track, Turn};

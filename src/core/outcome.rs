@@ -52,7 +52,7 @@ pub enum Said {
 
 /// What a bot's platform demands of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct OutcomeRules {
     /// The platform gives up if the first byte has not come by then.
     pub deadline: Option<Duration>,
     /// Statuses besides 2xx that the platform counts as a success.
@@ -64,7 +64,7 @@ pub struct Rules {
 /// A client that leaves without an answer after this part of the deadline has left because of the deadline.
 const GAVE_UP_AT: f64 = 0.9;
 
-pub fn classify(ended: Ended, rules: &Rules) -> Outcome {
+pub fn classify(ended: Ended, rules: &OutcomeRules) -> Outcome {
     match ended {
         Ended::Failed => Outcome::Error,
         Ended::ClientGone { answered: false, after } if rules.deadline.is_some_and(|d| after >= d.mul_f64(GAVE_UP_AT)) => Outcome::Late,
@@ -81,7 +81,7 @@ pub fn classify(ended: Ended, rules: &Rules) -> Outcome {
     }
 }
 
-fn of_status(status: u16, rules: &Rules) -> Outcome {
+fn of_status(status: u16, rules: &OutcomeRules) -> Outcome {
     match status {
         500.. => Outcome::Error,
         _ if !rules.only_ok.is_empty() => {
@@ -101,7 +101,7 @@ fn of_status(status: u16, rules: &Rules) -> Outcome {
 mod tests {
     use super::*;
 
-    const SLACK: Rules = Rules { deadline: Some(Duration::from_secs(3)), also_ok: Vec::new(), only_ok: Vec::new() };
+    const SLACK: OutcomeRules = OutcomeRules { deadline: Some(Duration::from_secs(3)), also_ok: Vec::new(), only_ok: Vec::new() };
 
     fn answered(status: u16, ms: u64, said: Option<Said>) -> Outcome {
         classify(Ended::Answered { status, first_byte: Duration::from_millis(ms), said }, &SLACK)
@@ -122,10 +122,10 @@ mod tests {
         ] {
             assert_eq!(answered(status, 10, None), outcome, "{status}");
         }
-        let linear = Rules { only_ok: vec![200], ..SLACK };
+        let linear = OutcomeRules { only_ok: vec![200], ..SLACK };
         let with = |status| classify(Ended::Answered { status, first_byte: Duration::ZERO, said: None }, &linear);
         assert_eq!((with(200), with(204), with(500)), (Outcome::Ok, Outcome::Rejected, Outcome::Error));
-        let lenient = Rules { also_ok: vec![401], ..SLACK };
+        let lenient = OutcomeRules { also_ok: vec![401], ..SLACK };
         assert_eq!(classify(Ended::Answered { status: 401, first_byte: Duration::ZERO, said: None }, &lenient), Outcome::Ok);
     }
 
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(gone(false, 2_699), Outcome::Aborted);
         assert_eq!(gone(false, 2_700), Outcome::Late);
         assert_eq!(gone(true, 2_900), Outcome::Aborted);
-        let none = Rules { deadline: None, ..SLACK };
+        let none = OutcomeRules { deadline: None, ..SLACK };
         assert_eq!(classify(Ended::ClientGone { answered: false, after: Duration::from_secs(99) }, &none), Outcome::Aborted);
     }
 }

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use serde_json::Value as Tree;
 
-use super::example::{json, plan};
+use super::example::{extractor, json};
 use super::json::{Value, walk};
 use super::pointer::{Pointer, Step};
 use super::trie::Pointers;
@@ -125,9 +125,9 @@ const UNLIKE: &[(&[u8], Read, Read, &str)] = &[
 
 #[test]
 fn what_python_and_node_read_alike_we_read_too() {
-    let plan = plan(&["json:/team/id"]);
+    let extractor = extractor(&["json:/team/id"]);
     for (body, read) in ALIKE {
-        let told = json(*body).to(&plan);
+        let told = json(*body).to(&extractor);
         let text = String::from_utf8_lossy(body);
         match read {
             Id(id) => assert_eq!(told, format!("ws:{id}"), "{text}"),
@@ -139,31 +139,31 @@ fn what_python_and_node_read_alike_we_read_too() {
 
 #[test]
 fn where_a_bot_might_read_another_id_there_is_none() {
-    let plan = plan(&["json:/team/id"]);
+    let extractor = extractor(&["json:/team/id"]);
     for (body, python, node, ours) in UNLIKE {
-        assert_eq!(json(*body).to(&plan), *ours, "{}: {python:?}, {node:?}", String::from_utf8_lossy(body));
+        assert_eq!(json(*body).to(&extractor), *ours, "{}: {python:?}, {node:?}", String::from_utf8_lossy(body));
     }
 }
 
 #[test]
 fn depth_is_no_danger() {
-    let plan = plan(&["json:/team/id", "json:/x/*/team"]);
+    let extractor = extractor(&["json:/team/id", "json:/x/*/team"]);
     let deep = |open: &str, n: usize, close: &str| format!(r#"{{"x":{}1{},"team":{{"id":"T1"}}}}"#, open.repeat(n), close.repeat(n));
-    assert_eq!(json(deep("[", 200, "]")).to(&plan), "ws:T1");
-    assert_eq!(json(deep(r#"{"a":"#, 100_000, "}")).to(&plan), "ws:T1");
-    assert_eq!(json("[".repeat(1 << 20)).to(&plan), "invalid");
-    assert_eq!(json(r#"{"team":"#.repeat(1 << 17)).to(&plan), "invalid");
-    assert_eq!(json(r#"{"x":"#.to_owned() + &"[".repeat(1 << 20)).to(&plan), "invalid");
+    assert_eq!(json(deep("[", 200, "]")).to(&extractor), "ws:T1");
+    assert_eq!(json(deep(r#"{"a":"#, 100_000, "}")).to(&extractor), "ws:T1");
+    assert_eq!(json("[".repeat(1 << 20)).to(&extractor), "invalid");
+    assert_eq!(json(r#"{"team":"#.repeat(1 << 17)).to(&extractor), "invalid");
+    assert_eq!(json(r#"{"x":"#.to_owned() + &"[".repeat(1 << 20)).to(&extractor), "invalid");
 }
 
 #[test]
 fn a_body_with_more_tenants_than_anyone_sends_has_none() {
     let elements = |n: usize| format!(r#"{{"entry":[{}]}}"#, vec![r#"{"id":"A"}"#; n].join(","));
-    let entries = plan(&["json:/entry/*/id"]);
+    let entries = extractor(&["json:/entry/*/id"]);
     assert_eq!(json(elements(1_024)).to(&entries), "ws:A");
     assert_eq!(json(elements(1_025)).to(&entries), "invalid");
     let keys = |n: usize| format!("{{{}}}", (0..n).map(|i| format!(r#""k{i}":{{"id":"A"}}"#)).collect::<Vec<_>>().join(","));
-    let parts = plan(&["json:/*/id"]);
+    let parts = extractor(&["json:/*/id"]);
     assert_eq!(json(keys(16)).to(&parts), "ws:A");
     assert_eq!(json(keys(17)).to(&parts), "invalid");
 }
@@ -263,10 +263,10 @@ proptest! {
     #[test]
     fn a_body_that_is_cut_off_has_no_id(text in any_json(), cut in any::<prop::sample::Index>()) {
         let body = format!(r#"{{"team":{{"id":"T1"}},"x":{text}}}"#);
-        let plan = plan(&["json:/team/id", "json:/x/*/a"]);
-        prop_assert_eq!(json(body.clone()).to(&plan), "ws:T1");
+        let extractor = extractor(&["json:/team/id", "json:/x/*/a"]);
+        prop_assert_eq!(json(body.clone()).to(&extractor), "ws:T1");
         let cut = cut.index(body.len());
-        prop_assert_eq!(json(&body.as_bytes()[..cut]).to(&plan), if cut == 0 { "missing" } else { "invalid" });
+        prop_assert_eq!(json(&body.as_bytes()[..cut]).to(&extractor), if cut == 0 { "missing" } else { "invalid" });
     }
 
     #[test]

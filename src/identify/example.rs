@@ -1,9 +1,9 @@
-//! For tests: a request to a preset's bot, and what the bot's plan finds in it, as one line of text.
+//! For tests: a request to a preset's bot, and what the bot's extractor finds in it, as one line of text.
 
 use http::Method;
 use http::uri::PathAndQuery;
 
-use super::{Found, Head, Mixed, Plan, Source, find};
+use super::{Extractor, Found, Head, Mixed, Source, find};
 use crate::http1::Fields;
 
 pub(super) struct Request {
@@ -36,12 +36,12 @@ pub(super) fn payload(json: &str) -> Request {
     form(form_urlencoded::Serializer::new(String::new()).append_pair("payload", json).finish())
 }
 
-pub(super) fn preset(name: &str) -> Plan {
-    Plan::new(Vec::new(), Some(find(name).unwrap()), Mixed::Stable).unwrap()
+pub(super) fn preset(name: &str) -> Extractor {
+    Extractor::new(Vec::new(), Some(find(name).unwrap()), Mixed::Stable).unwrap()
 }
 
-pub(super) fn plan(sources: &[&str]) -> Plan {
-    Plan::new(sources.iter().map(|text| Source::parse(text).unwrap()).collect(), None, Mixed::Stable).unwrap()
+pub(super) fn extractor(sources: &[&str]) -> Extractor {
+    Extractor::new(sources.iter().map(|text| Source::parse(text).unwrap()).collect(), None, Mixed::Stable).unwrap()
 }
 
 impl Request {
@@ -55,17 +55,17 @@ impl Request {
     }
 
     /// `team:T1`, `missing`, `invalid` or `mixed`; then ` handshake`, ` retry=<reason>`.
-    pub(super) fn to(&self, plan: &Plan) -> String {
-        self.told(plan, plan.wants_body(self.head()).then_some(&self.body))
+    pub(super) fn to(&self, extractor: &Extractor) -> String {
+        self.told(extractor, extractor.wants_body(self.head()).then_some(&self.body))
     }
 
     /// Like `to`, for a request whose body is not available.
-    pub(super) fn bodiless_to(&self, plan: &Plan) -> String {
-        self.told(plan, None)
+    pub(super) fn bodiless_to(&self, extractor: &Extractor) -> String {
+        self.told(extractor, None)
     }
 
-    fn told(&self, plan: &Plan, body: Option<&Vec<u8>>) -> String {
-        let reading = plan.read(self.head(), body.map(Vec::as_slice));
+    fn told(&self, extractor: &Extractor, body: Option<&Vec<u8>>) -> String {
+        let reading = extractor.read(self.head(), body.map(Vec::as_slice));
         let mut said = match reading.found {
             Found::Workspace { workspace, .. } => workspace.to_string(),
             Found::Missing => "missing".to_owned(),

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 
 use super::SourceError;
 use super::candidate::Candidate;
-use super::json::{self, Broken, Values};
+use super::json::{self, Unreadable, Values};
 use super::pointer::Pointer;
 use super::trie::{PointerIndex, Pointers, Trie};
 
@@ -24,12 +24,12 @@ pub(super) struct JsonField {
 }
 
 impl JsonField {
-    fn walk(&self, body: &[u8]) -> Result<Values<'static>, Broken> {
+    fn walk(&self, body: &[u8]) -> Result<Values<'static>, Unreadable> {
         let mut values = values(body, &self.name).filter(|value| !value.is_empty());
         let Some(text) = values.next() else { return Ok(Values::default()) };
         // With two different documents, the bot's framework decides which one the bot reads.
         if values.any(|other| other != text) {
-            return Err(Broken);
+            return Err(Unreadable);
         }
         json::walk(&self.trie, &text).map(Values::into_owned)
     }
@@ -58,7 +58,7 @@ impl JsonFields {
 #[derive(Debug)]
 pub(super) struct Form<'a> {
     body: &'a [u8],
-    documents: Vec<Result<Values<'static>, Broken>>,
+    documents: Vec<Result<Values<'static>, Unreadable>>,
 }
 
 impl<'a> Form<'a> {
@@ -78,7 +78,7 @@ impl<'a> Form<'a> {
     pub(super) fn json(&self, field: usize, pointer: PointerIndex) -> Candidate<'static> {
         match &self.documents[field] {
             Ok(values) => Candidate::of_all(values.at(pointer).map(Candidate::of_value)),
-            Err(Broken) => Candidate::Unfit,
+            Err(Unreadable) => Candidate::Unfit,
         }
     }
 }

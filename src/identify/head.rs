@@ -57,7 +57,7 @@ fn of_token<'a>(value: &[u8], trie: &Trie, claim: PointerIndex) -> Candidate<'a>
     let Some(payload) = payload else { return Candidate::Unfit };
     match json::walk(trie, &payload) {
         Ok(values) => Candidate::of_all(values.into_owned().at(claim).map(Candidate::of_value)),
-        Err(json::Broken) => Candidate::Unfit,
+        Err(json::Unreadable) => Candidate::Unfit,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Marks of a platform in a request: of a handshake (the platform verifies the URL) and of a retry (the platform sends this again).
-//! A preset lists the marks. Here they are compiled into the plan's one walk, and searched for.
+//! A preset lists the marks. Here they are compiled into the extractor's one walk, and searched for.
 
 use http::{HeaderName, Method};
 

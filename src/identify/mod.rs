@@ -1,7 +1,7 @@
 //! Which workspace a webhook belongs to: pure functions from a request's head and body to an id. The bot must read the same tenant
 //! as serin, so the rules are those of the bots' own parsers (docs/identify.md). If those disagree, serin finds no id.
 //!
-//! Begin with `plan`. A plan asks `source`s, compiled to `lookup`s, in their order; `head` answers for a request's head, `body`
+//! Begin with `extractor`. An extractor asks `source`s, compiled to `lookup`s, in their order; `head` answers for a request's head, `body`
 //! selects the parser of a body, `form` and `json` are the parsers, and `candidate` reduces what they find to at most one id. `preset`
 //! has tables of what is known of each platform; `marks` finds its handshakes and retries.
 
@@ -14,7 +14,7 @@ mod json;
 mod lookup;
 mod marks;
 mod namespace;
-mod plan;
+mod extractor;
 mod pointer;
 mod preset;
 mod reading;
@@ -27,11 +27,11 @@ mod agreement;
 mod example;
 
 pub use error::SourceError;
+pub use extractor::{Extractor, Mixed};
 pub use head::Head;
 #[cfg(fuzzing)]
 pub use json::readers_agree;
 pub use namespace::check_namespaces;
-pub use plan::{Mixed, Plan};
 pub use preset::{Preset, all, find, names};
 pub use reading::{Found, Reading, Retry};
 pub use source::Source;

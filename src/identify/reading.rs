@@ -1,4 +1,4 @@
-//! What a plan finds in one request.
+//! What an extractor finds in one request.
 
 use crate::core::Workspace;
 
@@ -6,7 +6,7 @@ use crate::core::Workspace;
 pub enum Found<'a> {
     Workspace {
         workspace: Workspace<'a>,
-        /// The index in the plan's sources.
+        /// The index in the extractor's sources.
         source: usize,
     },
     Missing,

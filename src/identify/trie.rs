@@ -1,15 +1,15 @@
-//! The pointers of a plan, compiled into one automaton, so that a body is walked once, however many sources there are. Building the
-//! plan merges wildcards into the named keys beside them (the subset construction), so the walk is in exactly one state at a time.
+//! The pointers of an extractor, compiled into one automaton, so that a body is walked once, however many sources there are. Building the
+//! extractor merges wildcards into the named keys beside them (the subset construction), so the walk is in exactly one state at a time.
 
 use std::collections::HashMap;
 
 use super::SourceError;
 use super::pointer::{Pointer, Step};
 
-/// The most states. Many wildcards can multiply states, but a sensible plan has no more than a few dozen.
+/// The most states. Many wildcards can multiply states, but a sensible extractor has no more than a few dozen.
 const STATES_MAX: usize = 2_000;
 
-/// The number of a collected pointer. A plan with more pointers than a `u16` counts has more states than `STATES_MAX`, and is
+/// The number of a collected pointer. A extractor with more pointers than a `u16` counts has more states than `STATES_MAX`, and is
 /// refused before an index is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PointerIndex(u16);

@@ -27,7 +27,7 @@ pub struct TrackTotals {
 
 /// How far a ledger was read, with the sums up to then.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct LedgerReading {
     /// Change counters by kind, summed over the shards.
     changes: [u32; COUNTERS],
     ranked: PagesRead,
@@ -62,7 +62,7 @@ pub struct News {
     pub latencies: [Latencies; 2],
 }
 
-impl Reading {
+impl LedgerReading {
     /// Each bucket's tally on the track of its rank; buckets without requests are left out.
     pub fn by_bucket(&self) -> impl Iterator<Item = (Bucket, Tally)> + '_ {
         let pages = self.ranked.0.iter().enumerate();
@@ -133,7 +133,7 @@ impl Ledger {
     }
 
     /// Returns what is new since `reading`, and updates `reading`.
-    pub fn read(&self, reading: &mut Reading) -> News {
+    pub fn read(&self, reading: &mut LedgerReading) -> News {
         let mut news = News::default();
         let changes = self.changes_by_counter();
         let before = std::mem::replace(&mut reading.changes, changes);
@@ -174,7 +174,7 @@ impl Ledger {
     }
 
     /// Requests under way are reported each time, whether or not their number has changed.
-    fn read_examined(&self, turn: Turn, has_changed: bool, reading: &mut Reading, news: &mut Vec<Examined>) {
+    fn read_examined(&self, turn: Turn, has_changed: bool, reading: &mut LedgerReading, news: &mut Vec<Examined>) {
         let still = &mut reading.under_way[turn as usize];
         if !has_changed {
             let waits =
@@ -197,7 +197,7 @@ impl Ledger {
         }
     }
 
-    fn read_lanes(&self, reading: &mut Reading, news: &mut News) {
+    fn read_lanes(&self, reading: &mut LedgerReading, news: &mut News) {
         for track in Track::ALL.map(|track| track as usize) {
             let sum = self.connections(track);
             let before = std::mem::replace(&mut reading.connections[track], sum);
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_reading_reports_each_request_once() {
         let ledger = Ledger::new(2, LatencyMarks { slow_micros: 999, very_slow_micros: 1_000 });
-        let mut reading = Reading::default();
+        let mut reading = LedgerReading::default();
         let canary = bucket_on(Track::Canary);
         ledger.shard(0).record(canary, false, Track::Canary, OK);
         ledger.shard(1).record(canary, true, Track::Stable, ERROR);
@@ -326,7 +326,8 @@ mod tests {
         assert_eq!((set_aside.set_aside, set_aside.bucket, set_aside.tally.errors), (true, canary, 1));
         assert_eq!(news.connections, [Connections::default(), Connections { wanted: 2, broken: 1 }]);
         assert_eq!([news.latencies[0].count(), news.latencies[1].count()], [0, 1]);
-        let all = |reading: &Reading| reading.by_bucket().map(|(bucket, tally)| (bucket, tally.requests, tally.errors)).collect::<Vec<_>>();
+        let all =
+            |reading: &LedgerReading| reading.by_bucket().map(|(bucket, tally)| (bucket, tally.requests, tally.errors)).collect::<Vec<_>>();
         assert_eq!((all(&reading), reading.set_aside(canary).errors), (vec![(canary, 1, 0)], 1));
         let news = ledger.read(&mut reading);
         assert!(news.seen.is_empty() && news.connections == [Connections::default(); 2] && news.latencies[1].count() == 0);
@@ -335,9 +336,9 @@ mod tests {
     #[test]
     fn examined_requests_are_read_by_turn_with_those_under_way() {
         let ledger = Ledger::new(2, LatencyMarks::NONE);
-        let mut reading = Reading::default();
+        let mut reading = LedgerReading::default();
         let canary = bucket_on(Track::Canary);
-        let read = |reading: &mut Reading| -> Vec<(Turn, u32, u32)> {
+        let read = |reading: &mut LedgerReading| -> Vec<(Turn, u32, u32)> {
             ledger.read(reading).examined.iter().map(|one| (one.turn, one.tally.errors, one.under_way)).collect()
         };
         ledger.shard(0).set_out(canary, Turn::Even);
@@ -388,7 +389,7 @@ mod tests {
             events in proptest::collection::vec((0usize..3, 0u16..10_000, any::<bool>(), 0usize..2, 60u64..5_000, 0u8..5), 0..120),
         ) {
             let ledger = Ledger::new(2, LatencyMarks::NONE);
-            let (mut told, mut want, mut reading) = (Told::default(), Told::default(), Reading::default());
+            let (mut told, mut want, mut reading) = (Told::default(), Told::default(), LedgerReading::default());
             for (shard, bucket, set_aside, track, micros, what) in events {
                 let (bucket, shard) = (Bucket::try_from(bucket).unwrap(), &ledger.shards[shard]);
                 match what {

@@ -19,7 +19,7 @@ mod wire;
 mod worker;
 mod write_reply;
 
-pub use exchange::{Decision, Looked, decide, find_bot};
+pub use exchange::{BodyState, Routing, decide, find_bot};
 pub use listen::{Proxy, StartError};
 pub use problem::Problem;
 pub use upstream::{Probe, Resolver, TlsClients, TlsError};

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::client::{Heard, Phase, Session};
+use super::client::{ConnectionPhase, Heard, Session};
 use super::exchange::{Reply, Then, handle};
 use super::problem::Problem;
 use super::wire::Outgoing;
@@ -70,7 +70,7 @@ async fn rest(worker: &Worker, session: &Session) -> Result<(), Silence> {
 /// Shortens the idle timeout once, when serin drains. The connection is not closed at once, because its next request may already be
 /// in the kernel.
 fn hurry(worker: &Worker, session: &Session, hurried: &Cell<bool>) {
-    if worker.stage() == Stage::Draining && session.phase() == Phase::Idle && !hurried.replace(true) {
+    if worker.stage() == Stage::Draining && session.phase() == ConnectionPhase::Idle && !hurried.replace(true) {
         session.alarms.arm(Wait::Client, LAST_MOMENT);
     }
 }
@@ -130,8 +130,8 @@ async fn next(worker: &Worker, session: &Session) -> Next {
         session.alarms.watch(cx);
         match (session.alarms.rang(Wait::Client), session.phase()) {
             (false, _) => Poll::Pending,
-            (true, Phase::Head) => Poll::Ready(Next::Refused(Problem::HeadTimeout)),
-            (true, Phase::Idle | Phase::Busy) => Poll::Ready(Next::End),
+            (true, ConnectionPhase::Head) => Poll::Ready(Next::Refused(Problem::HeadTimeout)),
+            (true, ConnectionPhase::Idle | ConnectionPhase::Busy) => Poll::Ready(Next::End),
         }
     })
     .await

@@ -99,10 +99,10 @@ fn a_preset_gives_what_the_bot_does_not_say() {
     let plain = bot(slack);
     assert_eq!((plain.preset.map(|preset| preset.name), plain.rules.deadline), (Some("slack"), Some(millis(3_000))));
     assert_eq!((plain.connect_timeout, plain.timeout), (millis(900), millis(10_000)));
-    assert!(plain.plan.sources().len() > 1);
+    assert!(plain.extractor.sources().len() > 1);
     let own = bot(&format!("{slack}workspace = \"header:X-Team\"\ndeadline = \"2s\"\nbody_cap = \"64KiB\"\n"));
     assert_eq!((own.preset.map(|preset| preset.name), own.rules.deadline, own.body_cap), (Some("slack"), Some(millis(2_000)), 65_536));
-    assert_eq!(own.plan.sources().iter().map(ToString::to_string).collect::<Vec<_>>(), ["header:X-Team"]);
+    assert_eq!(own.extractor.sources().iter().map(ToString::to_string).collect::<Vec<_>>(), ["header:X-Team"]);
     assert_eq!(own.connect_timeout, millis(600));
 }
 

@@ -17,7 +17,7 @@ use super::{Flaw, Settings};
 use crate::controller::check::Check;
 use crate::controller::event::{Effect, Event, Request};
 use crate::controller::new_config::ReloadRefused;
-use crate::controller::owner::{Owner, Rules};
+use crate::controller::owner::{DecisionFns, Owner};
 use crate::controller::rehearsal::{Drill, Drilled};
 use crate::controller::time::Now;
 pub use crate::controller::wish::ChangeError;
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
     }
 
     fn begins(&mut self, effects: Vec<Effect>) {
-        self.owner.rules = Rules { step: recorder::step, exposes: self.settings.exposes };
+        self.owner.rules = DecisionFns { step: recorder::step, exposes: self.settings.exposes };
         self.do_all(effects, false);
         self.happens(Event::Alarm);
         self.workers = std::array::from_fn(|_| self.published.clone());
@@ -437,7 +437,7 @@ impl<'a> Machine<'a> {
         let config = self.setting.config(|bot, number| self.world.name(bot, number));
         let (owner, effects) = Owner::begin(config, found, true, Now { running: Duration::ZERO, ..self.now() });
         self.owner = owner;
-        self.owner.rules = Rules { step: recorder::step, exposes: self.settings.exposes };
+        self.owner.rules = DecisionFns { step: recorder::step, exposes: self.settings.exposes };
         recorder::take();
         self.published = self.owner.current().clone();
         self.served = 0;

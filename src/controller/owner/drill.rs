@@ -8,7 +8,7 @@ use crate::controller::change::{Caller, Change, Planned, Step};
 use crate::controller::check::{How, Purpose};
 use crate::controller::rehearsal::{Drill, DrillStage, Drilled, Rehearsal};
 use crate::controller::sides::index;
-use crate::controller::wish::Reply;
+use crate::controller::wish::ReplySender;
 use crate::controller::wish::{Actor, ChangeError, named, the_other};
 use crate::core::Release;
 use crate::core::ratchet::{Command, Input, Refusal};
@@ -19,7 +19,7 @@ use crate::summary::{Action, Preview};
 const SPARE: Duration = Duration::from_secs(5);
 
 impl Owner {
-    pub(super) fn handle_drill(&mut self, bot: &str, drill: Drill, actor: Actor, reply: Reply<Drilled, ChangeError>) {
+    pub(super) fn handle_drill(&mut self, bot: &str, drill: Drill, actor: Actor, reply: ReplySender<Drilled, ChangeError>) {
         match self.may_drill(bot, &drill) {
             Err(error) => drop(reply.send(Err(error))),
             Ok((number, idle, upstream)) => {

@@ -38,14 +38,14 @@ use crate::store::{Health, Kept, Ticket};
 
 /// The decision functions. The fault simulator replaces them by faulty ones, to test that it notices the fault.
 #[derive(Clone, Copy)]
-pub(super) struct Rules {
+pub(super) struct DecisionFns {
     pub step: fn(State, &Input, &Guard, Duration) -> (State, Decision),
     pub exposes: fn(&State, &State, &Decision) -> bool,
 }
 
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules { step: ratchet::step, exposes: ratchet::exposes }
+impl Default for DecisionFns {
+    fn default() -> DecisionFns {
+        DecisionFns { step: ratchet::step, exposes: ratchet::exposes }
     }
 }
 
@@ -72,7 +72,7 @@ pub struct Owner {
     pub(super) outlives: bool,
     pub(super) health: Health,
     pub(super) now: Now,
-    pub(super) rules: Rules,
+    pub(super) rules: DecisionFns,
     tickets: u64,
     /// Orders to the history that it has not answered yet.
     pub(super) orders: BTreeMap<Ticket, Order>,
@@ -114,7 +114,7 @@ impl Owner {
             outlives,
             health: Health::default(),
             now,
-            rules: Rules::default(),
+            rules: DecisionFns::default(),
             tickets: 0,
             orders: BTreeMap::new(),
             storing: BTreeMap::new(),

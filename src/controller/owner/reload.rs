@@ -77,7 +77,7 @@ impl Owner {
     fn plan_bot(&self, number: usize, config: &Config, bot: &Bot) -> Result<Vec<Step>, ReloadRefused> {
         let (old, state) = (&self.config.bots[number], &self.pilots[number].state);
         refuse_if_live(old, state, "the salt", self.config.proxy.salt != config.proxy.salt)?;
-        refuse_if_live(old, state, "the workspace's sources", !old.plan.same_sources(&bot.plan))?;
+        refuse_if_live(old, state, "the workspace's sources", !old.extractor.same_sources(&bot.extractor))?;
         let guard = self.guard(bot, state, false);
         let decide =
             |state: &State, command| self.decide(number, state, Input::Command { command, based_on: None }, &guard, &Actor::Config, None);

@@ -14,7 +14,7 @@ impl Owner {
         let (bot, epoch) = (&self.config.bots[number], &self.pilots[number].epoch);
         let mut reported = Reported::default();
         for report in reports {
-            let workspace = bot.plan.workspace(&report.workspace);
+            let workspace = bot.extractor.workspace(&report.workspace);
             match count(epoch, &workspace, report) {
                 true => reported.counted += 1,
                 false => reported.pinned += 1,

@@ -10,7 +10,7 @@ use crate::controller::time::Now;
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::Decision;
 use crate::core::{Guard, State, Track, Weight};
-use crate::live::Reading;
+use crate::live::LedgerReading;
 
 impl Pilot {
     /// Puts a decided state in force. Its evidence begins when every worker serves it: see [`Pilot::opens`].
@@ -92,7 +92,7 @@ impl Pilot {
         let another_ledger = !Arc::ptr_eq(&self.observed.ledger, &self.epoch.ledger);
         self.observed = self.epoch.clone();
         if another_ledger {
-            self.reading = Reading::default();
+            self.reading = LedgerReading::default();
             self.recent = Recent::default();
             self.failures.end_of_split(self.state.weight);
         }

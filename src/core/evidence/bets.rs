@@ -4,9 +4,9 @@
 use super::columns::{Column, LANES, LENGTH, least};
 use super::likely::{Likely, Outcomes};
 use super::metric::Alternative;
-use super::rows::{Row, Rows};
+use super::rows::{BucketRow, BucketRows};
 
-/// The probability that a label is canary: among all buckets, and among the pool (0 if this step adds no bucket).
+/// The probability that a label is canary: among all buckets, and among the fresh ones (0 if this step adds no bucket).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Odds {
     pub all: f64,
@@ -15,7 +15,7 @@ pub(super) struct Odds {
 
 /// The wealth of each alternative, as logarithms.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Wealth {
+pub(super) struct Wealths {
     pub all: Vec<f64>,
     pub fresh: Vec<f64>,
 }
@@ -23,9 +23,9 @@ pub(super) struct Wealth {
 /// The lowest threshold of an urn: an urn draws only buckets with a greater log-ratio. See [`bet`].
 pub(super) const SEEN_FROM: f64 = 1.5;
 
-/// Places the bets of one look. Calls `seen` for each pool bucket whose log-ratio under an alternative is above [`SEEN_FROM`], with
+/// Places the bets of one look. Calls `seen` for each fresh bucket whose log-ratio under an alternative is above [`SEEN_FROM`], with
 /// the alternative's number, the row's number and the log-ratio.
-pub(super) fn bet(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+pub(super) fn bet(rows: &BucketRows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealths {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has these instructions.
@@ -38,20 +38,20 @@ pub(super) fn bet(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], see
 /// result is too.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn bet_by_fours(rows: &Rows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
+fn bet_by_fours(rows: &BucketRows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealths {
     bet_anywhere(rows, odds, alternatives, seen)
 }
 
 /// Inlined, with everything that computes columns, so that it is compiled for the caller's instructions.
 #[inline(always)]
 fn bet_anywhere(
-    Rows { rows, shocks }: &Rows<'_>,
+    BucketRows { rows, shocks }: &BucketRows<'_>,
     odds: Odds,
     alternatives: &[Alternative],
     mut seen: impl FnMut(usize, usize, f64),
-) -> Wealth {
+) -> Wealths {
     // In a rollout's first step both bets are the same.
-    let all_are_new = odds.fresh == odds.all && rows.iter().all(|row| row.pool);
+    let all_are_new = odds.fresh == odds.all && rows.iter().all(|row| row.fresh);
     let mut products = vec![(Product::default(), Product::default()); alternatives.len()];
     let (mut labels, mut outcomes) = (LabelColumns::none(), Outcomes::none());
     for (number, chunk) in rows.chunks(LENGTH).enumerate() {
@@ -62,14 +62,14 @@ fn bet_anywhere(
             labels.pay(ratios, alternative, odds.all, Among::All, all);
             if odds.fresh > 0.0 {
                 if !all_are_new {
-                    labels.pay(ratios, alternative, odds.fresh, Among::Pool, fresh);
+                    labels.pay(ratios, alternative, odds.fresh, Among::Fresh, fresh);
                 }
                 // Counts first, several at once, because mostly there is none.
                 if log_ratios[..chunk.len()].iter().filter(|log_ratio| **log_ratio > SEEN_FROM).count() == 0 {
                     continue;
                 }
                 for (row, log_ratio) in log_ratios[..chunk.len()].iter().enumerate() {
-                    if *log_ratio > SEEN_FROM && chunk[row].pool {
+                    if *log_ratio > SEEN_FROM && chunk[row].fresh {
                         seen(i, number * LENGTH + row, *log_ratio);
                     }
                 }
@@ -78,7 +78,7 @@ fn bet_anywhere(
     }
     let fresh = |(all, fresh): &(Product, Product)| if all_are_new { all.log() } else { fresh.log() };
     let (all, fresh) = products.iter().map(|both| (both.0.log(), fresh(both))).unzip();
-    Wealth { all, fresh }
+    Wealths { all, fresh }
 }
 
 /// The labels of some rows, as numbers to compute with.
@@ -86,7 +86,7 @@ struct LabelColumns {
     rows: usize,
     /// 1 for rows that bet as canary, which includes the refuted ones.
     canary: Column,
-    pool: Column,
+    fresh: Column,
     /// The refuted rows: they can only lose.
     refuted: Vec<usize>,
     /// In the current bet, what each row's label pays, and the mean of that over both labels.
@@ -98,21 +98,21 @@ struct LabelColumns {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Among {
     All,
-    Pool,
+    Fresh,
 }
 
 impl LabelColumns {
     fn none() -> LabelColumns {
         let ones = [1.0; LENGTH];
-        LabelColumns { rows: 0, canary: ones, pool: ones, refuted: Vec::new(), owns: ones, means: ones }
+        LabelColumns { rows: 0, canary: ones, fresh: ones, refuted: Vec::new(), owns: ones, means: ones }
     }
 
-    fn fill(&mut self, rows: &[Row<'_>]) {
+    fn fill(&mut self, rows: &[BucketRow<'_>]) {
         self.rows = rows.len();
         self.refuted.clear();
         for (i, row) in rows.iter().enumerate() {
             self.canary[i] = f64::from(u8::from(row.canary || row.refuted));
-            self.pool[i] = f64::from(u8::from(row.pool));
+            self.fresh[i] = f64::from(u8::from(row.fresh));
             if row.refuted {
                 self.refuted.push(i);
             }
@@ -134,10 +134,10 @@ impl LabelColumns {
         for row in &self.refuted {
             owns[*row] = least(owns[*row], means[*row]);
         }
-        if among == Among::Pool {
-            for ((own, mean), pool) in owns.iter_mut().zip(&mut *means).zip(&self.pool) {
-                *own = if *pool != 0.0 { *own } else { 1.0 };
-                *mean = if *pool != 0.0 { *mean } else { 1.0 };
+        if among == Among::Fresh {
+            for ((own, mean), fresh) in owns.iter_mut().zip(&mut *means).zip(&self.fresh) {
+                *own = if *fresh != 0.0 { *own } else { 1.0 };
+                *mean = if *fresh != 0.0 { *mean } else { 1.0 };
             }
         }
         product.times_all(&owns[..self.rows], &means[..self.rows]);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     /// `place` gives the index in the vector for each of serin's metrics.
-    fn rows<'a>(v: &Value, place: &[usize], baselines: &'a [Baseline], refuted: bool) -> Vec<Row<'a>> {
+    fn rows<'a>(v: &Value, place: &[usize], baselines: &'a [Baseline], refuted: bool) -> Vec<BucketRow<'a>> {
         let n = golden::numbers(&v["N"]);
         let (m0, m) = (golden::number(&v["m0"]) as usize, golden::number(&v["m"]) as usize);
         (0..n.len())
@@ -229,10 +229,10 @@ mod tests {
                 for (metric, j) in place.iter().enumerate() {
                     counts[metric] = golden::number(&v["X"][*j][i]);
                 }
-                Row {
+                BucketRow {
                     bucket: i,
                     canary: i < m,
-                    pool: i >= m0,
+                    fresh: i >= m0,
                     refuted: refuted && i == 0,
                     requests: n[i],
                     timed: n[i],
@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// Bets and draws the urns as a step does, and compares the results with everything in the vector.
-    fn check(key: &str, place: &[usize], alternatives: &[Alternative], refuted: bool) -> Wealth {
+    fn check(key: &str, place: &[usize], alternatives: &[Alternative], refuted: bool) -> Wealths {
         let v = golden::value(key);
         let baselines = baselines(&v, place);
         let rows = rows(&v, place, &baselines, refuted);
@@ -271,8 +271,8 @@ mod tests {
         wealth
     }
 
-    fn bet(rows: &[Row<'_>], odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealth {
-        super::bet(&Rows::of(rows.to_vec()), odds, alternatives, seen)
+    fn bet(rows: &[BucketRow<'_>], odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealths {
+        super::bet(&BucketRows::of(rows.to_vec()), odds, alternatives, seen)
     }
 
     /// The indices of the vectors' metrics: errors, slow, late, rejected, very slow.
@@ -339,8 +339,8 @@ mod tests {
     fn any_row() -> impl Strategy<Value = (bool, bool, bool, f64, [f64; COUNTED], f64)> {
         let count = || 0u32..40;
         (any::<bool>(), any::<bool>(), any::<bool>(), 1u32..60, [count(), count(), count(), count(), count()], -3.0..3.0_f64).prop_map(
-            |(canary, pool, refuted, n, counts, mean)| {
-                (canary, pool, refuted && canary, f64::from(n), counts.map(|x| f64::from(x.min(n))), mean)
+            |(canary, fresh, refuted, n, counts, mean)| {
+                (canary, fresh, refuted && canary, f64::from(n), counts.map(|x| f64::from(x.min(n))), mean)
             },
         )
     }
@@ -350,23 +350,23 @@ mod tests {
         #[test]
         fn the_loop_pays_what_the_formulas_say(cells in proptest::collection::vec(any_row(), 1..20), f in 0.001..0.9_f64) {
             let baseline = Baseline { rates: [Rate { a: 0.7, c: 55.0 }; COUNTED], log_mean: 0.2, log_variance: 0.01 };
-            let rows: Vec<Row<'_>> = cells.iter().enumerate().map(|(bucket, (canary, pool, refuted, n, counts, mean))| Row {
-                bucket, canary: *canary, pool: *pool, refuted: *refuted, requests: *n, timed: *n, marked: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
+            let rows: Vec<BucketRow<'_>> = cells.iter().enumerate().map(|(bucket, (canary, fresh, refuted, n, counts, mean))| BucketRow {
+                bucket, canary: *canary, fresh: *fresh, refuted: *refuted, requests: *n, timed: *n, marked: *n, counts: *counts, log_latency: n * mean, baseline: &baseline,
             }).collect();
             let odds = Odds { all: f, fresh: f / 2.0 };
-            let anywhere = bet_anywhere(&Rows::of(rows.clone()), odds, &ALTERNATIVES, |_, _, _| {});
+            let anywhere = bet_anywhere(&BucketRows::of(rows.clone()), odds, &ALTERNATIVES, |_, _, _| {});
             let wealth = bet(&rows, odds, &ALTERNATIVES, |_, _, _| {});
             prop_assert_eq!(&wealth, &anywhere, "the machine's instructions make no difference");
             for (number, alternative) in ALTERNATIVES.iter().enumerate().filter(|(_, a)| a.metric != Metric::LogLatency) {
                 let shock = rate_shock(&rows, alternative.metric);
-                let of = |f: f64, rows: &mut dyn Iterator<Item = &Row<'_>>| rows.map(|row| {
+                let of = |f: f64, rows: &mut dyn Iterator<Item = &BucketRow<'_>>| rows.map(|row| {
                     let ratio = added_rate(row.count(alternative.metric), row.requests, row.rate(alternative.metric), shock, alternative.added);
                     let g = bounded(plain_bet(ratio, alternative.share), alternative.cap.min(2.0 / f));
                     let paid = label_bet(g, f, row.canary);
                     if row.refuted { paid.min(1.0).ln() } else { paid.ln() }
                 }).sum::<f64>();
                 let all = of(odds.all, &mut rows.iter());
-                let fresh = of(odds.fresh, &mut rows.iter().filter(|row| row.pool));
+                let fresh = of(odds.fresh, &mut rows.iter().filter(|row| row.fresh));
                 prop_assert!((wealth.all[number] - all).abs() < 1e-8, "{} {}", wealth.all[number], all);
                 prop_assert!((wealth.fresh[number] - fresh).abs() < 1e-8);
             }

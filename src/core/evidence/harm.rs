@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metric;
-use super::rows::Row;
+use super::rows::BucketRow;
 
 /// An upper bound on the errors that the canary adds, as a share of its requests, at about 95 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ const NOISY: f64 = 0.05;
 /// `(T + 1.64 √V + 1.5)/N` over the canary's buckets that are not refuted, with `r = x − s·n·p̂`, `T = Σr` and
 /// `V = Σ(r² + s·n·p̂)`; or the same without those that are noisy by their past, if that is less. Today's shock s is that
 /// of stable's buckets alone, each bounded by `5·n·p̂ + 3`.
-pub(super) fn bound(rows: &[Row<'_>]) -> HarmBound {
-    let expected = |row: &Row<'_>| row.requests * row.rate(Metric::Errors).mean();
+pub(super) fn bound(rows: &[BucketRow<'_>]) -> HarmBound {
+    let expected = |row: &BucketRow<'_>| row.requests * row.rate(Metric::Errors).mean();
     let (mut sum, mut usual) = (2.0, 2.0);
     for row in rows.iter().filter(|row| !row.canary) {
         sum += row.count(Metric::Errors).min(5.0 * expected(row) + 3.0);
@@ -34,7 +34,7 @@ pub(super) fn bound(rows: &[Row<'_>]) -> HarmBound {
     HarmBound(over(of_canary(), shock).min(over(quiet, shock)))
 }
 
-fn over<'a>(rows: impl Iterator<Item = &'a Row<'a>>, shock: f64) -> f64 {
+fn over<'a>(rows: impl Iterator<Item = &'a BucketRow<'a>>, shock: f64) -> f64 {
     let (mut total, mut variance, mut requests) = (0.0, 0.0, 0.0);
     for row in rows {
         let usual = shock * row.requests * row.rate(Metric::Errors).mean();
@@ -69,13 +69,13 @@ mod tests {
     use crate::core::evidence::baseline::{Baseline, Rate};
     use crate::core::evidence::metric::COUNTED;
 
-    fn row(baseline: &Baseline, canary: bool, requests: f64, errors: f64) -> Row<'_> {
+    fn row(baseline: &Baseline, canary: bool, requests: f64, errors: f64) -> BucketRow<'_> {
         let mut counts = [0.0; COUNTED];
         counts[0] = errors;
-        Row {
+        BucketRow {
             bucket: 0,
             canary,
-            pool: true,
+            fresh: true,
             refuted: false,
             requests,
             timed: requests,
@@ -93,7 +93,7 @@ mod tests {
         let rows = [row(&baseline, false, 200.0, 1.0), row(&baseline, true, 100.0, 2.0)];
         let expected = (1.25 + 1.64 * (1.5625_f64 + 0.75).sqrt() + 1.5) / 100.0;
         assert!((bound(&rows).0 - expected).abs() < 1e-12);
-        let refuted = [rows[0].clone(), Row { refuted: true, ..rows[1].clone() }];
+        let refuted = [rows[0].clone(), BucketRow { refuted: true, ..rows[1].clone() }];
         assert_eq!(bound(&refuted), HarmBound(1.5));
     }
 

@@ -10,7 +10,8 @@ use crate::core::sparse::BucketSet;
 pub(super) struct Labels {
     canary: BucketSet,
     /// Buckets that were never canary before this step.
-    pool: BucketSet,
+    #[serde(rename = "pool")]
+    fresh: BucketSet,
     /// Buckets that were examined, and whose trouble was their own.
     refuted: BucketSet,
     /// Buckets that had a request in this rollout.
@@ -23,12 +24,12 @@ pub(super) struct Labels {
 impl Labels {
     pub fn new() -> Labels {
         let none = BucketSet::none();
-        Labels { canary: none.clone(), pool: BucketSet::all(), refuted: none.clone(), active: none, weight: 0.0, highest: 0.0 }
+        Labels { canary: none.clone(), fresh: BucketSet::all(), refuted: none.clone(), active: none, weight: 0.0, highest: 0.0 }
     }
 
     pub fn begin_step(&mut self, weight: f64, canary: impl Fn(Bucket) -> bool) {
         self.highest = self.highest.max(self.weight);
-        self.pool.remove_all(&self.canary);
+        self.fresh.remove_all(&self.canary);
         self.canary = Bucket::all().filter(|bucket| canary(*bucket)).map(Bucket::index).collect();
         self.weight = weight;
     }
@@ -49,8 +50,8 @@ impl Labels {
         self.canary.contains(index)
     }
 
-    pub fn pool(&self, index: usize) -> bool {
-        self.pool.contains(index)
+    pub fn fresh(&self, index: usize) -> bool {
+        self.fresh.contains(index)
     }
 
     /// Whether there are two tracks to compare.
@@ -64,9 +65,9 @@ impl Labels {
         Odds { all: self.weight, fresh }
     }
 
-    /// The number of the pool's canary buckets, and of all its buckets.
-    pub fn pool_sizes(&self) -> (usize, usize) {
-        (self.canary.common(&self.pool), self.pool.len())
+    /// The number of fresh buckets that are canary, and of all fresh buckets.
+    pub fn fresh_sizes(&self) -> (usize, usize) {
+        (self.canary.common(&self.fresh), self.fresh.len())
     }
 
     /// The numbers of active buckets on stable and on the canary.

@@ -4,7 +4,7 @@
 use super::columns::{Column, LANES, LENGTH, exp_all, least, ln};
 use super::likelihood::{RATIO_MOST, log_latency_variance, raised_most};
 use super::metric::{Alternative, Metric};
-use super::rows::{Row, Shocks};
+use super::rows::{BucketRow, Shocks};
 
 /// The outcomes of some rows in one metric, and the likelihood ratios for each harm that was requested so far. The columns are
 /// reused for each metric and the next rows, without a new allocation.
@@ -83,7 +83,7 @@ impl Outcomes {
     /// The ratios for this alternative. Callers pass alternatives of one metric one after the other; those that differ only in share
     /// and cap have the same ratios, which are computed once.
     #[inline(always)]
-    pub fn likely(&mut self, rows: &[Row<'_>], alternative: &Alternative, shocks: &Shocks) -> &Likely {
+    pub fn likely(&mut self, rows: &[BucketRow<'_>], alternative: &Alternative, shocks: &Shocks) -> &Likely {
         let Alternative { metric, added, .. } = *alternative;
         if self.metric != Some(metric) {
             (self.rows, self.metric, self.known) = (rows.len().next_multiple_of(LANES), Some(metric), 0);
@@ -117,7 +117,7 @@ impl Outcomes {
 
 impl Counted {
     #[inline(always)]
-    fn fill(&mut self, rows: &[Row<'_>], metric: Metric, shock: f64) {
+    fn fill(&mut self, rows: &[BucketRow<'_>], metric: Metric, shock: f64) {
         self.hits = 0;
         for (i, row) in rows.iter().enumerate() {
             let (x, rate) = (row.count(metric), row.rate(metric));
@@ -159,7 +159,7 @@ impl Counted {
 
 impl Shift {
     #[inline(always)]
-    fn fill(&mut self, rows: &[Row<'_>], shock: f64) {
+    fn fill(&mut self, rows: &[BucketRow<'_>], shock: f64) {
         for (i, row) in rows.iter().enumerate() {
             let precision = if row.timed > 0.0 { 1.0 / log_latency_variance(row.timed, row.baseline.log_variance) } else { 0.0 };
             let deviation = if row.timed > 0.0 { row.log_latency / row.timed - row.baseline.log_mean - shock } else { 0.0 };

@@ -43,7 +43,7 @@ use super::tally::{LOG_UNIT, Tally};
 use bets::{Odds, bet};
 use labels::Labels;
 use metric::{COUNT_OF_ALTERNATIVES, log_sum, mix};
-use rows::{Row, Rows, rate_shock};
+use rows::{BucketRow, BucketRows, rate_shock};
 use suspects::{EXAMINE_EVERY, Suspects};
 use urns::Urns;
 use window::Window;
@@ -211,16 +211,16 @@ impl Evidence {
     fn look(&mut self, now: Duration) -> bool {
         let baselines = self.baselines.clone();
         let (changes, has_a_past) = (self.window.changes(), self.window.has_a_past(now));
-        let (look, mut lately, mut moved) = (self.is_due(now), Rows::default(), false);
+        let (look, mut lately, mut moved) = (self.is_due(now), BucketRows::default(), false);
         if look || self.suspects.is_due(now) {
-            lately = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.recent()));
+            lately = BucketRows::of(rows(&baselines, self.marked, &self.labels, self.window.recent()));
             moved = self.examine_suspects(now, &mut lately);
         }
         let bet = look && self.done.looked != Some((changes, has_a_past));
         // N may be drawn at any time, so a bucket that is completely broken is found one tick after its third request.
         let draw = self.done.drawn != Some(changes) && self.labels.odds().fresh > 0.0;
         if bet {
-            let in_step = Rows::of(rows(&baselines, self.marked, &self.labels, self.window.step()));
+            let in_step = BucketRows::of(rows(&baselines, self.marked, &self.labels, self.window.step()));
             if draw {
                 self.urns.look_for_newly_broken(&in_step.rows, |metric| in_step.shocks.rates[metric as usize]);
             }
@@ -243,7 +243,7 @@ impl Evidence {
         moved
     }
 
-    fn examine_suspects(&mut self, now: Duration, lately: &mut Rows<'_>) -> bool {
+    fn examine_suspects(&mut self, now: Duration, lately: &mut BucketRows<'_>) -> bool {
         let moved = self.suspects.examine(now, lately, &self.labels);
         for bucket in self.suspects.newly_refuted() {
             self.labels.refute(bucket);
@@ -272,7 +272,7 @@ impl Evidence {
     }
 
     /// Computes A, C and U, and the harm bound. `lately` is the recent past, if it differs from the step.
-    fn place_bets(&mut self, in_step: &Rows<'_>, lately: Option<&Rows<'_>>) {
+    fn place_bets(&mut self, in_step: &BucketRows<'_>, lately: Option<&BucketRows<'_>>) {
         let odds = self.labels.odds();
         let urns = &mut self.urns;
         let since_step =
@@ -325,13 +325,13 @@ impl Evidence {
 }
 
 /// One row for each active bucket.
-fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<Row<'a>> {
+fn rows<'a>(baselines: &'a ByBucket<Baseline>, marked: bool, labels: &Labels, tallies: &ByBucket<Tally>) -> Vec<BucketRow<'a>> {
     let mut rows = Vec::with_capacity(tallies.values().len());
     for (bucket, tally) in tallies.iter().filter(|(_, tally)| tally.requests > 0) {
-        rows.push(Row {
+        rows.push(BucketRow {
             bucket,
             canary: labels.canary(bucket),
-            pool: labels.pool(bucket),
+            fresh: labels.fresh(bucket),
             refuted: labels.refuted(bucket),
             requests: f64::from(tally.requests),
             timed: f64::from(tally.timed),

@@ -7,11 +7,11 @@ use super::shock::{self, RateShock};
 
 /// The counts of one active bucket in a window.
 #[derive(Clone, Debug)]
-pub(super) struct Row<'a> {
+pub(super) struct BucketRow<'a> {
     pub bucket: usize,
     pub canary: bool,
     /// The bucket was never on the canary before this step, so this step could have drawn it.
-    pub pool: bool,
+    pub fresh: bool,
     /// An examination found that the trouble is the workspace's own: the bucket can lose a bet, but cannot win one.
     pub refuted: bool,
     pub requests: f64,
@@ -26,7 +26,7 @@ pub(super) struct Row<'a> {
     pub baseline: &'a Baseline,
 }
 
-impl Row<'_> {
+impl BucketRow<'_> {
     pub fn exposed(&self, metric: Metric) -> f64 {
         match metric {
             Metric::Errors | Metric::Late | Metric::Rejected => self.requests,
@@ -46,14 +46,14 @@ impl Row<'_> {
 
 /// All rows of a window, and the shocks that they share.
 #[derive(Default)]
-pub(super) struct Rows<'a> {
-    pub rows: Vec<Row<'a>>,
+pub(super) struct BucketRows<'a> {
+    pub rows: Vec<BucketRow<'a>>,
     pub shocks: Shocks,
 }
 
-impl<'a> Rows<'a> {
-    pub fn of(rows: Vec<Row<'a>>) -> Rows<'a> {
-        Rows { shocks: Shocks::of(&rows), rows }
+impl<'a> BucketRows<'a> {
+    pub fn of(rows: Vec<BucketRow<'a>>) -> BucketRows<'a> {
+        BucketRows { shocks: Shocks::of(&rows), rows }
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Shocks {
 }
 
 impl Shocks {
-    fn of(rows: &[Row<'_>]) -> Shocks {
+    fn of(rows: &[BucketRow<'_>]) -> Shocks {
         let mut rates: [RateShock; COUNTED] = Default::default();
         for row in rows {
             for (shock, metric) in rates.iter_mut().zip(Metric::COUNTS) {
@@ -78,12 +78,12 @@ impl Shocks {
 }
 
 /// The shared shock of a counted metric over all rows.
-pub(super) fn rate_shock(rows: &[Row<'_>], metric: Metric) -> f64 {
+pub(super) fn rate_shock(rows: &[BucketRow<'_>], metric: Metric) -> f64 {
     shock::of_rate(rows.iter().map(|row| (row.count(metric), row.exposed(metric), row.rate(metric))))
 }
 
 /// The shared shock of the log-latency: how far all rows lie above their baselines.
-pub(super) fn latency_shock(rows: &[Row<'_>]) -> f64 {
+pub(super) fn latency_shock(rows: &[BucketRow<'_>]) -> f64 {
     shock::of_latency(rows.iter().filter(|row| row.timed > 0.0).map(|row| {
         let deviation = row.log_latency / row.timed - row.baseline.log_mean;
         (deviation, log_latency_variance(row.timed, row.baseline.log_variance))

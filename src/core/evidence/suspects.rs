@@ -12,7 +12,7 @@ use super::likelihood::{added_rate, log_latency_variance, shifted_latency};
 use super::metric::Metric;
 use super::observation::Examined;
 use super::question::Question;
-use super::rows::{Row, Rows};
+use super::rows::{BucketRow, BucketRows};
 use super::urns::BROKEN_BY;
 use crate::core::sparse::ByBucket;
 use crate::core::split::Apart;
@@ -149,7 +149,7 @@ impl Suspects {
     }
 
     /// Opens and closes examinations by the last two minutes. Returns `true` if the split must change.
-    pub fn examine(&mut self, now: Duration, Rows { rows, shocks }: &Rows<'_>, labels: &Labels) -> bool {
+    pub fn examine(&mut self, now: Duration, BucketRows { rows, shocks }: &BucketRows<'_>, labels: &Labels) -> bool {
         if !self.enabled {
             return false;
         }
@@ -174,7 +174,7 @@ impl Suspects {
         self.conclude()
     }
 
-    fn suspect(&mut self, now: Duration, row: &Row<'_>, question: Question, labels: &Labels) {
+    fn suspect(&mut self, now: Duration, row: &BucketRow<'_>, question: Question, labels: &Labels) {
         let on_stable = &mut self.on_stable[kind(question.metric())];
         if !row.canary {
             on_stable.note(row.bucket, now);

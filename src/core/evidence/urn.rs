@@ -10,7 +10,8 @@ use super::metric::log_sum;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Urn<const STAKES: usize> {
     canary: f64,
-    pool: f64,
+    #[serde(rename = "pool")]
+    fresh: f64,
     #[serde(with = "logs")]
     pub logs: [f64; STAKES],
 }
@@ -38,22 +39,22 @@ pub(super) struct Drawn {
 }
 
 impl<const STAKES: usize> Urn<STAKES> {
-    pub fn new(canary: usize, pool: usize) -> Urn<STAKES> {
-        Urn { canary: canary as f64, pool: pool as f64, logs: [0.0; STAKES] }
+    pub fn new(canary: usize, fresh: usize) -> Urn<STAKES> {
+        Urn { canary: canary as f64, fresh: fresh as f64, logs: [0.0; STAKES] }
     }
 
     /// Refills the urn for the next step; the wealth stays.
-    pub fn refill(&mut self, canary: usize, pool: usize) {
-        (self.canary, self.pool) = (canary as f64, pool as f64);
+    pub fn refill(&mut self, canary: usize, fresh: usize) {
+        (self.canary, self.fresh) = (canary as f64, fresh as f64);
     }
 
     pub fn draw(&mut self, canary: bool, stakes: &[f64; STAKES]) -> Drawn {
-        let share = self.canary / self.pool;
+        let share = self.canary / self.fresh;
         for (log, stake) in self.logs.iter_mut().zip(stakes) {
             *log += payoff(canary, *stake, share);
         }
         self.canary -= f64::from(u8::from(canary));
-        self.pool -= 1.0;
+        self.fresh -= 1.0;
         Drawn { share }
     }
 

@@ -1,4 +1,4 @@
-//! The urns of U and N. In each step a bucket of the pool is drawn from an urn when it first looks bad: for each alternative from
+//! The urns of U and N. In each step a fresh bucket is drawn from an urn when it first looks bad: for each alternative from
 //! one urn at L > 1.5 and one at L > 4; and if it is newly broken, by errors or by rejections, from one at L > 4 with two bad
 //! requests and one at L > 7 with three.
 
@@ -8,7 +8,7 @@ use super::bets::SEEN_FROM;
 use super::labels::Labels;
 use super::likelihood::added_rate;
 use super::metric::{ALTERNATIVES, COUNT_OF_ALTERNATIVES, Metric, log_sum, mix};
-use super::rows::Row;
+use super::rows::BucketRow;
 use super::urn::{Drawn, Urn};
 use crate::core::sparse::ByBucket;
 
@@ -62,16 +62,16 @@ impl Urns {
         }
     }
 
-    /// Begins a step: the whole pool is in the urns again.
+    /// Begins a step: all fresh buckets are in the urns again.
     pub fn refill(&mut self, labels: &Labels) {
-        let (canary, pool) = labels.pool_sizes();
-        self.urns.iter_mut().for_each(|urn| urn.refill(canary, pool));
-        self.broken.iter_mut().for_each(|urn| urn.refill(canary, pool));
+        let (canary, fresh) = labels.fresh_sizes();
+        self.urns.iter_mut().for_each(|urn| urn.refill(canary, fresh));
+        self.broken.iter_mut().for_each(|urn| urn.refill(canary, fresh));
         self.drawn.clear();
     }
 
-    /// Draws a pool bucket from the urns of an alternative under which it now looks bad.
-    pub fn look(&mut self, alternative: usize, row: &Row<'_>, log_ratio: f64) {
+    /// Draws a fresh bucket from the urns of an alternative under which it now looks bad.
+    pub fn look(&mut self, alternative: usize, row: &BucketRow<'_>, log_ratio: f64) {
         for (i, threshold) in LOOKS_BAD.iter().enumerate() {
             if log_ratio > *threshold {
                 self.draw(Which::Bad(alternative * LOOKS_BAD.len() + i), row);
@@ -79,11 +79,11 @@ impl Urns {
         }
     }
 
-    /// Draws the pool buckets that look newly broken. `shock` returns the shared shock of a metric.
-    pub fn look_for_newly_broken(&mut self, rows: &[Row<'_>], shock: impl Fn(Metric) -> f64) {
+    /// Draws the fresh buckets that look newly broken. `shock` returns the shared shock of a metric.
+    pub fn look_for_newly_broken(&mut self, rows: &[BucketRow<'_>], shock: impl Fn(Metric) -> f64) {
         for (i, (metric, _)) in BREAKS.iter().enumerate() {
             let shock = shock(*metric);
-            for row in rows.iter().filter(|row| row.pool && row.count(*metric) >= BROKEN[0].1) {
+            for row in rows.iter().filter(|row| row.fresh && row.count(*metric) >= BROKEN[0].1) {
                 let log_ratio = added_rate(row.count(*metric), row.exposed(*metric), row.rate(*metric), shock, BROKEN_BY);
                 for (j, (threshold, least)) in BROKEN.iter().enumerate() {
                     if row.count(*metric) >= *least && log_ratio > *threshold {
@@ -94,7 +94,7 @@ impl Urns {
         }
     }
 
-    fn draw(&mut self, which: Which, row: &Row<'_>) {
+    fn draw(&mut self, which: Which, row: &BucketRow<'_>) {
         if self.drawn.get(row.bucket) & which.bit() != 0 {
             return;
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::trie::State;
-use super::value::{Broken, Value, Values};
+use super::value::{Unreadable, Value, Values};
 
 /// A batch with more values than this has no id. Meta's batches are the largest, with up to 1,000 updates.
 const VALUES_MAX: usize = 1_024;
@@ -40,13 +40,13 @@ pub(super) enum Key<'a> {
 
 impl<'a> Collector<'a> {
     /// Adds a value for every pointer that ends in `state`.
-    pub(super) fn found(&mut self, state: &State, value: Value<'a>) -> Result<(), Broken> {
+    pub(super) fn found(&mut self, state: &State, value: Value<'a>) -> Result<(), Unreadable> {
         let Some((last, others)) = state.ends.split_last() else { return Ok(()) };
         for pointer in others {
             self.values.found.push((*pointer, Some(value.clone())));
         }
         self.values.found.push((*last, Some(value)));
-        if self.values.found.len() > VALUES_MAX { Err(Broken) } else { Ok(()) }
+        if self.values.found.len() > VALUES_MAX { Err(Unreadable) } else { Ok(()) }
     }
 
     pub(super) fn enter(&self) -> Frame {
@@ -69,12 +69,12 @@ impl<'a> Collector<'a> {
     }
 
     /// Called when `key` ends: all values since index `from` are its own.
-    pub(super) fn end(&mut self, frame: Frame, state: &State, key: Key<'a>, from: usize) -> Result<(), Broken> {
+    pub(super) fn end(&mut self, frame: Frame, state: &State, key: Key<'a>, from: usize) -> Result<(), Unreadable> {
         let to = self.values.found.len();
         if to > from {
             self.spans.push(Span { key, from, to });
         }
-        if self.spans.len() - frame.0 > WILD_KEYS_MAX + state.edges.len() { Err(Broken) } else { Ok(()) }
+        if self.spans.len() - frame.0 > WILD_KEYS_MAX + state.edges.len() { Err(Unreadable) } else { Ok(()) }
     }
 
     pub(super) fn into_values(self) -> Values<'a> {

@@ -21,7 +21,7 @@ mod differential;
 #[cfg(any(test, fuzzing))]
 mod reference;
 
-pub(super) use value::{Broken, Value, Values};
+pub(super) use value::{Unreadable, Value, Values};
 pub(super) use walk::walk;
 
 /// For the fuzz target: whether serin's reader and serde_json's find the same at `pointers`.

@@ -9,14 +9,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::super::ID_BYTES_MAX;
 use super::super::trie::{State, StateId, Trie};
 use super::collector::{Collector, Key};
-use super::{Broken, Value, Values};
+use super::{Unreadable, Value, Values};
 
-pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Broken> {
-    let text = std::str::from_utf8(body).map_err(|_| Broken)?;
+pub(super) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Unreadable> {
+    let text = std::str::from_utf8(body).map_err(|_| Unreadable)?;
     let mut collector = Collector::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    At { trie, state: Trie::START, collector: &mut collector }.deserialize(&mut json).map_err(|_| Broken)?;
-    json.end().map_err(|_| Broken)?;
+    At { trie, state: Trie::START, collector: &mut collector }.deserialize(&mut json).map_err(|_| Unreadable)?;
+    json.end().map_err(|_| Unreadable)?;
     Ok(collector.into_values())
 }
 
@@ -41,7 +41,7 @@ impl<'a> At<'_, '_, 'a> {
     }
 
     fn found<E: serde::de::Error>(self, value: Value<'a>) -> Result<(), E> {
-        self.collector.found(self.trie.state(self.state), value).map_err(|Broken| E::custom("too many values"))
+        self.collector.found(self.trie.state(self.state), value).map_err(|Unreadable| E::custom("too many values"))
     }
 
     fn below(&mut self, state: StateId) -> At<'_, '_, 'a> {
@@ -123,7 +123,7 @@ impl<'a> Visitor<'a> for At<'_, '_, 'a> {
             let from = self.collector.begin(frame, &key);
             map.next_value_seed(self.below(state))?;
             let state = self.trie.state(self.state);
-            self.collector.end(frame, state, key, from).map_err(|Broken| M::Error::custom("too many keys with an id"))?;
+            self.collector.end(frame, state, key, from).map_err(|Unreadable| M::Error::custom("too many keys with an id"))?;
         }
         self.collector.leave(frame);
         Ok(())

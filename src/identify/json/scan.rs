@@ -5,10 +5,10 @@
 
 use super::string;
 use super::token::{byte, skip_word, token};
-use super::value::Broken;
+use super::value::Unreadable;
 
 /// Skips the value that begins with the token `first`. Returns the index behind it.
-pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broken> {
+pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Unreadable> {
     let mut inside = Nesting::default();
     let (mut byte, mut at) = first;
     loop {
@@ -40,7 +40,7 @@ pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broke
                 break;
             }
             if byte != if in_object { b'}' } else { b']' } {
-                return Err(Broken);
+                return Err(Unreadable);
             }
             inside.leave();
         }
@@ -49,23 +49,23 @@ pub(super) fn skip_value(body: &[u8], first: (u8, usize)) -> Result<usize, Broke
 
 /// Skips a key and its colon. Returns the value's first token.
 #[inline(always)]
-fn skip_key(body: &[u8], (first, at): (u8, usize)) -> Result<(u8, usize), Broken> {
+fn skip_key(body: &[u8], (first, at): (u8, usize)) -> Result<(u8, usize), Unreadable> {
     if first != b'"' {
-        return Err(Broken);
+        return Err(Unreadable);
     }
     skip_colon(body, string::skip(body, at + 1)?)
 }
 
 #[inline(always)]
-pub(super) fn skip_colon(body: &[u8], at: usize) -> Result<(u8, usize), Broken> {
+pub(super) fn skip_colon(body: &[u8], at: usize) -> Result<(u8, usize), Unreadable> {
     match token(body, at) {
         (b':', at) => Ok(token(body, at + 1)),
-        _ => Err(Broken),
+        _ => Err(Unreadable),
     }
 }
 
 /// Skips a number or a literal.
-fn skip_scalar(body: &[u8], at: usize) -> Result<usize, Broken> {
+fn skip_scalar(body: &[u8], at: usize) -> Result<usize, Unreadable> {
     match byte(body, at) {
         b'n' => skip_word(body, at, b"null"),
         b't' => skip_word(body, at, b"true"),
@@ -74,7 +74,7 @@ fn skip_scalar(body: &[u8], at: usize) -> Result<usize, Broken> {
     }
 }
 
-pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Broken> {
+pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Unreadable> {
     at += usize::from(byte(body, at) == b'-');
     // No digit may follow a leading zero: of `01` only the `0` is skipped, and then the caller finds a digit and fails.
     at = if byte(body, at) == b'0' { at + 1 } else { skip_digits(body, at)? };
@@ -90,12 +90,12 @@ pub(super) fn skip_number(body: &[u8], mut at: usize) -> Result<usize, Broken> {
 
 /// Skips digits. Errors if there is none.
 #[inline]
-fn skip_digits(body: &[u8], from: usize) -> Result<usize, Broken> {
+fn skip_digits(body: &[u8], from: usize) -> Result<usize, Unreadable> {
     let mut at = from;
     while byte(body, at).is_ascii_digit() {
         at += 1;
     }
-    if at > from { Ok(at) } else { Err(Broken) }
+    if at > from { Ok(at) } else { Err(Unreadable) }
 }
 
 /// The containers around a value, one bit for each and the innermost lowest: 1 for an object. Above them is a 1.

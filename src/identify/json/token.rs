@@ -1,6 +1,6 @@
 //! The next byte, token or word of a JSON body.
 
-use super::value::Broken;
+use super::value::Unreadable;
 
 /// The byte at `at`, or at the body's end a byte that JSON allows nowhere.
 #[inline(always)]
@@ -26,6 +26,6 @@ fn token_behind_space(body: &[u8], mut at: usize) -> (u8, usize) {
 }
 
 /// Skips this word. Errors if something else stands there.
-pub(super) fn skip_word(body: &[u8], at: usize, word: &[u8]) -> Result<usize, Broken> {
-    if body[at..].starts_with(word) { Ok(at + word.len()) } else { Err(Broken) }
+pub(super) fn skip_word(body: &[u8], at: usize, word: &[u8]) -> Result<usize, Unreadable> {
+    if body[at..].starts_with(word) { Ok(at + word.len()) } else { Err(Unreadable) }
 }

@@ -18,7 +18,7 @@ pub(in crate::identify) enum Value<'a> {
 
 /// The body is not JSON, or has more values than the limits allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::identify) struct Broken;
+pub(in crate::identify) struct Unreadable;
 
 /// The values of one body, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The walk along the plan's pointers. It skips what no pointer needs.
+//! The walk along the extractor's pointers. It skips what no pointer needs.
 //!
 //! **Invariant:** it recurses only where a pointer goes on, and a pointer has at most 32 steps, so a body does not decide how deep.
 //! serde_json's own limit of 127 nested containers is never reached on that way.
@@ -11,17 +11,17 @@ use super::collector::{Collector, Key};
 use super::scan::{skip_colon, skip_number, skip_value};
 use super::string;
 use super::token::{skip_word, token};
-use super::value::{Broken, Value, Values};
+use super::value::{Unreadable, Value, Values};
 
 /// Walks the body. The whole body must be UTF-8, because Python and serde_json refuse it otherwise. Most bodies are ASCII, and a
 /// check for ASCII is several times cheaper than decoding.
-pub(in crate::identify) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Broken> {
+pub(in crate::identify) fn walk<'a>(trie: &Trie, body: &'a [u8]) -> Result<Values<'a>, Unreadable> {
     if !body.is_ascii() && std::str::from_utf8(body).is_err() {
-        return Err(Broken);
+        return Err(Unreadable);
     }
     let mut walk = Walk { trie, body, collector: Collector::default() };
     let end = walk.value(token(body, 0), Trie::START)?;
-    if token(body, end).1 == body.len() { Ok(walk.collector.into_values()) } else { Err(Broken) }
+    if token(body, end).1 == body.len() { Ok(walk.collector.into_values()) } else { Err(Unreadable) }
 }
 
 struct Walk<'t, 'a> {
@@ -32,7 +32,7 @@ struct Walk<'t, 'a> {
 
 /// Each function takes the first token of its part of the body and returns the index behind that part.
 impl<'a> Walk<'_, 'a> {
-    fn value(&mut self, (first, at): (u8, usize), state: StateId) -> Result<usize, Broken> {
+    fn value(&mut self, (first, at): (u8, usize), state: StateId) -> Result<usize, Unreadable> {
         let state = self.trie.state(state);
         let (found, end) = match first {
             b'{' => {
@@ -59,14 +59,14 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Reads all keys, even those that no pointer needs, so half a surrogate pair in a key is refused.
-    fn object(&mut self, at: usize, state: &State) -> Result<usize, Broken> {
+    fn object(&mut self, at: usize, state: &State) -> Result<usize, Unreadable> {
         let frame = self.collector.enter();
         let mut next = token(self.body, at + 1);
         if let (b'}', end) = next {
             return Ok(end + 1);
         }
         loop {
-            let (b'"', at) = next else { return Err(Broken) };
+            let (b'"', at) = next else { return Err(Unreadable) };
             let (key, end) = string::read(self.body, at + 1)?;
             let value = skip_colon(self.body, end)?;
             let end = match leads_to(state, key) {
@@ -84,13 +84,13 @@ impl<'a> Walk<'_, 'a> {
                     self.collector.leave(frame);
                     return Ok(at + 1);
                 }
-                _ => return Err(Broken),
+                _ => return Err(Unreadable),
             }
         }
     }
 
     /// `element` is the first element's token: the array is not empty.
-    fn array(&mut self, mut element: (u8, usize), state: &State) -> Result<usize, Broken> {
+    fn array(&mut self, mut element: (u8, usize), state: &State) -> Result<usize, Unreadable> {
         let mut index = 0;
         loop {
             let end = match state.at_index(index) {
@@ -100,7 +100,7 @@ impl<'a> Walk<'_, 'a> {
             match token(self.body, end) {
                 (b',', at) => element = token(self.body, at + 1),
                 (b']', at) => return Ok(at + 1),
-                _ => return Err(Broken),
+                _ => return Err(Unreadable),
             }
             index += 1;
         }
@@ -115,7 +115,7 @@ fn leads_to<'a>(state: &State, key: Cow<'a, [u8]>) -> Option<(Key<'a>, StateId)>
     }
 }
 
-fn text(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Broken> {
+fn text(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Unreadable> {
     let (text, end) = string::read(body, at + 1)?;
     let value = match text.len() {
         0 => None,
@@ -125,16 +125,16 @@ fn text(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Broken> {
     Ok((value, end))
 }
 
-fn as_str(text: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Broken> {
+fn as_str(text: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Unreadable> {
     match text {
-        Cow::Borrowed(text) => std::str::from_utf8(text).map(Cow::Borrowed).map_err(|_| Broken),
-        Cow::Owned(text) => String::from_utf8(text).map(Cow::Owned).map_err(|_| Broken),
+        Cow::Borrowed(text) => std::str::from_utf8(text).map(Cow::Borrowed).map_err(|_| Unreadable),
+        Cow::Owned(text) => String::from_utf8(text).map(Cow::Owned).map_err(|_| Unreadable),
     }
 }
 
-fn number(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Broken> {
+fn number(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Unreadable> {
     let end = skip_number(body, at)?;
-    let text = std::str::from_utf8(&body[at..end]).map_err(|_| Broken)?;
+    let text = std::str::from_utf8(&body[at..end]).map_err(|_| Unreadable)?;
     let value = match (text.parse(), text.parse()) {
         (Ok(n), _) => Value::Unsigned(n),
         (Err(_), Ok(n @ ..0)) => Value::Negative(n),
@@ -145,6 +145,6 @@ fn number(body: &[u8], at: usize) -> Result<(Option<Value<'_>>, usize), Broken> 
 
 /// Not an id. Errors for a number beyond a float, as serde_json does where it reads a value.
 #[cold]
-fn fraction(text: &str) -> Result<Value<'static>, Broken> {
-    serde_json::from_str::<f64>(text).map(|_| Value::Unfit).map_err(|_| Broken)
+fn fraction(text: &str) -> Result<Value<'static>, Unreadable> {
+    serde_json::from_str::<f64>(text).map(|_| Value::Unfit).map_err(|_| Unreadable)
 }

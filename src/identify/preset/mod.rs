@@ -47,13 +47,13 @@ pub fn all() -> impl Iterator<Item = &'static Preset> {
 mod tests {
     use super::entry::MIB;
     use super::*;
-    use crate::identify::{Mixed, Plan};
+    use crate::identify::{Extractor, Mixed};
 
     #[test]
     fn every_preset_makes_a_plan() {
         for preset in all() {
-            let plan = Plan::new(Vec::new(), Some(preset), Mixed::Stable).unwrap();
-            assert_eq!(plan.sources().len(), preset.sources.len(), "{}", preset.name);
+            let extractor = Extractor::new(Vec::new(), Some(preset), Mixed::Stable).unwrap();
+            assert_eq!(extractor.sources().len(), preset.sources.len(), "{}", preset.name);
             assert!(!preset.about.is_empty() && preset.sources.iter().all(|source| !source.starts_with("json:")));
             assert!(find(preset.name).is_some_and(|found| std::ptr::eq(found, preset)));
         }

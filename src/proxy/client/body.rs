@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::session::{Session, Upload};
 use crate::http1::{Decoded, Fields};
-use crate::proxy::wire::Broken;
+use crate::proxy::wire::BodyBroken;
 use crate::proxy::wire::clock::Wait;
 
 /// The longest time in which a held body must arrive, even if some of it arrives all the time. It is ten times what a slow mobile
@@ -23,18 +23,18 @@ pub enum RequestBody {
         bytes: Bytes,
         trailers: Option<Box<Fields>>,
     },
-    Stream(Box<Stream>),
+    Stream(Box<StreamedBody>),
 }
 
 /// A request's body that is read from the client while it is sent on. `read` is a part that was already read.
-pub struct Stream {
+pub struct StreamedBody {
     read: Option<Bytes>,
     session: Rc<Session>,
     timeout: Duration,
 }
 
-/// The result of `hold`.
-pub enum Hold {
+/// The result of `buffer`.
+pub enum Buffered {
     /// `waited` is true if a part of the body had not arrived yet.
     Whole {
         body: RequestBody,
@@ -47,9 +47,9 @@ pub enum Hold {
 }
 
 /// Reads the whole body, if it has at most `cap` bytes. Each piece must arrive within the session's body timeout.
-pub async fn hold(session: &Session, cap: usize) -> Hold {
+pub async fn buffer(session: &Session, cap: usize) -> Buffered {
     if session.body_remaining().is_some_and(|length| length > cap as u64) {
-        return Hold::Over(Bytes::new());
+        return Buffered::Over(Bytes::new());
     }
     let mut started = None;
     let mut first = Bytes::new();
@@ -69,27 +69,27 @@ pub async fn hold(session: &Session, cap: usize) -> Hold {
             }
             Some(Ok(Decoded::Trailers(fields))) => trailers = Some(Box::new(fields)),
             Some(Ok(Decoded::End | Decoded::NeedMore)) => break,
-            Some(Err(Broken)) => return Hold::Broken,
-            None => return Hold::TimedOut,
+            Some(Err(BodyBroken)) => return Buffered::Broken,
+            None => return Buffered::TimedOut,
         }
         if first.len() + all.len() > cap {
-            return Hold::Over(if all.is_empty() { first } else { all.freeze() });
+            return Buffered::Over(if all.is_empty() { first } else { all.freeze() });
         }
         if session.body_is_done() {
             break;
         }
         if !all.is_empty() && started.is_some_and(|at| at.elapsed() > HOLD_TIMEOUT) {
-            return Hold::TimedOut;
+            return Buffered::TimedOut;
         }
         session.alarms.arm(Wait::Exchange, session.limits.body_timeout);
     }
     session.alarms.clear(Wait::Exchange);
     let bytes = if all.is_empty() { first } else { all.freeze() };
-    Hold::Whole { body: RequestBody::Held { bytes, trailers }, waited: started.is_some() }
+    Buffered::Whole { body: RequestBody::Held { bytes, trailers }, waited: started.is_some() }
 }
 
 /// The next piece, or `None` if the alarm rings first. If it has to wait, it stores the time in `waits_since`, unless there is one.
-async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Instant>) -> Option<Result<Decoded, Broken>> {
+async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Instant>) -> Option<Result<Decoded, BodyBroken>> {
     std::future::poll_fn(|cx| {
         if let Poll::Ready(piece) = session.poll_body(cx) {
             return Poll::Ready(Some(piece));
@@ -106,7 +106,7 @@ impl RequestBody {
     pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> RequestBody {
         session.set_upload(Upload::ForUpstream);
         let read = (!read.is_empty()).then_some(read);
-        RequestBody::Stream(Box::new(Stream { read, session: session.clone(), timeout }))
+        RequestBody::Stream(Box::new(StreamedBody { read, session: session.clone(), timeout }))
     }
 
     /// Returns `true` if the body can be sent a second time: no part of it was read from the client and passed on.
@@ -152,7 +152,7 @@ impl RequestBody {
         }
     }
 
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         match self {
             RequestBody::Empty => Poll::Ready(Ok(Decoded::End)),
             RequestBody::Held { bytes, .. } if !bytes.is_empty() => Poll::Ready(Ok(Decoded::Data(std::mem::take(bytes)))),
@@ -164,15 +164,15 @@ impl RequestBody {
     }
 }
 
-impl Stream {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+impl StreamedBody {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let alarms = &self.session.alarms;
         if let Some(read) = self.read.take() {
             alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
             return Poll::Ready(Ok(Decoded::Data(read)));
         }
         if self.session.upload() == Upload::Broken {
-            return Poll::Ready(Err(Broken));
+            return Poll::Ready(Err(BodyBroken));
         }
         let Poll::Ready(piece) = self.session.poll_body(cx) else {
             self.session.set_upload(Upload::ForClient);
@@ -190,7 +190,7 @@ impl Stream {
                 }
                 alarms.arm(Wait::Exchange, self.timeout);
             }
-            Err(Broken) => {
+            Err(BodyBroken) => {
                 self.session.set_upload(Upload::Broken);
                 alarms.wake();
             }

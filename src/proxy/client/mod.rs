@@ -3,5 +3,5 @@
 mod body;
 mod session;
 
-pub use body::{Hold, RequestBody, hold};
-pub use session::{Heard, Phase, Session, Upload};
+pub use body::{Buffered, RequestBody, buffer};
+pub use session::{ConnectionPhase, Heard, Session, Upload};

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::net::TcpStream;
 
-use crate::config::Limits;
+use crate::config::ProxyLimits;
 use crate::http1::write::{LINE_END, status_line};
 use crate::http1::{AnswerHead, Decoded, Decoder, RefusedHead, RequestHead, Version};
 use crate::proxy::headers;
 use crate::proxy::wire::clock::{Alarms, Clock, Wait};
 use crate::proxy::wire::stream::Stream;
-use crate::proxy::wire::{Broken, Outgoing, Wire};
+use crate::proxy::wire::{BodyBroken, Outgoing, Wire};
 
 /// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
@@ -37,8 +37,8 @@ pub struct Session {
     pub alarms: Rc<Alarms>,
     /// The peer's address in the form of `X-Forwarded-For`, formatted once per connection.
     pub peer: Box<str>,
-    pub limits: Arc<Limits>,
-    phase: Cell<Phase>,
+    pub limits: Arc<ProxyLimits>,
+    phase: Cell<ConnectionPhase>,
     gone: Cell<Option<Instant>>,
     /// The upload of the current request.
     upload: Cell<Upload>,
@@ -60,7 +60,7 @@ struct Io {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ConnectionPhase {
     /// Between requests.
     Idle,
     /// A part of a head has arrived.
@@ -95,13 +95,13 @@ pub enum Heard {
 }
 
 impl Session {
-    pub fn new(clock: &Rc<Clock>, stream: TcpStream, peer: SocketAddr, limits: Arc<Limits>) -> Rc<Session> {
+    pub fn new(clock: &Rc<Clock>, stream: TcpStream, peer: SocketAddr, limits: Arc<ProxyLimits>) -> Rc<Session> {
         let io = Io { wire: Wire::new(Stream::Plain(stream)), body: Decoder::length(0), expects: false, looked_at: 0 };
         let session = Session {
             alarms: clock.alarms(),
             peer: peer.ip().to_canonical().to_string().into(),
             limits,
-            phase: Cell::new(Phase::Idle),
+            phase: Cell::new(ConnectionPhase::Idle),
             gone: Cell::new(None),
             upload: Cell::new(Upload::ForClient),
             distracted: Cell::new(false),
@@ -111,7 +111,7 @@ impl Session {
         Rc::new(session)
     }
 
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ConnectionPhase {
         self.phase.get()
     }
 
@@ -139,8 +139,8 @@ impl Session {
     }
 
     fn head_began(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.phase.set(Phase::Head);
+        if self.phase.get() == ConnectionPhase::Idle {
+            self.phase.set(ConnectionPhase::Head);
             self.alarms.arm(Wait::Client, self.limits.head_timeout);
         }
     }
@@ -149,7 +149,7 @@ impl Session {
         io.looked_at = 0;
         io.body = std::mem::replace(&mut head.body, Decoder::length(0));
         io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);
-        self.phase.set(Phase::Busy);
+        self.phase.set(ConnectionPhase::Busy);
         self.distracted.set(false);
         self.alarms.clear(Wait::Client);
         self.alarms.clear(Wait::Rest);
@@ -159,7 +159,7 @@ impl Session {
 
     /// Called when the current request is answered and the next may come.
     pub fn request_ended(&self) {
-        self.phase.set(Phase::Idle);
+        self.phase.set(ConnectionPhase::Idle);
         self.alarms.arm(Wait::Client, self.limits.idle_timeout);
         self.alarms.arm(Wait::Rest, REST_AFTER);
         self.alarms.clear(Wait::Exchange);
@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// The next piece of the current request's body. Pieces that arrived before the client hung up are returned too.
-    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let Io { wire, body, expects, .. } = &mut *self.io.borrow_mut();
         // A client that sends its body without waiting needs no `100 Continue` (RFC 9110, 10.1.1).
         if std::mem::take(expects) && wire.input.is_empty() && !body.is_done() {
@@ -269,7 +269,7 @@ impl Session {
     /// Returns `true` if the connection has been idle for `REST_AFTER` and nothing was read, so that the next request is not
     /// expected soon.
     pub fn may_rest(&self) -> bool {
-        self.phase() == Phase::Idle && self.alarms.rang(Wait::Rest) && self.with_wire(|wire| wire.input.is_empty())
+        self.phase() == ConnectionPhase::Idle && self.alarms.rang(Wait::Rest) && self.with_wire(|wire| wire.input.is_empty())
     }
 
     /// Frees the buffers. Clears the alarm `Rest`, which would otherwise ring with each tick.

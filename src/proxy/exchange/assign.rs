@@ -1,4 +1,4 @@
-//! Assigns one request: from what the bot's plan reads in the request, the split and the bot's policies give a track and a reason.
+//! Assigns one request: from what the bot's extractor reads in the request, the split and the bot's policies give a track and a reason.
 //! Pure, so that `explain` returns the same answer as the hot path.
 
 use subtle::ConstantTimeEq;
@@ -9,12 +9,12 @@ use crate::http1::Fields;
 use crate::identify::{Found, Head, Reading, Retry};
 use crate::meters::IdentifyResult;
 
-/// The part of a request's body in which the plan can look.
+/// The part of a request's body in which the extractor can look.
 #[derive(Clone, Copy, Debug)]
-pub enum Looked<'a> {
+pub enum BodyState<'a> {
     /// The whole body.
     Whole(&'a [u8]),
-    /// None: the plan does not need the body.
+    /// None: the extractor does not need the body.
     NotWanted,
     /// None: the body is larger than `body_cap`.
     TooLarge,
@@ -22,29 +22,29 @@ pub enum Looked<'a> {
 
 /// The assignment of a request, and everything that was found on the way to it.
 #[derive(Clone, Debug)]
-pub struct Decision<'a> {
+pub struct Routing<'a> {
     pub assignment: Assignment,
     pub reading: Reading<'a>,
     pub result: IdentifyResult,
-    /// The index, in the plan's sources, of the source that had the workspace.
+    /// The index, in the extractor's sources, of the source that had the workspace.
     pub source: Option<usize>,
 }
 
-pub fn decide<'a>(bot: &'a Bot, split: &Split, head: Head<'a>, looked: Looked<'a>) -> Decision<'a> {
+pub fn decide<'a>(bot: &'a Bot, split: &Split, head: Head<'a>, looked: BodyState<'a>) -> Routing<'a> {
     let body = match looked {
-        Looked::Whole(body) => Some(body),
-        Looked::NotWanted | Looked::TooLarge => None,
+        BodyState::Whole(body) => Some(body),
+        BodyState::NotWanted | BodyState::TooLarge => None,
     };
-    let reading = bot.plan.read(head, body);
+    let reading = bot.extractor.read(head, body);
     let (result, source) = match (&reading.found, looked) {
         (Found::Workspace { source, .. }, _) => (IdentifyResult::Found, Some(*source)),
-        (_, Looked::TooLarge) => (IdentifyResult::TooLarge, None),
+        (_, BodyState::TooLarge) => (IdentifyResult::TooLarge, None),
         (Found::Missing, _) => (IdentifyResult::Missing, None),
         (Found::Invalid, _) => (IdentifyResult::Invalid, None),
         (Found::Mixed, _) => (IdentifyResult::Mixed, None),
     };
     let asked = bot.tester.as_ref().and_then(|tester| asked_for(tester, head.fields));
-    Decision { assignment: assign(bot, split, &reading, asked), reading, result, source }
+    Routing { assignment: assign(bot, split, &reading, asked), reading, result, source }
 }
 
 fn assign(bot: &Bot, split: &Split, reading: &Reading<'_>, asked: Option<Track>) -> Assignment {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::assign::{Looked, decide};
+use super::assign::{BodyState, decide};
 use super::forward::{Outbound, forward};
 use super::record::{Assigned, Exchange, Wanted};
 use super::reply::Reply;
@@ -17,7 +17,7 @@ use crate::config::OverCap;
 use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
 use crate::live::Names;
-use crate::proxy::client::{Hold, RequestBody, Session, Upload, hold};
+use crate::proxy::client::{Buffered, RequestBody, Session, Upload, buffer};
 use crate::proxy::headers;
 use crate::proxy::problem::{ALLOWED, Problem};
 use crate::proxy::worker::{BotView, Noted, Worker};
@@ -124,7 +124,7 @@ struct Received {
 
 enum Body {
     Whole(RequestBody),
-    /// The plan does not need the body, or it is too large. Contains the part that was read; the rest is still to come.
+    /// The extractor does not need the body, or it is too large. Contains the part that was read; the rest is still to come.
     Part(Bytes),
 }
 
@@ -134,15 +134,15 @@ async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Rec
         return Ok(Received { body: Body::Whole(RequestBody::Empty), too_large: false, waited: false });
     }
     let config = bot.bot();
-    if !config.plan.wants_body(head) {
+    if !config.extractor.wants_body(head) {
         return Ok(Received { body: Body::Part(Bytes::new()), too_large: false, waited: false });
     }
-    match hold(session, config.body_cap).await {
-        Hold::Whole { body, waited } => Ok(Received { body: Body::Whole(body), too_large: false, waited }),
-        Hold::Over(_) if config.over_cap == OverCap::Reject => Err(Problem::BodyTooLarge),
-        Hold::Over(read) => Ok(Received { body: Body::Part(read), too_large: true, waited: true }),
-        Hold::Broken => Err(Problem::BodyBroken),
-        Hold::TimedOut => Err(Problem::BodyTimeout),
+    match buffer(session, config.body_cap).await {
+        Buffered::Whole { body, waited } => Ok(Received { body: Body::Whole(body), too_large: false, waited }),
+        Buffered::Over(_) if config.over_cap == OverCap::Reject => Err(Problem::BodyTooLarge),
+        Buffered::Over(read) => Ok(Received { body: Body::Part(read), too_large: true, waited: true }),
+        Buffered::Broken => Err(Problem::BodyBroken),
+        Buffered::TimedOut => Err(Problem::BodyTimeout),
     }
 }
 
@@ -151,9 +151,9 @@ async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Rec
 fn assign(worker: &Worker, bot: &BotView, head: Head<'_>, received: &Received, trace: Trace) -> Assigned {
     let config = bot.bot();
     let looked = match &received.body {
-        Body::Whole(body) => Looked::Whole(body.held().unwrap_or_default()),
-        Body::Part(_) if received.too_large => Looked::TooLarge,
-        Body::Part(_) => Looked::NotWanted,
+        Body::Whole(body) => BodyState::Whole(body.held().unwrap_or_default()),
+        Body::Part(_) if received.too_large => BodyState::TooLarge,
+        Body::Part(_) => BodyState::NotWanted,
     };
     let decision = decide(config, &bot.epoch.split, head, looked);
     let meter = decision.source.map_or(&bot.no_source, |source| &bot.sources[source]);

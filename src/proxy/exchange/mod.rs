@@ -9,7 +9,7 @@ mod reply;
 mod reply_body;
 mod route;
 
-pub use assign::{Decision, Looked, decide};
+pub use assign::{BodyState, Routing, decide};
 pub use handle::handle;
 pub use reply::{Reply, Then};
 pub use reply_body::ReplyBody;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::record::Exchange;
 use crate::http1::Decoded;
 use crate::proxy::upstream::AnswerStream;
-use crate::proxy::wire::Broken;
+use crate::proxy::wire::BodyBroken;
 use crate::proxy::wire::clock::Wait;
 
 /// A reply's body: serin's own, or an upstream's. The end of an upstream's body is the moment when the exchange is recorded.
@@ -37,7 +37,7 @@ impl ReplyBody {
     }
 
     /// The next piece. Fails if the upstream breaks off or stalls, so that the answer does not look complete to the client.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         match self {
             ReplyBody::Own(bytes) if bytes.is_empty() => Poll::Ready(Ok(Decoded::End)),
             ReplyBody::Own(bytes) => Poll::Ready(Ok(Decoded::Data(std::mem::take(bytes)))),
@@ -60,14 +60,14 @@ impl ReplyBody {
 }
 
 impl UpstreamBody {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let alarms = &self.exchange.session().alarms;
         let polled = self.stream.poll_piece(cx);
         if polled.is_pending() {
             alarms.watch(cx);
             if alarms.rang(Wait::Exchange) {
                 self.exchange.broke_off();
-                return Poll::Ready(Err(Broken));
+                return Poll::Ready(Err(BodyBroken));
             }
         }
         let piece = ready!(polled);
@@ -75,7 +75,7 @@ impl UpstreamBody {
             Ok(Decoded::Data(_)) => alarms.arm(Wait::Exchange, self.timeout),
             // Nothing comes after trailers.
             Ok(Decoded::Trailers(_) | Decoded::End | Decoded::NeedMore) => self.exchange.end_of_answer(),
-            Err(Broken) => self.exchange.broke_off(),
+            Err(BodyBroken) => self.exchange.broke_off(),
         }
         Poll::Ready(piece)
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use super::call::Call;
 use super::pool::{Connection, Pool};
 use crate::http1::{Decoded, Decoder};
-use crate::proxy::wire::Broken;
+use crate::proxy::wire::BodyBroken;
 
 pub struct AnswerStream {
     decoder: Decoder,
@@ -43,7 +43,7 @@ impl AnswerStream {
     }
 
     /// The next piece. `End` if there is none.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let piece = ready!(self.poll_decoded(cx));
         if piece.is_err() {
             self.open = None;
@@ -53,7 +53,7 @@ impl AnswerStream {
         Poll::Ready(piece)
     }
 
-    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Broken>> {
+    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let Some(open) = &mut self.open else { return Poll::Ready(Ok(Decoded::End)) };
         if let Some(call) = &mut open.call
             && call.poll_send(cx, &mut open.connection).is_ready()

@@ -12,7 +12,7 @@ use crate::http1::write::{Framing, chunked, content_length, request_line};
 use crate::http1::{AnswerHead, Decoded, Invalid, Known, write};
 use crate::proxy::client::RequestBody;
 use crate::proxy::headers;
-use crate::proxy::wire::{Broken, Outgoing};
+use crate::proxy::wire::{BodyBroken, Outgoing};
 
 /// Room to read an answer's head; most answers of bots fit completely.
 const READ_ROOM: usize = 4096;
@@ -92,7 +92,7 @@ impl Call {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<AnswerHead, SendError>> {
-        if let Poll::Ready(Err(Broken)) = self.poll_send(cx, connection) {
+        if let Poll::Ready(Err(BodyBroken)) = self.poll_send(cx, connection) {
             return Poll::Ready(Err(SendError::Broken));
         }
         if !self.message.wrote() && self.sent == Sent::Refused {
@@ -116,14 +116,14 @@ impl Call {
 
     /// Writes what can be written. Ready when there is no more to write. Fails only if the client's body does: a connection that
     /// takes no more may still bring an answer.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), BodyBroken>> {
         // The first piece of the body goes out with the head: one packet instead of two.
         if !self.message.wrote()
             && self.sent == Sent::Partly
             && self.taken.is_empty()
-            && let Poll::Ready(Err(Broken)) = self.poll_more(cx, connection)
+            && let Poll::Ready(Err(BodyBroken)) = self.poll_more(cx, connection)
         {
-            return Poll::Ready(Err(Broken));
+            return Poll::Ready(Err(BodyBroken));
         }
         loop {
             if self.sent != Sent::Refused && ready!(self.message.poll_written(cx, &mut connection.wire)).is_err() {
@@ -135,7 +135,7 @@ impl Call {
                     if ready!(self.poll_more(cx, connection)).is_err() {
                         // After its error the body returns an end, which must not be sent as one.
                         self.sent = Sent::Refused;
-                        return Poll::Ready(Err(Broken));
+                        return Poll::Ready(Err(BodyBroken));
                     }
                 }
             }
@@ -148,7 +148,7 @@ impl Call {
     }
 
     /// Moves the next piece of the body into the message. An error is the client's.
-    fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Broken>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), BodyBroken>> {
         let out = &mut connection.wire.out;
         match ready!(self.request.body.poll_piece(cx))? {
             Decoded::Data(data) => {

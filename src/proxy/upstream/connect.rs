@@ -18,7 +18,7 @@ use crate::proxy::wire::stream::Stream;
 
 /// What serin needs to connect to one upstream.
 #[derive(Debug)]
-pub struct Target {
+pub struct Endpoint {
     pub url: UpstreamUrl,
     pub addresses: Addresses,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
@@ -39,14 +39,14 @@ pub enum ConnectError {
     Unresolved,
 }
 
-impl Target {
-    pub fn new(url: &UpstreamUrl, timeout: Duration, resolver: &Resolver, tls: &TlsClients) -> Result<Target, TlsError> {
+impl Endpoint {
+    pub fn new(url: &UpstreamUrl, timeout: Duration, resolver: &Resolver, tls: &TlsClients) -> Result<Endpoint, TlsError> {
         let tls = match url.tls {
             false => None,
             true => Some((tls.client(url.ca_file.as_deref())?, server_name(url)?)),
         };
         let addresses = resolver.addresses(&url.host, url.port);
-        Ok(Target { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0), tls_fails: AtomicBool::new(false) })
+        Ok(Endpoint { url: url.clone(), addresses, tls, timeout, turn: AtomicUsize::new(0), tls_fails: AtomicBool::new(false) })
     }
 
     /// Tries each address once, beginning with another one each time. The timeout is for all of them together.

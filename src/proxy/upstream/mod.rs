@@ -14,7 +14,7 @@ mod send;
 mod tls;
 
 pub use answer_body::AnswerStream;
-pub use connect::{ConnectError, Target};
+pub use connect::{ConnectError, Endpoint};
 pub use pool::Pool;
 pub use probe::Probe;
 pub use request::{Host, Interim, Request, SendError};

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::connect::{ConnectError, Target};
+use super::connect::{ConnectError, Endpoint};
 use crate::proxy::wire::Wire;
 
 /// The most idle connections to one upstream, for one worker. A core with more requests at once is overloaded.
@@ -15,7 +15,7 @@ const FRESH: Duration = Duration::from_millis(20);
 /// One worker's connections to one upstream.
 #[derive(Debug)]
 pub struct Pool {
-    target: Target,
+    target: Endpoint,
     idle: RefCell<Vec<Idle>>,
     idle_timeout: Duration,
     /// The count of address changes when `idle` was last compared with the addresses.
@@ -36,7 +36,7 @@ struct Idle {
 }
 
 impl Pool {
-    pub fn new(target: Target, idle_timeout: Duration) -> Pool {
+    pub fn new(target: Endpoint, idle_timeout: Duration) -> Pool {
         let seen_changes = Cell::new(target.addresses.changes());
         Pool { target, idle: RefCell::default(), idle_timeout, seen_changes }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::uri::PathAndQuery;
 
-use super::connect::{ConnectError, Target};
+use super::connect::{ConnectError, Endpoint};
 use super::resolve::Resolver;
 use super::tls::TlsClients;
 use crate::config::smoke::{self, Smoke};
@@ -49,8 +49,8 @@ impl Probe<'_> {
         Ok(())
     }
 
-    fn target(&self, url: &UpstreamUrl, within: Duration) -> Result<Target, String> {
-        Target::new(url, within, self.resolver, self.tls).map_err(|error| error.to_string())
+    fn target(&self, url: &UpstreamUrl, within: Duration) -> Result<Endpoint, String> {
+        Endpoint::new(url, within, self.resolver, self.tls).map_err(|error| error.to_string())
     }
 
     /// Sends the request and returns the answer's status.

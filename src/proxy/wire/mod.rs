@@ -35,7 +35,7 @@ pub struct Wire {
 
 /// A body broke off, or is framed wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct BodyBroken;
 
 impl Wire {
     pub fn new(stream: Stream) -> Wire {
@@ -50,9 +50,9 @@ impl Wire {
     }
 
     /// The next piece of a body. Reads more if there is none in `input`.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Decoded, Broken>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<Result<Decoded, BodyBroken>> {
         loop {
-            match decoder.decode(&mut self.input).map_err(|Invalid| Broken)? {
+            match decoder.decode(&mut self.input).map_err(|Invalid| BodyBroken)? {
                 Decoded::NeedMore => {}
                 decoded @ (Decoded::Data(_) | Decoded::Trailers(_) | Decoded::End) => return Poll::Ready(Ok(decoded)),
             }
@@ -61,7 +61,7 @@ impl Wire {
             let room = expected.clamp(READ_MIN as u64, READ_MAX as u64) as usize;
             match ready!(self.poll_read(cx, room)) {
                 Ok(0) if decoder.ended_by_close() => return Poll::Ready(Ok(Decoded::End)),
-                Ok(0) | Err(_) => return Poll::Ready(Err(Broken)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(BodyBroken)),
                 // Four times as much: a slow stream needs little room, and a fast one should come in few large pieces.
                 Ok(n) => self.expected = (n * 4).min(READ_MAX),
             }

@@ -131,7 +131,7 @@ impl Worker {
     }
 
     /// This worker's share of a limit that is for all workers together.
-    fn share_of(&self, limit: impl Fn(&crate::config::Limits) -> usize) -> usize {
+    fn share_of(&self, limit: impl Fn(&crate::config::ProxyLimits) -> usize) -> usize {
         let config = &self.view().snapshot.config;
         limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
     }

@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{Bot, Limits};
+use crate::config::{Bot, ProxyLimits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
 use crate::meters::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
-use crate::proxy::upstream::{Pool, Resolver, Target, TlsClients};
+use crate::proxy::upstream::{Endpoint, Pool, Resolver, TlsClients};
 
 /// What this worker serves.
 pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// In the order of the config's bots.
     pub bots: Vec<Rc<BotView>>,
-    pub limits: Arc<Limits>,
+    pub limits: Arc<ProxyLimits>,
 }
 
 /// One bot, as one worker sees it at one moment. A request keeps its view until it is recorded, so that one revision applies to the
@@ -26,11 +26,11 @@ pub struct BotView {
     pub index: usize,
     pub epoch: Arc<Epoch>,
     pub meters: Arc<BotMeters>,
-    /// In the order of the plan's sources.
+    /// In the order of the extractor's sources.
     pub sources: Vec<Arc<SourceMeter>>,
     /// For requests in which no source found a workspace.
     pub no_source: Arc<SourceMeter>,
-    /// One for each reason by which the plan recognises a platform's retry.
+    /// One for each reason by which the extractor recognises a platform's retry.
     retries: Vec<Arc<RetryMeter>>,
     pub worker: usize,
     pools: [Option<Rc<Pool>>; 2],
@@ -72,9 +72,9 @@ impl BotView {
             snapshot: snapshot.clone(),
             index,
             epoch: snapshot.epochs[index].clone(),
-            sources: bot.plan.sources().iter().map(|source| meters.source(&source.to_string())).collect(),
+            sources: bot.extractor.sources().iter().map(|source| meters.source(&source.to_string())).collect(),
             no_source: meters.source("none"),
-            retries: bot.plan.retry_reasons().into_iter().map(|reason| meters.retry(reason)).collect(),
+            retries: bot.extractor.retry_reasons().into_iter().map(|reason| meters.retry(reason)).collect(),
             meters,
             worker: around.worker,
             pools: [pool(roles.stable), roles.canary.and_then(pool)],
@@ -123,7 +123,7 @@ impl Surroundings {
         if let Some(pool) = self.pools.borrow().get(&key) {
             return Some(pool.clone());
         }
-        match Target::new(url, bot.connect_timeout, &self.shared.resolver, &self.shared.tls) {
+        match Endpoint::new(url, bot.connect_timeout, &self.shared.resolver, &self.shared.tls) {
             Ok(target) => {
                 let pool = Rc::new(Pool::new(target, bot.upstream_idle));
                 self.pools.borrow_mut().insert(key, pool.clone());

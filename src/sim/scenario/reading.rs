@@ -10,7 +10,7 @@ use serde_spanned::Spanned;
 use super::effect::{AffectedWorkspaces, EFFECTS_MAX, EffectChanges, On, Period, RateChange, Scenario, ScenarioEffect, Slowness, When};
 use super::values::{Factor, FasterOrLater, Percent, Ranks};
 use crate::config::{self, ConfigError, OneOrMany, Problem, Reported, Table};
-use crate::core::{Ended, Outcome, Rules, classify};
+use crate::core::{Ended, Outcome, OutcomeRules, classify};
 
 /// Longer than any simulated rollout.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
@@ -194,7 +194,7 @@ fn by_status(table: &mut Table<'_>) -> Result<Option<(Outcome, RateChange)>, Rep
             None => Ok(None),
         };
     };
-    let rules = Rules { deadline: None, also_ok: Vec::new(), only_ok: Vec::new() };
+    let rules = OutcomeRules { deadline: None, also_ok: Vec::new(), only_ok: Vec::new() };
     let answered = Ended::Answered { status: *status.get_ref() as u16, first_byte: Duration::ZERO, said: None };
     match classify(answered, &rules) {
         outcome @ (Outcome::Error | Outcome::Rejected) => Ok(Some((outcome, rate.map_or(RateChange::AtLeast(1.0), Spanned::into_inner)))),

@@ -9,13 +9,13 @@ use crate::config::near::nearest;
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
 use crate::config::value::OneOrMany;
-use crate::identify::{self, Mixed, Plan, Preset, Source, SourceError};
+use crate::identify::{self, Extractor, Mixed, Preset, Source, SourceError};
 
 const EXAMPLE: &str = "workspace = [\"header:X-Workspace-Id\", \"json:/team_id\"]";
 
 pub(super) struct Identity {
     pub preset: Option<&'static Preset>,
-    pub plan: Arc<Plan>,
+    pub extractor: Arc<Extractor>,
 }
 
 /// Sources in `workspace` replace those of the preset; the rest of the preset stays.
@@ -35,11 +35,11 @@ pub(super) fn identity(table: &mut Table<'_>, of: &str) -> Result<Identity, Repo
     };
     let sources = written.map_or(Ok(Vec::new()), |written| sources(written, problems))?;
     let preset = preset.map(Spanned::into_inner);
-    let plan = Plan::new(sources, preset, mixed?);
-    let plan = plan.map_err(|SourceError { message, .. }| {
+    let extractor = Extractor::new(sources, preset, mixed?);
+    let extractor = extractor.map_err(|SourceError { message, .. }| {
         problems.report(Problem::new("these sources do not go together").at(at, "").note(message))
     })?;
-    Ok(Identity { preset, plan: Arc::new(plan) })
+    Ok(Identity { preset, extractor: Arc::new(extractor) })
 }
 
 fn find(written: &Spanned<String>, problems: &Problems<'_>) -> Result<Spanned<&'static Preset>, Reported> {

@@ -22,7 +22,7 @@ use crate::config::resolve::names;
 use crate::config::resolve::secret::secret;
 use crate::config::resolved::{Bot, BotName, HostHeader, Match, OverCap, Retries, TesterOverride};
 use crate::config::units::Bytes;
-use crate::core::{self, Guard, Pins, Rules, Weight};
+use crate::core::{self, Guard, OutcomeRules, Pins, Weight};
 use guard::guard;
 use identity::{Identity, identity};
 use matching::{disjoint, matching, order};
@@ -106,7 +106,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
     let drill_every = table.within("drill_every", DRILL_EVERY_LEAST..=DRILL_EVERY_MOST);
     table.close();
 
-    let (name, Identity { preset, plan }, success) = (name?, identity?, success?);
+    let (name, Identity { preset, extractor }, success) = (name?, identity?, success?);
     let Roles { upstreams, stable, canary, weight, max } = roles?;
     let max_weight = max.map_or(Weight::FULL, Spanned::into_inner);
     let rollout = rollout?;
@@ -117,7 +117,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         name: name.into_inner(),
         matches: matches?,
         preset,
-        plan,
+        extractor,
         body_cap: body_cap?.0,
         over_cap: over_cap?,
         retries: retries?,
@@ -128,7 +128,7 @@ fn bot(mut table: Table<'_>) -> Result<Placed, Reported> {
         max_weight,
         pins: pins?,
         tester: tester?,
-        rules: Rules { deadline, also_ok: success.also_ok, only_ok: success.only_ok },
+        rules: OutcomeRules { deadline, also_ok: success.also_ok, only_ok: success.only_ok },
         timeout,
         connect_timeout,
         upstream_idle,

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde_spanned::Spanned;
 
 use super::upstream::version;
-use crate::config::freeze::{EXAMPLES, Freeze, Window};
+use crate::config::freeze::{EXAMPLES, FreezeWindow, FreezeWindows};
 use crate::config::raw::Table;
 use crate::config::report::{Problems, Reported, all};
 use crate::config::resolved::{Preflight, Upstream};
@@ -70,7 +70,7 @@ fn smoke_of(file: &Spanned<String>, problems: &Problems<'_>) -> Result<PathBuf, 
     }
 }
 
-pub(super) fn freeze(mut table: Table<'_>) -> Result<Option<Freeze>, Reported> {
+pub(super) fn freeze(mut table: Table<'_>) -> Result<Option<FreezeWindows>, Reported> {
     let problems = table.problems();
     let windows = table.read_or::<Vec<Spanned<String>>>("windows", Vec::new());
     let zone = table.read::<String>("time_zone");
@@ -82,7 +82,7 @@ pub(super) fn freeze(mut table: Table<'_>) -> Result<Option<Freeze>, Reported> {
         })?,
     };
     let windows = all(windows?.iter().map(|window| {
-        Window::parse(window.get_ref()).ok_or_else(|| problems.error(window.span(), "this is no window of time", EXAMPLES))
+        FreezeWindow::parse(window.get_ref()).ok_or_else(|| problems.error(window.span(), "this is no window of time", EXAMPLES))
     }))?;
-    Ok((!windows.is_empty()).then_some(Freeze { zone, windows }))
+    Ok((!windows.is_empty()).then_some(FreezeWindows { zone, windows }))
 }

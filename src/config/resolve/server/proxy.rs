@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 use crate::config::raw::Table;
 use crate::config::report::Reported;
 use crate::config::resolve::bounds::{HOUR, MILLISECOND};
-use crate::config::resolved::{Limits, Proxy};
+use crate::config::resolved::{Proxy, ProxyLimits};
 use crate::config::units::{Bytes, Share};
 use crate::core::Salt;
 
@@ -19,7 +19,7 @@ const SALT: &str = "serin";
 const WORKERS_MAX: usize = 1_024;
 const DRAIN: Duration = Duration::from_secs(25);
 
-const LIMITS: Limits = Limits {
+const LIMITS: ProxyLimits = ProxyLimits {
     max_connections: 20_000,
     max_inflight: 10_000,
     max_head_bytes: 64 * 1_024,
@@ -58,7 +58,7 @@ pub(crate) fn proxy(mut table: Table<'_>) -> Result<(Proxy, Option<Range<usize>>
     Ok((proxy, listen.map(|listen| listen.span())))
 }
 
-fn limits(mut table: Table<'_>) -> Result<Limits, Reported> {
+fn limits(mut table: Table<'_>) -> Result<ProxyLimits, Reported> {
     let max_connections = table.within_or("max_connections", 1..=CONNECTIONS_MAX, LIMITS.max_connections);
     let max_inflight = table.within_or("max_inflight", 1..=CONNECTIONS_MAX, LIMITS.max_inflight);
     let max_head = table.within_or("max_head", HEAD_LEAST..=HEAD_MOST, Bytes(LIMITS.max_head_bytes));
@@ -67,7 +67,7 @@ fn limits(mut table: Table<'_>) -> Result<Limits, Reported> {
     let write_timeout = table.within_or("write_timeout", MILLISECOND..=HOUR, LIMITS.write_timeout);
     let idle_timeout = table.within_or("idle_timeout", MILLISECOND..=24 * HOUR, LIMITS.idle_timeout);
     table.close();
-    Ok(Limits {
+    Ok(ProxyLimits {
         max_connections: max_connections?,
         max_inflight: max_inflight?,
         max_head_bytes: max_head?.0,

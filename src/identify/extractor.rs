@@ -24,7 +24,7 @@ pub enum Mixed {
 
 /// The compiled sources and marks of one bot.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Extractor {
     sources: Vec<Source>,
     /// One for each source.
     lookups: Vec<Lookup>,
@@ -36,9 +36,9 @@ pub struct Plan {
     form_json: Vec<JsonField>,
 }
 
-impl Plan {
+impl Extractor {
     /// Uses the preset's sources if `sources` is empty, and its handshakes and retry marks in any case.
-    pub fn new(sources: Vec<Source>, preset: Option<&'static Preset>, mixed: Mixed) -> Result<Plan, SourceError> {
+    pub fn new(sources: Vec<Source>, preset: Option<&'static Preset>, mixed: Mixed) -> Result<Extractor, SourceError> {
         let sources = match preset {
             Some(preset) if sources.is_empty() => preset.sources.iter().map(|text| Source::parse(text)).collect::<Result<_, _>>()?,
             Some(_) | None => sources,
@@ -53,10 +53,10 @@ impl Plan {
         let marks = preset.map_or_else(|| Ok(Marks::default()), |preset| Marks::new(preset, &mut pointers))?;
         let json = if pointers.is_empty() { None } else { Some(pointers.compile()?) };
         let never = preset.map_or(&[][..], |preset| preset.never);
-        Ok(Plan { sources, lookups, mixed, never, marks, json, form_json: fields.compile()? })
+        Ok(Extractor { sources, lookups, mixed, never, marks, json, form_json: fields.compile()? })
     }
 
-    /// All reasons that a retry may have with this plan.
+    /// All reasons that a retry may have with this extractor.
     pub fn retry_reasons(&self) -> Vec<&'static str> {
         self.marks.retry_reasons()
     }
@@ -80,8 +80,8 @@ impl Plan {
         self.sources.iter().map(Source::namespace_or_default).collect()
     }
 
-    /// Whether the other plan finds the same workspaces in the same requests.
-    pub fn same_sources(&self, other: &Plan) -> bool {
+    /// Whether the other extractor finds the same workspaces in the same requests.
+    pub fn same_sources(&self, other: &Extractor) -> bool {
         (&self.sources, self.mixed, self.never) == (&other.sources, other.mixed, other.never)
     }
 
@@ -150,11 +150,11 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identify::example::{Request, form, get, json, payload, plan, post};
+    use crate::identify::example::{Request, extractor, form, get, json, payload, post};
     use crate::identify::find;
 
     fn told(sources: &[&str], request: Request) -> String {
-        request.to(&plan(sources))
+        request.to(&extractor(sources))
     }
 
     #[test]
@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn several_tenants_are_mixed_unless_the_first_may_decide() {
         let sources = vec![Source::parse("json:/entry/*/id").unwrap()];
-        let stable = Plan::new(sources.clone(), None, Mixed::Stable).unwrap();
-        let first = Plan::new(sources, None, Mixed::First).unwrap();
+        let stable = Extractor::new(sources.clone(), None, Mixed::Stable).unwrap();
+        let first = Extractor::new(sources, None, Mixed::First).unwrap();
         let two = json(r#"{"entry":[{"id":"A"},{"id":"B"},{"id":"A"}]}"#);
         assert_eq!((two.to(&stable), two.to(&first)), ("mixed".to_owned(), "ws:A".to_owned()));
         let one = json(r#"{"entry":[{"id":"A"},{"id":"A"},{"id":null},{}]}"#);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_body_is_wanted_only_where_it_can_say_more() {
-        let wants = |sources: &[&str], request: &Request| plan(sources).wants_body(request.head());
+        let wants = |sources: &[&str], request: &Request| extractor(sources).wants_body(request.head());
         let with_header = json("{}").header("x-team", "T1");
         assert!(!wants(&["header:X-Team", "json:/team"], &with_header));
         assert!(wants(&["json:/team", "header:X-Team"], &with_header));
@@ -229,18 +229,18 @@ mod tests {
     #[test]
     fn a_presets_handshakes_need_the_body_even_if_the_id_does_not() {
         let sources = vec![Source::parse("header:X-Team").unwrap()];
-        let plan = Plan::new(sources, find("slack"), Mixed::Stable).unwrap();
+        let extractor = Extractor::new(sources, find("slack"), Mixed::Stable).unwrap();
         let request = json(r#"{"type":"url_verification"}"#).header("x-team", "T1");
-        assert!(plan.wants_body(request.head()));
-        assert_eq!(request.to(&plan), "ws:T1 handshake");
-        assert!(!plan.wants_body(get("/").head()));
+        assert!(extractor.wants_body(request.head()));
+        assert_eq!(request.to(&extractor), "ws:T1 handshake");
+        assert!(!extractor.wants_body(get("/").head()));
     }
 
     #[test]
     fn a_plan_that_cannot_be_meant_is_refused() {
         let refused = |texts: &[&str]| {
             let sources = texts.iter().map(|text| Source::parse(text).unwrap()).collect();
-            Plan::new(sources, None, Mixed::Stable).unwrap_err().message
+            Extractor::new(sources, None, Mixed::Stable).unwrap_err().message
         };
         assert!(refused(&[]).contains("give a preset"));
         assert!(refused(&["json:/guild_id", "json:/user/id"]).contains("`user:json:/user/id`"));
