@@ -46,7 +46,7 @@ fn a_file_that_is_written_in_place_takes_effect() {
     let process = Process::start(&config);
     fs::write(&process.config, config.weight("100%").text()).unwrap();
     weight_becomes(&process, 100.0);
-    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+    process.is_served_by("green");
 }
 
 /// `config/serin.toml` → `..data/serin.toml`, `..data` → a directory with a date, which is swapped by a rename.
@@ -329,7 +329,7 @@ fn a_bot_that_comes_back_goes_on_with_its_history() {
         };
         assert_eq!(known(&back), known(&before), "{field}");
     }
-    assert_eq!(process.ask(&Ask::of("T1")).text(), "green");
+    process.is_served_by("green");
     change("freeze", "{}");
     assert_eq!((&process.bot()["durable"], &process.bot()["history_error"]), (&true.into(), &serde_json::Value::Null));
 }
@@ -343,8 +343,7 @@ fn a_renamed_bot_is_a_new_bot_with_a_warning() {
     process.replace_config(&config.text().replace("\"support\"", "\"renamed\""));
     let line: serde_json::Value = serde_json::from_str(&process.logged("a renamed bot is a new bot")).unwrap();
     assert_eq!((&line["level"], &line["bot"]), (&"WARN".into(), &"support".into()), "{line}");
-    // serin logs the warning before the workers serve the new config.
-    eventually("the config's stable", || (process.ask(&Ask::of("T1")).text() == "blue").then_some(()));
+    process.is_served_by("blue");
 }
 
 /// A rollout keeps the steps of its start. The guard's limits are those of the current config.

@@ -28,6 +28,13 @@ impl Handle {
         answer.json()
     }
 
+    /// Waits until the workers send workspace `T1` to this upstream. The status and the log show a change that nobody waits for, such as
+    /// a reload, before the workers serve it.
+    #[track_caller]
+    pub fn is_served_by(&self, upstream: &str) {
+        eventually(&format!("{upstream} serves"), || (self.ask(&Ask::of("T1")).text() == upstream).then_some(()));
+    }
+
     /// Waits until the controller's ticks have counted about two more seconds. For tests that nothing changes by itself.
     #[track_caller]
     pub fn two_ticks_pass(&self) {
