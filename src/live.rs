@@ -9,9 +9,10 @@ mod shard;
 mod status;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 
 use crate::config::{Bot, Config};
@@ -37,7 +38,7 @@ pub struct Epoch {
     pub ledger: Arc<Ledger>,
     /// With `[admin] show_workspaces`: the names of workspaces that were counted in the ledger.
     pub names: Option<Arc<Names>>,
-    status: Mutex<Arc<Status>>,
+    status: ArcSwap<Status>,
     /// Computed on first use.
     canary_buckets: OnceLock<usize>,
 }
@@ -60,7 +61,7 @@ impl Epoch {
             roles,
             ledger,
             names: None,
-            status: Mutex::new(Arc::new(status)),
+            status: ArcSwap::from_pointee(status),
             canary_buckets: OnceLock::new(),
         }
     }
@@ -72,7 +73,7 @@ impl Epoch {
 
     /// The status that the controller reported last.
     pub fn status(&self) -> Arc<Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.load_full()
     }
 
     /// The number of buckets that the split puts on the canary.
@@ -91,7 +92,7 @@ impl Epoch {
 
     /// Sets the status; only the controller calls this. It does not change what serves.
     pub fn report(&self, status: Status) {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
+        self.status.store(Arc::new(status));
     }
 }
 
