@@ -3,8 +3,7 @@
 //! the client's connection as its requests see it, `upstream` the way to an answer, `worker` what one thread's requests share, and
 //! `wire` one connection's bytes and timeouts. `headers` decides what passes on, `problem` has serin's own errors.
 //!
-//! A webhook takes no lock that another thread could hold, with four exceptions: a worker passes on some 8 KiB of the access log; a
-//! new connection goes to an upstream that has a host name; the addresses of such a name have changed (once for each pool); and
+//! A webhook takes no lock that another thread could hold, with two exceptions: a worker passes on some 8 KiB of the access log; and
 //! `[admin] show_workspaces` is set, where the lock is only tried.
 
 mod client;

@@ -349,6 +349,16 @@ def test_every_action_works_by_keyboard(idle, open_page):
     expect(page.locator(".tile[open] .cursor")).to_have_count(page.locator(".tile[open]").count())
 
 
+def test_the_focus_stays_beside_an_action_that_goes(idle, open_page):
+    idle.act("support", "rollouts", upstream="green", version="v81")
+    page = bot_page(open_page, idle)
+    page.get_by_role("button", name="Pause", exact=True).focus()
+    idle.act("support", "pause")
+    expect(phase(page)).to_contain_text("paused")
+    focused = page.evaluate("document.activeElement.textContent")
+    assert re.match("Advance|Resume|Abort", focused), f"another client paused, and the focus is on {focused[:40]!r}"
+
+
 def test_the_token_is_asked_for_once(guarded, open_page):
     page = open_page(guarded)
     field = page.get_by_label("Token", exact=True)

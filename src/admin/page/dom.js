@@ -19,7 +19,7 @@ export function h(tag, attributes, ...children) {
 
 /**
  * A place whose content is made anew only when what it shows has changed, so that open details stay. What had the focus has
- * it again, if the new content has its `data-key` too.
+ * it again, if the new content has its `data-key` too; otherwise the first button that can be pressed has it.
  */
 export function place(tag, attributes) {
   const element = h(tag, attributes);
@@ -30,7 +30,9 @@ export function place(tag, attributes) {
     shown = now;
     const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
     element.replaceChildren(...[make()].flat(Infinity).filter(isShown));
-    if (key) [...element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key)?.focus({ preventScroll: true });
+    if (!key) return;
+    const again = [...element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
+    (again ?? element.querySelector("button:enabled"))?.focus({ preventScroll: true });
   };
   return element;
 }

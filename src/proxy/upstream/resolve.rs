@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// The interval between two lookups of a name. The system's resolver does not tell the record's TTL; 5 s is short enough for a
 /// fail-over and long enough for any name server.
@@ -35,10 +36,15 @@ pub enum Addresses {
 pub struct Name {
     host: String,
     port: u16,
-    answer: watch::Sender<Arc<[SocketAddr]>>,
+    answer: ArcSwap<Box<[SocketAddr]>>,
     /// Counts the changes of `answer`; 0 means that there is no answer yet.
     changes: AtomicU64,
+    /// Wakes those who wait for the first answer.
+    first: Notify,
 }
+
+/// The addresses of a name at one moment.
+pub type Known = Arc<Box<[SocketAddr]>>;
 
 impl Resolver {
     pub fn new(runtime: Handle) -> Resolver {
@@ -86,7 +92,7 @@ async fn keep_asking(name: Weak<Name>) {
 
 impl Name {
     fn new(host: String, port: u16) -> Name {
-        Name { host, port, answer: watch::Sender::new(Arc::from([])), changes: AtomicU64::new(0) }
+        Name { host, port, answer: ArcSwap::default(), changes: AtomicU64::new(0), first: Notify::new() }
     }
 
     /// Called by the name's task alone.
@@ -95,22 +101,23 @@ impl Name {
         found.dedup();
         let before = self.answer();
         // An empty answer counts as a failed lookup.
-        if found.is_empty() || *before == *found {
+        if found.is_empty() || **before == *found {
             return;
         }
         if !before.is_empty() {
             tracing::info!(host = self.host, addresses = ?found, "an upstream's addresses changed");
         }
-        self.answer.send_replace(found.into());
+        self.answer.store(Arc::new(found.into()));
         self.changes.fetch_add(1, Ordering::Release);
+        self.first.notify_waiters();
     }
 
     fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    fn answer(&self) -> Arc<[SocketAddr]> {
-        self.answer.borrow().clone()
+    fn answer(&self) -> Known {
+        self.answer.load_full()
     }
 }
 
@@ -124,12 +131,16 @@ impl Addresses {
     }
 
     /// The known addresses. Waits for the first answer; the caller sets the timeout.
-    pub async fn known(&self) -> Arc<[SocketAddr]> {
+    pub async fn known(&self) -> Known {
         match self {
-            Addresses::Fixed(address) => Arc::from([*address]),
+            Addresses::Fixed(address) => Arc::new(Box::from([*address])),
             Addresses::Named(name) => {
-                let mut answer = name.answer.subscribe();
-                answer.wait_for(|answer| !answer.is_empty()).await.expect("the name holds the sender").clone()
+                // The notification is registered when it is made, so an answer between the two lines is not missed.
+                let first = name.first.notified();
+                if name.changes() == 0 {
+                    first.await;
+                }
+                name.answer()
             }
         }
     }
@@ -167,7 +178,7 @@ mod tests {
         let name = name();
         name.answered(vec![address(2), address(1)]);
         name.answered(vec![]);
-        assert_eq!(*name.answer(), [address(1), address(2)]);
+        assert_eq!(**name.answer(), [address(1), address(2)]);
         assert_eq!(name.changes(), 1);
         name.answered(vec![address(1), address(2)]);
         assert_eq!(name.changes(), 1, "the same addresses in another order are no change");
@@ -185,7 +196,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         name.answered(vec![address(1)]);
-        assert_eq!(*waiting.await.unwrap(), [address(1)]);
+        assert_eq!(**waiting.await.unwrap(), [address(1)]);
     }
 
     #[tokio::test]
