@@ -125,7 +125,8 @@ fn a_hundred_kills_under_load_lose_no_acknowledged_change() {
         for _ in 0..dice(&mut seed, 4) {
             let (action, body) = some_action(&mut seed);
             let answer = process.admin(post_action(action, body));
-            assert!([200, 409].contains(&answer.status), "{action}: {answer:?}");
+            // 503 is the answer to a raise if a busy disk takes 3 s: nothing has changed then.
+            assert!([200, 409, 503].contains(&answer.status), "{action}: {answer:?}");
             if answer.status == 200 {
                 last = on_the_disk(&process);
             }
