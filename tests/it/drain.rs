@@ -17,9 +17,9 @@ fn ready(process: &Process) -> u16 {
 
 #[track_caller]
 fn hold(process: &Process, blue: &Upstream) -> Client {
-    let mut client = process.client();
+    let (mut client, before) = (process.client(), blue.count());
     client.send(&Ask::of("T-held").bytes());
-    eventually("the request at the upstream", || (blue.count() == 1).then_some(()));
+    eventually("the request at the upstream", || (blue.count() == before + 1).then_some(()));
     client
 }
 
