@@ -2,7 +2,7 @@
 
 mod parts;
 mod reload;
-mod sides;
+mod upstream_checks;
 pub mod systemd;
 
 use std::io;

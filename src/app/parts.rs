@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::sides::ProxySides;
 use super::systemd::Open;
+use super::upstream_checks::UpstreamChecks;
 use crate::admin;
 use crate::config::{self, Config};
 use crate::controller::{self, Controller};
@@ -63,7 +63,7 @@ impl App {
         };
         shared.tls.check(&config)?;
         let history = Store::open(history, config.history.keep)?;
-        let sides = Arc::new(ProxySides { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
+        let sides = Arc::new(UpstreamChecks { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
         let (controller, running) = controller::begin(config, shared.metrics.clone(), history, sides).await;
         let controller = Arc::new(controller);
         let live = controller.live().clone();

@@ -3,7 +3,7 @@
 
 mod certificate;
 mod freeze;
-mod near;
+mod suggest;
 mod notifier;
 mod parse;
 mod raw;
@@ -71,7 +71,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// The name that is nearest to a misspelt one, if it is near enough.
 pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    near::nearest(written, names)
+    suggest::nearest(written, names)
 }
 
 #[cfg(test)]

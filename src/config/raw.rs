@@ -7,8 +7,8 @@ use std::ops::{Range, RangeInclusive};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::near::nearest;
 use super::report::{Problem, Problems, Reported};
+use super::suggest::nearest;
 use super::value::{Measure, Value};
 
 /// The result of reading a key: nothing, a value and its place, or an error that was reported.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::near::nearest;
+use super::suggest::nearest;
 
 /// Keys with a secret as their value, and tables that hold one.
 const SECRET: [&str; 5] = ["secret", "token", "tester", "password", "notify"];

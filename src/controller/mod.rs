@@ -13,20 +13,21 @@ mod event;
 #[cfg(test)]
 mod faults;
 mod freeze;
+mod last_hour;
+mod learned;
 mod new_config;
 mod owner;
-mod past;
+
 mod pilot;
 mod possible;
 mod reach;
-mod recent;
+mod recent_answers;
 mod rehearsal;
 mod report;
 mod run;
-mod sides;
+mod roles;
 mod time;
 mod traffic;
-mod trail;
 mod wish;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::summary::Preview;
 use event::Request;
 
 pub use check::{Check, Checking, How, Sides};
+pub use last_hour::{Counted, Point, SLOT_SECS};
 pub use new_config::ReloadRefused;
 pub use pilot::FailingBucket;
 pub use possible::{is_possible, possible};
@@ -50,7 +52,6 @@ pub use rehearsal::{Drill, Drilled};
 pub use report::{Report, ReportKind, Reported};
 pub use run::{Running, begin};
 pub use traffic::Traffic;
-pub use trail::{Counted, Point, SLOT_SECS};
 use wish::ReplyTo;
 pub use wish::{Actor, ChangeError, ChangeRequest, Wish};
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use self::failures::{Failures, canary_failed};
 use super::freeze::frozen;
-use super::past::Past;
-use super::recent::{Answers, Recent};
-use super::sides::{roles, split};
+use super::last_hour::LastHour;
+use super::learned::Learned;
+use super::recent_answers::{Answers, RecentAnswers};
+use super::roles::{roles, split};
 use super::time::Now;
-use super::trail::Trail;
 use super::wish::Waiting;
 use crate::config::{Bot, BotName, Config};
 use crate::core::evidence::{Evidence, Examination};
@@ -30,7 +30,7 @@ use crate::summary::Summary;
 pub use failures::FailingBucket;
 
 /// The interval at which what is usual is stored.
-const KEEP_PAST_EVERY: Duration = Duration::from_secs(60);
+const KEEP_LEARNED_EVERY: Duration = Duration::from_secs(60);
 /// The pause before a failed preflight is made again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// If at least this share of a side's connections broke before a switch, broken connections after the switch do not count against the
@@ -70,9 +70,9 @@ pub(super) struct Pilot {
     opening: Option<Opening>,
     evidence: Option<Evidence>,
     judged: Option<Judged>,
-    past: Past,
+    learned: Learned,
     breaker: Breaker,
-    recent: Recent,
+    recent: RecentAnswers,
     /// How far the ledger has been read.
     reading: LedgerReading,
     step_began: Option<Duration>,
@@ -88,11 +88,11 @@ pub(super) struct Pilot {
     landmarks: Arc<Landmarks>,
     /// When the ledger that serves began to count, in Unix seconds.
     counted_since: f64,
-    past_kept: Option<Duration>,
+    learned_kept: Option<Duration>,
     /// Stable's answers in the last hour. After a switch the new side is compared with them.
-    hour: Recent,
+    hour: RecentAnswers,
     /// For the dashboard's chart.
-    pub trail: Trail,
+    pub last_hour: LastHour,
 }
 
 /// What happens to the evidence when the split serves. Of several changes that take effect together the greatest value counts.
@@ -109,7 +109,7 @@ impl Pilot {
     pub fn new(config: &Config, bot: &Bot, state: State, at: Duration, now: Now) -> Pilot {
         let status = Status::of(state.clone(), bot.guard.clone());
         let (split, roles) = (split(&state, &config.proxy.salt, bot), roles(&state, bot));
-        let epoch = Arc::new(Epoch::new(split, roles, Arc::new(Ledger::new(config.proxy.workers, Past::default().marks())), status));
+        let epoch = Arc::new(Epoch::new(split, roles, Arc::new(Ledger::new(config.proxy.workers, Learned::default().marks())), status));
         let mut pilot = Pilot {
             name: bot.name.clone(),
             state,
@@ -129,9 +129,9 @@ impl Pilot {
             opening: None,
             evidence: None,
             judged: None,
-            past: Past::default(),
+            learned: Learned::default(),
             breaker: Breaker::default(),
-            recent: Recent::default(),
+            recent: RecentAnswers::default(),
             reading: LedgerReading::default(),
             step_began: None,
             warning: None,
@@ -140,9 +140,9 @@ impl Pilot {
             failures: Failures::default(),
             landmarks: Arc::default(),
             counted_since: now.unix_secs(),
-            past_kept: None,
-            hour: Recent::hour(),
-            trail: Trail::default(),
+            learned_kept: None,
+            hour: RecentAnswers::hour(),
+            last_hour: LastHour::default(),
         };
         pilot.begin_evidence(&bot.guard, now);
         pilot
@@ -152,9 +152,9 @@ impl Pilot {
     /// state was changed to fit the config.
     pub fn remember(&mut self, bot: &Bot, kept: Kept, changed: bool, now: Now) {
         self.landmarks = Arc::new(kept.landmarks.clone());
-        if let Some(past) = kept.past.as_deref().and_then(Past::unpack) {
-            self.past = past;
-            self.past.begins(self.now(now));
+        if let Some(learned) = kept.past.as_deref().and_then(Learned::unpack) {
+            self.learned = learned;
+            self.learned.begins(self.now(now));
         }
         // A rollout that is paused at 0 % continues with its evidence.
         if changed || (self.state.weight == Weight::ZERO && self.state.under_way().is_none()) {
@@ -180,16 +180,16 @@ impl Pilot {
         if !std::mem::take(&mut self.unsaved) && self.state.under_way().is_none() {
             return None;
         }
-        let due = self.past_kept.is_none_or(|kept| now.running >= kept + KEEP_PAST_EVERY);
+        let due = self.learned_kept.is_none_or(|kept| now.running >= kept + KEEP_LEARNED_EVERY);
         if due {
-            self.past_kept = Some(now.running);
+            self.learned_kept = Some(now.running);
         }
         Some(Checkpoint {
             bot: self.name.to_string(),
             state: self.state.clone(),
             at: self.now(now),
             evidence: self.packed_evidence(),
-            past: if due { self.past.pack() } else { None },
+            past: if due { self.learned.pack() } else { None },
         })
     }
 
@@ -198,7 +198,7 @@ impl Pilot {
         Kept {
             at: self.now(now),
             evidence: self.packed_evidence(),
-            past: self.past.pack(),
+            past: self.learned.pack(),
             landmarks: Arc::unwrap_or_clone(self.landmarks),
             state: self.state,
         }
@@ -244,7 +244,7 @@ impl Pilot {
         let (judgement, moved) = evidence.judge(now);
         facts.crossed = self.recent.observed().iter().find_map(|[stable, canary]| guard.limits.crossed(canary, stable));
         facts.judgement = Some(judgement);
-        self.trail.judge(judgement.wealth.log_e());
+        self.last_hour.judge(judgement.wealth.log_e());
         let next = self.state.under_way().and_then(|rollout| rollout.next()).map_or(Weight::FULL, |step| step.weight);
         self.judged = Some(Judged { judgement, verdict: guard.verdict(&judgement, facts.crossed, next) });
         (facts, moved || released)
@@ -268,17 +268,17 @@ impl Pilot {
             let answered_by = if one.set_aside { Track::Stable } else { label };
             tallies[answered_by as usize] += one.tally;
             if label == Track::Stable {
-                self.past.history.learn(one.bucket, &one.tally);
+                self.learned.usual.learn(one.bucket, &one.tally);
             }
         }
-        self.past.learn_latencies(&latencies[Track::Stable as usize]);
-        self.past.pass(now);
+        self.learned.learn_latencies(&latencies[Track::Stable as usize]);
+        self.learned.pass(now);
         if self.evidence.is_none() {
-            self.past.mark(&epoch.ledger, now);
+            self.learned.mark(&epoch.ledger, now);
         }
         let [of_stable, of_canary] = latencies;
         let answers = [Answers { tally: tallies[0], latencies: of_stable }, Answers { tally: tallies[1], latencies: of_canary }];
-        self.trail.add(time.wall, &answers, rescued, self.state.weight);
+        self.last_hour.add(time.wall, &answers, rescued, self.state.weight);
         // While a switch is watched, `hour` keeps the side before it.
         if self.state.watched_until.is_none() {
             self.hour.add(now, answers.clone(), connections);
@@ -339,7 +339,7 @@ impl Pilot {
 
     /// Buckets that were active in the last day or so.
     pub fn active_buckets(&self) -> usize {
-        self.past.history.active()
+        self.learned.usual.active()
     }
 
     /// Records a change of this bot that is in force.

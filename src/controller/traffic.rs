@@ -1,9 +1,9 @@
 //! A bot's traffic for the dashboard: the last hour in points, and how much of it a weight reaches. Five per cent of the workspaces may
 //! well make a third of the requests.
 
+use super::last_hour::Point;
 use super::pilot::FailingBucket;
 use super::reach::Reach;
-use super::trail::Point;
 
 #[derive(Debug)]
 pub struct Traffic {

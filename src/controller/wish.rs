@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::sides::{candidate, index, release};
+use super::roles::{candidate, index, release};
 use crate::config::Bot;
 use crate::core::ratchet::{Command, Refusal};
 use crate::core::{Freeze, Release, State, Weight};

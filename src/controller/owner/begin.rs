@@ -8,7 +8,7 @@ use crate::config::{Bot, Config};
 use crate::controller::entry;
 use crate::controller::event::Effect;
 use crate::controller::pilot::Pilot;
-use crate::controller::sides::{index, release, rule};
+use crate::controller::roles::{index, release, rule};
 use crate::controller::time::Now;
 use crate::controller::wish::Actor;
 use crate::core::ratchet::{self, Command, Input};

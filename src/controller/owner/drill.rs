@@ -7,7 +7,7 @@ use super::Owner;
 use crate::controller::change::{Caller, Change, Planned, Step};
 use crate::controller::check::{How, Purpose};
 use crate::controller::rehearsal::{Drill, DrillStage, Drilled, Rehearsal};
-use crate::controller::sides::index;
+use crate::controller::roles::index;
 use crate::controller::wish::ReplySender;
 use crate::controller::wish::{Actor, ChangeError, named, the_other};
 use crate::core::Release;

@@ -8,7 +8,7 @@ mod begin;
 mod carry_out;
 mod checks;
 mod drill;
-mod follow;
+mod follow_config;
 mod handle;
 mod preview;
 mod reload;

@@ -9,7 +9,7 @@ use crate::config::{Bot, BotName, Config, UpstreamUrl};
 use crate::controller::change::{Caller, Change, Planned, Step};
 use crate::controller::new_config::{Reload, ReloadRefused, TakeUp};
 use crate::controller::pilot::Pilot;
-use crate::controller::sides::{candidate, index, release, roles, rule};
+use crate::controller::roles::{candidate, index, release, roles, rule};
 use crate::controller::wish::Actor;
 use crate::core::ratchet::{Command, Input};
 use crate::core::{State, Track};

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::controller::change::{Caller, Change, Planned, Step};
 use crate::controller::check::{How, Purpose, there};
 use crate::controller::freeze::frozen;
-use crate::controller::sides::index;
+use crate::controller::roles::index;
 use crate::controller::wish::{ChangeError, ChangeRequest, ReplyTo, Waiting, Wish, command};
 use crate::core::Release;
 use crate::core::ratchet::{Command, Input};

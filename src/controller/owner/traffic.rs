@@ -11,7 +11,7 @@ impl Owner {
         let next = pilot.state.under_way().and_then(|rollout| rollout.next()).map(|step| step.weight);
         let reach = |weight| pilot.reach(&self.config, bot, weight);
         Some(Traffic {
-            points: pilot.trail.points(),
+            points: pilot.last_hour.points(),
             now: reach(pilot.state.weight),
             next: next.and_then(reach),
             active_buckets: pilot.active_buckets(),

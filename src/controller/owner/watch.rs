@@ -4,7 +4,7 @@ use super::Owner;
 use crate::config::BotName;
 use crate::controller::change::{Caller, Change, Decided};
 use crate::controller::check::{Purpose, there};
-use crate::controller::sides::index;
+use crate::controller::roles::index;
 use crate::controller::wish::Actor;
 use crate::core::ratchet::{Facts, Input};
 

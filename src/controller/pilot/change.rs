@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Opening, Pilot};
 use crate::config::{Bot, Config};
-use crate::controller::recent::Recent;
+use crate::controller::recent_answers::RecentAnswers;
 use crate::controller::time::Now;
 use crate::core::evidence::Evidence;
 use crate::core::ratchet::Decision;
@@ -29,7 +29,7 @@ impl Pilot {
             self.opening = Some(Opening::Fresh);
             self.end_evidence();
             let plan = self.state.under_way().map(|rollout| &rollout.plan);
-            self.warning = plan.and_then(|plan| plan.thin_start(self.past.history.active()));
+            self.warning = plan.and_then(|plan| plan.thin_start(self.learned.usual.active()));
             if let (Decision::Start, Some(warning)) = (decision, &self.warning) {
                 tracing::warn!("{warning}");
             }
@@ -93,7 +93,7 @@ impl Pilot {
         self.observed = self.epoch.clone();
         if another_ledger {
             self.reading = LedgerReading::default();
-            self.recent = Recent::default();
+            self.recent = RecentAnswers::default();
             self.failures.end_of_split(self.state.weight);
         }
         match self.opening.take() {
@@ -120,7 +120,7 @@ impl Pilot {
             return;
         }
         let seed = self.observed.split.coins(self.state.revision);
-        self.evidence = Some(Evidence::new(&self.past.history, seed, guard.examine, self.now(now)));
+        self.evidence = Some(Evidence::new(&self.learned.usual, seed, guard.examine, self.now(now)));
         self.begin_step(now);
     }
 

@@ -42,7 +42,7 @@ impl Pilot {
         OnStable {
             refuted: self.examined().any(|exam| exam.bucket == bucket.index() && exam.finding == Finding::Refuted),
             set_aside: (f64::from(failing.of(&set_aside)), f64::from(set_aside.requests)),
-            past: self.past.history.counted(bucket, failing.metric()),
+            past: self.learned.usual.counted(bucket, failing.metric()),
         }
     }
 

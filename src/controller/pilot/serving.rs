@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Pilot;
 use crate::config::{Bot, Config};
 use crate::controller::reach::Reach;
-use crate::controller::sides::{roles, split};
+use crate::controller::roles::{roles, split};
 use crate::core::evidence::Evidence;
 use crate::core::{Bucket, Salt, Split, State, Track, Weight};
 use crate::live::{Epoch, Ledger, Names, Roles, Status};
@@ -17,7 +17,7 @@ impl Pilot {
         let same = self.epoch.split_id == self.state.split_id;
         let ledger = match same {
             true => self.epoch.ledger.clone(),
-            false => Arc::new(Ledger::new(config.proxy.workers, self.past.marks())),
+            false => Arc::new(Ledger::new(config.proxy.workers, self.learned.marks())),
         };
         let names = config.admin.show_workspaces.then(|| {
             let kept = self.epoch.names.clone().filter(|_| same);
@@ -44,26 +44,26 @@ impl Pilot {
     /// The active buckets, and the share of the usual requests, that would change their upstream in the state `after`; `None` while
     /// nothing is known of what is usual.
     pub fn moves(&self, config: &Config, bot: &Bot, after: &State) -> Option<Moves> {
-        let history = &self.past.history;
-        let all = history.requests();
+        let usual = &self.learned.usual;
+        let all = usual.requests();
         let [before, after] = [&self.state, after].map(|state| {
             let (split, roles) = (split(state, &config.proxy.salt, bot), roles(state, bot));
             move |bucket| if split.track(bucket) == Track::Canary { roles.canary.unwrap_or(roles.stable) } else { roles.stable }
         });
         let moved = || Bucket::all().filter(|bucket| before(*bucket) != after(*bucket));
-        let active_buckets = moved().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
-        let requests_share = moved().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
+        let active_buckets = moved().filter(|bucket| usual.requests_of(*bucket) >= 1.0).count();
+        let requests_share = moved().map(|bucket| usual.requests_of(bucket)).sum::<f64>() / all;
         (all >= 1.0).then_some(Moves { active_buckets, requests_share })
     }
 
     /// The active buckets below this weight, and their share of the usual requests; `None` while nothing is known of what is usual.
     pub fn reach(&self, config: &Config, bot: &Bot, weight: Weight) -> Option<Reach> {
         let split = self.split(&config.proxy.salt, bot);
-        let history = &self.past.history;
-        let all = history.requests();
+        let usual = &self.learned.usual;
+        let all = usual.requests();
         let below = || Bucket::all().filter(|bucket| u128::from(split.rank(*bucket)) < weight.threshold());
-        let share = below().map(|bucket| history.requests_of(bucket)).sum::<f64>() / all;
-        let active = below().filter(|bucket| history.requests_of(*bucket) >= 1.0).count();
+        let share = below().map(|bucket| usual.requests_of(bucket)).sum::<f64>() / all;
+        let active = below().filter(|bucket| usual.requests_of(*bucket) >= 1.0).count();
         (all >= 1.0).then_some(Reach { weight, active_buckets: active, requests_share: share })
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::config;
-use crate::controller::sides::release;
+use crate::controller::roles::release;
 use crate::core::evidence::Finding;
 use crate::core::ratchet::{self, Command, Decision, Input};
 use crate::core::{Bucket, Outcome, Phase, Plan, Sample};

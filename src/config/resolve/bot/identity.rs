@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
-use crate::config::near::nearest;
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
+use crate::config::suggest::nearest;
 use crate::config::value::OneOrMany;
 use crate::identify::{self, Extractor, Mixed, Preset, Source, SourceError};
 

@@ -3,10 +3,10 @@
 use serde_spanned::Spanned;
 
 use super::upstream::upstreams;
-use crate::config::near::nearest;
 use crate::config::raw::{Table, either};
 use crate::config::report::{Problem, Problems, Reported};
 use crate::config::resolved::Upstream;
+use crate::config::suggest::nearest;
 use crate::core::Weight;
 
 pub(super) struct Roles {

@@ -5,7 +5,6 @@ use std::ops::Range;
 use http::Uri;
 use serde_spanned::Spanned;
 
-use crate::config::near::nearest;
 use crate::config::notifier::{Hidden, Notifier, NotifierKind, Occasion};
 use crate::config::raw::{Table, either};
 use crate::config::report::{Problem, Problems, Reported, all};
@@ -13,6 +12,7 @@ use crate::config::resolve::hosts::is_loopback;
 use crate::config::resolve::names::{known_bot, name};
 use crate::config::resolve::secret::{Keys, Secret, secret_in};
 use crate::config::resolved::Bot;
+use crate::config::suggest::nearest;
 
 /// The value of `kind`, before the kind's secret is read.
 #[derive(Clone, Copy, PartialEq, Eq)]

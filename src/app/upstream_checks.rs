@@ -7,18 +7,18 @@ use crate::config::Bot;
 use crate::controller::{Checking, Sides};
 use crate::proxy::{Probe, Resolver, TlsClients};
 
-pub struct ProxySides {
+pub struct UpstreamChecks {
     pub resolver: Arc<Resolver>,
     pub tls: Arc<TlsClients>,
 }
 
-impl ProxySides {
+impl UpstreamChecks {
     fn probe(&self) -> Probe<'_> {
         Probe { resolver: &self.resolver, tls: &self.tls }
     }
 }
 
-impl Sides for ProxySides {
+impl Sides for UpstreamChecks {
     fn connects<'a>(&'a self, bot: &'a Bot, upstream: usize, within: Duration) -> Checking<'a> {
         Box::pin(async move { self.probe().connects(&bot.upstreams[upstream].url, within).await })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::{Connections, Latencies, Observed, Quantile, Tally, Track};
 
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentAnswers {
     intervals: VecDeque<Interval>,
     lately: [Answers; 2],
     step: [Answers; 2],
@@ -36,15 +36,15 @@ pub(super) struct Answers {
 const RECENT: (Duration, Duration) = (Duration::from_secs(120), Duration::from_secs(5));
 const HOUR: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(60));
 
-impl Default for Recent {
-    fn default() -> Recent {
-        Recent::of(RECENT)
+impl Default for RecentAnswers {
+    fn default() -> RecentAnswers {
+        RecentAnswers::of(RECENT)
     }
 }
 
-impl Recent {
-    fn of((span, interval): (Duration, Duration)) -> Recent {
-        Recent {
+impl RecentAnswers {
+    fn of((span, interval): (Duration, Duration)) -> RecentAnswers {
+        RecentAnswers {
             intervals: VecDeque::new(),
             lately: Default::default(),
             step: Default::default(),
@@ -55,8 +55,8 @@ impl Recent {
     }
 
     /// Keeps the last hour instead of the last two minutes.
-    pub fn hour() -> Recent {
-        Recent::of(HOUR)
+    pub fn hour() -> RecentAnswers {
+        RecentAnswers::of(HOUR)
     }
 
     pub fn add(&mut self, now: Duration, answers: [Answers; 2], connections: [Connections; 2]) {
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn observations_follow_the_counts_and_old_intervals_are_dropped() {
-        let (mut recent, quiet) = (Recent::default(), <[Connections; 2]>::default());
-        let requests = |recent: &Recent| recent.observed().map(|of| of[0].requests);
+        let (mut recent, quiet) = (RecentAnswers::default(), <[Connections; 2]>::default());
+        let requests = |recent: &RecentAnswers| recent.observed().map(|of| of[0].requests);
         let mut add = |secs, count| {
             recent.add(Duration::from_secs(secs), answers(count), quiet);
             (requests(&recent), recent.intervals.len())

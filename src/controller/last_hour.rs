@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use super::recent::Answers;
+use super::recent_answers::Answers;
 use super::time::TICK;
 use crate::core::Weight;
 
@@ -43,12 +43,12 @@ pub struct Counted {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Trail(VecDeque<Point>);
+pub(super) struct LastHour(VecDeque<Point>);
 
 pub const SLOT_SECS: u64 = 15;
 const SLOTS: usize = 3600 / SLOT_SECS as usize;
 
-impl Trail {
+impl LastHour {
     /// Adds what was counted in the tick that ended at `at`.
     pub fn add(&mut self, at: SystemTime, answers: &[Answers; 2], rescued: [u32; 2], weight: Weight) {
         let slot = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() / SLOT_SECS);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_slot_is_added_up() {
-        let mut trail = Trail::default();
+        let mut trail = LastHour::default();
         trail.add(at(0), &answers(10, 1), [0, 0], Weight::ZERO);
         trail.judge(1.5);
         trail.add(at(14), &answers(5, 0), [0, 2], Weight::FULL);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_kept_and_no_more() {
-        let mut trail = Trail::default();
+        let mut trail = LastHour::default();
         for slot in 0..1_000 {
             trail.add(at(slot * SLOT_SECS), &answers(1, 0), [0, 0], Weight::ZERO);
         }

@@ -1,4 +1,4 @@
-//! What is usual for one bot: its buckets' rates on stable, and the latencies from which an answer is slow.
+//! What serin has learned of one bot: its buckets' rates on stable, and the latencies from which an answer is slow.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use crate::core::{Latencies, LatencyMarks, UNNOTICED_MICROS};
 use crate::live::Ledger;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Past {
-    pub history: Usual,
+pub(super) struct Learned {
+    #[serde(rename = "history")]
+    pub usual: Usual,
     /// Stable's latencies, to set the marks by.
     latencies: Latencies,
     faded: Duration,
@@ -27,13 +28,13 @@ const LATENCIES_LEAST: u64 = 1_000;
 const REMARK_EVERY: Duration = Duration::from_secs(3600);
 const MOVED: f64 = 0.1;
 
-impl Past {
+impl Learned {
     /// Serialises it for the history.
     pub fn pack(&self) -> Option<Vec<u8>> {
         rmp_serde::to_vec_named(self).ok()
     }
 
-    pub fn unpack(bytes: &[u8]) -> Option<Past> {
+    pub fn unpack(bytes: &[u8]) -> Option<Learned> {
         rmp_serde::from_slice(bytes).inspect_err(|error| tracing::warn!(%error, "cannot read the stored baseline: relearning it")).ok()
     }
 
@@ -45,7 +46,7 @@ impl Past {
     /// Lets old counts fade, up to `now`.
     pub fn pass(&mut self, now: Duration) {
         if now >= self.faded + FADE_EVERY {
-            self.history.fade((now - self.faded).as_secs_f64());
+            self.usual.fade((now - self.faded).as_secs_f64());
             self.faded = now;
         }
         if now >= self.halved + HALVE_EVERY {
@@ -60,7 +61,7 @@ impl Past {
 
     /// Sets the marks anew if the latencies have moved. Call it only while no canary is compared with stable.
     pub fn mark(&mut self, ledger: &Ledger, now: Duration) {
-        if self.history.marks().is_some() && now < self.marked + REMARK_EVERY || self.latencies.count() < LATENCIES_LEAST {
+        if self.usual.marks().is_some() && now < self.marked + REMARK_EVERY || self.latencies.count() < LATENCIES_LEAST {
             return;
         }
         let (Some(slow_micros), Some(very_slow_micros)) = (self.latencies.quantile_micros(0.9), self.latencies.quantile_micros(0.995))
@@ -68,16 +69,16 @@ impl Past {
             return;
         };
         let moved = |old: LatencyMarks| ((slow_micros + UNNOTICED_MICROS) as f64 / old.slow_micros as f64 - 1.0).abs() > MOVED;
-        if self.history.marks().is_none_or(moved) {
+        if self.usual.marks().is_none_or(moved) {
             // A latency that nobody could notice is not slow.
             let marks = LatencyMarks { slow_micros: slow_micros + UNNOTICED_MICROS, very_slow_micros: very_slow_micros + UNNOTICED_MICROS };
-            self.history.set_marks(marks);
+            self.usual.set_marks(marks);
             ledger.set_marks(marks);
         }
         self.marked = now;
     }
 
     pub fn marks(&self) -> LatencyMarks {
-        self.history.marks().unwrap_or(LatencyMarks::NONE)
+        self.usual.marks().unwrap_or(LatencyMarks::NONE)
     }
 }

@@ -7,7 +7,7 @@ use super::Owner;
 use crate::config::BotName;
 use crate::controller::change::{Caller, Change, Planned};
 use crate::controller::check::{How, Purpose, there};
-use crate::controller::sides::{candidate, index, release};
+use crate::controller::roles::{candidate, index, release};
 use crate::controller::wish::Actor;
 use crate::core::ratchet::{Command, Input};
 use crate::core::{HeldBy, Release};
