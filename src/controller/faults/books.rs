@@ -84,7 +84,7 @@ impl Books {
                     bot.lower.a_start_begins_at_the_first_step(decided)?;
                     bot.lower.quarantine_holds(decided)?;
                     bot.lower.an_abort_stays(decided)?;
-                    bot.lower.whoever_holds_says_why(decided)?;
+                    bot.lower.each_hold_says_why(decided)?;
                     bot.kept.revisions_rise_by_one(decided)?;
                     bot.kept.what_is_stale_is_refused(decided)?;
                     bot.serve.nobody_is_exposed_in_a_freeze(machine, &name, decided)?;

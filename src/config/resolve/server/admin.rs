@@ -80,7 +80,7 @@ fn public(url: &Spanned<String>, problems: &Problems<'_>) -> Result<String, Repo
         Some("https") if !host.is_empty() => {}
         Some("http") if !host.is_empty() => {
             if !is_loopback(host) {
-                problems.warn(url.span(), "`public_url` is http: whoever is on the way can use the links of messages");
+                problems.warn(url.span(), "`public_url` is http: anybody between the two can use the links of messages");
             }
         }
         _ => return Err(problems.error(url.span(), "`public_url` is no URL", "write one such as \"https://serin.example.com\"")),

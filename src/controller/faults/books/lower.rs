@@ -92,7 +92,7 @@ impl Lower {
     }
 
     /// 15: a rollout that waits says for what.
-    pub fn whoever_holds_says_why(&self, decided: &Decided) -> Checked {
+    pub fn each_hold_says_why(&self, decided: &Decided) -> Checked {
         let waits = matches!((&decided.input, &decided.decision), (Input::Tick(_), Decision::Hold)) && decided.after.under_way().is_some();
         let code = decided.after.hold.as_ref().map_or("", Hold::code);
         must(!waits || !code.is_empty(), 15, || format!("{} without a reason", decided.after.phase.name()))
