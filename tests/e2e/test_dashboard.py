@@ -359,6 +359,20 @@ def test_the_focus_stays_beside_an_action_that_goes(idle, open_page):
     assert re.match("Advance|Resume|Abort", focused), f"another client paused, and the focus is on {focused[:40]!r}"
 
 
+def test_the_focus_returns_to_the_actions_after_a_question_whose_button_is_gone(idle, open_page):
+    idle.act("support", "rollouts", upstream="green", version="v82")
+    page = bot_page(open_page, idle)
+    page.get_by_role("button", name="Pause", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    idle.act("support", "pause")
+    expect(phase(page)).to_contain_text("paused")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    focused = page.evaluate("document.activeElement.textContent")
+    assert re.match("Advance|Resume|Abort", focused), f"the focus is on {focused[:40]!r}"
+
+
 def test_the_token_is_asked_for_once(guarded, open_page):
     page = open_page(guarded)
     field = page.get_by_label("Token", exact=True)

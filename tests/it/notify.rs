@@ -79,15 +79,17 @@ fn each_receiver_gets_each_message_of_a_rollout_once_also_over_a_restart() {
     rooms.values().for_each(|room| has_got(room, 3));
     let sent = |serin: &Handle| serin.metrics().sum("serin_notifications_total", &[("result", "sent")]);
     eventually("all is counted", || (sent(&process) == 12.0).then_some(()));
-    // Read by the thread that notes what was told, after that.
-    assert_eq!(process.admin(Ask::new("GET", "/v1/bots/support/history")).status, 200);
+    // The thread that stores what was sent stores these two changes after it.
+    process.act("freeze", "{\"reason\": \"a test\"}");
+    process.act("thaw", "");
+    eventually("all is stored", || (process.bot()["durable"] == true).then_some(()));
     process.signal(libc::SIGKILL);
     process.ended();
     let again = Process::start_with(&process.config);
     // A message that is sent twice would come before this one.
     again.act("switch", "{\"upstream\": \"blue\"}");
     rooms.values().for_each(|room| has_got(room, 4));
-    assert_eq!(news(&rooms["webhook"].requests()), ["held", "promote 3", "abort 5", "promote 6"]);
+    assert_eq!(news(&rooms["webhook"].requests()), ["held", "promote 3", "abort 5", "promote 8"]);
     for (kind, room) in &rooms {
         assert_eq!(room.count(), 4, "{kind}");
     }

@@ -39,7 +39,14 @@ export function ask(action, bot, after) {
   function ended() {
     clearTimeout(timer);
     asked++;
+    refocus();
     dialog.remove();
+  }
+
+  /** The button that had the focus before the question may be gone. Until the page is drawn again, the focus is still in the dialog. */
+  function refocus() {
+    const lost = document.activeElement === document.body || dialog.contains(document.activeElement);
+    if (lost) document.querySelector(".actions button:enabled")?.focus();
   }
 
   function body(more) {
@@ -120,8 +127,7 @@ export function ask(action, bot, after) {
       dialog.close();
       say(`${action.label}: done.`);
       after(answer);
-      // The button that had the focus may be gone.
-      if (document.activeElement === document.body) document.querySelector(".actions button:enabled")?.focus();
+      refocus();
     } catch (error) {
       wrong.hidden = false;
       if (error.unknown && bot) return unknown(error);

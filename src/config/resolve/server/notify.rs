@@ -96,8 +96,7 @@ fn url_of(written: &Spanned<String>, of: &str, problems: &Problems<'_>) -> Resul
         Some("https") if !host.is_empty() => {}
         Some("http") if !host.is_empty() => {
             if !is_loopback(&host) {
-                problems
-                    .warn(written.span(), format!("the URL of {of} is http: anybody between the two can read and change what is sent"));
+                problems.warn(written.span(), format!("the URL of {of} is http: anybody between the two can read and change what is sent"));
             }
         }
         _ => return Err(problems.error(written.span(), format!("the URL of {of} is no URL"), "write one that begins with https://")),
