@@ -21,7 +21,7 @@ use crate::summary::Preview;
 pub enum Event {
     /// One second has passed: the ratchet looks at every bot.
     Tick,
-    /// The time that [`Owner::alarm`] returned has come.
+    /// The time that `Owner::alarm` returned has come.
     Alarm,
     Request(Request),
     /// The history has stored the rows of an order, or failed to.

@@ -183,7 +183,7 @@ impl Owner {
         }
     }
 
-    /// The time at which the owner needs an [`Event::Alarm`](super::owner::Event::Alarm), if no other event comes before.
+    /// The time at which the owner needs an [`Event::Alarm`](crate::controller::event::Event::Alarm), if no other event comes before.
     pub fn alarm(&self) -> Option<Duration> {
         let storing = self.storing.values().map(|storing| storing.since + DISK_PATIENCE);
         let serving = self.serving.iter().map(|serving| serving.served.map_or(serving.since + APPLY_TIMEOUT, |served| served + GRACE));

@@ -1,6 +1,7 @@
 //! Owns all pilots. It is a state machine: [`Owner::handle`] takes one event and returns the effects to execute. It has no clock, does
 //! no I/O and never blocks. Work that takes time (the disk, the workers, a check of an upstream) leaves as an [`Effect`] and comes back
-//! as an [`Event`]. So a change is completed even if its caller has gone, and one operation that hangs delays nothing else.
+//! as an [event](super::event::Event). So a change is completed even if its caller has gone, and one operation that hangs delays
+//! nothing else.
 //!
 //! [`run`](super::run) drives the owner with real events, and the fault simulator with simulated ones.
 
