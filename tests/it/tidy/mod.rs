@@ -1,7 +1,7 @@
 //! The rules of the house that a machine can hold: who may use whom, what a file looks like, and that the documents say
 //! what the code says. The rules and their reasons: ARCHITECTURE.md and CONTRIBUTING.md.
 
-mod circles;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -33,37 +33,26 @@ struct Source {
 fn a_floor_uses_only_the_floors_below_it() {
     let lib = read(&root().join("src/lib.rs"));
     let (floors, mut faults) = floors(&lib);
-    for source in sources() {
-        let Some(from) = source.top_module() else { continue };
-        for to in source.used_modules(&floors) {
-            if from != to && floors[&from] <= floors[&to] {
-                faults.insert(format!("{from} uses {to}"));
-            }
-        }
+    for (from, used) in parts_used() {
+        faults.extend(used.iter().filter(|to| floors[&from] <= floors[*to]).map(|to| format!("{from} uses {to}")));
     }
     assert_eq!(faults, FLOORS_TO_MEND.into_iter().map(str::to_owned).collect());
 }
 
 #[test]
 fn proxy_and_controller_never_name_each_other() {
-    let (floors, _) = floors(&read(&root().join("src/lib.rs")));
-    for source in sources() {
-        let used = source.used_modules(&floors);
-        let other = match source.top_module().as_deref() {
-            Some("proxy") => "controller",
-            Some("controller") => "proxy",
-            _ => continue,
-        };
-        assert!(!used.contains(other), "{} names {other}: they meet in `live`", source.path.display());
+    let used = parts_used();
+    for (one, other) in [("proxy", "controller"), ("controller", "proxy")] {
+        assert!(!used[one].contains(other), "{one} names {other}: they meet in `live`");
     }
 }
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let uses = circles::uses(&sources());
+    let uses = uses::of(&sources());
     let edges: usize = uses.values().map(|used| used.len()).sum();
     assert!(edges > 500, "only {edges} uses were found");
-    let circle = circles::circle(&uses).map(|modules| modules.iter().map(|module| module.join("::")).collect::<Vec<_>>().join(" uses "));
+    let circle = uses::circle(&uses).map(|modules| modules.iter().map(|module| module.join("::")).collect::<Vec<_>>().join(" uses "));
     assert_eq!(circle, None);
 }
 
@@ -259,46 +248,16 @@ impl Source {
         let name = first.strip_suffix(".rs").unwrap_or(first);
         (!["lib", "main"].contains(&name)).then(|| name.to_owned())
     }
-
-    /// How many modules deep the file is: 1 for `proxy/mod.rs` and `live.rs`.
-    fn depth(&self) -> usize {
-        let parts = self.path.iter().count();
-        if self.path.ends_with("mod.rs") { parts - 1 } else { parts }
-    }
-
-    /// The house's modules that this file names from the crate's root, by `crate::` or by enough `super::`.
-    fn used_modules(&self, known: &BTreeMap<String, u8>) -> BTreeSet<String> {
-        let from_root = ["crate::".to_owned(), "super::".repeat(self.depth())];
-        let mut used = BTreeSet::new();
-        for prefix in &from_root {
-            for (at, _) in self.code.match_indices(prefix.as_str()) {
-                let before = self.code[..at].chars().next_back();
-                if !before.is_some_and(|c| c == ':' || c == '$' || is_in_word(c)) {
-                    used.extend(first_segments(&self.code[at + prefix.len()..]));
-                }
-            }
-        }
-        used.retain(|module| known.contains_key(module));
-        used
-    }
 }
 
-/// The names that a path goes on with: one, or those at the top of `{…}`.
-fn first_segments(rest: &str) -> Vec<String> {
-    let Some(group) = rest.strip_prefix('{') else { return words(rest).next().map(str::to_owned).into_iter().collect() };
-    let (mut depth, mut names, mut item) = (0, Vec::new(), String::new());
-    for c in group.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(std::mem::take(&mut item)),
-            c if depth == 0 => item.push(c),
-            _ => {}
-        }
+/// The modules at the crate's root, each with the others that its files use.
+fn parts_used() -> BTreeMap<String, BTreeSet<String>> {
+    let mut parts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, used) in uses::of(&sources()) {
+        let Some(part) = module.first() else { continue };
+        parts.entry(part.clone()).or_default().extend(used.iter().map(|used| used[0].clone()).filter(|other| other != part));
     }
-    names.push(item);
-    names.iter().filter_map(|item| words(item).next()).map(str::to_owned).collect()
+    parts
 }
 
 /// Each module's floor, as the comments in `lib.rs` say it; who says none stands above all.
