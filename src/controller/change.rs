@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::new_config::{Reload, TakeUp};
+use super::new_config::{Reload, ReloadRefused, TakeUp};
 use super::rehearsal::{DrillStage, Rehearsal};
 use super::wish::{Actor, ChangeError, ReplySender};
 use crate::config::BotName;
@@ -122,6 +122,22 @@ impl Change {
     /// The first history rows of the bots that a new config adds.
     pub fn beginnings(&self) -> impl Iterator<Item = Entry> {
         self.take_up.iter().flat_map(|take_up| take_up.beginnings.iter().cloned())
+    }
+}
+
+impl Caller {
+    /// Tells the caller that the change was not done.
+    pub fn fails<E>(self, error: E)
+    where
+        ChangeError: From<E>,
+        ReloadRefused: From<E>,
+    {
+        match self {
+            Caller::Nobody => {}
+            Caller::Change { reply, .. } => drop(reply.send(Err(error.into()))),
+            Caller::Reload { reload, .. } => drop(reload.reply.send(Err(error.into()))),
+            Caller::Drill(rehearsal, _) => rehearsal.fails(error.into()),
+        }
     }
 }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use super::{DISK_PATIENCE, Owner};
 use crate::config::BotName;
-use crate::controller::change::{Caller, Change, Decided, Order, Serving, Step, Storing};
+use crate::controller::change::{Caller, Change, Decided, Order, Planned, Serving, Step, Storing};
 use crate::controller::entry;
 use crate::controller::event::{Announcement, Effect};
-use crate::controller::new_config::ReloadRefused;
 use crate::controller::rehearsal::DrillStage;
 use crate::controller::wish::{Actor, ChangeError, Waiting};
-use crate::core::ratchet::{Decision, Input};
+use crate::core::ratchet::{Command, Decision, Input, Refusal};
 use crate::core::{Guard, State};
 use crate::live::{APPLY_TIMEOUT, NotApplied, Snapshot};
 use crate::store::{Append, Claim, Entry, NotDurable, Ticket, Unwritten, Written};
@@ -38,6 +37,18 @@ impl Owner {
                 Decided::Change(Box::new(Step { bot, decision, entry, actor, exposes }))
             }
         }
+    }
+
+    /// The steps of these commands for one bot, each decided from the state that the one before leads to; the refusal of the first that
+    /// is refused. A freeze holds.
+    pub(super) fn plan_commands(&self, number: usize, commands: Vec<Command>, actor: &Actor) -> Result<Vec<Step>, Refusal> {
+        let state = &self.pilots[number].state;
+        let guard = self.guard(&self.config.bots[number], state, false);
+        let mut plan = Planned::from(state);
+        for command in commands {
+            plan.add(self.decide(number, &plan.state, Input::Command { command, based_on: None }, &guard, actor, None))?;
+        }
+        Ok(plan.steps)
     }
 
     /// Carries a change out. The caller has checked [`Owner::must_wait`], or has called [`Owner::give_up_raises`].
@@ -105,7 +116,7 @@ impl Owner {
         if let Some(storing) = self.remove_storing(ticket) {
             match result {
                 Ok(()) => self.take_effect(storing.change, None),
-                Err(error) => self.answer_not_stored(storing.change, error),
+                Err(error) => storing.change.caller.fails(error),
             }
         }
     }
@@ -114,15 +125,6 @@ impl Owner {
         let storing = self.storing.remove(&ticket)?;
         self.pilots.iter_mut().filter(|pilot| pilot.storing == Some(ticket)).for_each(|pilot| pilot.storing = None);
         Some(storing)
-    }
-
-    fn answer_not_stored(&mut self, change: Change, error: NotDurable) {
-        match change.caller {
-            Caller::Nobody => {}
-            Caller::Change { reply, .. } => drop(reply.send(Err(error.into()))),
-            Caller::Reload { reload, .. } => drop(reload.reply.send(Err(ReloadRefused::NotDurable(error)))),
-            Caller::Drill(rehearsal, _) => rehearsal.fails(error.into()),
-        }
     }
 
     /// For a change that lowers the weight: gives up the raise of this bot, and the reload, that wait for the disk. The caller decides
@@ -174,7 +176,7 @@ impl Owner {
             self.storing.iter().filter(|(_, storing)| now >= storing.since + DISK_PATIENCE).map(|(ticket, _)| *ticket).collect();
         for ticket in late {
             if let Some(change) = self.give_up(ticket) {
-                self.answer_not_stored(change, NotDurable(format!("no answer from the disk within {DISK_PATIENCE:?}")));
+                change.caller.fails(NotDurable(format!("no answer from the disk within {DISK_PATIENCE:?}")));
             }
         }
         while let Some(at) = self.drills.iter().position(|(until, _)| now >= *until) {
@@ -209,7 +211,7 @@ impl Owner {
                 }
                 None if now >= serving.since + APPLY_TIMEOUT => {
                     self.announce(&serving.steps, None);
-                    self.answer_not_applied(serving.caller);
+                    serving.caller.fails(NotApplied { workers: self.config.proxy.workers });
                 }
                 Some(_) | None => self.serving.push(serving),
             }
@@ -248,16 +250,6 @@ impl Owner {
                 false
             }
             Caller::Drill(rehearsal, stage) => self.continue_drill(rehearsal, stage, durable),
-        }
-    }
-
-    fn answer_not_applied(&mut self, caller: Caller) {
-        let error = NotApplied { workers: self.config.proxy.workers };
-        match caller {
-            Caller::Nobody => {}
-            Caller::Change { reply, .. } => drop(reply.send(Err(error.into()))),
-            Caller::Reload { reload, .. } => drop(reload.reply.send(Err(error.into()))),
-            Caller::Drill(rehearsal, _) => rehearsal.fails(error.into()),
         }
     }
 

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use super::Owner;
-use crate::controller::change::{Caller, Change, Planned, Step};
+use crate::controller::change::{Caller, Change};
 use crate::controller::check::{How, Purpose};
 use crate::controller::rehearsal::{Drill, DrillStage, Drilled, Rehearsal};
 use crate::controller::roles::index;
-use crate::controller::wish::ReplySender;
-use crate::controller::wish::{Actor, ChangeError, named, the_other};
+use crate::controller::wish::{Actor, ChangeError, ReplySender, named, the_other};
 use crate::core::Release;
-use crate::core::ratchet::{Command, Input, Refusal};
+use crate::core::ratchet::{Command, Refusal};
 use crate::summary::{Action, Preview};
 
 /// Added to the end time of a drill in the ratchet's state. The owner ends a drill in time; the ratchet ends one that a restart
@@ -61,7 +60,7 @@ impl Owner {
             Some(weight) => {
                 let command = Command::Drill { weight, canary: idle.clone(), lasts: drill.lasts };
                 let refused = |refusal| ChangeError::Refused { bot: name.to_owned(), refusal };
-                self.drill_step(number, command, &Actor::Config).map_err(refused)?
+                self.plan_commands(number, vec![command], &Actor::Config).map_err(refused)?
             }
         };
         let rehearsed = Some((idle, drill.share.map(|_| drill.lasts)));
@@ -143,21 +142,13 @@ impl Owner {
             }
             self.give_up_raises(number, &rehearsal.actor);
         }
-        match self.drill_step(number, command, &rehearsal.actor) {
+        match self.plan_commands(number, vec![command], &rehearsal.actor) {
             Ok(steps) => self.carry_out(Change::of(steps, Caller::Drill(rehearsal, stage))),
             Err(refusal) => {
                 let bot = rehearsal.bot.to_string();
                 rehearsal.fails(ChangeError::Refused { bot, refusal });
             }
         }
-    }
-
-    fn drill_step(&self, number: usize, command: Command, actor: &Actor) -> Result<Vec<Step>, Refusal> {
-        let (bot, state) = (&self.config.bots[number], &self.pilots[number].state);
-        let guard = self.guard(bot, state, false);
-        let mut plan = Planned::from(state);
-        plan.add(self.decide(number, state, Input::Command { command, based_on: None }, &guard, actor, None))?;
-        Ok(plan.steps)
     }
 
     fn answer_unknown(&self, rehearsal: Rehearsal) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Owner;
 use crate::config::BotName;
-use crate::controller::change::{Caller, Change, Planned};
+use crate::controller::change::{Caller, Change};
 use crate::controller::check::{How, Purpose, there};
 use crate::controller::roles::{candidate, index, release};
 use crate::controller::wish::Actor;
-use crate::core::ratchet::{Command, Input};
+use crate::core::ratchet::Command;
 use crate::core::{HeldBy, Release};
 
 /// The time limit for a connection to stable, in the check after a lost history.
@@ -98,19 +98,14 @@ impl Owner {
     /// Carries out the config's commands for one bot, all or none. If one is refused, its reason is shown as what the config's release
     /// waits for.
     pub(super) fn apply_config(&mut self, number: usize, commands: Vec<Command>) {
-        let bot = &self.config.bots[number];
-        let state = &self.pilots[number].state;
-        let guard = self.guard(bot, state, false);
-        let mut plan = Planned::from(state);
-        for command in commands {
-            let input = Input::Command { command, based_on: None };
-            if let Err(refusal) = plan.add(self.decide(number, &plan.state, input, &guard, &Actor::Config, None)) {
-                return self.pilots[number].config_waits(Some(refusal.to_string()), self.now);
+        match self.plan_commands(number, commands, &Actor::Config) {
+            Err(refusal) => self.pilots[number].config_waits(Some(refusal.to_string()), self.now),
+            Ok(steps) => {
+                self.pilots[number].config_waits(None, self.now);
+                if !steps.is_empty() {
+                    self.carry_out(Change::of(steps, Caller::Nobody));
+                }
             }
-        }
-        self.pilots[number].config_waits(None, self.now);
-        if !plan.steps.is_empty() {
-            self.carry_out(Change::of(plan.steps, Caller::Nobody));
         }
     }
 
