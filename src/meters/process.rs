@@ -78,11 +78,14 @@ impl Metrics {
 
     /// The meters of a bot, made on the first call. They outlive reloads.
     pub fn bot(&self, name: &str) -> Arc<BotMeters> {
-        for decision in BY_ITSELF {
-            self.decisions.with_label_values(&[name, decision, "ratchet"]);
-        }
         let mut bots = self.bots.lock().expect("no panic under this lock");
-        bots.entry(name.to_owned()).or_insert_with(|| Arc::new(BotMeters::new(name, self.workers))).clone()
+        let meters = bots.entry(name.to_owned()).or_insert_with(|| {
+            for decision in BY_ITSELF {
+                self.decisions.with_label_values(&[name, decision, "ratchet"]);
+            }
+            Arc::new(BotMeters::new(name, self.workers))
+        });
+        meters.clone()
     }
 
     /// The meters of all bots since the start, by name.
