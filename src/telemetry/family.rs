@@ -63,12 +63,14 @@ impl<'a> Samples<'a> {
     /// Adds the sample of a counter or a gauge with these values of the labels after `bot`.
     pub fn add<const N: usize>(&mut self, labels: [&str; N], value: f64) {
         let mut metric = self.labelled(&labels);
-        let (mut counter, mut gauge) = (Counter::default(), Gauge::default());
-        counter.set_value(value);
-        gauge.set_value(value);
-        match self.family.kind {
-            MetricType::COUNTER => metric.set_counter(counter),
-            _ => metric.set_gauge(gauge),
+        if self.family.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
         }
         self.metrics.push(metric);
     }
