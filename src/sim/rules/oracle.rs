@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ramp::{end_of_ramp, ramp};
+use super::ramp::{is_over, ramp};
 use super::rule::{Rule, Ruling, TickResults};
 use crate::core::Weight;
 
@@ -22,10 +22,7 @@ impl Rule for Oracle {
     fn judge(&mut self, results: &TickResults<'_>) -> Ruling {
         self.now = results.now;
         self.log_ratio += results.log_ratio;
-        match self.log_ratio >= 100.0_f64.ln() {
-            true => Ruling::RolledBack,
-            false => end_of_ramp(self.now),
-        }
+        Ruling::of(self.log_ratio >= 100.0_f64.ln(), is_over(self.now))
     }
 
     fn log10_evidence(&self) -> Option<f64> {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::rule::Ruling;
 use crate::core::Weight;
 
 /// 1, 5, 10, 25 and 50 %, ten minutes each, then 100 %.
@@ -15,7 +14,7 @@ pub fn ramp(now: Duration) -> Weight {
     RAMP.get(step).and_then(|bp| Weight::from_bp(*bp)).unwrap_or(Weight::FULL)
 }
 
-/// Promoted, once the usual ramp is over.
-pub fn end_of_ramp(now: Duration) -> Ruling {
-    if now >= RAMP_STEP * RAMP.len() as u32 { Ruling::Promoted } else { Ruling::GoOn }
+/// Whether the usual ramp is over.
+pub fn is_over(now: Duration) -> bool {
+    now >= RAMP_STEP * RAMP.len() as u32
 }

@@ -50,3 +50,14 @@ pub enum Ruling {
     /// All workspaces are on the canary.
     Promoted,
 }
+
+impl Ruling {
+    /// Rolled back if the release `fails`, otherwise promoted once the rollout has `ended`.
+    pub fn of(fails: bool, ended: bool) -> Ruling {
+        match (fails, ended) {
+            (true, _) => Ruling::RolledBack,
+            (false, true) => Ruling::Promoted,
+            (false, false) => Ruling::GoOn,
+        }
+    }
+}

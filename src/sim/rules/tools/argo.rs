@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::period::PeriodSums;
 use crate::core::Weight;
-use crate::sim::rules::ramp::{end_of_ramp, ramp};
+use crate::sim::rules::ramp::{is_over, ramp};
 use crate::sim::rules::rule::{Rule, Ruling, TickResults};
 use crate::sim::world::ratio;
 
@@ -27,9 +27,6 @@ impl Rule for Argo {
         if let Some(counts) = self.period.add(results, Duration::from_secs(300)) {
             self.failures += u32::from(ratio(counts.errors, counts.requests).is_some_and(|rate| rate > 0.05));
         }
-        match self.failures >= 3 {
-            true => Ruling::RolledBack,
-            false => end_of_ramp(self.now),
-        }
+        Ruling::of(self.failures >= 3, is_over(self.now))
     }
 }

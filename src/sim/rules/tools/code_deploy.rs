@@ -28,10 +28,6 @@ impl Rule for CodeDeploy {
             let alarm = ratio(counts.errors, counts.requests).is_some_and(|rate| rate > 0.02);
             self.in_a_row = if alarm { self.in_a_row + 1 } else { 0 };
         }
-        match (self.in_a_row >= 2, results.now >= CodeDeploy::BAKE) {
-            (true, _) => Ruling::RolledBack,
-            (false, true) => Ruling::Promoted,
-            (false, false) => Ruling::GoOn,
-        }
+        Ruling::of(self.in_a_row >= 2, results.now >= CodeDeploy::BAKE)
     }
 }

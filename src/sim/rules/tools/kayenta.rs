@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::core::Weight;
-use crate::sim::rules::ramp::{RAMP_STEP, end_of_ramp, ramp};
+use crate::sim::rules::ramp::{RAMP_STEP, is_over, ramp};
 use crate::sim::rules::rule::{Rule, Ruling, TickResults};
 use crate::sim::world::{TrackCounts, ratio};
 
@@ -47,7 +47,7 @@ impl Rule for Kayenta {
         }
         let points = std::mem::take(&mut self.points);
         let failed = (0..3).filter(|metric| is_higher(&column(&points, 1, *metric), &column(&points, 0, *metric))).count();
-        if 100.0 * (3 - failed) as f64 / 3.0 < SCORE_LEAST { Ruling::RolledBack } else { end_of_ramp(self.now) }
+        Ruling::of(100.0 * (3 - failed) as f64 / 3.0 < SCORE_LEAST, is_over(self.now))
     }
 }
 
