@@ -98,11 +98,6 @@ impl Store {
         }
     }
 
-    /// Whether `checkpoint` would store anything now.
-    pub fn takes_checkpoints(&self) -> bool {
-        self.path.is_some() && !self.shared.checkpoint_waits.load(Ordering::Acquire)
-    }
-
     /// A bot's changes below a revision, the newest first, at most `most`.
     pub async fn history(&self, bot: &str, below: Option<u64>, most: usize) -> Result<Vec<Row>, NotRead> {
         self.ask(|reply| Question::Rows { bot: bot.to_owned(), below, most, reply }).await
