@@ -1,4 +1,4 @@
-//! What handlers and layers need: the parts of the running serin, and who asks.
+//! The parts of the running serin that handlers and layers use, and the name and scope of the client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::meters::Metrics;
 use crate::notify::Notifications;
 use crate::telemetry::Exporter;
 
-/// What the handlers need.
+/// The parts of the running serin that handlers and layers use.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub live: Arc<Live>,

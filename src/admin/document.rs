@@ -86,9 +86,9 @@ pub struct Desired {
     pub version: Option<String>,
     /// Whether it is stable or on its way.
     pub effective: bool,
-    /// What holds it back: an action such as `undo`, or `no_history` or `same_upstream`.
+    /// Why serin does not start it: an action such as `undo`, or `no_history` or `same_upstream`.
     pub held_by: Option<&'static str>,
-    /// What its start waits for.
+    /// Why its start waits, in words: a preflight that fails, or a freeze.
     pub waits: Option<String>,
 }
 

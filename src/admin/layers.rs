@@ -1,5 +1,5 @@
-//! What every request to the API passes before its handler, and its answer on the way back: one list of layers. The listener for
-//! probes has none of them.
+//! The layers around the API's handlers, in one list. Each request passes them before its handler, and its answer on the way back. The
+//! listener for probes has none of them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ async fn authorise(
         return Err(ApiError::full());
     }
     let mut request = match is_open {
-        // Nobody is authorised here, so the body is not read; no open path needs one.
+        // An open path needs neither a token nor a body, so the body is not read.
         true => request.map(|_| Body::empty()),
         false => {
             peer.place.mark_authorised();

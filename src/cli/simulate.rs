@@ -65,7 +65,7 @@ pub struct Simulate {
 enum Answering {
     /// Approves if only time or traffic is missing, and never if the evidence is suspicious
     Approving,
-    /// Nobody answers serin's questions
+    /// Answers no question of serin's
     None,
 }
 

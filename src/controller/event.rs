@@ -1,4 +1,4 @@
-//! What goes into the owner, and what comes out of it.
+//! The owner's inputs (events, and the requests among them) and its outputs (effects).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A drill: what to carry_out_drill, how far it is, and what was measured. `owner/drill.rs` makes it.
+//! A drill: what to rehearse, how far it is, and what was measured. `owner/drill.rs` makes it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::wish::{Actor, ChangeError, ReplySender};
 use crate::config::BotName;
 use crate::core::{Release, Weight};
 
-/// What to carry_out_drill.
+/// What to rehearse.
 #[derive(Clone, Debug)]
 pub struct Drill {
     /// The share of the buckets to move to the idle side and back; `None` moves nobody.

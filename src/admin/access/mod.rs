@@ -1,4 +1,4 @@
-//! Who may use the API: the rules of the config, the secrets, and the check of each request.
+//! Access to the API: the rules of the config, the secrets, and the check of each request.
 
 mod attempts;
 mod check;

@@ -106,7 +106,7 @@ impl Owner {
         }
         let epochs = self.pilots.iter().map(|pilot| pilot.epoch.clone()).collect();
         self.snapshot = Arc::new(Snapshot { sequence, config, epochs });
-        // After the checkpoints that were published before, so that they stay in order, and before the rows about this one.
+        // After the snapshots that were published before, so that they stay in order, and before the rows about this one.
         let first = self.effects.iter().take_while(|effect| matches!(effect, Effect::Publish(_))).count();
         self.effects.insert(first, Effect::Publish(self.snapshot.clone()));
         self.is_published();

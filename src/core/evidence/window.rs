@@ -89,7 +89,7 @@ impl Window {
         }
     }
 
-    /// The number of the interval. The very end of a interval belongs to it.
+    /// The number of the interval. The very end of an interval belongs to it.
     fn interval(&self, now: Duration) -> u128 {
         now.saturating_sub(self.began).as_nanos().saturating_sub(1) / INTERVAL.as_nanos()
     }
