@@ -35,7 +35,8 @@ pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> 
         let open = sockets.assign(config.proxy.listen, config.admin.listen)?;
         let app = App::start_on(config, history, open).await?;
         let mut reloader = Reloader::new(path, &app, news.clone(), served, hangup);
-        tracing::info!(proxy = %app.proxy.address, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
+        let tls = app.proxy.addresses.get(1).map(tracing::field::display);
+        tracing::info!(proxy = %app.proxy.address, tls, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
         news.ready();
         tokio::select! {
             () = ends.next() => {}

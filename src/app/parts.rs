@@ -11,12 +11,12 @@ use tokio::sync::watch;
 use super::systemd::Open;
 use super::upstream_checks::UpstreamChecks;
 use crate::admin;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ProxyTls};
 use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::meters::Metrics;
 use crate::notify::{Dispatcher, Notifications};
-use crate::proxy::{Problem, Proxy, Resolver, Shared, TlsClients};
+use crate::proxy::{Door, FrontTls, Listener, Problem, Proxy, Resolver, Shared, TlsClients};
 use crate::store::{Place, Store};
 use crate::telemetry::Exporter;
 
@@ -56,8 +56,10 @@ impl App {
     pub async fn start_on(config: Config, history: Place, open: Open) -> anyhow::Result<App> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let workers = config.proxy.workers;
+        let metrics = Arc::new(Metrics::new(workers, Problem::codes()));
         let shared = Shared {
-            metrics: Arc::new(Metrics::new(workers, Problem::codes())),
+            front: Arc::new(FrontTls::new(config.proxy.tls.as_ref(), metrics.clone())),
+            metrics,
             resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
             tls: Arc::new(TlsClients::default()),
         };
@@ -75,7 +77,7 @@ impl App {
             None => None,
         };
 
-        let proxy = Proxy::start(config.proxy.listen, open.proxy, &live, &shared)?;
+        let proxy = Proxy::start(listeners(&config.proxy, open.proxy), &live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
         shared.metrics.reloaded(Some(config.hash));
         let ready = Arc::new(AtomicBool::new(true));
@@ -137,6 +139,17 @@ impl App {
         let _ = tokio::join!(tokio::time::timeout(end, self.admin_server), probes_server);
         self.running.finish(FINISHING).await;
     }
+}
+
+/// The listeners for webhooks. `[proxy] listen` speaks TLS, if TLS has no address of its own.
+fn listeners(proxy: &config::Proxy, open: Option<std::net::TcpListener>) -> Vec<Listener> {
+    let (door, tls) = match &proxy.tls {
+        None => (Door::Plain, None),
+        Some(ProxyTls { listen: None, .. }) => (Door::Tls, None),
+        Some(ProxyTls { listen, .. }) => (Door::Plain, *listen),
+    };
+    let tls = tls.map(|wanted| Listener { wanted, door: Door::Tls, open: None });
+    [Listener { wanted: proxy.listen, door, open }].into_iter().chain(tls).collect()
 }
 
 /// Listens on `[admin] listen`, or on the open socket. A socket from systemd must be protected like an address in the config,

@@ -76,12 +76,14 @@ impl Reloader {
                 }
             }
             self.keys.refresh();
+            self.shared.front.refresh();
             self.follow_files();
         }
     }
 
     fn follow_files(&mut self) {
-        let files = self.keys.files();
+        let mut files = self.keys.files();
+        files.extend(self.shared.front.files());
         let directory = |file: &Path| file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         self.watch.only(files.iter().chain([&self.path]).map(|file| directory(file)).collect());
     }
@@ -119,9 +121,10 @@ impl Reloader {
         self.shared.tls.check(&config)?;
         self.check_listeners(&config.admin)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let (admin, level) = (config.admin.clone(), config.log.level);
+        let (admin, level, tls) = (config.admin.clone(), config.log.level, config.proxy.tls.clone());
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
+        self.shared.front.take(tls.as_ref());
         logs::set_level(level);
         Ok((hash, changed))
     }

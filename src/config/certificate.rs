@@ -19,6 +19,8 @@ pub struct Certificate {
     pub name: Option<String>,
     /// The last second in which it is valid, in Unix time.
     pub not_after: i64,
+    /// The DNS names that it is for, in lower case.
+    pub dns_names: Vec<String>,
 }
 
 impl Certificate {
@@ -27,11 +29,11 @@ impl Certificate {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let signed = certificate.tbs_certificate();
         let not_after = signed.validity().not_after.to_unix_duration().as_secs() as i64;
-        let name = common_name(signed.subject()).or_else(|| {
-            let (_critical, SubjectAltName(names)) = signed.get_extension().ok()??;
-            names.iter().find_map(alternative_name)
-        });
-        Some(Certificate { name, not_after })
+        let alternatives = signed.get_extension().ok().flatten();
+        let alternatives = alternatives.map_or(Vec::new(), |(_critical, SubjectAltName(names))| names);
+        let name = common_name(signed.subject()).or_else(|| alternatives.iter().find_map(alternative_name));
+        let dns_names = alternatives.iter().filter_map(dns_name).collect();
+        Some(Certificate { name, not_after, dns_names })
     }
 }
 
@@ -47,6 +49,13 @@ fn alternative_name(name: &GeneralName) -> Option<String> {
         GeneralName::Rfc822Name(text) | GeneralName::DnsName(text) | GeneralName::UniformResourceIdentifier(text) => shown(text.as_bytes()),
         GeneralName::IpAddress(address) => ip(address.as_bytes()),
         GeneralName::OtherName(_) | GeneralName::DirectoryName(_) | GeneralName::EdiPartyName(_) | GeneralName::RegisteredId(_) => None,
+    }
+}
+
+fn dns_name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(text) => shown(text.as_bytes()).map(|name| name.to_ascii_lowercase()),
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod certificate;
 mod freeze;
+mod networks;
 mod suggest;
 mod notifier;
 mod parse;
@@ -19,13 +20,14 @@ mod value;
 
 pub use certificate::Certificate;
 pub use freeze::FreezeWindows;
+pub use networks::Networks;
 pub use notifier::{Hidden, Notifier, NotifierKind, Occasion};
 pub(crate) use raw::Table;
 pub use report::ConfigError;
 pub(crate) use report::{Problem, Reported};
 pub use resolved::{
-    Admin, Bot, BotName, Config, History, HostHeader, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, ProxyLimits, Retries,
-    Scope, TesterOverride, Tls, Token, Upstream, UpstreamUrl,
+    Admin, Bot, BotName, Config, History, HostHeader, Http2, Log, LogFormat, LogLevel, Match, OverCap, Preflight, Proxy, ProxyLimits,
+    ProxyTls, Retries, Scope, ServedCertificate, TesterOverride, Tls, Token, Underscores, Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
 pub use units::show_duration;

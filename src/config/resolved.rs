@@ -8,9 +8,10 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 
 use super::freeze::FreezeWindows;
+use super::networks::Networks;
 use super::notifier::Notifier;
 use super::secret::SecretHash;
-use super::tls::{TlsFiles, TlsLoaded};
+use super::tls::{Pair, TlsFiles, TlsLoaded};
 use crate::core::{self, Guard, OutcomeRules, Pins, Salt, Weight};
 use crate::identify::{Extractor, Preset};
 
@@ -44,6 +45,49 @@ pub struct Proxy {
     pub trace: bool,
     /// The share of new traces with the flag `sampled`.
     pub trace_sampled_bp: u16,
+    /// The operator's own proxies in front of serin. What they say of a request's client is believed.
+    pub trusted_proxies: Networks,
+    /// Whether each connection must begin with a PROXY header.
+    pub proxy_protocol: bool,
+    pub underscores: Underscores,
+    pub http2: Http2,
+    pub tls: Option<ProxyTls>,
+}
+
+/// What happens to a request in which a header's name has an underscore: many servers read `X_Team` and `X-Team` as one header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Underscores {
+    Refuse,
+    Drop,
+    Pass,
+}
+
+/// Which listeners speak HTTP/2 beside HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    Off,
+    /// Those with TLS, where client and server agree on it.
+    Tls,
+    /// Also those without TLS, with clients that begin in HTTP/2.
+    All,
+}
+
+/// `[proxy.tls]`.
+#[derive(Clone, Debug)]
+pub struct ProxyTls {
+    /// `None`: `[proxy] listen` itself speaks TLS.
+    pub listen: Option<SocketAddr>,
+    /// In the order of the file. The first one is for clients that name no server, or an unknown one.
+    pub certificates: Vec<ServedCertificate>,
+}
+
+/// One `[[proxy.tls.certificate]]`.
+#[derive(Clone, Debug)]
+pub struct ServedCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// The content of the files.
+    pub pair: Arc<Pair>,
 }
 
 /// Every wait and every queue has a bound.
@@ -53,6 +97,8 @@ pub struct ProxyLimits {
     pub max_connections: usize,
     /// Requests in flight, over all workers. serin answers more with 503 at once.
     pub max_inflight: usize,
+    /// The requests that one connection in HTTP/2 may have in flight.
+    pub max_streams: u32,
     /// The request line and all header fields, in bytes.
     pub max_head_bytes: usize,
     /// From a head's first byte to its last.

@@ -1,4 +1,4 @@
-//! TLS for the admin listener. The files are read with the config, so that their errors are errors of the config, and again while
+//! TLS for serin's listeners. The files are read with the config, so that their errors are errors of the config, and again while
 //! serin runs, because certificates are renewed more often than configs change.
 
 use std::io::Read as _;
@@ -64,8 +64,13 @@ struct At<'a>(Role, &'a Path);
 #[derive(Debug)]
 pub struct Pair {
     pub chain: Vec<CertificateDer<'static>>,
-    not_after: i64,
-    certified: CertifiedKey,
+    /// The last second in which the certificate is valid, in Unix time.
+    pub not_after: i64,
+    /// The DNS names that it is for, in lower case; `*.example.com` is for one more label.
+    pub dns_names: Vec<String>,
+    pub certified: Arc<CertifiedKey>,
+    /// The hash of the content of both files.
+    pub contents: Hash,
 }
 
 impl TlsFiles {
@@ -94,7 +99,7 @@ impl TlsFiles {
                 builder.with_client_cert_verifier(verifier.map_err(|error| wrong(*at, error.to_string()))?)
             }
         };
-        let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified)));
+        let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::clone(&pair.certified))));
         // rustls does not check the certificate of a resumed session, so an expired certificate would still be accepted.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
@@ -117,6 +122,7 @@ impl Pair {
     /// Errors do not contain the library's text where that could quote the key.
     fn of((certificate_at, certificate): (At<'_>, &[u8]), (key_at, key): (At<'_>, &[u8])) -> Result<Pair, PemFileError> {
         let chain = certificates_in(certificate_at, certificate)?;
+        let contents = hash(&[certificate, key]);
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             PemError::NoItemsFound => wrong(key_at, "has no private key in it"),
             _ => wrong(key_at, "is no PEM"),
@@ -130,7 +136,7 @@ impl Pair {
             }
             _ => wrong(key_at, "has a key of a kind that serin does not know"),
         })?;
-        Ok(Pair { chain, not_after: read.not_after, certified })
+        Ok(Pair { chain, not_after: read.not_after, dns_names: read.dns_names, certified: Arc::new(certified), contents })
     }
 }
 

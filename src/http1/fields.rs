@@ -12,6 +12,8 @@ pub struct Fields {
     text: Bytes,
     lines: Vec<Line>,
     has: Set,
+    /// Whether some name has an underscore. No known field has one.
+    underscores: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,19 @@ pub struct Field<'a> {
 pub struct BadField;
 
 impl Fields {
+    /// Fields that came in another form than HTTP/1's, whose reader has checked their names and values.
+    pub fn of<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Fields {
+        let (mut text, mut spans) = (Vec::new(), Vec::new());
+        for (name, value) in fields {
+            spans.push((Span::new(text.len(), name.len()), Span::new(text.len() + name.len(), value.len())));
+            text.extend_from_slice(name);
+            text.extend_from_slice(value);
+        }
+        let mut fields = Fields { text: text.into(), lines: Vec::with_capacity(spans.len()), ..Fields::default() };
+        spans.into_iter().for_each(|(name, value)| fields.add(name, value));
+        fields
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.lines.iter().map(|line| Field { name: line.name.of(&self.text), value: line.value.of(&self.text), known: line.known })
     }
@@ -78,6 +93,17 @@ impl Fields {
     /// Whether the values of a known field list this word. Parameters after a `;` are ignored.
     pub fn lists(&self, known: Known, word: &[u8]) -> bool {
         self.all(known).any(|value| lists(value, word))
+    }
+
+    pub fn has_underscores(&self) -> bool {
+        self.underscores
+    }
+
+    /// Removes the fields whose names have an underscore.
+    pub fn remove_underscores(&mut self) {
+        let text = &self.text;
+        self.lines.retain(|line| !has_underscore(line.name.of(text)));
+        self.underscores = false;
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -118,8 +144,9 @@ impl Fields {
 
     fn add(&mut self, name: Span, value: Span) {
         let known = Known::of(name.of(&self.text));
-        if let Some(known) = known {
-            self.has.add(known);
+        match known {
+            Some(known) => self.has.add(known),
+            None => self.underscores |= has_underscore(name.of(&self.text)),
         }
         self.lines.push(Line { name, value, known });
     }
@@ -127,7 +154,7 @@ impl Fields {
     /// Takes a head of this length from the buffer's front, with the fields that were found in it.
     pub(super) fn take(buffer: &mut BytesMut, length: usize, found: Found) -> Fields {
         let text = buffer.split_to(length).freeze();
-        let mut fields = Fields { text, lines: Vec::with_capacity(found.count), has: Set::default() };
+        let mut fields = Fields { text, lines: Vec::with_capacity(found.count), ..Fields::default() };
         found.spans().iter().for_each(|(name, value)| fields.add(*name, *value));
         fields
     }
@@ -157,6 +184,10 @@ impl Span {
     fn of(self, text: &[u8]) -> &[u8] {
         &text[self.at as usize..][..self.len as usize]
     }
+}
+
+fn has_underscore(name: &[u8]) -> bool {
+    memchr::memchr(b'_', name).is_some()
 }
 
 /// Whether a comma-separated list contains this word, in any case.

@@ -18,6 +18,8 @@ pub enum Known {
     XForwardedFor,
     XForwardedHost,
     XForwardedProto,
+    XRealIp,
+    Forwarded,
     ContentType,
     Trailer,
     Date,
@@ -29,10 +31,10 @@ pub enum Known {
 
 impl Known {
     #[rustfmt::skip]
-    pub const ALL: [Known; 21] = [
+    pub const ALL: [Known; 23] = [
         Known::Connection, Known::Te, Known::TransferEncoding, Known::Upgrade, Known::KeepAlive, Known::ProxyConnection,
         Known::ProxyAuthorization, Known::Host, Known::Expect, Known::Via, Known::ContentLength, Known::XForwardedFor,
-        Known::XForwardedHost, Known::XForwardedProto, Known::ContentType, Known::Trailer, Known::Date, Known::MaxForwards,
+        Known::XForwardedHost, Known::XForwardedProto, Known::XRealIp, Known::Forwarded, Known::ContentType, Known::Trailer, Known::Date, Known::MaxForwards,
         Known::SerinOutcome, Known::Traceparent, Known::Tracestate,
     ];
 
@@ -53,6 +55,8 @@ impl Known {
             Known::XForwardedFor => "x-forwarded-for",
             Known::XForwardedHost => "x-forwarded-host",
             Known::XForwardedProto => "x-forwarded-proto",
+            Known::XRealIp => "x-real-ip",
+            Known::Forwarded => "forwarded",
             Known::ContentType => "content-type",
             Known::Trailer => "trailer",
             Known::Date => "date",
@@ -79,6 +83,8 @@ impl Known {
             (6, b'e') => Known::Expect,
             (7, b'u') => Known::Upgrade,
             (7, b't') => Known::Trailer,
+            (9, b'f') => Known::Forwarded,
+            (9, b'x') => Known::XRealIp,
             (10, b'c') => Known::Connection,
             (10, b't') => Known::Tracestate,
             (11, b't') => Known::Traceparent,

@@ -38,6 +38,6 @@ pub enum Version {
 }
 
 /// The most fields of a head. More are an attack or an error.
-const FIELDS_MAX: usize = 100;
+pub const FIELDS_MAX: usize = 100;
 /// The limit of an answer's head, and of trailers. No bot needs more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

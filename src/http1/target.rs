@@ -18,7 +18,7 @@ pub struct Target {
 pub struct BadTarget;
 
 impl Target {
-    pub(super) fn parse(text: Bytes) -> Result<Target, BadTarget> {
+    pub fn parse(text: Bytes) -> Result<Target, BadTarget> {
         // A fragment is only for the client and not allowed here (RFC 9112, 3.2).
         if memchr::memchr(b'#', &text).is_some() {
             return Err(BadTarget);

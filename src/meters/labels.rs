@@ -115,3 +115,29 @@ impl Told {
         }
     }
 }
+
+/// Why serin closed a client's connection that was not at its usual end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It had to begin with a PROXY header, and did not.
+    ProxyHeader,
+    /// It came from a proxy that is not trusted, where a PROXY header is required.
+    NotTrusted,
+    /// The TLS handshake failed.
+    Handshake,
+    /// The PROXY header, the TLS handshake or the first request did not come in time.
+    Silent,
+}
+
+impl Closed {
+    pub const ALL: [Closed; 4] = [Closed::ProxyHeader, Closed::NotTrusted, Closed::Handshake, Closed::Silent];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Closed::ProxyHeader => "proxy_header",
+            Closed::NotTrusted => "not_trusted",
+            Closed::Handshake => "handshake",
+            Closed::Silent => "silent",
+        }
+    }
+}

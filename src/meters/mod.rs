@@ -2,10 +2,12 @@
 
 mod bot;
 mod cells;
+mod connections;
 mod labels;
 mod process;
 
 pub use bot::{BotMeters, BotShard, RetryMeter, SourceMeter};
 pub use cells::{Count, Histogram, Level};
-pub use labels::{CodeClass, IdentifyResult, RescueReason, Told};
+pub use connections::ConnectionShard;
+pub use labels::{Closed, CodeClass, IdentifyResult, RescueReason, Told};
 pub use process::Metrics;

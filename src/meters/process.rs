@@ -11,7 +11,8 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::bot::BotMeters;
 use super::cells::Count;
-use super::labels::Told;
+use super::connections::ConnectionShard;
+use super::labels::{Closed, Told};
 
 /// Decisions of the ratchet, whose series exist from the start, at 0: a counter that appears with its first event begins at 1, and no
 /// rate ever shows that event.
@@ -26,6 +27,7 @@ pub struct Metrics {
     codes: Vec<&'static str>,
     errors: Box<[Box<[Count]>]>,
     unmatched: Box<[Count]>,
+    connections: Box<[ConnectionShard]>,
     /// The hash of the config in force.
     config: AtomicU64,
     reload_successful: IntGauge,
@@ -45,6 +47,7 @@ impl Metrics {
             errors: (0..workers).map(|_| codes.iter().map(|_| Count::default()).collect()).collect(),
             codes,
             unmatched: (0..workers).map(|_| Count::default()).collect(),
+            connections: (0..workers).map(|_| ConnectionShard::default()).collect(),
             config: AtomicU64::new(0),
             reload_successful: gauge(
                 "serin_config_last_reload_successful",
@@ -113,6 +116,21 @@ impl Metrics {
         self.unmatched.iter().map(Count::load).sum()
     }
 
+    /// A worker's cells of client connections. Only that worker may write to them.
+    pub fn connections(&self, worker: usize) -> &ConnectionShard {
+        &self.connections[worker]
+    }
+
+    /// The open client connections of all workers.
+    pub fn open_connections(&self) -> i64 {
+        self.connections.iter().map(|worker| worker.open.load()).sum()
+    }
+
+    /// The connections that serin closed for this reason, of all workers.
+    pub fn closed_connections(&self, reason: Closed) -> u64 {
+        self.connections.iter().map(|worker| worker.closed_for(reason)).sum()
+    }
+
     pub fn decision(&self, bot: &str, decision: &'static str, actor_kind: &'static str) {
         self.decisions.with_label_values(&[bot, decision, actor_kind]).inc();
     }
@@ -144,7 +162,7 @@ impl Metrics {
     }
 
     /// `not_after`: the last second of the certificate's validity, in Unix time; `None` removes the series.
-    pub fn certificate(&self, name: &'static str, not_after: Option<i64>) {
+    pub fn certificate(&self, name: &str, not_after: Option<i64>) {
         match not_after {
             Some(not_after) => self.certificates.with_label_values(&[name]).set(not_after),
             // Fails if there was no certificate of this name.

@@ -3,8 +3,11 @@
 
 use bytes::BytesMut;
 
+use super::client::Origin;
+use super::forwarded;
+use crate::config::Underscores;
 use crate::core::Said;
-use crate::http1::{Fields, Known, Trace, Version, write};
+use crate::http1::{Field, Fields, Known, Trace, Version, write};
 
 const VIA_SERIN: &[u8] = b"1.1 serin";
 
@@ -15,6 +18,8 @@ pub enum BadHead {
     Host,
     /// An expectation other than `100-continue`.
     Expectation,
+    /// A name with an underscore.
+    Underscore,
 }
 
 /// Refuses a head that two parsers could read in two ways, or that serin cannot pass on unchanged.
@@ -27,6 +32,16 @@ pub fn check(version: Version, fields: &Fields) -> Result<(), BadHead> {
     }
     if fields.has(Known::Expect) && !expects_continue(fields) {
         return Err(BadHead::Expectation);
+    }
+    Ok(())
+}
+
+/// Called for a head in which a name has an underscore.
+pub fn on_underscores(fields: &mut Fields, underscores: Underscores) -> Result<(), BadHead> {
+    match underscores {
+        Underscores::Refuse => return Err(BadHead::Underscore),
+        Underscores::Drop => fields.remove_underscores(),
+        Underscores::Pass => {}
     }
     Ok(())
 }
@@ -54,15 +69,17 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// Appends a request's fields for the upstream, without those that frame its body. `host` replaces the client's Host, if it is set;
 /// `trace` decides whether the client's own trace passes on.
-pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, trace: Trace, out: &mut BytesMut) {
+pub fn write_request(fields: &Fields, origin: &Origin, host: Option<&[u8]>, trace: Trace, out: &mut BytesMut) {
     let nominated = nominated(fields);
     for field in fields.iter() {
         let passes = match field.known {
             // Written below, or with the body's framing.
-            Some(Known::ContentLength | Known::XForwardedFor | Known::Via) => false,
+            Some(Known::ContentLength | Known::XForwardedFor | Known::Forwarded | Known::Via) => false,
+            Some(Known::XForwardedHost | Known::XForwardedProto | Known::XRealIp) => origin.trusted,
             Some(Known::Host) => host.is_none(),
             Some(Known::Traceparent | Known::Tracestate) => matches!(trace, Trace::Passes(_)),
             Some(known) if known.is_hop_by_hop() => false,
+            None if !origin.trusted && forwarded::is_about_the_client(field.name) => false,
             Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
         };
         if passes {
@@ -75,34 +92,21 @@ pub fn write_request(fields: &Fields, peer: &[u8], host: Option<&[u8]>, trace: T
     if let Trace::Begins(begun) = trace {
         write::field(Known::Traceparent.name().as_bytes(), &begun.text(), out);
     }
-    write_forwarded(fields, peer, out);
+    forwarded::write(fields, origin, out);
+    write_via(fields, out);
     if fields.lists(Known::Te, b"trailers") {
         write_te(out);
     }
 }
 
-/// Appends the client's address, the scheme, the host and `Via`. What a proxy in front of serin stated stays: lists get one more
-/// element, single values are not changed.
-fn write_forwarded(fields: &Fields, peer: &[u8], out: &mut BytesMut) {
-    write_list(fields, Known::XForwardedFor, peer, out);
-    if !fields.has(Known::XForwardedProto) {
-        write::field(b"x-forwarded-proto", b"http", out);
-    }
-    if let (false, Some(host)) = (fields.has(Known::XForwardedHost), fields.get(Known::Host)) {
-        write::field(b"x-forwarded-host", host, out);
-    }
-    write_list(fields, Known::Via, VIA_SERIN, out);
-}
-
-/// Appends the list's existing elements, then `last`.
-fn write_list(fields: &Fields, known: Known, last: &[u8], out: &mut BytesMut) {
-    out.extend_from_slice(known.name().as_bytes());
-    out.extend_from_slice(b": ");
-    for value in fields.all(known) {
+/// Appends the proxies that the request came through, then serin.
+fn write_via(fields: &Fields, out: &mut BytesMut) {
+    out.extend_from_slice(b"via: ");
+    for value in fields.all(Known::Via) {
         out.extend_from_slice(value);
         out.extend_from_slice(b", ");
     }
-    out.extend_from_slice(last);
+    out.extend_from_slice(VIA_SERIN);
     out.extend_from_slice(write::LINE_END);
 }
 
@@ -112,20 +116,19 @@ fn write_te(out: &mut BytesMut) {
     write::field(b"connection", b"te", out);
 }
 
-/// Appends an answer's fields for the client, without those that frame its body. `Trailer` passes with a chunked body only.
-pub fn write_answer(fields: &Fields, chunked: bool, out: &mut BytesMut) {
+/// An answer's fields for the client, without those that frame its body. `Trailer` passes with a body in pieces only.
+pub fn of_answer(fields: &Fields, in_pieces: bool) -> impl Iterator<Item = Field<'_>> {
     let nominated = nominated(fields);
-    for field in fields.iter() {
-        let passes = match field.known {
-            Some(Known::ContentLength | Known::SerinOutcome) => false,
-            Some(Known::Trailer) => chunked,
-            Some(known) if known.is_hop_by_hop() => false,
-            Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
-        };
-        if passes {
-            field.write(out);
-        }
-    }
+    fields.iter().filter(move |field| match field.known {
+        Some(Known::ContentLength | Known::SerinOutcome) => false,
+        Some(Known::Trailer) => in_pieces,
+        Some(known) if known.is_hop_by_hop() => false,
+        Some(_) | None => nominated.is_empty() || !names(&nominated, field.name),
+    })
+}
+
+pub fn write_answer(fields: &Fields, in_pieces: bool, out: &mut BytesMut) {
+    of_answer(fields, in_pieces).for_each(|field| field.write(out));
 }
 
 /// The fields that `Connection` names, which must not pass on. Fields that frame or address the message, or name its sender, are
@@ -153,15 +156,13 @@ fn names(nominated: &[&[u8]], name: &[u8]) -> bool {
 /// Fields that must not come in trailers, besides those in `Known`: a reader that merges trailers into the head would obey them.
 const NO_TRAILERS: [&[u8]; 5] = [b"authorization", b"cache-control", b"content-encoding", b"content-range", b"set-cookie"];
 
-/// Appends the trailers that may pass on: not those that frame or address a message, name its sender or say how to read it (RFC
-/// 9110, 6.5.1).
+/// The trailers that may pass on: not those that frame or address a message, name its sender or say how to read it (RFC 9110, 6.5.1).
+pub fn of_trailers(trailers: &Fields) -> impl Iterator<Item = Field<'_>> {
+    trailers.iter().filter(|field| matches!(field.known, None | Some(Known::Date)) && !names(&NO_TRAILERS, field.name))
+}
+
 pub fn write_trailers(trailers: &Fields, out: &mut BytesMut) {
-    for field in trailers.iter() {
-        let harmless = matches!(field.known, None | Some(Known::Date)) && !names(&NO_TRAILERS, field.name);
-        if harmless {
-            field.write(out);
-        }
-    }
+    of_trailers(trailers).for_each(|field| field.write(out));
 }
 
 /// The outcome that the bot itself states on its answer.
@@ -176,6 +177,7 @@ pub fn outcome(fields: &Fields) -> Option<Said> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::client::Scheme;
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
         let mut fields = Fields::default();
@@ -183,9 +185,14 @@ mod tests {
         fields
     }
 
+    fn origin(trusted: bool) -> Origin {
+        Origin::new([10, 0, 0, 9].into(), Scheme::Http, trusted)
+    }
+
+    /// What a trusted proxy's request becomes.
     fn sent(lines: &[(&str, &str)], host: Option<&[u8]>) -> Vec<String> {
         let mut out = BytesMut::new();
-        write_request(&fields(lines), b"10.0.0.9", host, Trace::Passes(None), &mut out);
+        write_request(&fields(lines), &origin(true), host, Trace::Passes(None), &mut out);
         String::from_utf8(out.to_vec()).unwrap().lines().map(str::to_owned).collect()
     }
 
@@ -244,13 +251,25 @@ mod tests {
     fn a_trace_passes_or_begins_anew_without_the_state_of_the_old_one() {
         let written = |trace: Trace| {
             let mut out = BytesMut::new();
-            write_request(&fields(&[("Traceparent", "what came"), ("tracestate", "a=1")]), b"10.0.0.9", None, trace, &mut out);
+            write_request(&fields(&[("Traceparent", "what came"), ("tracestate", "a=1")]), &origin(false), None, trace, &mut out);
             String::from_utf8(out.to_vec()).unwrap()
         };
         assert!(written(Trace::Passes(None)).starts_with("Traceparent: what came\r\ntracestate: a=1\r\n"));
         let begun = crate::http1::TraceParent::from_random(0xabc, 0xdef, false);
         let anew = written(Trace::Begins(begun));
         assert!(anew.starts_with("traceparent: 00-00000000000000000000000000000abc-0000000000000def-02\r\nx-forwarded-for"), "{anew}");
+    }
+
+    #[test]
+    fn names_with_underscores_are_refused_dropped_or_passed() {
+        let after = |underscores| {
+            let mut fields = fields(&[("X_Team", "1"), ("X-Team", "2")]);
+            assert!(fields.has_underscores());
+            on_underscores(&mut fields, underscores).map(|()| fields.len())
+        };
+        assert_eq!(after(Underscores::Refuse), Err(BadHead::Underscore));
+        assert_eq!((after(Underscores::Drop), after(Underscores::Pass)), (Ok(1), Ok(2)));
+        assert!(!fields(&[("X-Team", "a_b")]).has_underscores(), "values may have them");
     }
 
     #[test]

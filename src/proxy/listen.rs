@@ -1,10 +1,12 @@
 //! Workers: one thread for each core, each with its own listener on the same port, its own runtime, connections and pools. The
 //! kernel distributes connections over them. A request writes to nothing that workers share.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -12,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-use super::client::Session;
+use super::arrive::{Door, arrive, arrive_at_once};
 use super::serve::serve;
 use super::worker::{OpenConnection, Shared, Stage, Surroundings, Worker};
 use crate::live::{Follower, Live};
@@ -29,7 +31,10 @@ const LETTING_GO: Duration = Duration::from_millis(200);
 /// The running workers.
 #[derive(Debug)]
 pub struct Proxy {
+    /// The address of the first listener.
     pub address: SocketAddr,
+    /// The addresses of all listeners, in the order in which they were given.
+    pub addresses: Vec<SocketAddr>,
     /// Its receivers are gone once all workers have ended.
     stage: watch::Sender<Stage>,
 }
@@ -46,23 +51,40 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+/// A listener that all workers share.
+#[derive(Debug)]
+pub struct Listener {
+    pub wanted: SocketAddr,
+    pub door: Door,
+    /// A socket that is open already, to use instead of binding `wanted`.
+    pub open: Option<std::net::TcpListener>,
+}
+
+/// One worker's socket of a listener.
+type Own = (Door, std::net::TcpListener);
+
 impl Proxy {
-    /// Binds the port and starts all workers, which accept connections at once. Uses the socket `open`, if there is one, instead of
-    /// binding `wanted`. Errors if it cannot listen or start a thread.
-    pub fn start(wanted: SocketAddr, open: Option<std::net::TcpListener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
-        let listeners = match open {
-            Some(open) => shared_by(open, live.workers()),
-            None => bind(wanted, live.workers()),
-        };
-        let listeners = listeners.map_err(|source| StartError::Listen { address: wanted, source })?;
-        let address = listeners[0].local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
+    /// Binds all ports and starts all workers, which accept connections at once. Errors if it cannot listen or start a thread.
+    pub fn start(listeners: Vec<Listener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
+        let mut addresses = Vec::new();
+        let mut sockets: Vec<Vec<Own>> = (0..live.workers()).map(|_| Vec::new()).collect();
+        for Listener { wanted, door, open } in listeners {
+            let of_workers = match open {
+                Some(open) => shared_by(open, live.workers()),
+                None => bind(wanted, live.workers()),
+            };
+            let failed = |source| StartError::Listen { address: wanted, source };
+            let of_workers = of_workers.map_err(failed)?;
+            addresses.push(of_workers[0].local_addr().map_err(failed)?);
+            sockets.iter_mut().zip(of_workers).for_each(|(sockets, socket)| sockets.push((door, socket)));
+        }
         let (stage, stages) = watch::channel(Stage::Serving);
-        for (worker, listener) in listeners.into_iter().enumerate() {
+        for (worker, sockets) in sockets.into_iter().enumerate() {
             let (shared, follower, stages) = (shared.clone(), live.follow(worker), stages.clone());
             let thread = std::thread::Builder::new().name(format!("serin-{worker}"));
-            thread.spawn(move || run(listener, shared, follower, stages)).map_err(StartError::Thread)?;
+            thread.spawn(move || run(sockets, shared, follower, stages)).map_err(StartError::Thread)?;
         }
-        Ok(Proxy { address, stage })
+        Ok(Proxy { address: addresses[0], addresses, stage })
     }
 
     /// Serves for `lame_duck` longer, then accepts no more and waits at most `drain` for the requests in flight.
@@ -118,7 +140,7 @@ fn shared_by(open: std::net::TcpListener, workers: usize) -> io::Result<Vec<std:
     Ok(listeners)
 }
 
-fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
+fn run(sockets: Vec<Own>, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
     // Dropped last, after the runtime and all its tasks.
     let _until_the_end = stages.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
@@ -134,14 +156,44 @@ fn run(listener: std::net::TcpListener, shared: Shared, mut follower: Follower, 
         chores.spawn_local(worker.clock().clone().run());
         chores.spawn_local(worker.clone().follow(follower));
         chores.spawn_local(worker.clone().reap());
-        take_connections(&worker, listener, stages).await;
+        take_connections(&worker, sockets, stages).await;
     });
 }
 
+/// One worker's listeners.
+struct Listeners {
+    doors: Vec<(Door, TcpListener)>,
+    /// The listener that is asked first next time, so that a busy one does not keep the others waiting.
+    first: Cell<usize>,
+}
+
+impl Listeners {
+    fn new(sockets: Vec<Own>) -> io::Result<Listeners> {
+        let doors = sockets.into_iter().map(|(door, socket)| Ok((door, TcpListener::from_std(socket)?)));
+        Ok(Listeners { doors: doors.collect::<io::Result<_>>()?, first: Cell::new(0) })
+    }
+
+    /// Accepts the next connection of any listener.
+    async fn accept(&self) -> io::Result<(Door, TcpStream, SocketAddr)> {
+        std::future::poll_fn(|cx| {
+            for turn in 0..self.doors.len() {
+                let at = (self.first.get() + turn) % self.doors.len();
+                let (door, listener) = &self.doors[at];
+                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                    self.first.set(at + 1);
+                    return Poll::Ready(accepted.map(|(stream, peer)| (*door, stream, peer)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
 /// Accepts connections until the drain, then waits until the last has ended or is cut off.
-async fn take_connections(worker: &Rc<Worker>, listener: std::net::TcpListener, mut stages: watch::Receiver<Stage>) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+async fn take_connections(worker: &Rc<Worker>, sockets: Vec<Own>, mut stages: watch::Receiver<Stage>) {
+    let listeners = match Listeners::new(sockets) {
+        Ok(listeners) => listeners,
         Err(error) => return tracing::error!(%error, "cannot take connections"),
     };
     let mut last_log: Option<Instant> = None;
@@ -155,8 +207,8 @@ async fn take_connections(worker: &Rc<Worker>, listener: std::net::TcpListener, 
                     break;
                 }
             }
-            accepted = accept(worker, &listener) => match accepted {
-                Ok((stream, peer)) => take(worker, stream, peer),
+            accepted = accept(worker, &listeners) => match accepted {
+                Ok((door, stream, peer)) => take(worker, stream, peer, door),
                 Err(error) => {
                     if last_log.is_none_or(|at| at.elapsed() > ACCEPT_LOG_EVERY) {
                         tracing::error!(%error, "cannot take a connection; others wait in the kernel's queue");
@@ -167,7 +219,7 @@ async fn take_connections(worker: &Rc<Worker>, listener: std::net::TcpListener, 
             }
         }
     }
-    take_the_queue(worker, listener);
+    listeners.doors.into_iter().for_each(|(door, listener)| take_the_queue(worker, listener, door));
     let cut_off = async {
         let _ = stages.wait_for(|stage| *stage == Stage::CutOff).await;
     };
@@ -178,32 +230,38 @@ async fn take_connections(worker: &Rc<Worker>, listener: std::net::TcpListener, 
 }
 
 /// Accepts the next connection, once there are fewer than the config allows.
-async fn accept(worker: &Worker, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+async fn accept(worker: &Worker, listeners: &Listeners) -> io::Result<(Door, TcpStream, SocketAddr)> {
     worker.has_room().await;
-    listener.accept().await
+    listeners.accept().await
 }
 
 /// Accepts the connections that the kernel has already completed: closing the listener would reset them.
-fn take_the_queue(worker: &Rc<Worker>, listener: TcpListener) {
+fn take_the_queue(worker: &Rc<Worker>, listener: TcpListener, door: Door) {
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            take(worker, stream, peer);
+            take(worker, stream, peer, door);
         }
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
     // Otherwise a small answer could wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
-    let limits = worker.view().limits.clone();
-    let session = Session::new(worker.clock(), stream, peer, limits);
     let connection = OpenConnection::new(worker.clone());
     tokio::task::spawn_local(async move {
-        serve(connection.worker(), &session).await;
-        drop(session);
+        let worker = connection.worker();
+        let arrived = match door.is_open(worker) {
+            true => Ok(arrive_at_once(worker, stream, peer)),
+            // Boxed: a resting connection must not keep room for a handshake.
+            false => Box::pin(arrive(worker, stream, peer, door)).await,
+        };
+        match arrived {
+            Ok(arrived) => serve(worker, arrived).await,
+            Err(reason) => worker.metrics().connections(worker.number()).closed(reason),
+        }
         drop(connection);
     });
 }

@@ -1,13 +1,17 @@
 //! The hot path: one worker thread for each core. Workers share only the snapshot. In reading order: `listen` accepts connections,
-//! `serve` drives one, `exchange` is one webhook from its head to its record, `write_reply` writes what the client gets. `client` is
-//! the client's connection as its requests see it, `upstream` the way to an answer, `worker` what one thread's requests share, and
-//! `wire` one connection's bytes and timeouts. `headers` decides what passes on, `problem` has serin's own errors.
+//! `arrive` is what comes before the first request (PROXY header, TLS with the certificates of `front_tls`), `serve` drives a connection, `exchange` is one webhook from
+//! its head to its record. `client` is the client's connection as its requests see it, `upstream` the way to an answer, `worker` what
+//! one thread's requests share, and `wire` one connection's bytes and timeouts. `headers` and `forwarded` decide what passes on,
+//! `problem` has serin's own errors.
 //!
 //! A webhook takes no lock that another thread could hold, with two exceptions: a worker passes on some 8 KiB of the access log; and
 //! `[admin] show_workspaces` is set, where the lock is only tried.
 
+mod arrive;
 mod client;
 mod exchange;
+mod forwarded;
+mod front_tls;
 mod headers;
 mod listen;
 pub mod memory;
@@ -16,10 +20,11 @@ mod serve;
 mod upstream;
 mod wire;
 mod worker;
-mod write_reply;
 
+pub use arrive::Door;
 pub use exchange::{BodyState, Routing, decide, find_bot};
-pub use listen::{Proxy, StartError};
+pub use front_tls::FrontTls;
+pub use listen::{Listener, Proxy, StartError};
 pub use problem::Problem;
 pub use upstream::{Probe, Resolver, TlsClients, TlsError};
 pub use worker::Shared;

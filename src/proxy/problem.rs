@@ -15,6 +15,7 @@ pub enum Problem {
     BadFraming,
     BadTarget,
     BadHost,
+    HeaderName,
     TargetTooLong,
     HeadTooLarge,
     TransferCoding,
@@ -36,8 +37,9 @@ pub enum Problem {
 
 impl Problem {
     #[rustfmt::skip]
-    const ALL: [Problem; 22] = [
-        Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::TargetTooLong,
+    const ALL: [Problem; 23] = [
+        Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::HeaderName,
+        Problem::TargetTooLong,
         Problem::HeadTooLarge, Problem::TransferCoding, Problem::Expectation, Problem::Method, Problem::BodyBroken,
         Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::ConnectFailed,
         Problem::ConnectTimeout, Problem::Unresolved, Problem::TlsFailed, Problem::UpstreamBroken, Problem::UpstreamInvalid,
@@ -65,6 +67,9 @@ impl Problem {
             Problem::BadFraming => ("bad_framing", StatusCode::BAD_REQUEST, "The request does not say clearly where its body ends."),
             Problem::BadTarget => ("bad_target", StatusCode::BAD_REQUEST, "The request's target is neither a path nor a whole URL."),
             Problem::BadHost => ("bad_host", StatusCode::BAD_REQUEST, "The request needs exactly one valid Host header."),
+            Problem::HeaderName => {
+                ("header_name", StatusCode::BAD_REQUEST, "A header's name has an underscore, which many servers take for a hyphen.")
+            }
             Problem::TargetTooLong => ("target_too_long", StatusCode::URI_TOO_LONG, "The request's target is too long."),
             Problem::HeadTooLarge => ("head_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large."),
             Problem::TransferCoding => {
@@ -141,6 +146,7 @@ impl From<BadHead> for Problem {
         match bad {
             BadHead::Host => Problem::BadHost,
             BadHead::Expectation => Problem::Expectation,
+            BadHead::Underscore => Problem::HeaderName,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::family::Read::{self, Counted, Process, Serving};
 use crate::core::evidence::Finding;
 use crate::core::{Outcome, Phase, Track};
 use crate::logs::{self, Log};
-use crate::meters::{BotMeters, BotShard, CodeClass, IdentifyResult, RescueReason};
+use crate::meters::{BotMeters, BotShard, Closed, CodeClass, IdentifyResult, RescueReason};
 use crate::store::Op;
 
 /// The usual outcomes of a request. Their series exist from the start, so that a rate shows their first event.
@@ -32,6 +32,11 @@ pub(super) const ALL: &[Declared] = &[
         Process(|scrape, samples| samples.add([], scrape.process.unmatched_requests() as f64))),
     (COUNTER, "serin_proxy_errors_total", "Answers that serin made itself instead of an upstream, by their serin-error code.", &["code"],
         Process(|scrape, samples| scrape.process.errors().for_each(|(code, count)| samples.add([code], count as f64)))),
+    (GAUGE, "serin_client_connections", "Open connections of clients.", &[],
+        Process(|scrape, samples| samples.add([], scrape.process.open_connections() as f64))),
+    (COUNTER, "serin_client_connections_closed_total", "Connections of clients that serin closed before their usual end, by the reason.", &["reason"],
+        Process(|scrape, samples| Closed::ALL.into_iter().for_each(|reason|
+            samples.add([reason.name()], scrape.process.closed_connections(reason) as f64)))),
     (COUNTER, "serin_log_lines_dropped_total", "Log lines that were lost since nobody took them in time, by the log.", &["log"],
         Process(|_, samples| Log::ALL.into_iter().for_each(|log| samples.add([log.name()], logs::lost(log) as f64)))),
     (GAUGE, "serin_config_info", "The hash of the config that serves; always 1.", &["hash"],

@@ -20,6 +20,8 @@ mod command_line;
 mod deadline;
 mod drain;
 mod dry_run;
+mod front;
+mod front_tls;
 mod health;
 mod history;
 mod kept;

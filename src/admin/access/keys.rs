@@ -2,16 +2,16 @@
 //! again while serin runs, each for itself and independently of the config, because secrets and certificates are renewed more often,
 //! and by other programs. A file that cannot be used is logged once, and its old content stays in force.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::config::{Admin, SecretHash, read_again};
+use crate::logs::Complaints;
 use crate::meters::Metrics;
 
-/// Keys of `errors` beside the tokens' names, which contain no space.
+/// Topics of complaints beside the tokens' names, which contain no space.
 const SAME_SECRET: &str = "all tokens";
 const TLS: &str = "the certificates";
 
@@ -19,13 +19,13 @@ const TLS: &str = "the certificates";
 pub struct Keys {
     current: watch::Sender<Arc<Admin>>,
     metrics: Arc<Metrics>,
-    /// By topic: the last error about a file that cannot be used.
-    errors: Mutex<HashMap<String, String>>,
+    /// About files that cannot be used.
+    complaints: Complaints,
 }
 
 impl Keys {
     pub fn new(admin: &Admin, metrics: Arc<Metrics>) -> Keys {
-        let keys = Keys { current: watch::Sender::new(Arc::new(admin.clone())), metrics, errors: Mutex::default() };
+        let keys = Keys { current: watch::Sender::new(Arc::new(admin.clone())), metrics, complaints: Complaints::default() };
         keys.publish(admin.clone());
         keys
     }
@@ -47,7 +47,7 @@ impl Keys {
 
     /// Takes the secrets of a config that is now in force. The config has just read the files.
     pub fn take(&self, admin: &Admin) {
-        self.last_errors().clear();
+        self.complaints.clear_all();
         self.publish(admin.clone());
     }
 
@@ -68,10 +68,10 @@ impl Keys {
             match read_again(file) {
                 Ok(read) => {
                     *secret = read;
-                    self.clear_error(&token.name);
+                    self.complaints.clear(&token.name);
                 }
                 Err(reason) => {
-                    self.report_error(&token.name, &format!("the file {} of token {:?} {reason}", file.display(), token.name));
+                    self.complaints.report(&token.name, &format!("the file {} of token {:?} {reason}", file.display(), token.name));
                 }
             }
         }
@@ -79,11 +79,11 @@ impl Keys {
         for (index, token) in admin.tokens.iter().enumerate() {
             if let Some(twin) = (0..index).find(|other| secrets[*other] == secrets[index]) {
                 let twin = &admin.tokens[twin].name;
-                self.report_error(SAME_SECRET, &format!("the tokens {twin:?} and {:?} would have the same secret", token.name));
+                self.complaints.report(SAME_SECRET, &format!("the tokens {twin:?} and {:?} would have the same secret", token.name));
                 return false;
             }
         }
-        self.clear_error(SAME_SECRET);
+        self.complaints.clear(SAME_SECRET);
         let mut changed = false;
         for (token, secret) in admin.tokens.iter_mut().zip(secrets).filter(|(token, secret)| token.secret != *secret) {
             tracing::info!(token = token.name, "the token has a new secret; the old one is not taken any more");
@@ -97,7 +97,7 @@ impl Keys {
         let Some(tls) = &mut admin.tls else { return false };
         match tls.files.load() {
             Ok(loaded) => {
-                self.clear_error(TLS);
+                self.complaints.clear(TLS);
                 let changed = loaded.contents != tls.loaded.contents;
                 if changed {
                     tracing::info!(not_after = loaded.not_after, "the admin listener has a new certificate, key or client authorities");
@@ -106,24 +106,10 @@ impl Keys {
                 changed
             }
             Err(error) => {
-                self.report_error(TLS, &format!("the new certificates of the admin listener are not taken: {error}"));
+                self.complaints.report(TLS, &format!("the new certificates of the admin listener are not taken: {error}"));
                 false
             }
         }
-    }
-
-    fn clear_error(&self, topic: &str) {
-        self.last_errors().remove(topic);
-    }
-
-    fn report_error(&self, topic: &str, reason: &str) {
-        if self.last_errors().insert(topic.to_owned(), reason.to_owned()).is_none_or(|last| last != reason) {
-            tracing::error!("{reason}; what was read before serves on");
-        }
-    }
-
-    fn last_errors(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, admin: Admin) {

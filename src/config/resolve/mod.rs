@@ -56,13 +56,18 @@ fn file(root: &mut Table<'_>) -> Result<Read, Reported> {
         let problem = Problem::new("there is no bot");
         return Err(problems.report(problem.note("add [[bot]] with a name, a preset or a workspace, and upstreams")));
     }
-    let ((proxy, proxy_at), (admin, places), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
-    let [proxy_listens, admin_listens] = [("[proxy]", proxy.listen, proxy_at), ("[admin]", admin.listen, places.listen)];
-    apart(&proxy_listens, &admin_listens, problems)?;
+    let ((proxy, proxy_places), (admin, places), history, log, bots) = (proxy?, admin?, history?, log?, bots?);
+    let mut listeners = vec![("[proxy]", proxy.listen, proxy_places.listen), ("[admin]", admin.listen, places.listen)];
+    if let Some(address) = proxy.tls.as_ref().and_then(|tls| tls.listen) {
+        listeners.push(("[proxy.tls]", address, proxy_places.tls_listen));
+    }
     if let Some(address) = admin.probes {
-        let probes = ("[admin] probes", address, places.probes);
-        apart(&proxy_listens, &probes, problems)?;
-        apart(&admin_listens, &probes, problems)?;
+        listeners.push(("[admin] probes", address, places.probes));
+    }
+    for (index, other) in listeners.iter().enumerate() {
+        for this in &listeners[..index] {
+            apart(this, other, problems)?;
+        }
     }
     Ok(Read { proxy, admin, history, log, notifiers: notifiers?, bots })
 }

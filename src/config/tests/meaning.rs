@@ -47,8 +47,11 @@ weight = "5%"
 #[test]
 fn what_is_left_out_has_a_default() {
     let config = parse(&bot_with("")).unwrap();
-    let Proxy { listen, workers, salt, limits, lame_duck, drain, trace, trace_sampled_bp } = config.proxy;
+    let Proxy { listen, workers, salt, limits, lame_duck, drain, trace, trace_sampled_bp, .. } = config.proxy;
     assert!(trace && trace_sampled_bp == 10_000);
+    let Proxy { trusted_proxies, proxy_protocol, underscores, http2, tls, .. } = config.proxy;
+    assert_eq!((trusted_proxies.is_empty(), proxy_protocol, underscores, http2), (true, false, Underscores::Refuse, Http2::Tls));
+    assert!(tls.is_none());
     assert_eq!((listen.to_string().as_str(), salt, lame_duck, drain), ("0.0.0.0:8080", Salt::new("serin"), millis(0), millis(25_000)));
     assert!(workers >= 1);
     assert_eq!((limits.max_connections, limits.max_inflight, limits.max_head_bytes), (20_000, 10_000, 65_536));

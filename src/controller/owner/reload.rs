@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Owner;
-use crate::config::{Bot, BotName, Config, UpstreamUrl};
+use crate::config::{Bot, BotName, Config, Proxy, ProxyTls, UpstreamUrl};
 use crate::controller::change::{Caller, Change, Planned, Step};
 use crate::controller::new_config::{Reload, ReloadRefused, TakeUp};
 use crate::controller::pilot::Pilot;
@@ -129,6 +129,7 @@ fn pins_to_canary(bot: &Bot) -> impl Iterator<Item = &str> {
 fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
     let fixed = [
         ("[proxy] listen", old.proxy.listen.to_string(), new.proxy.listen.to_string()),
+        ("TLS for webhooks", doors(&old.proxy), doors(&new.proxy)),
         ("[proxy] workers", old.proxy.workers.to_string(), new.proxy.workers.to_string()),
         ("[admin] listen", old.admin.listen.to_string(), new.admin.listen.to_string()),
         ("[log] format", format!("{:?}", old.log.format), format!("{:?}", new.log.format)),
@@ -137,6 +138,15 @@ fn needs_restart(old: &Config, new: &Config) -> Result<(), ReloadRefused> {
     match fixed.into_iter().find(|(_, from, to)| from != to) {
         Some((key, from, to)) => Err(ReloadRefused::NeedsRestart { key, from, to }),
         None => Ok(()),
+    }
+}
+
+/// Where webhooks come in over TLS.
+fn doors(proxy: &Proxy) -> String {
+    match &proxy.tls {
+        None => "none".to_owned(),
+        Some(ProxyTls { listen: None, .. }) => "[proxy] listen".to_owned(),
+        Some(ProxyTls { listen: Some(address), .. }) => address.to_string(),
     }
 }
 

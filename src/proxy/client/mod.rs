@@ -1,7 +1,13 @@
-//! The client's side of the proxy: the connection as its requests see it, and their bodies.
+//! The client's side of the proxy: its connection, its requests' state and their bodies.
 
 mod body;
+mod connection;
+mod inbound;
+mod origin;
 mod session;
 
 pub use body::{Buffered, RequestBody, buffer};
-pub use session::{ConnectionPhase, Heard, Session, Upload};
+pub use connection::{Connection, ConnectionPhase, Heard};
+pub use inbound::{Http2, Inbound};
+pub use origin::{Origin, Scheme};
+pub use session::{Session, Upload};

@@ -13,7 +13,7 @@ use super::record::{Assigned, Exchange, Wanted};
 use super::reply::Reply;
 use super::reply_body::ReplyBody;
 use super::route;
-use crate::config::OverCap;
+use crate::config::{OverCap, Underscores};
 use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
 use crate::live::Names;
@@ -46,7 +46,7 @@ async fn answer(
     mut head: Box<RequestHead>,
     (started, trace): (Instant, Trace),
 ) -> Result<Reply, Problem> {
-    let target = check(&mut head)?;
+    let target = check(&mut head, worker.view().snapshot.config.proxy.underscores)?;
     if let Some(answer) = own_options(&mut head) {
         return Ok(answer);
     }
@@ -73,9 +73,12 @@ async fn answer(
 }
 
 /// Refuses what cannot be passed on. Returns the target in the form that an upstream expects.
-fn check(head: &mut RequestHead) -> Result<Target, Problem> {
+fn check(head: &mut RequestHead, underscores: Underscores) -> Result<Target, Problem> {
     if [Method::CONNECT, Method::TRACE].contains(&head.method) {
         return Err(Problem::Method);
+    }
+    if head.fields.has_underscores() {
+        headers::on_underscores(&mut head.fields, underscores)?;
     }
     headers::check(head.version, &head.fields)?;
     let target = std::mem::replace(&mut head.target, Err(crate::http1::BadTarget))?;

@@ -55,6 +55,7 @@ impl Reply {
             | Problem::BodyTooLarge => Reply { then: Then::Close, ..reply },
             Problem::NoBot
             | Problem::Expectation
+            | Problem::HeaderName
             | Problem::ConnectFailed
             | Problem::ConnectTimeout
             | Problem::Unresolved

@@ -177,7 +177,7 @@ fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> 
         Host::OfClient => None,
         Host::OfUpstream => Some(authority.as_bytes()),
     };
-    headers::write_request(&request.head.fields, request.session.peer.as_bytes(), host, request.trace, out);
+    headers::write_request(&request.head.fields, &request.session.origin, host, request.trace, out);
     let framing = match request.body.length() {
         // `Content-Length: 0` is sent only if the method usually has a body (RFC 9110, 8.6) or the client sent a length.
         Some(0) if !request.head.fields.has(Known::ContentLength) && !usually_has_body(&request.head.method) => Framing::Length,

@@ -84,12 +84,13 @@ impl Endpoint {
                 let connector = TlsConnector::from(config.clone());
                 let connected = connector.connect(name.clone(), stream).await;
                 let failed_before = self.tls_fails.swap(connected.is_err(), Relaxed);
-                Stream::Tls(Box::new(connected.map_err(|error| {
+                let connected = connected.map_err(|error| {
                     if !failed_before {
                         tracing::warn!(upstream = %self.url.authority, %error, "the TLS handshake failed");
                     }
                     ConnectError::Tls
-                })?))
+                })?;
+                Stream::Tls(Box::new(connected.into()))
             }
         };
         Ok((stream, address))

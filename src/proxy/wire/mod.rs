@@ -1,6 +1,7 @@
 //! One HTTP connection, a client's or an upstream's: the stream, the bytes that were read and not used, and the bytes to write. And
 //! the message that is being written to it.
 
+pub mod as_tokio;
 pub mod clock;
 pub mod stream;
 

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
 #[derive(Debug)]
 pub enum Stream {
@@ -23,6 +23,14 @@ impl Stream {
         match self {
             Stream::Plain(stream) => read_more(Pin::new(stream), cx, buffer),
             Stream::Tls(stream) => read_more(Pin::new(stream.as_mut()), cx, buffer),
+        }
+    }
+
+    /// Fills the buffer with what there is to read. If that is nothing, the connection has ended.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         }
     }
 

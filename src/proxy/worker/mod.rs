@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use self::random::Random;
 use self::view::View;
+use super::front_tls::FrontTls;
 use super::memory;
 use super::problem::Problem;
 use super::wire::clock::Clock;
@@ -89,6 +90,10 @@ impl Worker {
 
     pub fn metrics(&self) -> &Metrics {
         &self.around.shared.metrics
+    }
+
+    pub fn front_tls(&self) -> &FrontTls {
+        &self.around.shared.front
     }
 
     pub fn number(&self) -> usize {
@@ -181,6 +186,7 @@ impl Worker {
 impl OpenConnection {
     pub fn new(worker: Rc<Worker>) -> OpenConnection {
         worker.connections.set(worker.connections.get() + 1);
+        worker.metrics().connections(worker.number()).open.add(1);
         OpenConnection(worker)
     }
 
@@ -192,6 +198,7 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
+        self.0.metrics().connections(self.0.number()).open.add(-1);
         self.0.ended.notify_one();
     }
 }

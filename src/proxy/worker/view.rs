@@ -9,6 +9,7 @@ use crate::config::{Bot, ProxyLimits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
 use crate::meters::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
+use crate::proxy::front_tls::FrontTls;
 use crate::proxy::upstream::{Endpoint, Pool, Resolver, TlsClients};
 
 /// What this worker serves.
@@ -42,6 +43,7 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub resolver: Arc<Resolver>,
     pub tls: Arc<TlsClients>,
+    pub front: Arc<FrontTls>,
 }
 
 /// What a worker needs to make its views.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 use super::{Client, PATIENCE};
@@ -39,7 +39,12 @@ impl Authority {
 
     /// A certificate with this common name for 127.0.0.1 and localhost, valid until the end of this year.
     pub fn issue(&self, name: &str, until_year: i32) -> Issued {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).expect("names");
+        self.issue_for(name, &["127.0.0.1", "localhost"], until_year)
+    }
+
+    /// The same for these names.
+    pub fn issue_for(&self, name: &str, names: &[&str], until_year: i32) -> Issued {
+        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("names");
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = rcgen::date_time_ymd(until_year, 12, 31);
@@ -50,11 +55,16 @@ impl Authority {
 
     /// A client that trusts this authority, and shows a certificate if it has one.
     pub fn client(&self, issued: Option<&Issued>) -> TlsClient {
+        self.client_of(rustls::DEFAULT_VERSIONS, issued)
+    }
+
+    /// The same with these versions of TLS alone.
+    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion], issued: Option<&Issued>) -> TlsClient {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).expect("an authority");
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the default versions")
+            .with_protocol_versions(versions)
+            .expect("versions of the library")
             .with_root_certificates(roots);
         let config = match issued {
             None => builder.with_no_client_auth(),
@@ -73,19 +83,37 @@ pub struct TlsClient(Arc<ClientConfig>);
 impl TlsClient {
     /// Connects, and returns the server's certificate as well.
     pub fn connect(&self, to: SocketAddr) -> io::Result<(Client, CertificateDer<'static>)> {
+        let (client, tls) = self.greet(to, ServerName::from(to.ip()))?;
+        assert_eq!(tls.kind, HandshakeKind::Full, "serin checks the client certificate on each connection");
+        Ok((client, tls.shown))
+    }
+
+    /// Connects to a server of this name.
+    pub fn greet(&self, to: SocketAddr, name: ServerName<'static>) -> io::Result<(Client, Greeting)> {
         let mut socket = TcpStream::connect(to)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let name = ServerName::from(to.ip());
         let mut tls = ClientConnection::new(self.0.clone(), name).expect("a client");
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;
         }
-        assert_eq!(tls.handshake_kind(), Some(HandshakeKind::Full), "serin checks the client certificate on each connection");
-        let shown = tls.peer_certificates().expect("a server shows one")[0].clone();
+        let greeting = Greeting {
+            kind: tls.handshake_kind().expect("the handshake is done"),
+            version: tls.protocol_version().expect("the handshake is done"),
+            shown: tls.peer_certificates().expect("a server shows one")[0].clone().into_owned(),
+        };
         let copy = socket.try_clone()?;
-        Ok((Client::over(StreamOwned::new(tls, socket), copy), shown.into_owned()))
+        Ok((Client::over(StreamOwned::new(tls, socket), copy), greeting))
     }
+}
+
+/// What a handshake agreed on.
+#[derive(Debug)]
+pub struct Greeting {
+    pub kind: HandshakeKind,
+    pub version: ProtocolVersion,
+    /// The server's certificate.
+    pub shown: CertificateDer<'static>,
 }
 
 /// Files that are links into `..data`, which is a link to a folder with a date and is swapped as a whole.

@@ -118,6 +118,12 @@ impl Process {
         eventually(&format!("{part:?} in the log"), || self.log.lock().unwrap().iter().find(|line| line.contains(part)).cloned())
     }
 
+    /// The address that `[proxy.tls] listen` got.
+    pub fn tls_address(&self) -> SocketAddr {
+        let line: Value = serde_json::from_str(&self.logged("serin serves")).expect("a line of JSON");
+        line["tls"].as_str().expect("serin listens for TLS").parse().expect("an address")
+    }
+
     /// How many lines of the log hold this.
     pub fn logged_times(&self, part: &str) -> usize {
         self.log.lock().unwrap().iter().filter(|line| line.contains(part)).count()

@@ -5,6 +5,7 @@ mod history;
 mod log;
 mod notify;
 mod proxy;
+mod proxy_tls;
 mod tls;
 
 pub(crate) use admin::admin;

@@ -1,6 +1,7 @@
 //! `[admin.tls]`. Its files are read and checked here, so that their errors are reported with the others.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_spanned::Spanned;
@@ -19,8 +20,8 @@ pub(super) fn tls(mut table: Table<'_>) -> Result<Tls, Reported> {
     let authorities = table.read::<String>("client_ca_file");
     let scope = table.choice("client_scope", &SCOPES);
     table.close();
-    let certificate = needed(certificate, "cert_file", "the certificate, and the chain to its authority", &at, problems);
-    let key = needed(key, "key_file", "the certificate's private key", &at, problems);
+    let certificate = needed(certificate, CERTIFICATE, ("[admin.tls]", &at), problems);
+    let key = needed(key, KEY, ("[admin.tls]", &at), problems);
     let (certificate, key, authorities, scope) = (certificate?, key?, authorities?, scope?);
     if let (Some(scope), None) = (&scope, &authorities) {
         let title = "`client_scope` is of no use without `client_ca_file`";
@@ -36,13 +37,28 @@ pub(super) fn tls(mut table: Table<'_>) -> Result<Tls, Reported> {
         };
         problems.error(place.map_or(at, Spanned::span), error.to_string(), "")
     })?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
-    if loaded.not_after < now {
-        problems.warn(certificate.span(), format!("{} has expired", files.certificate.display()));
-    }
+    warn_if_expired(&certificate, &files.certificate, loaded.not_after, problems);
     Ok(Tls { files, client_scope: scope.map_or(Scope::Read, Spanned::into_inner), loaded })
 }
 
-fn needed(file: Read<String>, key: &str, what: &str, at: &Range<usize>, problems: &Problems<'_>) -> Result<Spanned<String>, Reported> {
-    file?.ok_or_else(|| problems.error(at.clone(), format!("[admin.tls] has no {key}"), format!("add `{key} = \"…\"`: {what}")))
+/// A key that must be there, and what its file contains.
+pub(super) type Needed = (&'static str, &'static str);
+
+pub(super) const CERTIFICATE: Needed = ("cert_file", "the certificate, and the chain to its authority");
+pub(super) const KEY: Needed = ("key_file", "the certificate's private key");
+
+pub(super) fn needed(
+    file: Read<String>,
+    (key, what): Needed,
+    (title, at): (&str, &Range<usize>),
+    problems: &Problems<'_>,
+) -> Result<Spanned<String>, Reported> {
+    file?.ok_or_else(|| problems.error(at.clone(), format!("{title} has no {key}"), format!("add `{key} = \"…\"`: {what}")))
+}
+
+pub(super) fn warn_if_expired(written: &Spanned<String>, certificate: &Path, not_after: i64, problems: &Problems<'_>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    if not_after < now {
+        problems.warn(written.span(), format!("{} has expired", certificate.display()));
+    }
 }

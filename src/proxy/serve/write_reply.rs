@@ -5,12 +5,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
-use super::client::Session;
-use super::exchange::{Reply, ReplyBody, Then};
-use super::headers::write_answer;
-use super::wire::Outgoing;
 use crate::http1::write::{Framing, LINE_END, chunked, content_length, field, status_line};
 use crate::http1::{Decoded, Known, RequestHead, Version};
+use crate::proxy::client::Connection;
+use crate::proxy::exchange::{Reply, ReplyBody, Then};
+use crate::proxy::headers::write_answer;
+use crate::proxy::wire::Outgoing;
 
 /// What a request states about the answers that its client can read.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub struct Asked {
 
 /// An answer that is being written to the client.
 pub struct ReplyWriter<'s> {
-    session: &'s Session,
+    connection: &'s Connection,
     message: Outgoing,
     body: Rest,
     trailers: bool,
@@ -74,22 +74,22 @@ impl Asked {
 
 impl<'s> ReplyWriter<'s> {
     /// Begins to write the answer, with its head. `then` says whether the connection itself may stay open.
-    pub fn begin(session: &'s Session, asked: Asked, mut reply: Reply, then: Then) -> ReplyWriter<'s> {
+    pub fn begin(connection: &'s Connection, asked: Asked, mut reply: Reply, then: Then) -> ReplyWriter<'s> {
         let framing = asked.framing(&reply);
         let goes_on = asked.keep_alive && framing != Framing::UntilClose && (reply.then, then) == (Then::GoOn, Then::GoOn);
         let then = if goes_on { Then::GoOn } else { Then::Close };
-        session.with_wire(|wire| write_head(session, asked, &reply, framing, then, &mut wire.out));
+        connection.with_wire(|wire| write_head(connection, asked, &reply, framing, then, &mut wire.out));
         if asked.is_bodiless(reply.status) && matches!(reply.body, ReplyBody::Own(_)) {
             reply.body = ReplyBody::Own(Bytes::new());
         }
-        ReplyWriter { session, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
+        ReplyWriter { connection, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
     }
 
     /// Ready when the whole answer is written.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
         loop {
             let gathered = self.poll_gather(cx);
-            if ready!(self.session.poll_written(cx, &mut self.message)).is_err() {
+            if ready!(self.connection.poll_written(cx, &mut self.message)).is_err() {
                 return Poll::Ready(Err(CutOff));
             }
             match self.body {
@@ -103,14 +103,14 @@ impl<'s> ReplyWriter<'s> {
     /// Moves what has arrived of the body into the message, while it has room.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Rest::Body(body) = &mut self.body
-            && self.session.with_wire(|wire| self.message.has_room(wire))
+            && self.connection.with_wire(|wire| self.message.has_room(wire))
         {
             let Ok(piece) = ready!(body.poll_piece(cx)) else {
                 self.body = Rest::Broken;
                 break;
             };
             let ended = !matches!(piece, Decoded::Data(_));
-            self.session.with_wire(|wire| match piece {
+            self.connection.with_wire(|wire| match piece {
                 Decoded::Data(data) => self.message.put(data, &mut wire.out),
                 Decoded::Trailers(trailers) => self.message.end(self.trailers.then_some(&trailers), &mut wire.out),
                 Decoded::End | Decoded::NeedMore => self.message.end(None, &mut wire.out),
@@ -126,17 +126,17 @@ impl<'s> ReplyWriter<'s> {
     /// If the client takes the connection's end for the body's end, it must see a reset, because the body is not complete.
     fn cut(&self) -> CutOff {
         if self.message.ends_with_connection() {
-            self.session.with_wire(|wire| wire.stream.reset_when_closed());
+            self.connection.with_wire(|wire| wire.stream.reset_when_closed());
         }
         CutOff
     }
 }
 
-fn write_head(session: &Session, asked: Asked, reply: &Reply, framing: Framing, then: Then, out: &mut BytesMut) {
+fn write_head(connection: &Connection, asked: Asked, reply: &Reply, framing: Framing, then: Then, out: &mut BytesMut) {
     status_line(asked.version, reply.status, reply.reason.as_deref(), out);
     write_answer(&reply.fields, framing == Framing::Chunked, out);
     if !reply.fields.has(Known::Date) {
-        session.alarms.with_date(|date| field(b"date", date.as_bytes(), out));
+        connection.session.alarms.with_date(|date| field(b"date", date.as_bytes(), out));
     }
     match framing {
         Framing::Chunked => chunked(out),

@@ -7,15 +7,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::client::{ConnectionPhase, Heard, Session};
-use super::exchange::{Reply, Then, handle};
-use super::problem::Problem;
-use super::wire::Outgoing;
-use super::wire::clock::Wait;
-use super::worker::{Stage, Worker};
 use super::write_reply::{Asked, CutOff, ReplyWriter};
 use crate::http1::RequestHead;
 use crate::http1::write::Framing;
+use crate::proxy::client::{Connection, ConnectionPhase, Heard};
+use crate::proxy::exchange::{Reply, Then, handle};
+use crate::proxy::problem::Problem;
+use crate::proxy::wire::Outgoing;
+use crate::proxy::wire::clock::Wait;
+use crate::proxy::worker::{Stage, Worker};
 
 /// For how long, and how many bytes, serin still reads from a connection that it closes. Otherwise data from the client would reset
 /// the connection before the client has read the last answer.
@@ -31,20 +31,40 @@ enum End {
     Done,
     /// At once: the client has left, or could misunderstand anything that serin sends.
     Cut,
+    /// The client begins to speak HTTP/2.
+    Http2,
+}
+
+/// What comes after HTTP/1 on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    Nothing,
+    Http2,
 }
 
 /// Drives a connection to its end. At rest a connection is a socket and a few hundred bytes. The first byte of a request allocates
 /// the rest, which is freed again when no request is expected soon.
-pub async fn serve(worker: &Rc<Worker>, session: &Rc<Session>) {
+pub async fn serve(worker: &Rc<Worker>, connection: &Connection, may_be_http2: bool) -> After {
     loop {
-        if rest(worker, session).await.is_err() {
-            return Box::pin(linger(session)).await;
+        if rest(worker, connection).await.is_err() {
+            Box::pin(linger(connection)).await;
+            return After::Nothing;
         }
         // Boxed, like other rare or large states: a resting connection must not keep room for them.
-        match Box::pin(converse(worker, session)).await {
+        match Box::pin(converse(worker, connection)).await {
             None => worker.one_rests(),
-            Some(End::Done) => return Box::pin(linger(session)).await,
-            Some(End::Cut) => return,
+            Some(End::Done) => {
+                Box::pin(linger(connection)).await;
+                return After::Nothing;
+            }
+            Some(End::Cut) => return After::Nothing,
+            Some(End::Http2) if may_be_http2 => return After::Http2,
+            // The client could not read an answer in HTTP/1.
+            Some(End::Http2) => {
+                worker.counts(Problem::BadRequest);
+                Box::pin(linger(connection)).await;
+                return After::Nothing;
+            }
         }
     }
 }
@@ -53,50 +73,47 @@ pub async fn serve(worker: &Rc<Worker>, session: &Rc<Session>) {
 struct Silence;
 
 /// Waits until there is something to read. Returns `Silence` after the idle timeout.
-async fn rest(worker: &Worker, session: &Session) -> Result<(), Silence> {
-    session.rests();
+async fn rest(worker: &Worker, connection: &Connection) -> Result<(), Silence> {
+    connection.rests();
     let hurried = Cell::new(false);
     std::future::poll_fn(|cx| {
-        hurry(worker, session, &hurried);
-        if session.poll_stirs(cx).is_ready() {
+        hurry(worker, connection, &hurried);
+        if connection.poll_stirs(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        session.alarms.watch(cx);
-        if session.alarms.rang(Wait::Client) { Poll::Ready(Err(Silence)) } else { Poll::Pending }
+        connection.session.alarms.watch(cx);
+        if connection.session.alarms.rang(Wait::Client) { Poll::Ready(Err(Silence)) } else { Poll::Pending }
     })
     .await
 }
 
 /// Shortens the idle timeout once, when serin drains. The connection is not closed at once, because its next request may already be
 /// in the kernel.
-fn hurry(worker: &Worker, session: &Session, hurried: &Cell<bool>) {
-    if worker.stage() == Stage::Draining && session.phase() == ConnectionPhase::Idle && !hurried.replace(true) {
-        session.alarms.arm(Wait::Client, LAST_MOMENT);
+fn hurry(worker: &Worker, connection: &Connection, hurried: &Cell<bool>) {
+    if worker.stage() == Stage::Draining && connection.phase() == ConnectionPhase::Idle && !hurried.replace(true) {
+        connection.session.alarms.arm(Wait::Client, LAST_MOMENT);
     }
 }
 
 /// Answers requests until the connection ends. Returns `None` if it may rest.
-async fn converse(worker: &Rc<Worker>, session: &Rc<Session>) -> Option<End> {
-    session.roused();
+async fn converse(worker: &Rc<Worker>, connection: &Connection) -> Option<End> {
+    connection.roused();
     loop {
-        let head = match next(worker, session).await {
+        let head = match next(worker, connection).await {
             Next::Request(head) => head,
-            Next::Refused(problem) => return Some(refuse(worker, session, problem).await),
-            Next::Http2 => {
-                worker.counts(Problem::BadRequest);
-                return Some(End::Done);
-            }
+            Next::Refused(problem) => return Some(refuse(worker, connection, problem).await),
+            Next::Http2 => return Some(End::Http2),
             Next::Rest => return None,
             Next::End => return Some(End::Done),
         };
         let asked = Asked::by(&head);
-        let reply = answer(worker, session, head).await;
-        if session.is_gone() {
+        let reply = answer(worker, connection, head).await;
+        if connection.session.is_gone() {
             reply.body.drain().await;
             return Some(End::Cut);
         }
-        match write(worker, session, asked, reply).await {
-            Ok(Then::GoOn) => session.request_ended(),
+        match write(worker, connection, asked, reply).await {
+            Ok(Then::GoOn) => connection.request_ended(),
             Ok(Then::Close) => return Some(End::Done),
             Err(CutOff) => return Some(End::Cut),
         }
@@ -112,10 +129,10 @@ enum Next {
     End,
 }
 
-async fn next(worker: &Worker, session: &Session) -> Next {
+async fn next(worker: &Worker, connection: &Connection) -> Next {
     let hurried = Cell::new(false);
     std::future::poll_fn(|cx| {
-        if let Poll::Ready(heard) = session.poll_head(cx) {
+        if let Poll::Ready(heard) = connection.poll_head(cx) {
             return Poll::Ready(match heard {
                 Heard::Request(head) => Next::Request(head),
                 Heard::Refused(refused) => Next::Refused(refused.into()),
@@ -123,12 +140,12 @@ async fn next(worker: &Worker, session: &Session) -> Next {
                 Heard::End => Next::End,
             });
         }
-        if session.may_rest() {
+        if connection.may_rest() {
             return Poll::Ready(Next::Rest);
         }
-        hurry(worker, session, &hurried);
-        session.alarms.watch(cx);
-        match (session.alarms.rang(Wait::Client), session.phase()) {
+        hurry(worker, connection, &hurried);
+        connection.session.alarms.watch(cx);
+        match (connection.session.alarms.rang(Wait::Client), connection.phase()) {
             (false, _) => Poll::Pending,
             (true, ConnectionPhase::Head) => Poll::Ready(Next::Refused(Problem::HeadTimeout)),
             (true, ConnectionPhase::Idle | ConnectionPhase::Busy) => Poll::Ready(Next::End),
@@ -138,20 +155,20 @@ async fn next(worker: &Worker, session: &Session) -> Next {
 }
 
 /// Waits for the request's answer. If the client hangs up meanwhile, the request is still finished, and the caller drops its answer.
-async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
-    let mut handling = std::pin::pin!(handle(worker, session, head));
+async fn answer(worker: &Rc<Worker>, connection: &Connection, head: Box<RequestHead>) -> Reply {
+    let mut handling = std::pin::pin!(handle(worker, &connection.session, head));
     // Writes interim answers.
     let mut message = Outgoing::new(Framing::Length);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(reply) = handling.as_mut().poll(cx) {
             return Poll::Ready(reply);
         }
-        if !session.is_gone() {
-            session.watch(cx);
-            if matches!(session.poll_written(cx, &mut message), Poll::Ready(Err(_))) || overdue(session, cx) {
-                session.hang_up();
+        if !connection.session.is_gone() {
+            connection.watch(cx);
+            if matches!(connection.poll_written(cx, &mut message), Poll::Ready(Err(_))) || overdue(connection, cx) {
+                connection.hang_up();
             }
-            if session.is_gone() {
+            if connection.session.is_gone() {
                 // Polls again, so that a request that waits for the client's body learns that the client has left.
                 cx.waker().wake_by_ref();
             }
@@ -162,30 +179,30 @@ async fn answer(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHea
 }
 
 /// Whether the client has taken nothing for the write timeout.
-fn overdue(session: &Session, cx: &mut Context<'_>) -> bool {
-    session.alarms.watch(cx);
-    session.alarms.rang(Wait::Write)
+fn overdue(connection: &Connection, cx: &mut Context<'_>) -> bool {
+    connection.session.alarms.watch(cx);
+    connection.session.alarms.rang(Wait::Write)
 }
 
 /// Writes the reply. Returns whether the connection may take another request.
-async fn write(worker: &Worker, session: &Session, asked: Asked, reply: Reply) -> Result<Then, CutOff> {
-    let serves_on = worker.stage() == Stage::Serving && session.body_is_done();
-    let mut writer = ReplyWriter::begin(session, asked, reply, if serves_on { Then::GoOn } else { Then::Close });
+async fn write(worker: &Worker, connection: &Connection, asked: Asked, reply: Reply) -> Result<Then, CutOff> {
+    let serves_on = worker.stage() == Stage::Serving && connection.session.body_is_done();
+    let mut writer = ReplyWriter::begin(connection, asked, reply, if serves_on { Then::GoOn } else { Then::Close });
     std::future::poll_fn(|cx| {
         if let Poll::Ready(written) = writer.poll(cx) {
             return Poll::Ready(written);
         }
-        session.watch(cx);
-        if overdue(session, cx) || session.is_gone() { Poll::Ready(Err(CutOff)) } else { Poll::Pending }
+        connection.watch(cx);
+        if overdue(connection, cx) || connection.session.is_gone() { Poll::Ready(Err(CutOff)) } else { Poll::Pending }
     })
     .await?;
     Ok(writer.then)
 }
 
 /// Answers a head that is no valid request, and ends the connection: serin cannot know where the next request would begin.
-async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
+async fn refuse(worker: &Worker, connection: &Connection, problem: Problem) -> End {
     worker.counts(problem);
-    match write(worker, session, Asked::unknown(), Reply::problem(problem, None)).await {
+    match write(worker, connection, Asked::unknown(), Reply::problem(problem, None)).await {
         Ok(_) => End::Done,
         Err(CutOff) => End::Cut,
     }
@@ -193,12 +210,12 @@ async fn refuse(worker: &Worker, session: &Session, problem: Problem) -> End {
 
 /// Closes serin's side, then reads for a while. A close with unread bytes sends a reset, and after a reset the client's kernel
 /// drops the last answer.
-async fn linger(session: &Session) {
+async fn linger(connection: &Connection) {
     let drained = async {
-        std::future::poll_fn(|cx| session.poll_shutdown(cx)).await?;
+        std::future::poll_fn(|cx| connection.poll_shutdown(cx)).await?;
         let mut total = 0;
         while total < LINGER_BYTES {
-            match std::future::poll_fn(|cx| session.poll_waste(cx)).await? {
+            match std::future::poll_fn(|cx| connection.poll_waste(cx)).await? {
                 0 => break,
                 n => total += n,
             }

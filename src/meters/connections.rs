@@ -1,0 +1,23 @@
+//! What one worker counts of its client connections.
+
+use super::cells::{Count, Level};
+use super::labels::Closed;
+
+/// One worker's cells.
+#[derive(Debug, Default)]
+pub struct ConnectionShard {
+    /// The open connections.
+    pub open: Level,
+    closed: [Count; Closed::ALL.len()],
+}
+
+impl ConnectionShard {
+    /// Counts a connection that serin closed for this reason.
+    pub fn closed(&self, reason: Closed) {
+        self.closed[reason as usize].add(1);
+    }
+
+    pub fn closed_for(&self, reason: Closed) -> u64 {
+        self.closed[reason as usize].load()
+    }
+}

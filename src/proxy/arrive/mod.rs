@@ -1,0 +1,92 @@
+//! What comes before a connection's first request: the PROXY header and the TLS handshake, where the config asks for them. Both
+//! together may take the head timeout.
+
+mod proxy_header;
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use self::proxy_header::Announced;
+use super::client::{Origin, Scheme};
+use super::front_tls::Agreed;
+use super::wire::stream::Stream;
+use super::worker::Worker;
+use crate::config::Http2;
+use crate::meters::Closed;
+
+/// Whether the connections of a listener begin with a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Plain,
+    Tls,
+}
+
+/// A connection whose first request can be read.
+pub struct Arrived {
+    pub stream: Stream,
+    pub origin: Origin,
+    pub protocol: Protocol,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    /// HTTP/1, or HTTP/2 if the first bytes say so.
+    Either,
+    Http2,
+}
+
+impl Door {
+    /// Whether nothing has to arrive before the first request.
+    pub fn is_open(self, worker: &Worker) -> bool {
+        self == Door::Plain && !worker.view().snapshot.config.proxy.proxy_protocol
+    }
+}
+
+/// A connection for which `Door::is_open`.
+pub fn arrive_at_once(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Arrived {
+    let proxy = &worker.view().snapshot.config.proxy;
+    let origin = Origin::new(peer.ip(), Scheme::Http, proxy.trusted_proxies.contains(peer.ip()));
+    Arrived { stream: Stream::Plain(stream), origin, protocol: plain_protocol(proxy.http2) }
+}
+
+/// Waits for all that comes before the first request. Fails with the reason for which the connection must be closed.
+pub async fn arrive(worker: &Worker, stream: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
+    let limit = worker.view().limits.head_timeout;
+    tokio::time::timeout(limit, greet(worker, stream, peer, door)).await.unwrap_or(Err(Closed::Silent))
+}
+
+async fn greet(worker: &Worker, mut socket: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
+    // The config of the moment in which the connection came.
+    let snapshot = worker.view().snapshot.clone();
+    let proxy = &snapshot.config.proxy;
+    let mut announced = Announced { address: peer.ip(), scheme: Scheme::Http };
+    if proxy.proxy_protocol {
+        if !proxy.trusted_proxies.contains(peer.ip()) {
+            return Err(Closed::NotTrusted);
+        }
+        announced = proxy_header::read(&mut socket, announced).await?;
+    }
+    let (stream, scheme, protocol) = match door {
+        Door::Plain => (Stream::Plain(socket), announced.scheme, plain_protocol(proxy.http2)),
+        Door::Tls => {
+            let (stream, agreed) = worker.front_tls().accept(socket, proxy.http2).await?;
+            let protocol = match agreed {
+                Agreed::Http1 => Protocol::Http1,
+                Agreed::Http2 => Protocol::Http2,
+            };
+            (stream, Scheme::Https, protocol)
+        }
+    };
+    let origin = Origin::new(announced.address, scheme, proxy.trusted_proxies.contains(announced.address));
+    Ok(Arrived { stream, origin, protocol })
+}
+
+fn plain_protocol(http2: Http2) -> Protocol {
+    match http2 {
+        Http2::Off | Http2::Tls => Protocol::Http1,
+        Http2::All => Protocol::Either,
+    }
+}

@@ -1,0 +1,209 @@
+//! A client's connection in HTTP/1: reads heads and bodies, writes answers, and keeps the client's time limits.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::inbound::{Http1, Inbound};
+use super::origin::Origin;
+use super::session::Session;
+use crate::config::ProxyLimits;
+use crate::http1::{Decoder, RefusedHead, RequestHead, Version};
+use crate::proxy::headers;
+use crate::proxy::wire::clock::{Clock, Wait};
+use crate::proxy::wire::stream::Stream;
+use crate::proxy::wire::{Outgoing, Wire};
+
+/// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
+const PRESENCE_EVERY: Duration = Duration::from_millis(500);
+/// A connection that is idle for this long frees its buffers (8 kB and more). Most connections of a platform are idle most of the
+/// time; a busy connection never reaches this limit.
+const REST_AFTER: Duration = Duration::from_millis(100);
+/// Room to read a head and the body of an ordinary webhook.
+const READ_ROOM: usize = 8 * 1024;
+
+/// One client connection.
+#[derive(Debug)]
+pub struct Connection {
+    pub session: Rc<Session>,
+    phase: Cell<ConnectionPhase>,
+    /// True once something has arrived that the current request does not read. From then on only a check at intervals can tell
+    /// whether the client is still connected.
+    distracted: Cell<bool>,
+    io: Rc<RefCell<Http1>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionPhase {
+    /// Between requests.
+    Idle,
+    /// A part of a head has arrived.
+    Head,
+    /// A request is being answered.
+    Busy,
+}
+
+/// The result of waiting for a request.
+#[derive(Debug)]
+pub enum Heard {
+    // Boxed, because it is moved several times.
+    Request(Box<RequestHead>),
+    Refused(RefusedHead),
+    /// HTTP/2. It gets no answer, since the client could not read an answer in HTTP/1.1.
+    Http2,
+    /// The client has closed the connection, or it is broken.
+    End,
+}
+
+impl Connection {
+    pub fn new(clock: &Rc<Clock>, stream: Stream, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Connection {
+        let io = Rc::new(RefCell::new(Http1::new(stream)));
+        let session = Session::new(clock, origin, limits, Inbound::Http1(io.clone()));
+        session.alarms.arm(Wait::Client, session.limits.idle_timeout);
+        Connection { session, phase: Cell::new(ConnectionPhase::Idle), distracted: Cell::new(false), io }
+    }
+
+    /// The bytes of a connection without a request, for another protocol.
+    pub fn into_wire(self) -> Option<Wire> {
+        drop(self.session);
+        Rc::into_inner(self.io).map(|io| io.into_inner().wire)
+    }
+
+    pub fn phase(&self) -> ConnectionPhase {
+        self.phase.get()
+    }
+
+    /// Reads the next request's head.
+    pub fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let io = &mut *self.io.borrow_mut();
+        loop {
+            let bytes_max = self.session.limits.max_head_bytes;
+            if io.has_news(bytes_max) {
+                match RequestHead::read(&mut io.wire.input, bytes_max) {
+                    Ok(Some(head)) => return Poll::Ready(Heard::Request(self.began(io, Box::new(head)))),
+                    Ok(None) => {
+                        io.looked_at = io.wire.input.len();
+                        self.head_began();
+                    }
+                    Err(_) if io.wire.input.starts_with(b"PRI * HTTP/2.0\r\n") => return Poll::Ready(Heard::Http2),
+                    Err(refused) => return Poll::Ready(Heard::Refused(refused)),
+                }
+            }
+            match ready!(io.wire.poll_read(cx, READ_ROOM)) {
+                Ok(0) | Err(_) => return Poll::Ready(Heard::End),
+                Ok(_) => self.head_began(),
+            }
+        }
+    }
+
+    fn head_began(&self) {
+        if self.phase.get() == ConnectionPhase::Idle {
+            self.phase.set(ConnectionPhase::Head);
+            self.session.alarms.arm(Wait::Client, self.session.limits.head_timeout);
+        }
+    }
+
+    fn began(&self, io: &mut Http1, mut head: Box<RequestHead>) -> Box<RequestHead> {
+        io.looked_at = 0;
+        io.body = std::mem::replace(&mut head.body, Decoder::length(0));
+        io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);
+        self.phase.set(ConnectionPhase::Busy);
+        self.distracted.set(false);
+        self.session.alarms.clear(Wait::Client);
+        self.session.alarms.clear(Wait::Rest);
+        self.session.alarms.clear(Wait::Presence);
+        head
+    }
+
+    /// Called when the current request is answered and the next may come.
+    pub fn request_ended(&self) {
+        self.phase.set(ConnectionPhase::Idle);
+        self.session.alarms.arm(Wait::Client, self.session.limits.idle_timeout);
+        self.session.alarms.arm(Wait::Rest, REST_AFTER);
+        self.session.alarms.clear(Wait::Exchange);
+        self.session.alarms.clear(Wait::Presence);
+    }
+
+    /// Gives access to the wire, for what is to be written or was read and not used.
+    pub fn with_wire<T>(&self, with: impl FnOnce(&mut Wire) -> T) -> T {
+        with(&mut self.io.borrow_mut().wire)
+    }
+
+    /// Writes the message. If it has to wait, the alarm `Write` rings after the client's write timeout.
+    pub fn poll_written(&self, cx: &mut Context<'_>, message: &mut Outgoing) -> Poll<io::Result<()>> {
+        let written = message.poll_written(cx, &mut self.io.borrow_mut().wire);
+        match written {
+            Poll::Pending if !self.session.alarms.armed(Wait::Write) => {
+                self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout)
+            }
+            Poll::Pending => {}
+            Poll::Ready(_) => self.session.alarms.clear(Wait::Write),
+        }
+        written
+    }
+
+    /// Notices a client that has hung up. Its request goes on, because the bot's work must not be cancelled. A reset means that the
+    /// client has left. A FIN does not: the client may still wait for its answer.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        let stirs = match self.distracted.get() {
+            false => self.with_wire(|wire| wire.stream.poll_read_ready(cx)).is_ready(),
+            true => self.session.alarms.rang(Wait::Presence),
+        };
+        if stirs {
+            self.distracted.set(true);
+            self.session.alarms.arm(Wait::Presence, PRESENCE_EVERY);
+            if self.with_wire(|wire| wire.stream.is_broken()) {
+                self.hang_up();
+            }
+        }
+    }
+
+    /// Cuts the connection: the client has left, or serin gives it up. Nothing more is written to it.
+    pub fn hang_up(&self) {
+        if !self.session.is_gone() {
+            self.session.leaves();
+            self.with_wire(|wire| {
+                wire.out.clear();
+                wire.stream.cut();
+            });
+        }
+    }
+
+    /// Ready when there is something to read, or the end.
+    pub fn poll_stirs(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.with_wire(|wire| wire.stream.poll_read_ready(cx))
+    }
+
+    /// Returns `true` if the connection has been idle for `REST_AFTER` and nothing was read, so that the next request is not
+    /// expected soon.
+    pub fn may_rest(&self) -> bool {
+        self.phase() == ConnectionPhase::Idle && self.session.alarms.rang(Wait::Rest) && self.with_wire(|wire| wire.input.is_empty())
+    }
+
+    /// Frees the buffers. Clears the alarm `Rest`, which would otherwise ring with each tick.
+    pub fn rests(&self) {
+        self.session.alarms.clear(Wait::Rest);
+        self.with_wire(Wire::rest);
+    }
+
+    /// Called when something may arrive. If nothing does, the connection may rest again after `REST_AFTER`.
+    pub fn roused(&self) {
+        self.session.alarms.arm(Wait::Rest, REST_AFTER);
+    }
+
+    /// Closes serin's side of the connection.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with_wire(|wire| wire.stream.poll_shutdown(cx))
+    }
+
+    /// Reads and drops what arrives. Returns the number of bytes; 0 is the end.
+    pub fn poll_waste(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.with_wire(|wire| {
+            wire.input.clear();
+            wire.poll_read(cx, READ_ROOM)
+        })
+    }
+}
