@@ -109,6 +109,8 @@ pub struct ProxyLimits {
     pub write_timeout: Duration,
     /// A connection without a request is closed after this.
     pub idle_timeout: Duration,
+    /// A connection that has changed to another protocol is closed after this time without a byte in either direction.
+    pub tunnel_timeout: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

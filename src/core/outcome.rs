@@ -91,7 +91,8 @@ fn of_status(status: u16, rules: &OutcomeRules) -> Outcome {
                 Outcome::Rejected
             }
         }
-        200..300 => Outcome::Ok,
+        // The bot took the connection over: an upgrade.
+        101 | 200..300 => Outcome::Ok,
         _ if rules.also_ok.contains(&status) => Outcome::Ok,
         _ => Outcome::Rejected,
     }
@@ -110,6 +111,7 @@ mod tests {
     #[test]
     fn a_status_says_what_it_says() {
         for (status, outcome) in [
+            (101, Outcome::Ok),
             (200, Outcome::Ok),
             (204, Outcome::Ok),
             (301, Outcome::Rejected),

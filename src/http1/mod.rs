@@ -16,6 +16,8 @@ mod known;
 mod request;
 mod target;
 mod trace;
+pub mod upgrade;
+pub mod websocket;
 pub mod write;
 
 pub use answer::AnswerHead;

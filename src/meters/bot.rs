@@ -14,6 +14,8 @@ pub struct BotShard {
     pub first_byte: [Histogram; 2],
     pub overhead: Histogram,
     pub inflight: [Level; 2],
+    /// Connections that have changed to another protocol.
+    pub tunnels: [Level; 2],
     pub rescues: [Count; RescueReason::ALL.len()],
     pub handshakes: Count,
 }
@@ -26,6 +28,7 @@ impl BotShard {
             first_byte: [Histogram::new(&EDGES), Histogram::new(&EDGES)],
             overhead: Histogram::new(&FINE_EDGES),
             inflight: Default::default(),
+            tunnels: Default::default(),
             rescues: Default::default(),
             handshakes: Count::default(),
         }

@@ -116,6 +116,12 @@ fn write_te(out: &mut BytesMut) {
     write::field(b"connection", b"te", out);
 }
 
+/// Asks the next hop to change to this protocol, or tells it that serin does.
+pub fn write_upgrade(protocol: &[u8], out: &mut BytesMut) {
+    write::field(b"connection", b"upgrade", out);
+    write::field(b"upgrade", protocol, out);
+}
+
 /// An answer's fields for the client, without those that frame its body. `Trailer` passes with a body in pieces only.
 pub fn of_answer(fields: &Fields, in_pieces: bool) -> impl Iterator<Item = Field<'_>> {
     let nominated = nominated(fields);

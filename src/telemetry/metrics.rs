@@ -100,6 +100,13 @@ pub(super) const ALL: &[Declared] = &[
                 samples.add([track.name()], inflight as f64);
             }
         })),
+    (GAUGE, "serin_upgraded_connections", "Connections that have changed to another protocol, such as WebSocket, by track.", &["bot", "track"],
+        Counted(|bot, samples| {
+            for track in Track::ALL {
+                let tunnels: i64 = bot.shards().iter().map(|shard| shard.tunnels[track as usize].load()).sum();
+                samples.add([track.name()], tunnels as f64);
+            }
+        })),
     (COUNTER, "serin_rescues_total",
         "Webhooks that stable answered because the canary could not be connected to, by reason.", &["bot", "reason"],
         Counted(|bot, samples| {

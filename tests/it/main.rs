@@ -43,4 +43,5 @@ mod split;
 mod systemd;
 mod tls;
 mod traces;
+mod upgrade;
 mod watching;

@@ -53,6 +53,11 @@ impl Session {
         }
     }
 
+    /// Whether the request has its connection to itself.
+    pub fn has_connection(&self) -> bool {
+        matches!(self.inbound, Inbound::Http1(_))
+    }
+
     pub fn upload(&self) -> Upload {
         self.upload.get()
     }

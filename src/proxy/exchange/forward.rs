@@ -7,19 +7,21 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 
 use super::record::Exchange;
 use super::reply::{Reply, Then};
 use super::reply_body::ReplyBody;
+use super::tunnel::Tunnel;
 use crate::config::HostHeader;
 use crate::core::Track;
-use crate::http1::{Known, RequestHead, Trace, Version};
+use crate::http1::{Known, RequestHead, Trace, Version, upgrade};
 use crate::meters::RescueReason;
 use crate::proxy::client::{RequestBody, Session, Upload};
 use crate::proxy::headers;
 use crate::proxy::problem::Problem;
-use crate::proxy::upstream::{Answer, ConnectError, Host, Interim, Pool, Request, SendError, send};
+use crate::proxy::upstream::{Answer, AnswerBody, ConnectError, Host, Interim, Pool, Request, SendError, send};
 use crate::proxy::wire::clock::Wait;
 use crate::proxy::worker::BotView;
 
@@ -68,7 +70,7 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
         }
     }
     match sent {
-        Some(Ok(answer)) => Ok(hand_back(exchange, answer, &bot)),
+        Some(Ok(answer)) => Ok(hand_back(exchange, answer, &bot, track)),
         Some(Err(error)) => Err(failed(&mut exchange, error)),
         None => Err(timed_out(&mut exchange)),
     }
@@ -84,7 +86,9 @@ fn prepare(
     let own = bot.bot().host == HostHeader::Upstream || !head.fields.has(Known::Host);
     let host = if own { Host::OfUpstream } else { Host::OfClient };
     let interim = if head.version == Version::Http11 { Interim::Passes } else { Interim::Dropped };
-    Request { head, path, host, body, interim, trace, session: session.clone() }
+    // A protocol that the bot changes to needs a connection of its own, which a stream of HTTP/2 is not.
+    let upgrade = if session.has_connection() { upgrade::asked(&head).map(Box::from) } else { None };
+    Request { head, path, host, body, interim, trace, upgrade, session: session.clone() }
 }
 
 /// The upstream's answer, or `None` if the timeout passes first.
@@ -108,11 +112,19 @@ fn may_rescue<'a>(bot: &'a BotView, track: Track, request: &Request) -> Option<&
     (track == Track::Canary && live && bot.bot().rescue && request.body.is_whole()).then(|| bot.pool(Track::Stable)).flatten()
 }
 
-fn hand_back(mut exchange: Exchange, answer: Answer, bot: &BotView) -> Reply {
-    let Answer { head, stream } = answer;
+fn hand_back(mut exchange: Exchange, answer: Answer, bot: &Rc<BotView>, track: Track) -> Reply {
+    let Answer { head, body } = answer;
     exchange.answered(head.status.as_u16(), headers::outcome(&head.fields));
-    let body = ReplyBody::upstream(stream, exchange, bot.bot().timeout);
-    Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn }
+    let (body, tunnel) = match body {
+        AnswerBody::Stream(stream) => (ReplyBody::upstream(stream, exchange, bot.bot().timeout), None),
+        AnswerBody::Upgraded(connection) => {
+            // What is recorded is the handshake.
+            exchange.end_of_answer();
+            let websocket = head.fields.get(Known::Upgrade).is_some_and(upgrade::is_websocket);
+            (ReplyBody::Own(Bytes::new()), Some(Box::new(Tunnel::new(connection.wire, websocket, bot.clone(), track))))
+        }
+    };
+    Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn, tunnel }
 }
 
 fn failed(exchange: &mut Exchange, error: SendError) -> Problem {

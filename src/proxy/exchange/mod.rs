@@ -8,9 +8,11 @@ mod record;
 mod reply;
 mod reply_body;
 mod route;
+mod tunnel;
 
 pub use assign::{BodyState, Routing, decide};
 pub use handle::handle;
 pub use reply::{Reply, Then};
 pub use reply_body::ReplyBody;
 pub use route::find as find_bot;
+pub use tunnel::Tunnel;

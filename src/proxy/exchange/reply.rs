@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::reply_body::ReplyBody;
+use super::tunnel::Tunnel;
 use crate::http1::{Fields, TraceId};
 use crate::proxy::problem::{ALLOWED, Problem};
 
@@ -19,6 +20,8 @@ pub struct Reply {
     pub body: ReplyBody,
     /// Whether the client's connection may stay open after this answer.
     pub then: Then,
+    /// For a status of 101: the upstream's side of what comes after the answer.
+    pub tunnel: Option<Box<Tunnel>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ impl Reply {
     /// An answer of serin's own.
     pub fn own(status: StatusCode, body: Bytes) -> Reply {
         let length = Some(body.len() as u64);
-        Reply { status, reason: None, fields: Fields::default(), length, body: ReplyBody::Own(body), then: Then::GoOn }
+        Reply { status, reason: None, fields: Fields::default(), length, body: ReplyBody::Own(body), then: Then::GoOn, tunnel: None }
     }
 
     /// The answer for a problem. `trace` is the id by which an operator finds the request in the logs.

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::write_reply::{Asked, CutOff, ReplyWriter};
+use super::tunnel;
+use super::write_reply::{After, Asked, CutOff, ReplyWriter};
 use crate::http1::RequestHead;
 use crate::http1::write::Framing;
 use crate::proxy::client::{Connection, ConnectionPhase, Heard};
@@ -37,33 +38,33 @@ enum End {
 
 /// What comes after HTTP/1 on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum Ended {
     Nothing,
     Http2,
 }
 
 /// Drives a connection to its end. At rest a connection is a socket and a few hundred bytes. The first byte of a request allocates
 /// the rest, which is freed again when no request is expected soon.
-pub async fn serve(worker: &Rc<Worker>, connection: &Connection, may_be_http2: bool) -> After {
+pub async fn serve(worker: &Rc<Worker>, connection: &Connection, may_be_http2: bool) -> Ended {
     loop {
         if rest(worker, connection).await.is_err() {
             Box::pin(linger(connection)).await;
-            return After::Nothing;
+            return Ended::Nothing;
         }
         // Boxed, like other rare or large states: a resting connection must not keep room for them.
         match Box::pin(converse(worker, connection)).await {
             None => worker.one_rests(),
             Some(End::Done) => {
                 Box::pin(linger(connection)).await;
-                return After::Nothing;
+                return Ended::Nothing;
             }
-            Some(End::Cut) => return After::Nothing,
-            Some(End::Http2) if may_be_http2 => return After::Http2,
+            Some(End::Cut) => return Ended::Nothing,
+            Some(End::Http2) if may_be_http2 => return Ended::Http2,
             // The client could not read an answer in HTTP/1.
             Some(End::Http2) => {
                 worker.counts(Problem::BadRequest);
                 Box::pin(linger(connection)).await;
-                return After::Nothing;
+                return Ended::Nothing;
             }
         }
     }
@@ -113,8 +114,14 @@ async fn converse(worker: &Rc<Worker>, connection: &Connection) -> Option<End> {
             return Some(End::Cut);
         }
         match write(worker, connection, asked, reply).await {
-            Ok(Then::GoOn) => connection.request_ended(),
-            Ok(Then::Close) => return Some(End::Done),
+            Ok(After::Request) => connection.request_ended(),
+            Ok(After::Close) => return Some(End::Done),
+            Ok(After::Tunnel(tunnel)) => {
+                return Some(match tunnel::run(worker, connection, *tunnel).await {
+                    Ok(()) => End::Done,
+                    Err(_) => End::Cut,
+                });
+            }
             Err(CutOff) => return Some(End::Cut),
         }
     }
@@ -185,7 +192,7 @@ fn overdue(connection: &Connection, cx: &mut Context<'_>) -> bool {
 }
 
 /// Writes the reply. Returns whether the connection may take another request.
-async fn write(worker: &Worker, connection: &Connection, asked: Asked, reply: Reply) -> Result<Then, CutOff> {
+async fn write(worker: &Worker, connection: &Connection, asked: Asked, reply: Reply) -> Result<After, CutOff> {
     let serves_on = worker.stage() == Stage::Serving && connection.session.body_is_done();
     let mut writer = ReplyWriter::begin(connection, asked, reply, if serves_on { Then::GoOn } else { Then::Close });
     std::future::poll_fn(|cx| {
@@ -196,7 +203,7 @@ async fn write(worker: &Worker, connection: &Connection, asked: Asked, reply: Re
         if overdue(connection, cx) || connection.session.is_gone() { Poll::Ready(Err(CutOff)) } else { Poll::Pending }
     })
     .await?;
-    Ok(writer.then)
+    Ok(writer.after())
 }
 
 /// Answers a head that is no valid request, and ends the connection: serin cannot know where the next request would begin.

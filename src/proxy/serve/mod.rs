@@ -2,6 +2,7 @@
 
 mod http1;
 mod http2;
+mod tunnel;
 mod write_reply;
 
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use super::arrive::{Arrived, Protocol};
 use super::client::Connection;
 use super::wire::Wire;
 use super::worker::Worker;
-use http1::After;
+use http1::Ended;
 
 pub async fn serve(worker: &Rc<Worker>, arrived: Arrived) {
     let Arrived { stream, origin, protocol } = arrived;
@@ -19,7 +20,7 @@ pub async fn serve(worker: &Rc<Worker>, arrived: Arrived) {
         return Box::pin(http2::serve(worker, Wire::new(stream), origin, limits)).await;
     }
     let connection = Connection::new(worker.clock(), stream, origin.clone(), limits.clone());
-    if http1::serve(worker, &connection, protocol == Protocol::Either).await == After::Http2
+    if http1::serve(worker, &connection, protocol == Protocol::Either).await == Ended::Http2
         && let Some(wire) = connection.into_wire()
     {
         Box::pin(http2::serve(worker, wire, origin, limits)).await;

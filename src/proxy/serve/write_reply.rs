@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use crate::http1::write::{Framing, LINE_END, chunked, content_length, field, status_line};
 use crate::http1::{Decoded, Known, RequestHead, Version};
 use crate::proxy::client::Connection;
-use crate::proxy::exchange::{Reply, ReplyBody, Then};
-use crate::proxy::headers::write_answer;
+use crate::proxy::exchange::{Reply, ReplyBody, Then, Tunnel};
+use crate::proxy::headers::{write_answer, write_upgrade};
 use crate::proxy::wire::Outgoing;
 
 /// What a request states about the answers that its client can read.
@@ -28,7 +28,16 @@ pub struct ReplyWriter<'s> {
     message: Outgoing,
     body: Rest,
     trailers: bool,
-    pub then: Then,
+    then: Then,
+    tunnel: Option<Box<Tunnel>>,
+}
+
+/// What comes after an answer that is written.
+pub enum After {
+    Request,
+    Close,
+    /// The connection speaks another protocol.
+    Tunnel(Box<Tunnel>),
 }
 
 /// What is not yet in the message.
@@ -82,7 +91,17 @@ impl<'s> ReplyWriter<'s> {
         if asked.is_bodiless(reply.status) && matches!(reply.body, ReplyBody::Own(_)) {
             reply.body = ReplyBody::Own(Bytes::new());
         }
-        ReplyWriter { connection, message: Outgoing::new(framing), body: Rest::Body(reply.body), trailers: asked.trailers, then }
+        let (message, body, tunnel) = (Outgoing::new(framing), Rest::Body(reply.body), reply.tunnel);
+        ReplyWriter { connection, message, body, trailers: asked.trailers, then, tunnel }
+    }
+
+    /// Called once the whole answer is written.
+    pub fn after(self) -> After {
+        match (self.tunnel, self.then) {
+            (Some(tunnel), _) => After::Tunnel(tunnel),
+            (None, Then::GoOn) => After::Request,
+            (None, Then::Close) => After::Close,
+        }
     }
 
     /// Ready when the whole answer is written.
@@ -137,6 +156,10 @@ fn write_head(connection: &Connection, asked: Asked, reply: &Reply, framing: Fra
     write_answer(&reply.fields, framing == Framing::Chunked, out);
     if !reply.fields.has(Known::Date) {
         connection.session.alarms.with_date(|date| field(b"date", date.as_bytes(), out));
+    }
+    if reply.tunnel.is_some() {
+        write_upgrade(reply.fields.get(Known::Upgrade).unwrap_or_default(), out);
+        return out.extend_from_slice(LINE_END);
     }
     match framing {
         Framing::Chunked => chunked(out),

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use super::pool::Connection;
 use super::request::{Host, Interim, Request, SendError};
 use crate::http1::write::{Framing, chunked, content_length, request_line};
-use crate::http1::{AnswerHead, Decoded, Invalid, Known, write};
+use crate::http1::{AnswerHead, Decoded, Invalid, Known, upgrade, write};
 use crate::proxy::client::RequestBody;
 use crate::proxy::headers;
 use crate::proxy::wire::{BodyBroken, Outgoing};
@@ -74,8 +74,12 @@ impl Call {
             if !head.status.is_informational() {
                 return Ok(head);
             }
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                let agreed = self.request.upgrade.as_deref().is_some_and(|asked| upgrade::agrees(&head, asked));
+                return if agreed { Ok(head) } else { Err(Failure::Failed(SendError::Invalid)) };
+            }
             interims += 1;
-            if head.status == StatusCode::SWITCHING_PROTOCOLS || interims > INTERIM_MAX {
+            if interims > INTERIM_MAX {
                 return Err(Failure::Failed(SendError::Invalid));
             }
             // serin itself sends `100 Continue` when it begins to read the body.
@@ -178,6 +182,9 @@ fn write_head(request: &Request, authority: &str, out: &mut bytes::BytesMut) -> 
         Host::OfUpstream => Some(authority.as_bytes()),
     };
     headers::write_request(&request.head.fields, &request.session.origin, host, request.trace, out);
+    if let Some(protocol) = &request.upgrade {
+        headers::write_upgrade(protocol, out);
+    }
     let framing = match request.body.length() {
         // `Content-Length: 0` is sent only if the method usually has a body (RFC 9110, 8.6) or the client sent a length.
         Some(0) if !request.head.fields.has(Known::ContentLength) && !usually_has_body(&request.head.method) => Framing::Length,

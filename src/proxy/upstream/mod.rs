@@ -19,5 +19,5 @@ pub use pool::Pool;
 pub use probe::Probe;
 pub use request::{Host, Interim, Request, SendError};
 pub use resolve::Resolver;
-pub use send::{Answer, send};
+pub use send::{Answer, AnswerBody, send};
 pub use tls::{TlsClients, TlsError};

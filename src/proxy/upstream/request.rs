@@ -17,6 +17,8 @@ pub struct Request {
     pub body: RequestBody,
     pub interim: Interim,
     pub trace: Trace,
+    /// The protocol that the client wants to change to.
+    pub upgrade: Option<Box<[u8]>>,
     /// The client's connection.
     pub session: Rc<Session>,
 }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use http::StatusCode;
+
 use super::answer_body::AnswerStream;
 use super::call::{Call, Failure};
 use super::pool::{Connection, Pool};
@@ -13,7 +15,13 @@ use crate::http1::AnswerHead;
 pub struct Answer {
     /// The stream contains the decoder that is in the head's `body`.
     pub head: AnswerHead,
-    pub stream: AnswerStream,
+    pub body: AnswerBody,
+}
+
+pub enum AnswerBody {
+    Stream(AnswerStream),
+    /// The connection, which speaks another protocol from now on.
+    Upgraded(Box<Connection>),
 }
 
 /// Sends the request on an idle connection, or else on a new one. It sends a second time only if the idle connection turned out
@@ -45,6 +53,9 @@ async fn send_on_new(pool: &Rc<Pool>, request: Request) -> Result<Answer, SendEr
 }
 
 fn answered(pool: &Rc<Pool>, head: AnswerHead, call: Call, connection: Box<Connection>) -> Answer {
-    let stream = AnswerStream::new(head.body.clone(), connection, call, head.keep_alive, pool.clone());
-    Answer { head, stream }
+    let body = match head.status {
+        StatusCode::SWITCHING_PROTOCOLS => AnswerBody::Upgraded(connection),
+        _ => AnswerBody::Stream(AnswerStream::new(head.body.clone(), connection, call, head.keep_alive, pool.clone())),
+    };
+    Answer { head, body }
 }

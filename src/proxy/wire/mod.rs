@@ -80,6 +80,12 @@ impl Wire {
         self.expected = READ_MIN;
     }
 
+    /// Frees the empty buffer of what was read.
+    pub fn rest_input(&mut self) {
+        debug_assert!(self.input.is_empty());
+        (self.input, self.room) = (BytesMut::new(), 0);
+    }
+
     /// Frees all buffers.
     pub fn rest(&mut self) {
         debug_assert!(self.input.is_empty() && self.out.is_empty());

@@ -73,6 +73,11 @@ impl Wire {
         }
     }
 
+    /// What was read and not asked for.
+    pub fn unread(self) -> Vec<u8> {
+        self.ahead
+    }
+
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {

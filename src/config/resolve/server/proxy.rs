@@ -31,6 +31,7 @@ const LIMITS: ProxyLimits = ProxyLimits {
     body_timeout: Duration::from_secs(10),
     write_timeout: Duration::from_secs(30),
     idle_timeout: Duration::from_secs(75),
+    tunnel_timeout: Duration::from_secs(300),
 };
 const CONNECTIONS_MAX: usize = 10_000_000;
 const STREAMS_MAX: usize = 10_000;
@@ -107,6 +108,7 @@ fn limits(mut table: Table<'_>) -> Result<ProxyLimits, Reported> {
     let body_timeout = table.within_or("body_timeout", MILLISECOND..=HOUR, LIMITS.body_timeout);
     let write_timeout = table.within_or("write_timeout", MILLISECOND..=HOUR, LIMITS.write_timeout);
     let idle_timeout = table.within_or("idle_timeout", MILLISECOND..=24 * HOUR, LIMITS.idle_timeout);
+    let tunnel_timeout = table.within_or("tunnel_timeout", MILLISECOND..=24 * HOUR, LIMITS.tunnel_timeout);
     table.close();
     Ok(ProxyLimits {
         max_connections: max_connections?,
@@ -117,6 +119,7 @@ fn limits(mut table: Table<'_>) -> Result<ProxyLimits, Reported> {
         body_timeout: body_timeout?,
         write_timeout: write_timeout?,
         idle_timeout: idle_timeout?,
+        tunnel_timeout: tunnel_timeout?,
     })
 }
 

@@ -1,0 +1,29 @@
+//! A connection that has changed to another protocol: the upstream's side, and its count.
+
+use std::rc::Rc;
+
+use crate::core::Track;
+use crate::proxy::wire::Wire;
+use crate::proxy::worker::BotView;
+
+pub struct Tunnel {
+    /// The upstream's side.
+    pub wire: Wire,
+    /// Both sides speak WebSocket now, whose frames serin can tell apart.
+    pub websocket: bool,
+    bot: Rc<BotView>,
+    track: Track,
+}
+
+impl Tunnel {
+    pub fn new(wire: Wire, websocket: bool, bot: Rc<BotView>, track: Track) -> Tunnel {
+        bot.meters().tunnels[track as usize].add(1);
+        Tunnel { wire, websocket, bot, track }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.bot.meters().tunnels[self.track as usize].add(-1);
+    }
+}
