@@ -20,7 +20,7 @@ mod value;
 
 pub use certificate::Certificate;
 pub use freeze::FreezeWindows;
-pub use networks::Networks;
+pub use networks::{Networks, network_of};
 pub use notifier::{Hidden, Notifier, NotifierKind, Occasion};
 pub(crate) use raw::Table;
 pub use report::ConfigError;

@@ -95,8 +95,14 @@ pub struct ServedCertificate {
 pub struct ProxyLimits {
     /// Open client connections, over all workers.
     pub max_connections: usize,
+    /// The same of one source: an IPv4 address, or the /64 network of an IPv6 address.
+    pub max_connections_per_source: usize,
     /// Requests in flight, over all workers. serin answers more with 503 at once.
     pub max_inflight: usize,
+    /// The same of one source. serin answers more with 429 at once.
+    pub max_inflight_per_source: usize,
+    /// The requests that one source may send in a second, over all workers.
+    pub max_rate_per_source: Option<u32>,
     /// The requests that one connection in HTTP/2 may have in flight.
     pub max_streams: u32,
     /// The request line and all header fields, in bytes.
@@ -105,8 +111,14 @@ pub struct ProxyLimits {
     pub head_timeout: Duration,
     /// Between two pieces of a request's body.
     pub body_timeout: Duration,
+    /// From a request's head to the end of its body.
+    pub body_total: Duration,
+    /// The bytes that a client must send or take in a second, on average, once it has used up `body_timeout` or `write_timeout`.
+    pub least_rate: u64,
     /// A client that takes none of its answer for this long is cut off.
     pub write_timeout: Duration,
+    /// From an answer's head to its end.
+    pub answer_total: Duration,
     /// A connection without a request is closed after this.
     pub idle_timeout: Duration,
     /// A connection that has changed to another protocol is closed after this time without a byte in either direction.

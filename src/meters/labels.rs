@@ -127,10 +127,14 @@ pub enum Closed {
     Handshake,
     /// The PROXY header, the TLS handshake or the first request did not come in time.
     Silent,
+    /// There were as many connections as the config allows, and this one had waited for its client for longest.
+    Full,
+    /// The same for the connections of one source, or all of them were in use.
+    Source,
 }
 
 impl Closed {
-    pub const ALL: [Closed; 4] = [Closed::ProxyHeader, Closed::NotTrusted, Closed::Handshake, Closed::Silent];
+    pub const ALL: [Closed; 6] = [Closed::ProxyHeader, Closed::NotTrusted, Closed::Handshake, Closed::Silent, Closed::Full, Closed::Source];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -138,6 +142,8 @@ impl Closed {
             Closed::NotTrusted => "not_trusted",
             Closed::Handshake => "handshake",
             Closed::Silent => "silent",
+            Closed::Full => "full",
+            Closed::Source => "source",
         }
     }
 }

@@ -2,9 +2,12 @@
 //! is believed: its lists get one more element, and its single values pass. From other clients these fields are dropped, since
 //! anybody can write them, and serin states what it knows itself.
 
+use std::net::IpAddr;
+
 use bytes::BytesMut;
 
 use super::client::Origin;
+use crate::config::Networks;
 use crate::http1::{Fields, Known, write};
 
 const PREFIX: &[u8] = b"x-forwarded-";
@@ -12,6 +15,21 @@ const PREFIX: &[u8] = b"x-forwarded-";
 /// Whether a field that serin does not know by name belongs to the `X-Forwarded-*` fields.
 pub fn is_about_the_client(name: &[u8]) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// The client of a trusted proxy's request: the last address in `X-Forwarded-For` that is no trusted proxy's. Each proxy appends the
+/// address that it sees, so that what comes before that address is the client's own word.
+pub fn client(fields: &Fields, proxy: &Origin, trusted: &Networks) -> IpAddr {
+    let said: Vec<&[u8]> = fields.all(Known::XForwardedFor).flat_map(|value| value.split(|b| *b == b',')).collect();
+    let mut last = proxy.address;
+    for address in said.iter().rev() {
+        let Some(address) = std::str::from_utf8(address).ok().and_then(|address| address.trim().parse::<IpAddr>().ok()) else { break };
+        last = address.to_canonical();
+        if !trusted.contains(last) {
+            break;
+        }
+    }
+    last
 }
 
 /// Appends the client's address, the scheme and the host. `Forwarded` is written only if the client sent one: bots that read it get
@@ -68,6 +86,7 @@ fn element(origin: &Origin, host: Option<&[u8]>, out: &mut BytesMut) {
 mod tests {
     use super::*;
     use crate::proxy::client::Scheme;
+    use std::rc::Rc;
 
     fn written(lines: &[(&str, &str)], origin: &Origin) -> Vec<String> {
         let mut fields = Fields::default();
@@ -88,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_is_believed() {
-        let proxy = Origin::new([10, 0, 0, 9].into(), Scheme::Http, true);
+        let proxy = Origin::new([10, 0, 0, 9].into(), Scheme::Http, None);
         assert_eq!(
             written(&SAID, &proxy),
             ["x-forwarded-for: 1.1.1.1, 2.2.2.2, 10.0.0.9", "forwarded: for=1.1.1.1, for=10.0.0.9;host=\"bot.example:8443\";proto=http"],
@@ -99,7 +118,7 @@ mod tests {
 
     #[test]
     fn another_client_is_not() {
-        let client = Origin::new("2001:db8::7".parse().unwrap(), Scheme::Https, false);
+        let client = Origin::new("2001:db8::7".parse().unwrap(), Scheme::Https, Some(Rc::default()));
         assert_eq!(
             written(&SAID, &client),
             [
@@ -109,6 +128,25 @@ mod tests {
                 "forwarded: for=\"[2001:db8::7]\";host=\"bot.example:8443\";proto=https"
             ]
         );
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_no_trusted_proxy_is() {
+        let proxy = Origin::new([10, 0, 0, 9].into(), Scheme::Http, None);
+        let trusted = Networks::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        for (lines, address) in [
+            (&[][..], "10.0.0.9"),
+            (&["192.0.2.7"][..], "192.0.2.7"),
+            (&["198.51.100.1, 192.0.2.7,10.0.0.3 "], "192.0.2.7"),
+            (&["198.51.100.1", "192.0.2.7", "10.0.0.3"], "192.0.2.7"),
+            (&["192.0.2.7, unknown"], "10.0.0.9"),
+            (&["10.0.0.4, 10.0.0.3"], "10.0.0.4"),
+            (&["::ffff:192.0.2.7"], "192.0.2.7"),
+        ] {
+            let mut fields = Fields::default();
+            lines.iter().for_each(|value| fields.push("x-forwarded-for", value.trim().as_bytes()).unwrap());
+            assert_eq!(client(&fields, &proxy, &trusted), address.parse::<IpAddr>().unwrap(), "{lines:?}");
+        }
     }
 
     #[test]

@@ -184,6 +184,7 @@ pub fn outcome(fields: &Fields) -> Option<Said> {
 mod tests {
     use super::*;
     use crate::proxy::client::Scheme;
+    use std::rc::Rc;
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
         let mut fields = Fields::default();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     fn origin(trusted: bool) -> Origin {
-        Origin::new([10, 0, 0, 9].into(), Scheme::Http, trusted)
+        Origin::new([10, 0, 0, 9].into(), Scheme::Http, (!trusted).then(Rc::default))
     }
 
     /// What a trusted proxy's request becomes.

@@ -252,15 +252,18 @@ fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
     let _ = stream.set_nodelay(true);
     let connection = OpenConnection::new(worker.clone());
     tokio::task::spawn_local(async move {
-        let worker = connection.worker();
+        let (worker, occupant) = (connection.worker(), connection.occupant());
         let arrived = match door.is_open(worker) {
-            true => Ok(arrive_at_once(worker, stream, peer)),
+            true => arrive_at_once(worker, occupant, stream, peer),
             // Boxed: a resting connection must not keep room for a handshake.
-            false => Box::pin(arrive(worker, stream, peer, door)).await,
+            false => Box::pin(arrive(worker, occupant, stream, peer, door)).await,
         };
-        match arrived {
-            Ok(arrived) => serve(worker, arrived).await,
-            Err(reason) => worker.metrics().connections(worker.number()).closed(reason),
+        let closed = match arrived {
+            Ok(arrived) => serve(worker, occupant, arrived).await,
+            Err(reason) => Some(reason),
+        };
+        if let Some(reason) = closed {
+            worker.closed(reason);
         }
         drop(connection);
     });

@@ -26,6 +26,7 @@ pub enum Problem {
     BodyTimeout,
     HeadTimeout,
     Overloaded,
+    SourceLimit,
     ConnectFailed,
     ConnectTimeout,
     Unresolved,
@@ -37,11 +38,11 @@ pub enum Problem {
 
 impl Problem {
     #[rustfmt::skip]
-    const ALL: [Problem; 23] = [
+    const ALL: [Problem; 24] = [
         Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::HeaderName,
         Problem::TargetTooLong,
         Problem::HeadTooLarge, Problem::TransferCoding, Problem::Expectation, Problem::Method, Problem::BodyBroken,
-        Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::ConnectFailed,
+        Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::SourceLimit, Problem::ConnectFailed,
         Problem::ConnectTimeout, Problem::Unresolved, Problem::TlsFailed, Problem::UpstreamBroken, Problem::UpstreamInvalid,
         Problem::UpstreamTimeout,
     ];
@@ -86,6 +87,9 @@ impl Problem {
             Problem::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, "The request's body did not come in time."),
             Problem::HeadTimeout => ("head_timeout", StatusCode::REQUEST_TIMEOUT, "The request's head did not come in time."),
             Problem::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too many requests are in flight."),
+            Problem::SourceLimit => {
+                ("source_limit", StatusCode::TOO_MANY_REQUESTS, "Too many requests come from this address: wait, then send fewer at once.")
+            }
             Problem::ConnectFailed => {
                 ("connect_failed", StatusCode::BAD_GATEWAY, "The upstream refused the connection or could not be reached.")
             }

@@ -171,7 +171,7 @@ fn a_body_that_drips_steadily_is_waited_for() {
     let blue = Upstream::answering("blue");
     for by in ["header:X-Workspace", "json:/id"] {
         let config = Config::identified(&format!("workspace = \"{by}\""), blue.address, blue.address).limit("body_timeout = \"500ms\"");
-        let serin = Serin::start(&config);
+        let serin = Serin::start(&config.limit("least_rate = \"1B\""));
         let mut client = serin.client();
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nX-Workspace: T1\r\nContent-Length: 10\r\n\r\n");
         for byte in b"{\"id\": 12}" {

@@ -17,6 +17,7 @@ mod api;
 mod bodies;
 mod codec_differential;
 mod command_line;
+mod crowd;
 mod deadline;
 mod drain;
 mod dry_run;

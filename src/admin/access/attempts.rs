@@ -3,9 +3,11 @@
 //! clients can share an address (NAT, a load balancer) and one must not lock out another.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::config::network_of;
 
 /// More than somebody who mistypes reaches.
 const FAILURES_MAX: u32 = 10;
@@ -37,7 +39,7 @@ pub enum Limit {
 impl Attempts {
     /// Counts a wrong token and returns how to answer it.
     pub fn failed(&self, from: IpAddr, now: Instant) -> Limit {
-        let from = network(from);
+        let from = network_of(from);
         let mut by_address = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !by_address.contains_key(&from) && by_address.len() >= ADDRESSES_MAX {
             make_room(&mut by_address, now);
@@ -71,17 +73,9 @@ fn make_room(by_address: &mut HashMap<IpAddr, Failures>, now: Instant) {
     }
 }
 
-/// The unit that the limit applies to: an IPv4 address, or the /64 of an IPv6 address, because a /64 usually belongs to one customer.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-    }
-}
-
 /// Logs that an address is blocked.
 pub fn log_blocked(address: IpAddr, retry_after: Duration) {
-    let address = network(address);
+    let address = network_of(address);
     tracing::warn!(%address, ?retry_after, "too many wrong tokens or links from an address: they are answered 429");
 }
 
@@ -108,9 +102,9 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_client_and_a_mapped_address_is_its_ipv4() {
-        assert_eq!(network(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
-        assert_ne!(network(ip("2001:db8:1:3::1")), network(ip("2001:db8:1:2::1")));
-        assert_eq!(network(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
+        assert_eq!(network_of(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_ne!(network_of(ip("2001:db8:1:3::1")), network_of(ip("2001:db8:1:2::1")));
+        assert_eq!(network_of(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod check;
 mod keys;
 mod rules;
 
-pub use attempts::{Attempts, Limit, log_blocked, network};
+pub use attempts::{Attempts, Limit, log_blocked};
 pub use check::{Access, Denial, LOCAL, Reach};
 pub use keys::Keys;
 pub use rules::Rules;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::admin::access::network;
+use crate::config::network_of;
 
 /// The numbers of connections of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl Places {
 
     /// Takes a place for a connection from this address. The flag says whether another connection lost its place for that.
     pub fn take(self: &Arc<Places>, from: IpAddr) -> Result<(Place, bool), Full> {
-        let source = network(from);
+        let source = network_of(from);
         let mut table = self.table();
         let of_source = table.count(|occupant| occupant.kind == Kind::Ordinary && occupant.source == source);
         let of_all = table.count(|occupant| occupant.kind == Kind::Ordinary);

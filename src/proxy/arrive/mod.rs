@@ -11,7 +11,7 @@ use self::proxy_header::Announced;
 use super::client::{Origin, Scheme};
 use super::front_tls::Agreed;
 use super::wire::stream::Stream;
-use super::worker::Worker;
+use super::worker::{Occupant, Worker};
 use crate::config::Http2;
 use crate::meters::Closed;
 
@@ -46,19 +46,22 @@ impl Door {
 }
 
 /// A connection for which `Door::is_open`.
-pub fn arrive_at_once(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Arrived {
-    let proxy = &worker.view().snapshot.config.proxy;
-    let origin = Origin::new(peer.ip(), Scheme::Http, proxy.trusted_proxies.contains(peer.ip()));
-    Arrived { stream: Stream::Plain(stream), origin, protocol: plain_protocol(proxy.http2) }
+pub fn arrive_at_once(worker: &Worker, occupant: &Occupant, stream: TcpStream, peer: SocketAddr) -> Result<Arrived, Closed> {
+    let snapshot = worker.view().snapshot.clone();
+    let origin = origin(worker, occupant, Announced { address: peer.ip(), scheme: Scheme::Http })?;
+    Ok(Arrived { stream: Stream::Plain(stream), origin, protocol: plain_protocol(snapshot.config.proxy.http2) })
 }
 
 /// Waits for all that comes before the first request. Fails with the reason for which the connection must be closed.
-pub async fn arrive(worker: &Worker, stream: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
+pub async fn arrive(worker: &Worker, occupant: &Occupant, stream: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
     let limit = worker.view().limits.head_timeout;
-    tokio::time::timeout(limit, greet(worker, stream, peer, door)).await.unwrap_or(Err(Closed::Silent))
+    tokio::select! {
+        arrived = tokio::time::timeout(limit, greet(worker, occupant, stream, peer, door)) => arrived.unwrap_or(Err(Closed::Silent)),
+        reason = occupant.told_to_leave() => Err(reason),
+    }
 }
 
-async fn greet(worker: &Worker, mut socket: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
+async fn greet(worker: &Worker, occupant: &Occupant, mut socket: TcpStream, peer: SocketAddr, door: Door) -> Result<Arrived, Closed> {
     // The config of the moment in which the connection came.
     let snapshot = worker.view().snapshot.clone();
     let proxy = &snapshot.config.proxy;
@@ -69,19 +72,28 @@ async fn greet(worker: &Worker, mut socket: TcpStream, peer: SocketAddr, door: D
         }
         announced = proxy_header::read(&mut socket, announced).await?;
     }
-    let (stream, scheme, protocol) = match door {
-        Door::Plain => (Stream::Plain(socket), announced.scheme, plain_protocol(proxy.http2)),
+    let mut origin = origin(worker, occupant, announced)?;
+    let (stream, protocol) = match door {
+        Door::Plain => (Stream::Plain(socket), plain_protocol(proxy.http2)),
         Door::Tls => {
             let (stream, agreed) = worker.front_tls().accept(socket, proxy.http2).await?;
             let protocol = match agreed {
                 Agreed::Http1 => Protocol::Http1,
                 Agreed::Http2 => Protocol::Http2,
             };
-            (stream, Scheme::Https, protocol)
+            origin.scheme = Scheme::Https;
+            (stream, protocol)
         }
     };
-    let origin = Origin::new(announced.address, scheme, proxy.trusted_proxies.contains(announced.address));
     Ok(Arrived { stream, origin, protocol })
+}
+
+/// The client, once its address is known. It takes a place among the connections of its source, unless it is a trusted proxy.
+fn origin(worker: &Worker, occupant: &Occupant, announced: Announced) -> Result<Origin, Closed> {
+    let Announced { address, scheme } = announced;
+    let trusted = worker.view().snapshot.config.proxy.trusted_proxies.contains(address);
+    let source = if trusted { None } else { Some(worker.admit(occupant, address)?) };
+    Ok(Origin::new(address, scheme, source))
 }
 
 fn plain_protocol(http2: Http2) -> Protocol {

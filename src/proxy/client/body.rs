@@ -55,7 +55,7 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut trailers = None;
-    session.alarms.arm(Wait::Exchange, session.limits.body_timeout);
+    session.await_piece();
     loop {
         match next_piece(session, &mut started).await {
             Some(Ok(Decoded::Data(data))) if first.is_empty() && all.is_empty() => first = data,
@@ -81,7 +81,7 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
         if !all.is_empty() && started.is_some_and(|at| at.elapsed() > HOLD_TIMEOUT) {
             return Buffered::TimedOut;
         }
-        session.alarms.arm(Wait::Exchange, session.limits.body_timeout);
+        session.await_piece();
     }
     session.alarms.clear(Wait::Exchange);
     let bytes = if all.is_empty() { first } else { all.freeze() };
@@ -168,7 +168,7 @@ impl StreamedBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
         let alarms = &self.session.alarms;
         if let Some(read) = self.read.take() {
-            alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
+            self.session.await_piece();
             return Poll::Ready(Ok(Decoded::Data(read)));
         }
         if self.session.upload() == Upload::Broken {
@@ -181,7 +181,7 @@ impl StreamedBody {
         match &piece {
             Ok(_) if !self.session.body_is_done() => {
                 self.session.set_upload(Upload::ForUpstream);
-                alarms.arm(Wait::Exchange, self.session.limits.body_timeout);
+                self.session.await_piece();
             }
             Ok(_) => {
                 // `poll_piece` is called once more after the last byte, for the end.

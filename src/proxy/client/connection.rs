@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use super::inbound::{Http1, Inbound};
 use super::origin::Origin;
-use super::session::Session;
+use super::pace::Pace;
+use super::session::{Session, Upload};
 use crate::config::ProxyLimits;
 use crate::http1::{Decoder, RefusedHead, RequestHead, Version};
 use crate::proxy::headers;
-use crate::proxy::wire::clock::{Clock, Wait};
+use crate::proxy::wire::clock::Wait;
 use crate::proxy::wire::stream::Stream;
 use crate::proxy::wire::{Outgoing, Wire};
+use crate::proxy::worker::Occupant;
 
 /// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
@@ -29,7 +31,12 @@ const READ_ROOM: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Connection {
     pub session: Rc<Session>,
+    pub occupant: Rc<Occupant>,
     phase: Cell<ConnectionPhase>,
+    /// Whether a request has come on this connection.
+    had_any: Cell<bool>,
+    /// How fast the client takes its answers.
+    pace: Pace,
     /// True once something has arrived that the current request does not read. From then on only a check at intervals can tell
     /// whether the client is still connected.
     distracted: Cell<bool>,
@@ -59,17 +66,23 @@ pub enum Heard {
 }
 
 impl Connection {
-    pub fn new(clock: &Rc<Clock>, stream: Stream, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Connection {
+    pub fn new(occupant: Rc<Occupant>, stream: Stream, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Connection {
         let io = Rc::new(RefCell::new(Http1::new(stream)));
-        let session = Session::new(clock, origin, limits, Inbound::Http1(io.clone()));
-        session.alarms.arm(Wait::Client, session.limits.idle_timeout);
-        Connection { session, phase: Cell::new(ConnectionPhase::Idle), distracted: Cell::new(false), io }
+        let session = Session::new(occupant.alarms.clone(), origin, limits, Inbound::Http1(io.clone()));
+        session.alarms.arm(Wait::Client, session.limits.head_timeout);
+        let (phase, had_any, distracted) = (Cell::new(ConnectionPhase::Idle), Cell::new(false), Cell::new(false));
+        Connection { session, occupant, phase, had_any, pace: Pace::default(), distracted, io }
     }
 
     /// The bytes of a connection without a request, for another protocol.
     pub fn into_wire(self) -> Option<Wire> {
         drop(self.session);
         Rc::into_inner(self.io).map(|io| io.into_inner().wire)
+    }
+
+    /// Whether a request has come on this connection.
+    pub fn had_any(&self) -> bool {
+        self.had_any.get()
     }
 
     pub fn phase(&self) -> ConnectionPhase {
@@ -111,6 +124,14 @@ impl Connection {
         io.body = std::mem::replace(&mut head.body, Decoder::length(0));
         io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);
         self.phase.set(ConnectionPhase::Busy);
+        self.had_any.set(true);
+        self.session.begins_anew();
+        self.pace.begins_anew();
+        if io.body.is_done() {
+            self.occupant.works();
+        } else {
+            self.occupant.waits_anew();
+        }
         self.distracted.set(false);
         self.session.alarms.clear(Wait::Client);
         self.session.alarms.clear(Wait::Rest);
@@ -121,6 +142,8 @@ impl Connection {
     /// Called when the current request is answered and the next may come.
     pub fn request_ended(&self) {
         self.phase.set(ConnectionPhase::Idle);
+        self.occupant.waits_anew();
+        self.session.alarms.clear(Wait::Total);
         self.session.alarms.arm(Wait::Client, self.session.limits.idle_timeout);
         self.session.alarms.arm(Wait::Rest, REST_AFTER);
         self.session.alarms.clear(Wait::Exchange);
@@ -132,17 +155,37 @@ impl Connection {
         with(&mut self.io.borrow_mut().wire)
     }
 
-    /// Writes the message. If it has to wait, the alarm `Write` rings after the client's write timeout.
+    /// Writes the message. If it has to wait, the alarm `Write` rings once the client has had its time.
     pub fn poll_written(&self, cx: &mut Context<'_>, message: &mut Outgoing) -> Poll<io::Result<()>> {
+        let before = message.written();
         let written = message.poll_written(cx, &mut self.io.borrow_mut().wire);
+        let alarms = &self.session.alarms;
         match written {
-            Poll::Pending if !self.session.alarms.armed(Wait::Write) => {
-                self.session.alarms.arm(Wait::Write, self.session.limits.write_timeout)
+            Poll::Pending => {
+                self.occupant.waits();
+                if !alarms.armed(Wait::Write) {
+                    let limits = &self.session.limits;
+                    alarms.arm(Wait::Write, self.pace.patience(limits.write_timeout, limits.least_rate));
+                }
+                self.pace.waits(alarms.now());
             }
-            Poll::Pending => {}
-            Poll::Ready(_) => self.session.alarms.clear(Wait::Write),
+            Poll::Ready(_) if alarms.armed(Wait::Write) => {
+                alarms.clear(Wait::Write);
+                self.occupant.works();
+                self.pace.passed(alarms.now(), message.written() - before);
+            }
+            Poll::Ready(_) => self.pace.passed(alarms.now(), message.written() - before),
         }
         written
+    }
+
+    /// Called when a request waits. The connection may end to make room while it waits for its client.
+    pub fn request_waits(&self) {
+        if self.session.body_is_done() || self.session.upload() == Upload::ForUpstream {
+            self.occupant.works();
+        } else {
+            self.occupant.waits();
+        }
     }
 
     /// Notices a client that has hung up. Its request goes on, because the bot's work must not be cancelled. A reset means that the

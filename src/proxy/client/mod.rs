@@ -4,6 +4,7 @@ mod body;
 mod connection;
 mod inbound;
 mod origin;
+mod pace;
 mod session;
 
 pub use body::{Buffered, RequestBody, buffer};

@@ -1,6 +1,9 @@
 //! Whom a connection comes from: what serin knows of the client before it reads a request.
 
 use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::proxy::worker::Source;
 
 /// The client of a connection.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub struct Origin {
     pub scheme: Scheme,
     /// Whether the client is a proxy of the operator's own, so that its `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted: bool,
+    /// `None` for a trusted proxy: each request of it has a source of its own.
+    pub source: Option<Rc<Source>>,
 }
 
 /// How the client's bytes came.
@@ -30,8 +35,9 @@ impl Scheme {
 }
 
 impl Origin {
-    pub fn new(address: IpAddr, scheme: Scheme, trusted: bool) -> Origin {
+    /// `source` is `None` for a trusted proxy.
+    pub fn new(address: IpAddr, scheme: Scheme, source: Option<Rc<Source>>) -> Origin {
         let address = address.to_canonical();
-        Origin { address, text: address.to_string().into(), scheme, trusted }
+        Origin { address, text: address.to_string().into(), scheme, trusted: source.is_none(), source }
     }
 }

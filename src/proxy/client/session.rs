@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use super::inbound::Inbound;
 use super::origin::Origin;
+use super::pace::Pace;
 use crate::config::ProxyLimits;
 use crate::http1::{AnswerHead, Decoded};
 use crate::proxy::wire::BodyBroken;
-use crate::proxy::wire::clock::{Alarms, Clock};
+use crate::proxy::wire::clock::{Alarms, Wait};
 
 /// What a request and its connection share. In HTTP/1 the requests of a connection use one session, one after the other.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub struct Session {
     gone: Cell<Option<Instant>>,
     /// The upload of the current request.
     upload: Cell<Upload>,
+    upload_pace: Pace,
+    /// When the current request began, in ticks of the clock.
+    began: Cell<u32>,
     inbound: Inbound,
 }
 
@@ -40,17 +44,38 @@ pub enum Upload {
 }
 
 impl Session {
-    pub fn new(clock: &Rc<Clock>, origin: Rc<Origin>, limits: Arc<ProxyLimits>, inbound: Inbound) -> Rc<Session> {
-        let (gone, upload) = (Cell::new(None), Cell::new(Upload::ForClient));
-        Rc::new(Session { alarms: clock.alarms(), origin, limits, gone, upload, inbound })
+    pub fn new(alarms: Rc<Alarms>, origin: Rc<Origin>, limits: Arc<ProxyLimits>, inbound: Inbound) -> Rc<Session> {
+        let (gone, upload, began) = (Cell::new(None), Cell::new(Upload::ForClient), Cell::new(alarms.now()));
+        Rc::new(Session { alarms, origin, limits, gone, upload, upload_pace: Pace::default(), began, inbound })
+    }
+
+    /// Called when another request begins on the same connection.
+    pub fn begins_anew(&self) {
+        self.upload.set(Upload::ForClient);
+        self.upload_pace.begins_anew();
+        self.began.set(self.alarms.now());
     }
 
     /// The next piece of the current request's body. Pieces that arrived before the client hung up are returned too.
     pub fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
-        match &self.inbound {
+        let piece = match &self.inbound {
             Inbound::Http1(io) => io.borrow_mut().poll_body(cx),
             Inbound::Http2(stream) => stream.borrow_mut().poll_body(cx),
+        };
+        match &piece {
+            Poll::Pending => self.upload_pace.waits(self.alarms.now()),
+            Poll::Ready(Ok(Decoded::Data(data))) => self.upload_pace.passed(self.alarms.now(), data.len() as u64),
+            Poll::Ready(_) => {}
         }
+        piece
+    }
+
+    /// Arms the alarm `Exchange` for the next piece of the body.
+    pub fn await_piece(&self) {
+        let limits = &self.limits;
+        let passed = Alarms::time(self.alarms.now().saturating_sub(self.began.get()));
+        let patience = self.upload_pace.patience(limits.body_timeout, limits.least_rate);
+        self.alarms.arm(Wait::Exchange, patience.min(limits.body_total.saturating_sub(passed)));
     }
 
     /// Whether the request has its connection to itself.

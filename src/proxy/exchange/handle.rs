@@ -18,9 +18,9 @@ use crate::http1::{Known, RequestHead, Target, Trace};
 use crate::identify::{Found, Head};
 use crate::live::Names;
 use crate::proxy::client::{Buffered, RequestBody, Session, Upload, buffer};
-use crate::proxy::headers;
 use crate::proxy::problem::{ALLOWED, Problem};
-use crate::proxy::worker::{BotView, Noted, Worker};
+use crate::proxy::worker::{BotView, NoPlace, Noted, Source, Worker};
+use crate::proxy::{forwarded, headers};
 
 /// Answers one request. Never fails: a problem is an answer too.
 pub async fn handle(worker: &Rc<Worker>, session: &Rc<Session>, head: Box<RequestHead>) -> Reply {
@@ -51,7 +51,11 @@ async fn answer(
         return Ok(answer);
     }
     let bot = find_bot(worker, &head, &target)?;
-    let place = worker.place().ok_or(Problem::Overloaded)?;
+    let source = source(worker, session, &head);
+    let place = worker.place(source).map_err(|no_place| match no_place {
+        NoPlace::Full => Problem::Overloaded,
+        NoPlace::OfSource => Problem::SourceLimit,
+    })?;
 
     let received = receive(&bot, of(&head, &target), session).await?;
     // The time in which the client sent its body is not serin's own.
@@ -105,6 +109,15 @@ fn own_options(head: &mut RequestHead) -> Option<Reply> {
         return None;
     }
     Some(Reply::own(StatusCode::OK, Bytes::new()).with("allow", ALLOWED))
+}
+
+/// Whom the request counts for. A trusted proxy says it for each request.
+fn source(worker: &Worker, session: &Session, head: &RequestHead) -> Rc<Source> {
+    let origin = &session.origin;
+    origin.source.clone().unwrap_or_else(|| {
+        let trusted = &worker.view().snapshot.config.proxy.trusted_proxies;
+        worker.source(forwarded::client(&head.fields, origin, trusted))
+    })
 }
 
 fn find_bot(worker: &Worker, head: &RequestHead, target: &Target) -> Result<Rc<BotView>, Problem> {

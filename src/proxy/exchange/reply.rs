@@ -43,7 +43,7 @@ impl Reply {
             .with("content-type", "application/problem+json")
             .with("serin-error", problem.code());
         match problem {
-            Problem::Overloaded => reply.with("retry-after", "1"),
+            Problem::Overloaded | Problem::SourceLimit => reply.with("retry-after", "1"),
             Problem::Method => reply.with("allow", ALLOWED),
             Problem::BadRequest
             | Problem::BadFraming

@@ -11,6 +11,9 @@ use crate::proxy::upstream::AnswerStream;
 use crate::proxy::wire::BodyBroken;
 use crate::proxy::wire::clock::Wait;
 
+/// How much of an answer serin reads for a client that has left. Answers to webhooks are smaller.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
+
 /// A reply's body: serin's own, or an upstream's. The end of an upstream's body is the moment when the exchange is recorded.
 // Most answers are an upstream's: a box would cost an allocation for each webhook.
 #[allow(clippy::large_enum_variant)]
@@ -31,9 +34,20 @@ impl ReplyBody {
         ReplyBody::Upstream(UpstreamBody { stream, exchange, timeout })
     }
 
-    /// Reads the body to its end and drops it, after the client has left: the bot's work must not be cancelled.
+    /// Reads the body to its end and drops it, after the client has left: the bot's work must not be cancelled. An answer without an
+    /// end is cut off: after the bot's timeout, and after `DRAIN_BYTES`.
     pub async fn drain(mut self) {
-        while let Ok(Decoded::Data(_)) = std::future::poll_fn(|cx| self.poll_piece(cx)).await {}
+        let ReplyBody::Upstream(UpstreamBody { timeout, .. }) = &self else { return };
+        let limit = *timeout;
+        let drained = async {
+            let mut left = DRAIN_BYTES;
+            while let Ok(Decoded::Data(data)) = std::future::poll_fn(|cx| self.poll_piece(cx)).await
+                && left > data.len()
+            {
+                left -= data.len();
+            }
+        };
+        let _ = tokio::time::timeout(limit, drained).await;
     }
 
     /// The next piece. Fails if the upstream breaks off or stalls, so that the answer does not look complete to the client.

@@ -11,6 +11,7 @@ use super::tunnel;
 use super::write_reply::{After, Asked, CutOff, ReplyWriter};
 use crate::http1::RequestHead;
 use crate::http1::write::Framing;
+use crate::meters::Closed;
 use crate::proxy::client::{Connection, ConnectionPhase, Heard};
 use crate::proxy::exchange::{Reply, Then, handle};
 use crate::proxy::problem::Problem;
@@ -32,14 +33,19 @@ enum End {
     Done,
     /// At once: the client has left, or could misunderstand anything that serin sends.
     Cut,
+    /// At once: serin closes it for this reason.
+    For(Closed),
     /// The client begins to speak HTTP/2.
     Http2,
 }
 
-/// What comes after HTTP/1 on a connection.
+/// How a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    Nothing,
+    Usually,
+    /// serin has closed it before its usual end.
+    For(Closed),
+    /// It goes on in HTTP/2.
     Http2,
 }
 
@@ -47,43 +53,50 @@ pub enum Ended {
 /// the rest, which is freed again when no request is expected soon.
 pub async fn serve(worker: &Rc<Worker>, connection: &Connection, may_be_http2: bool) -> Ended {
     loop {
-        if rest(worker, connection).await.is_err() {
-            Box::pin(linger(connection)).await;
-            return Ended::Nothing;
-        }
-        // Boxed, like other rare or large states: a resting connection must not keep room for them.
-        match Box::pin(converse(worker, connection)).await {
-            None => worker.one_rests(),
-            Some(End::Done) => {
+        let end = match rest(worker, connection).await {
+            // Boxed, like other rare or large states: a resting connection must not keep room for them.
+            Ok(()) => Box::pin(converse(worker, connection)).await,
+            Err(end) => Some(end),
+        };
+        let Some(end) = end else {
+            worker.one_rests();
+            continue;
+        };
+        return match end {
+            End::Http2 if may_be_http2 => Ended::Http2,
+            End::Done | End::Http2 => {
+                // A client that speaks HTTP/2 could not read an answer in HTTP/1.
+                if matches!(end, End::Http2) {
+                    worker.counts(Problem::BadRequest);
+                }
                 Box::pin(linger(connection)).await;
-                return Ended::Nothing;
+                Ended::Usually
             }
-            Some(End::Cut) => return Ended::Nothing,
-            Some(End::Http2) if may_be_http2 => return Ended::Http2,
-            // The client could not read an answer in HTTP/1.
-            Some(End::Http2) => {
-                worker.counts(Problem::BadRequest);
-                Box::pin(linger(connection)).await;
-                return Ended::Nothing;
-            }
-        }
+            End::Cut => Ended::Usually,
+            End::For(reason) => Ended::For(reason),
+        };
     }
 }
 
-/// The client sent nothing for the whole idle timeout.
-struct Silence;
-
-/// Waits until there is something to read. Returns `Silence` after the idle timeout.
-async fn rest(worker: &Worker, connection: &Connection) -> Result<(), Silence> {
+/// Waits until there is something to read. Fails with how the connection ends otherwise.
+async fn rest(worker: &Worker, connection: &Connection) -> Result<(), End> {
     connection.rests();
     let hurried = Cell::new(false);
     std::future::poll_fn(|cx| {
         hurry(worker, connection, &hurried);
+        if let Some(reason) = connection.occupant.must_leave() {
+            return Poll::Ready(Err(End::For(reason)));
+        }
         if connection.poll_stirs(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         connection.session.alarms.watch(cx);
-        if connection.session.alarms.rang(Wait::Client) { Poll::Ready(Err(Silence)) } else { Poll::Pending }
+        match (connection.session.alarms.rang(Wait::Client), connection.had_any()) {
+            (false, _) => Poll::Pending,
+            (true, true) => Poll::Ready(Err(End::Done)),
+            (true, false) if worker.stage() == Stage::Draining => Poll::Ready(Err(End::Done)),
+            (true, false) => Poll::Ready(Err(End::For(Closed::Silent))),
+        }
     })
     .await
 }
@@ -106,12 +119,13 @@ async fn converse(worker: &Rc<Worker>, connection: &Connection) -> Option<End> {
             Next::Http2 => return Some(End::Http2),
             Next::Rest => return None,
             Next::End => return Some(End::Done),
+            Next::Leave(reason) => return Some(End::For(reason)),
         };
         let asked = Asked::by(&head);
         let reply = answer(worker, connection, head).await;
         if connection.session.is_gone() {
             reply.body.drain().await;
-            return Some(End::Cut);
+            return Some(connection.occupant.must_leave().map_or(End::Cut, End::For));
         }
         match write(worker, connection, asked, reply).await {
             Ok(After::Request) => connection.request_ended(),
@@ -122,7 +136,7 @@ async fn converse(worker: &Rc<Worker>, connection: &Connection) -> Option<End> {
                     Err(_) => End::Cut,
                 });
             }
-            Err(CutOff) => return Some(End::Cut),
+            Err(CutOff) => return Some(connection.occupant.must_leave().map_or(End::Cut, End::For)),
         }
     }
 }
@@ -134,6 +148,8 @@ enum Next {
     Http2,
     Rest,
     End,
+    /// The connection has to end.
+    Leave(Closed),
 }
 
 async fn next(worker: &Worker, connection: &Connection) -> Next {
@@ -149,6 +165,9 @@ async fn next(worker: &Worker, connection: &Connection) -> Next {
         }
         if connection.may_rest() {
             return Poll::Ready(Next::Rest);
+        }
+        if let Some(reason) = connection.occupant.must_leave() {
+            return Poll::Ready(Next::Leave(reason));
         }
         hurry(worker, connection, &hurried);
         connection.session.alarms.watch(cx);
@@ -172,6 +191,7 @@ async fn answer(worker: &Rc<Worker>, connection: &Connection, head: Box<RequestH
         }
         if !connection.session.is_gone() {
             connection.watch(cx);
+            connection.request_waits();
             if matches!(connection.poll_written(cx, &mut message), Poll::Ready(Err(_))) || overdue(connection, cx) {
                 connection.hang_up();
             }
@@ -185,10 +205,11 @@ async fn answer(worker: &Rc<Worker>, connection: &Connection, head: Box<RequestH
     .await
 }
 
-/// Whether the client has taken nothing for the write timeout.
+/// Whether serin gives the client up: it takes too little, or it has to make room.
 fn overdue(connection: &Connection, cx: &mut Context<'_>) -> bool {
-    connection.session.alarms.watch(cx);
-    connection.session.alarms.rang(Wait::Write)
+    let alarms = &connection.session.alarms;
+    alarms.watch(cx);
+    alarms.rang(Wait::Write) || alarms.rang(Wait::Total) || connection.occupant.must_leave().is_some()
 }
 
 /// Writes the reply. Returns whether the connection may take another request.
@@ -199,6 +220,7 @@ async fn write(worker: &Worker, connection: &Connection, asked: Asked, reply: Re
         if let Poll::Ready(written) = writer.poll(cx) {
             return Poll::Ready(written);
         }
+        connection.session.alarms.arm_once(Wait::Total, connection.session.limits.answer_total);
         connection.watch(cx);
         if overdue(connection, cx) || connection.session.is_gone() { Poll::Ready(Err(CutOff)) } else { Poll::Pending }
     })

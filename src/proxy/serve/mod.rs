@@ -10,19 +10,24 @@ use std::rc::Rc;
 use super::arrive::{Arrived, Protocol};
 use super::client::Connection;
 use super::wire::Wire;
-use super::worker::Worker;
+use super::worker::{Occupant, Worker};
+use crate::meters::Closed;
 use http1::Ended;
 
-pub async fn serve(worker: &Rc<Worker>, arrived: Arrived) {
+/// Returns why serin closed the connection before its usual end, if it did.
+pub async fn serve(worker: &Rc<Worker>, occupant: &Rc<Occupant>, arrived: Arrived) -> Option<Closed> {
     let Arrived { stream, origin, protocol } = arrived;
     let (origin, limits) = (Rc::new(origin), worker.view().limits.clone());
     if protocol == Protocol::Http2 {
-        return Box::pin(http2::serve(worker, Wire::new(stream), origin, limits)).await;
+        return Box::pin(http2::serve(worker, occupant, Wire::new(stream), origin, limits)).await;
     }
-    let connection = Connection::new(worker.clock(), stream, origin.clone(), limits.clone());
-    if http1::serve(worker, &connection, protocol == Protocol::Either).await == Ended::Http2
-        && let Some(wire) = connection.into_wire()
-    {
-        Box::pin(http2::serve(worker, wire, origin, limits)).await;
+    let connection = Connection::new(occupant.clone(), stream, origin.clone(), limits.clone());
+    match http1::serve(worker, &connection, protocol == Protocol::Either).await {
+        Ended::Usually => None,
+        Ended::For(reason) => Some(reason),
+        Ended::Http2 => {
+            let wire = connection.into_wire()?;
+            Box::pin(http2::serve(worker, occupant, wire, origin, limits)).await
+        }
     }
 }

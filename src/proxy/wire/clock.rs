@@ -31,9 +31,11 @@ pub enum Wait {
     Presence,
     /// The time from which on an idle connection may rest.
     Rest,
+    /// The end of the answer.
+    Total,
 }
 
-const WAITS: usize = 5;
+const WAITS: usize = 6;
 const NEVER: u32 = u32::MAX;
 
 /// The due times of one connection. They wake the task that polls the connection.
@@ -56,6 +58,11 @@ impl Clock {
             self.now.set((at.duration_since(started).as_millis() / TICK.as_millis()) as u32);
             self.ring();
         }
+    }
+
+    /// The current tick.
+    pub fn now(&self) -> u32 {
+        self.now.get()
     }
 
     pub fn alarms(self: &Rc<Clock>) -> Rc<Alarms> {
@@ -97,6 +104,23 @@ impl Alarms {
         // One tick more than the time needs, so that no alarm rings early.
         let ticks = after.as_millis().div_ceil(TICK.as_millis()) as u32 + 1;
         self.due[wait as usize].set(self.clock.now.get().saturating_add(ticks));
+    }
+
+    /// Arms a timeout, unless it is armed.
+    pub fn arm_once(&self, wait: Wait, after: Duration) {
+        if !self.armed(wait) {
+            self.arm(wait, after);
+        }
+    }
+
+    /// The current tick of the worker's clock.
+    pub fn now(&self) -> u32 {
+        self.clock.now.get()
+    }
+
+    /// How long so many ticks take.
+    pub fn time(ticks: u32) -> Duration {
+        TICK * ticks
     }
 
     pub fn clear(&self, wait: Wait) {

@@ -104,11 +104,17 @@ pub struct Outgoing {
     unflushed: bool,
     /// Whether any byte was given to the kernel.
     wrote: bool,
+    /// The bytes that were given to the kernel.
+    written: u64,
 }
 
 impl Outgoing {
     pub fn new(framing: Framing) -> Outgoing {
-        Outgoing { framing, data: Bytes::new(), tail: b"", unflushed: false, wrote: false }
+        Outgoing { framing, data: Bytes::new(), tail: b"", unflushed: false, wrote: false, written: 0 }
+    }
+
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     pub fn wrote(&self) -> bool {
@@ -188,6 +194,7 @@ impl Outgoing {
             }
             self.unflushed = true;
             self.wrote = true;
+            self.written += written as u64;
             self.advance(written, &mut wire.out);
         }
     }

@@ -1,33 +1,43 @@
 //! One worker's state: what its requests and connections share. Only its own thread uses it.
 
 mod access_log;
+mod occupants;
 mod random;
+mod sources;
 mod view;
 
 pub use access_log::{AccessLog, Finished, Noted};
+pub use occupants::Occupant;
+pub use sources::Source;
 pub use view::{BotView, Shared, Surroundings};
 
 use std::cell::{Cell, Ref, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use self::occupants::Occupants;
 use self::random::Random;
+use self::sources::Sources;
 use self::view::View;
 use super::front_tls::FrontTls;
 use super::memory;
 use super::problem::Problem;
-use super::wire::clock::Clock;
+use super::wire::clock::{self, Alarms, Clock};
 use crate::http1::{Fields, Trace, brought_trace};
 use crate::live::{Follower, Snapshot};
-use crate::meters::Metrics;
+use crate::meters::{Closed, Metrics};
 
 /// The interval at which a worker closes old idle connections to upstreams and passes on its access log lines.
 const REAP_EVERY: Duration = Duration::from_millis(500);
 /// After this many connections went to rest, some megabytes are free, which are worth giving back to the system.
 const RESTED_MANY: usize = 256;
+
+/// The least time between two log lines about connections that make room.
+const SAY_FULL_EVERY: Duration = Duration::from_secs(5);
 
 /// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,18 +60,34 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     stage: Cell<Stage>,
     connections: Cell<usize>,
+    occupants: Occupants,
+    sources: Sources,
     inflight: Cell<usize>,
+    /// When the log last said that there is no room, in ticks of the clock.
+    said_full: Cell<Option<u32>>,
     /// The number of connections that went to rest since memory was last given back.
     rested: Cell<usize>,
     /// Notified when a connection ends.
     ended: Notify,
 }
 
-/// A place among the requests in flight of a worker, held until it is dropped.
-pub struct PlaceInFlight(Rc<Worker>);
+/// A place among the requests in flight of a worker and of a source, held until it is dropped.
+pub struct PlaceInFlight(Rc<Worker>, Rc<Source>);
+
+/// Why a request gets no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// As many are in flight as the config allows.
+    Full,
+    /// As many of this source, or it has sent as many in this second.
+    OfSource,
+}
 
 /// Counts an open connection of a worker until its last request has ended.
-pub struct OpenConnection(Rc<Worker>);
+pub struct OpenConnection {
+    worker: Rc<Worker>,
+    occupant: Rc<Occupant>,
+}
 
 impl Worker {
     pub fn new(first: Arc<Snapshot>, around: Surroundings) -> Rc<Worker> {
@@ -74,7 +100,10 @@ impl Worker {
             view: RefCell::new(view),
             stage: Cell::new(Stage::Serving),
             connections: Cell::new(0),
+            occupants: Occupants::default(),
+            sources: Sources::default(),
             inflight: Cell::new(0),
+            said_full: Cell::new(None),
             rested: Cell::new(0),
             ended: Notify::new(),
         })
@@ -125,14 +154,55 @@ impl Worker {
         }
     }
 
-    /// Takes a place among the requests in flight. Returns `None` if there are as many as the config allows.
-    pub fn place(self: &Rc<Self>) -> Option<PlaceInFlight> {
-        let max = self.share_of(|limits| limits.max_inflight);
-        if self.inflight.get() >= max {
-            return None;
+    /// Takes a place among the requests in flight.
+    pub fn place(self: &Rc<Self>, source: Rc<Source>) -> Result<PlaceInFlight, NoPlace> {
+        if self.inflight.get() >= self.share_of(|limits| limits.max_inflight) {
+            return Err(NoPlace::Full);
+        }
+        let rate = self.view().limits.max_rate_per_source;
+        let share = |rate: u32| rate.div_ceil(self.view().snapshot.config.proxy.workers.max(1) as u32);
+        if source.inflight.get() >= self.share_of(|limits| limits.max_inflight_per_source)
+            || rate.is_some_and(|rate| !source.may_ask(share(rate), self.clock.now()))
+        {
+            return Err(NoPlace::OfSource);
         }
         self.inflight.set(self.inflight.get() + 1);
-        Some(PlaceInFlight(self.clone()))
+        source.inflight.set(source.inflight.get() + 1);
+        Ok(PlaceInFlight(self.clone(), source))
+    }
+
+    /// The source of an address.
+    pub fn source(&self, address: IpAddr) -> Rc<Source> {
+        self.sources.of(address, self.clock.now())
+    }
+
+    /// Counts a connection for its client's source. If the source has too many, one of them ends that waits for its client; if there
+    /// is none, this one gets no place.
+    pub fn admit(&self, occupant: &Occupant, address: IpAddr) -> Result<Rc<Source>, Closed> {
+        let source = self.source(address);
+        if source.connections.get() >= self.share_of(|limits| limits.max_connections_per_source) {
+            let what = "a source has as many connections as max_connections_per_source allows";
+            self.say_full(what, Some(address));
+            if self.occupants.make_room_of(&source, Closed::Source) == 0 {
+                return Err(Closed::Source);
+            }
+        }
+        occupant.belongs_to(source.clone());
+        Ok(source)
+    }
+
+    /// Counts a connection that serin closes for this reason.
+    pub fn closed(&self, reason: Closed) {
+        self.metrics().connections(self.number()).closed(reason);
+    }
+
+    fn say_full(&self, what: &str, source: Option<IpAddr>) {
+        let now = self.clock.now();
+        if self.said_full.get().is_none_or(|at| Alarms::time(now.saturating_sub(at)) >= SAY_FULL_EVERY) {
+            self.said_full.set(Some(now));
+            let source = source.map(tracing::field::display);
+            tracing::warn!(source, "{what}: those that have waited for their clients for longest are closed");
+        }
     }
 
     /// This worker's share of a limit that is for all workers together.
@@ -141,10 +211,13 @@ impl Worker {
         limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
     }
 
-    /// Waits until there are fewer connections than the config allows.
+    /// Waits until there are fewer connections than the config allows. For that, connections that wait for their clients end.
     pub async fn has_room(&self) {
         while self.connections.get() >= self.share_of(|limits| limits.max_connections) {
-            self.ended.notified().await;
+            self.say_full("there are as many connections as max_connections allows", None);
+            self.occupants.make_room(Closed::Full);
+            // A connection that cannot make room now may be able to soon.
+            let _ = tokio::time::timeout(clock::TICK, self.ended.notified()).await;
         }
     }
 
@@ -175,6 +248,8 @@ impl Worker {
             tokio::time::sleep(REAP_EVERY).await;
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
             self.access_log.hand_over();
+            let rate = self.view().limits.max_rate_per_source;
+            self.sources.forget(rate, self.clock.now());
             if self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);
                 memory::give_back();
@@ -185,21 +260,28 @@ impl Worker {
 
 impl OpenConnection {
     pub fn new(worker: Rc<Worker>) -> OpenConnection {
+        let occupant = Occupant::new(worker.clock.alarms());
+        worker.occupants.add(&occupant);
         worker.connections.set(worker.connections.get() + 1);
         worker.metrics().connections(worker.number()).open.add(1);
-        OpenConnection(worker)
+        OpenConnection { worker, occupant }
     }
 
     pub fn worker(&self) -> &Rc<Worker> {
-        &self.0
+        &self.worker
+    }
+
+    pub fn occupant(&self) -> &Rc<Occupant> {
+        &self.occupant
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        self.0.metrics().connections(self.0.number()).open.add(-1);
-        self.0.ended.notify_one();
+        let worker = &self.worker;
+        worker.connections.set(worker.connections.get() - 1);
+        worker.metrics().connections(worker.number()).open.add(-1);
+        worker.ended.notify_one();
     }
 }
 
@@ -212,5 +294,6 @@ impl PlaceInFlight {
 impl Drop for PlaceInFlight {
     fn drop(&mut self) {
         self.0.inflight.set(self.0.inflight.get() - 1);
+        self.1.inflight.set(self.1.inflight.get() - 1);
     }
 }

@@ -18,7 +18,7 @@ use crate::proxy::client::Origin;
 use crate::proxy::wire::Wire;
 use crate::proxy::wire::as_tokio::WireIo;
 use crate::proxy::wire::clock::Wait;
-use crate::proxy::worker::{Stage, Worker};
+use crate::proxy::worker::{Occupant, Stage, Worker};
 
 /// What a client may send of one request's body before serin reads it, in bytes. One piece of a body that is passed on is at most as large.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -46,13 +46,14 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for OnWorker {
 }
 
 /// Returns when the connection has ended, and its last request too: a bot's work goes on after its client has left.
-pub async fn serve(worker: &Rc<Worker>, wire: Wire, origin: Rc<Origin>, limits: Arc<ProxyLimits>) {
-    let streams = Streams::new(worker, origin, limits);
-    converse(worker, &streams, wire).await;
+pub async fn serve(worker: &Rc<Worker>, occupant: &Occupant, wire: Wire, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Option<Closed> {
+    let streams = Streams::new(worker, occupant.alarms.clone(), origin, limits);
+    let closed = converse(worker, occupant, &streams, wire).await;
     streams.all_ended().await;
+    closed
 }
 
-async fn converse(worker: &Worker, streams: &Rc<Streams>, wire: Wire) {
+async fn converse(worker: &Worker, occupant: &Occupant, streams: &Rc<Streams>, wire: Wire) -> Option<Closed> {
     let limits = &streams.limits;
     let mut server = http2::Builder::new(OnWorker);
     server
@@ -66,27 +67,27 @@ async fn converse(worker: &Worker, streams: &Rc<Streams>, wire: Wire) {
         .auto_date_header(false);
     let service = TowerToHyperService::new(StreamsService(streams.clone()));
     let mut connection = pin!(server.serve_connection(TokioIo::new(WireIo(wire)), service));
-    let mut leave = Leave::No;
+    let (mut leave, mut closed) = (Leave::No, None);
     streams.alarms.arm(Wait::Client, limits.head_timeout);
     streams.alarms.arm(Wait::Presence, CHECK_EVERY);
     std::future::poll_fn(|cx: &mut Context<'_>| {
         loop {
             // A client that broke the protocol knows about it.
             if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
+                return Poll::Ready(closed);
             }
             streams.alarms.watch(cx);
-            match next(worker, streams, leave) {
+            match next(worker, occupant, streams, leave) {
                 Step::Wait => return Poll::Pending,
-                Step::SayGoodbye => {
-                    leave = Leave::Said;
+                Step::SayGoodbye(reason) => {
+                    (leave, closed) = (Leave::Said, reason);
                     connection.as_mut().graceful_shutdown();
                 }
-                Step::End => return Poll::Ready(()),
+                Step::End(reason) => return Poll::Ready(reason.or(closed)),
             }
         }
     })
-    .await;
+    .await
 }
 
 /// Whether serin has told the client to send no more requests.
@@ -98,33 +99,35 @@ enum Leave {
 
 enum Step {
     Wait,
-    SayGoodbye,
-    End,
+    SayGoodbye(Option<Closed>),
+    End(Option<Closed>),
 }
 
-fn next(worker: &Worker, streams: &Streams, leave: Leave) -> Step {
+fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, leave: Leave) -> Step {
     let alarms = &streams.alarms;
+    if let Some(reason) = occupant.must_leave() {
+        return Step::End(Some(reason));
+    }
     if alarms.rang(Wait::Presence) {
         alarms.arm(Wait::Presence, CHECK_EVERY);
         if streams.any_overdue() {
-            return Step::End;
+            return Step::End(None);
         }
     }
     if streams.in_flight() > 0 {
         alarms.clear(Wait::Client);
+        occupant.works();
     } else if !alarms.armed(Wait::Client) {
         alarms.arm(Wait::Client, if leave == Leave::Said { GOODBYE } else { streams.limits.idle_timeout });
+        occupant.waits();
     }
     match (leave, alarms.rang(Wait::Client)) {
         (Leave::No, rang) if rang || worker.stage() != Stage::Serving => {
-            if rang && !streams.had_any() {
-                worker.metrics().connections(worker.number()).closed(Closed::Silent);
-            }
             // The wait begins again, for the client's goodbye.
             alarms.clear(Wait::Client);
-            Step::SayGoodbye
+            Step::SayGoodbye((rang && !streams.had_any()).then_some(Closed::Silent))
         }
-        (Leave::Said, true) => Step::End,
+        (Leave::Said, true) => Step::End(None),
         (Leave::No | Leave::Said, _) => Step::Wait,
     }
 }

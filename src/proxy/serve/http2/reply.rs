@@ -68,6 +68,11 @@ impl Body for StreamBody {
         let StreamBody { body, trailers, session, .. } = &mut *self;
         session.alarms.clear(Wait::Write);
         let Some(reply) = body else { return Poll::Ready(None) };
+        session.alarms.arm_once(Wait::Total, session.limits.answer_total);
+        if session.alarms.rang(Wait::Total) {
+            *body = None;
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
         let frame = match ready!(reply.poll_piece(cx)) {
             Ok(Decoded::Data(data)) => {
                 session.alarms.arm(Wait::Write, session.limits.write_timeout);

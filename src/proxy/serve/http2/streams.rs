@@ -38,12 +38,12 @@ pub struct Streams {
 struct InFlight(Rc<Streams>);
 
 impl Streams {
-    pub fn new(worker: &Rc<Worker>, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Rc<Streams> {
+    pub fn new(worker: &Rc<Worker>, alarms: Rc<Alarms>, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Rc<Streams> {
         Rc::new(Streams {
             worker: worker.clone(),
             origin,
             limits,
-            alarms: worker.clock().alarms(),
+            alarms,
             in_flight: Cell::new(0),
             had_any: Cell::new(false),
             answered: RefCell::default(),
@@ -90,7 +90,7 @@ impl Streams {
         let in_flight = self.begins();
         let (parts, body) = request.into_parts();
         let inbound = Inbound::Http2(RefCell::new(Http2::new(body)));
-        let session = Session::new(self.worker.clock(), self.origin.clone(), self.limits.clone(), inbound);
+        let session = Session::new(self.worker.clock().alarms(), self.origin.clone(), self.limits.clone(), inbound);
         let asked = Asked::by(&parts);
         let (ready, reply) = oneshot::channel();
         let (worker, handled) = (self.worker.clone(), session.clone());
