@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers screenshots check fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -90,6 +90,9 @@ check: ## format, lints, licences, known vulnerabilities (where the database can
 
 fmt: ## format the Rust code
 	cargo fmt
+
+release: ## binary, tarball, Debian package, list of components, digests and their origin, in target/dist
+	packaging/release.sh
 
 bench: ## the hot path's parts, by criterion
 	cargo bench --locked
