@@ -29,7 +29,7 @@ umask 022
 tools=$root/target/tools
 export PATH=$tools/bin:$PATH
 tool() {
-    case "$("$tools/bin/$1" ${3:-} --version 2>/dev/null)" in
+    case "$("$tools/bin/$1" "${@:3}" --version 2>/dev/null)" in
         *"$2"*) ;;
         *) CARGO_TARGET_DIR=$tools/build cargo install --quiet --locked --root "$tools" "$1@$2" ;;
     esac
