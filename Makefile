@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers screenshots check release fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -73,6 +73,12 @@ test-peers: ## the conformance tests against nginx and HAProxy: are our expectat
 	tests/e2e/setup.sh nginx haproxy
 	cd tests/conformance && PROXY=nginx $(PYTEST) .
 	cd tests/conformance && PROXY=haproxy $(PYTEST) .
+
+test-packages: setup ## installs the files of target/dist on bare root file systems; wants root, and a network
+	tests/e2e/setup.sh debootstrap systemd-nspawn
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c tests/e2e/requirements.txt -r tests/packages/requirements.txt
+	[ -f target/dist/SHA256SUMS ] || PROFILE=ci ALLOW_DIRTY=1 packaging/release.sh
+	cd tests/packages && $(PYTEST) .
 
 screenshots: $(BUILD) setup ## a picture of the page in every situation, in target/screenshots, and the README's
 	rm -rf $(PICTURES)
