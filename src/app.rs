@@ -3,6 +3,7 @@
 mod parts;
 mod reload;
 mod upstream_checks;
+pub mod signals;
 pub mod systemd;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
@@ -23,7 +25,7 @@ pub use parts::App;
 /// Serves until a signal ends serin.
 pub fn run(config: Config, path: &Path, systemd: Systemd) -> anyhow::Result<()> {
     raise_file_limit();
-    survive_full_files();
+    signals::survive_full_files();
     memory::keep_freed();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the control runtime")?;
     let result = runtime.block_on(async {
@@ -104,23 +106,13 @@ impl Ends {
     }
 }
 
-/// Makes a write to a file at its size limit fail, instead of ending the process.
-fn survive_full_files() {
-    // SAFETY: ignoring a signal calls no handler.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
 /// Raises the soft limit of open files to the hard limit, which the administrator has set. Each connection is a file descriptor, and
 /// with the usual soft limit of 1,024 serin could not serve more than 512 webhooks at once.
 fn raise_file_limit() {
-    // SAFETY: both calls get a pointer to a valid `rlimit` that outlives them.
-    unsafe {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
-            limit.rlim_cur = limit.rlim_max;
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) != 0 {
-                tracing::warn!("cannot raise the limit of open files");
-            }
-        }
+    let limit = getrlimit(Resource::Nofile);
+    // `None` is no limit.
+    let below = limit.current.is_some_and(|current| limit.maximum.is_none_or(|maximum| current < maximum));
+    if below && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
+        tracing::warn!("cannot raise the limit of open files");
     }
 }

@@ -2,6 +2,8 @@
 //! reports when it serves it, so that the publisher can wait until every worker does. `proxy` reads snapshots and records into epochs,
 //! `controller` publishes them; the two meet only here.
 
+#![forbid(unsafe_code)]
+
 mod concentration;
 mod ledger;
 mod names;

@@ -1,6 +1,8 @@
 //! The HTTP API for operators, on its own listener: its routes. The JSON types are in this module, and are converted by hand from the
 //! core's types.
 
+#![forbid(unsafe_code)]
+
 mod access;
 mod actions;
 mod bots;

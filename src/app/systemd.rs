@@ -26,6 +26,7 @@ const VARIABLES: [&str; 6] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOT
 ///
 /// Call it before any other thread is started and any file is opened: it changes the environment, and it takes descriptors by their
 /// numbers.
+#[allow(unsafe_code, reason = "it changes the environment, and takes descriptors by their numbers")]
 pub unsafe fn take() -> Result<Systemd, SocketError> {
     let [listen_pid, fds, names, notify, watchdog_pid, watchdog] =
         VARIABLES.map(|name| env::var_os(name).filter(|value| !value.is_empty()));

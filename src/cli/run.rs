@@ -15,10 +15,10 @@ pub struct Run {
 }
 
 impl Run {
+    #[allow(unsafe_code, reason = "`take` can be called only where there is one thread and no open file, and that is here")]
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        // Nothing is served yet, and the config is read below: a SIGHUP before the reload task listens must not end the process.
-        // SAFETY: no handler is called.
-        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        // Nothing is served yet, and the config is read below.
+        app::signals::survive_early_hangups();
         // SAFETY: nothing was started or opened yet.
         let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;

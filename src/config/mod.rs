@@ -1,6 +1,8 @@
 //! The config: the file as written (`raw`) becomes the file as meant (`resolved`), completely or not at all. Every error names the
 //! file, the line and what to write instead.
 
+#![forbid(unsafe_code)]
+
 mod certificate;
 mod freeze;
 mod networks;

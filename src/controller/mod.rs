@@ -5,6 +5,8 @@
 //! answers of the disk, the workers and the upstreams, and executes the effects that the owner returns. [`Controller`] is the handle
 //! for the rest of serin: it sends a request and waits for the answer. A request whose caller stops waiting is still carried out.
 
+#![forbid(unsafe_code)]
+
 mod change;
 mod check;
 mod concentration;

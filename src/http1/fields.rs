@@ -208,6 +208,7 @@ pub(super) struct Found {
     count: usize,
 }
 
+#[allow(unsafe_code, reason = "to clear room for all fields that a head may have would cost more than most heads")]
 impl Found {
     pub(super) fn of(fields: &[httparse::Header<'_>], buffer: &[u8]) -> Found {
         let start = buffer.as_ptr() as usize;
@@ -220,14 +221,14 @@ impl Found {
     }
 
     fn spans(&self) -> &[(Span, Span)] {
-        // SAFETY: `of` has written the first `count`.
+        // SAFETY: `of` has written the first `count`, and nothing else sets `count`. A slot has the layout of what is in it.
         unsafe { &*(&raw const self.spans[..self.count] as *const [(Span, Span)]) }
     }
 
     /// Joins values that were folded over several lines into one line, in place (RFC 9112, 5.2).
     pub(super) fn unfold(&mut self, buffer: &mut [u8]) {
         for slot in &mut self.spans[..self.count] {
-            // SAFETY: as above.
+            // SAFETY: `of` has written the first `count`, and nothing else sets `count`.
             let (_, value) = unsafe { slot.assume_init_mut() };
             let text = &mut buffer[value.at as usize..][..value.len as usize];
             if memchr::memchr2(b'\r', b'\n', text).is_some() {

@@ -1,6 +1,8 @@
 //! The logs. They go to standard error, so that a command's own output stays clean: text on a terminal, JSON elsewhere. serin's own
 //! events come through `tracing`; the access log hands its lines over itself. No caller ever waits for the reader of a log.
 
+#![forbid(unsafe_code)]
+
 mod complaints;
 mod lines;
 mod piece;

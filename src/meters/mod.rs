@@ -1,5 +1,7 @@
 //! What is counted, and nothing of how it is shown: `telemetry` reads it. The hot path counts in cells of its own worker.
 
+#![forbid(unsafe_code)]
+
 mod bot;
 mod cells;
 mod connections;

@@ -3,6 +3,8 @@
 //! thread subscribes to the changes, makes the messages and puts them into bounded queues; each notifier has a thread that sends.
 //! Neither the proxy nor the controller ever waits for a notification.
 
+#![forbid(unsafe_code)]
+
 mod clock;
 mod delivery;
 mod dispatch;

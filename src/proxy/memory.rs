@@ -2,6 +2,8 @@
 //! for the next large answer: the page faults cost more than the answer. And it never returns free memory in the middle of a heap,
 //! where the buffers of resting connections were.
 
+#![allow(unsafe_code, reason = "glibc's settings have no safe wrapper")]
+
 /// The free memory that a heap keeps at its end.
 #[cfg(target_env = "gnu")]
 const KEEP_BYTES: usize = 16 << 20;
@@ -10,19 +12,16 @@ const KEEP_BYTES: usize = 16 << 20;
 #[cfg(target_env = "gnu")]
 pub fn keep_freed() {
     // SAFETY: `mallopt` takes two integers.
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES as libc::c_int);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KEEP_BYTES as libc::c_int);
-    }
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES as libc::c_int) };
+    // SAFETY: as above.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, KEEP_BYTES as libc::c_int) };
 }
 
 /// Returns whole free pages to the kernel. Takes about a millisecond, for the whole process.
 #[cfg(target_env = "gnu")]
 pub fn give_back() {
     // SAFETY: `malloc_trim` takes an integer and may be called at any time from any thread.
-    unsafe {
-        libc::malloc_trim(KEEP_BYTES);
-    }
+    unsafe { libc::malloc_trim(KEEP_BYTES) };
 }
 
 // Other allocators need no settings.

@@ -1,6 +1,8 @@
 //! The history: every change, who made it and on what evidence. Beside it the store keeps each bot's last evidence and what is usual
 //! for it. One thread does all writing, so that a disk that hangs delays nobody who lowers a weight.
 
+#![forbid(unsafe_code)]
+
 mod append;
 mod entry;
 mod health;

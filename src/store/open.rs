@@ -76,9 +76,7 @@ pub fn place(stated: Option<&Path>, config: &Path) -> Place {
 
 /// A history that exists is used even if the directory is not writable now.
 fn is_writable(directory: &Path) -> bool {
-    let Ok(path) = std::ffi::CString::new(directory.as_os_str().as_encoded_bytes()) else { return false };
-    // SAFETY: `path` is a string with a nul at its end, and lives until the call returns.
-    directory.join("serin.db").exists() || unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0
+    directory.join("serin.db").exists() || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 pub(super) fn open(place: &Place) -> Result<(Database, Found), OpenError> {

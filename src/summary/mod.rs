@@ -2,6 +2,8 @@
 //! latest, and what to do. The page, the command line, the API (`summary`), the log and the messages all use this one generator, so
 //! that they say the same. Pure functions of a [`Status`] from the controller.
 
+#![forbid(unsafe_code)]
+
 mod action;
 mod happened;
 mod looks;

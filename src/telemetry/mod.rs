@@ -1,5 +1,7 @@
 //! The metrics, as Prometheus reads them. `metrics` declares each once; a scrape reads what serves and what is counted.
 
+#![forbid(unsafe_code)]
+
 mod family;
 mod metrics;
 mod scrape;

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
 venv=${SERIN_VENV:-$root/target/e2e-venv}
 
-declare -A package=([python3]=python3 [node]=nodejs [npm]=npm [prometheus]=prometheus [promtool]=prometheus [systemd-analyze]=systemd [chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy)
+declare -A package=([python3]=python3 [node]=nodejs [npm]=npm [prometheus]=prometheus [promtool]=prometheus [systemd-analyze]=systemd [systemd-nspawn]=systemd-container [chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy)
 missing=()
 for program in python3 node npm prometheus promtool systemd-analyze chromium "$@"; do
     command -v "$program" >/dev/null || missing+=("${package[$program]:-$program}")

@@ -212,7 +212,10 @@ def test_yamllint_finds_nothing():
     of_venv("yamllint", "--strict", "-c", ROOT / ".yamllint", PIPELINES)
 
 
-@pytest.mark.parametrize("script", [SCRIPT, ROOT / "docker/secrets.sh"], ids=lambda script: script.name)
+SCRIPTS = [SCRIPT, ROOT / "docker/secrets.sh", *sorted((ROOT / "packaging").glob("*.sh")), *sorted((ROOT / "packaging/deb").iterdir())]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_shellcheck_finds_nothing(script):
     of_venv("shellcheck", script)
 

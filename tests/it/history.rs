@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use serin::store;
 
@@ -194,11 +195,8 @@ fn one_history_has_one_writer() {
 
 /// Limits the size of the files that this process writes to 0, or ends that limit.
 pub fn disk_is_full(process: &Process, full: bool) {
-    let most = if full { 0 } else { libc::RLIM_INFINITY };
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the limit outlives the call, and the old one is not asked for.
-    let done = unsafe { libc::prlimit(process.id() as libc::pid_t, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    let limit = Rlimit { current: full.then_some(0), maximum: None };
+    prlimit(Pid::from_raw(process.id() as i32), Resource::Fsize, limit).expect("a limit that can be set");
 }
 
 #[test]

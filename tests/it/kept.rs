@@ -40,8 +40,7 @@ impl Folders {
 
     /// serin as a user who cannot write everywhere, which root can.
     fn command(&self) -> Command {
-        // SAFETY: it only asks.
-        if unsafe { libc::geteuid() } != 0 {
+        if !rustix::process::geteuid().is_root() {
             return command_of(Path::new(env!("CARGO_BIN_EXE_serin")), &["run", "--config"]);
         }
         // Another user may have no access to the folder of the tests' binary.

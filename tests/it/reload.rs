@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok, two_upstreams};
+use crate::harness::{Ask, Config, Handle, Process, Then, Upstream, command, eventually, ok, send_signal, two_upstreams};
 
 #[track_caller]
 fn weight_becomes(process: &Process, percent: f64) {
@@ -290,8 +290,7 @@ fn a_change_and_a_sighup_during_the_start_are_obeyed() {
         std::thread::sleep(Duration::from_millis(delay));
         fs::write(path.with_extension("new"), config.clone().weight("7%").text()).unwrap();
         fs::rename(path.with_extension("new"), &path).unwrap();
-        // SAFETY: no pointers; the child is ours and was not waited for.
-        unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGHUP) };
+        send_signal(&child, libc::SIGHUP);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let serves = lines.by_ref().find(|line| line.contains("serin serves")).expect("it serves");
         let serves: serde_json::Value = serde_json::from_str(&serves).unwrap();

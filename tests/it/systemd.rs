@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Ask, Client, Config, Handle, PATIENCE, Upstream, command, eventually};
+use crate::harness::{Ask, Client, Config, Handle, PATIENCE, Upstream, command, eventually, send_signal};
 
 /// It holds the sockets, as systemd does, whether a serin runs or not.
 struct Supervisor {
@@ -66,6 +66,7 @@ impl Supervisor {
 }
 
 /// `serin run` with these descriptors as 3, 4 and so on, by a shell that says its own number, which stays serin's.
+#[allow(unsafe_code, reason = "only the child can give descriptors their numbers, before it becomes serin")]
 fn hand_over(config: &Path, fds: Vec<RawFd>, names: &str) -> Command {
     let serin = command(&[]);
     let mut command = Command::new("/bin/sh");
@@ -94,14 +95,9 @@ fn hand_over(config: &Path, fds: Vec<RawFd>, names: &str) -> Command {
     command
 }
 
-fn signal(child: &Child, signal: libc::c_int) {
-    // SAFETY: no pointers; the child is ours and was not waited for.
-    assert_eq!(unsafe { libc::kill(child.id() as libc::pid_t, signal) }, 0);
-}
-
 #[track_caller]
 fn end(mut child: Child) {
-    signal(&child, libc::SIGTERM);
+    send_signal(&child, libc::SIGTERM);
     assert!(eventually("serin ends", || child.try_wait().unwrap()).success());
 }
 
@@ -123,11 +119,11 @@ fn sockets_and_news_go_through_the_life_of_a_process() {
     let mut buffer = [0; 200];
     let length = supervisor.news.recv(&mut buffer).unwrap();
     assert_eq!(&buffer[..length], b"WATCHDOG=1");
-    signal(&child, libc::SIGHUP);
+    send_signal(&child, libc::SIGHUP);
     let reloading = supervisor.heard();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert_eq!(supervisor.heard(), "READY=1");
-    signal(&child, libc::SIGTERM);
+    send_signal(&child, libc::SIGTERM);
     assert_eq!(supervisor.heard(), "STOPPING=1");
     end(child);
 }

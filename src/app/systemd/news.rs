@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The longest wait for the supervisor: it blocks the control thread.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -34,9 +36,7 @@ impl News {
 
     /// `ready` must follow. The time distinguishes this reload from an earlier one (`Type=notify-reload`).
     pub fn reloading(&self) {
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: it gets a pointer to a valid `timespec` that outlives the call.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }

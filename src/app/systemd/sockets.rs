@@ -42,6 +42,7 @@ impl Sockets {
     /// # Safety
     ///
     /// The descriptors from 3 on, `count` of them, must have no other owner in this process.
+    #[allow(unsafe_code, reason = "only the number of a descriptor that systemd passes is known")]
     pub unsafe fn take(count: &str, names: &str) -> Result<Sockets, SocketError> {
         let count = count.parse::<u32>().ok().filter(|count| *count <= SOCKETS_MAX).ok_or_else(|| SocketError::Count(count.to_owned()))?;
         let mut names = names.split(':');

@@ -28,6 +28,7 @@ pub(super) const SEEN_FROM: f64 = 1.5;
 pub(super) fn bet(rows: &BucketRows<'_>, odds: Odds, alternatives: &[Alternative], seen: impl FnMut(usize, usize, f64)) -> Wealths {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
+        #[allow(unsafe_code, reason = "a function with `target_feature` is called from one without")]
         // SAFETY: the machine has these instructions.
         return unsafe { bet_by_fours(rows, odds, alternatives, seen) };
     }

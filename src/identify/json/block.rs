@@ -10,6 +10,7 @@ pub(super) const LEN: usize = 16;
 #[inline]
 pub(super) fn stops(block: &[u8; LEN]) -> u32 {
     #[cfg(target_feature = "sse2")]
+    #[allow(unsafe_code, reason = "a function with `target_feature` is called from one without")]
     // SAFETY: the function needs only SSE2, and this is compiled only if all code may use SSE2.
     return unsafe { stops_sse2(block) };
     #[cfg(not(target_feature = "sse2"))]
@@ -20,6 +21,7 @@ pub(super) fn stops(block: &[u8; LEN]) -> u32 {
 #[inline]
 pub(super) fn any_stops(blocks: &[u8; 4 * LEN]) -> bool {
     #[cfg(target_feature = "sse2")]
+    #[allow(unsafe_code, reason = "as above")]
     // SAFETY: as above.
     return unsafe { any_stops_sse2(blocks) };
     #[cfg(not(target_feature = "sse2"))]

@@ -115,6 +115,7 @@ fn write_from(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, slices: &
 }
 
 /// Appends to the buffer what there is to read, as far as it has room. Returns the number of bytes; 0 is the end.
+#[allow(unsafe_code, reason = "tokio tells how much of the buffer it has filled, and the buffer must be told")]
 fn read_more(stream: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
     let mut unfilled = ReadBuf::uninit(buffer.spare_capacity_mut());
     debug_assert!(unfilled.remaining() > 0, "a read into no room looks like the end");

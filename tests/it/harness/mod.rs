@@ -17,7 +17,7 @@ pub use client::{Answer, Ask, Client};
 pub use config::Config;
 pub use metrics::Metrics;
 pub use operator::{LONG_BAKE, SHORT_BAKE, post_action, two_upstreams};
-pub use process::{Process, command, command_of};
+pub use process::{Process, command, command_of, send_signal};
 pub use serin::{Handle, Serin};
 pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
 pub use wire::{Framing, Wire, fields};

@@ -84,9 +84,7 @@ impl Process {
     }
 
     pub fn signal(&self, signal: libc::c_int) {
-        // SAFETY: no pointers; the child is ours and was not waited for, so that its number is its own.
-        let result = unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        send_signal(&self.child, signal);
     }
 
     /// Replaces the config as careful editors do: whole, by a rename.
@@ -167,4 +165,10 @@ impl Drop for Process {
             eprintln!("serin's log:\n{}", self.log.lock().unwrap().join("\n"));
         }
     }
+}
+
+/// Sends a signal to a child that was not waited for, so that its number is still its own.
+pub fn send_signal(child: &Child, signal: libc::c_int) {
+    let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal with a name");
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("the child takes signals");
 }
