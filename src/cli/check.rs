@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{self, Admin, Bot, BotName, Config, Notifier, NotifierKind, Scope, show_duration};
+use crate::config::{self, Admin, Bot, BotName, Config, Notifier, NotifierKind, Scope, show_bytes, show_duration};
 use crate::core::{Plan, Step};
 
 #[derive(Debug, Args)]
@@ -33,6 +33,7 @@ impl Check {
 fn summary(config: &Config) -> String {
     let scheme = if config.admin.tls.is_some() { "https://" } else { "" };
     let mut text = format!("listen {}, admin {scheme}{}, {} workers\n", config.proxy.listen, config.admin.listen, config.proxy.workers);
+    text += &most_memory(config);
     text += &who_may(&config.admin);
     for bot in &config.bots {
         text += &describe(bot);
@@ -44,6 +45,20 @@ fn summary(config: &Config) -> String {
         text += &format!("warning: {warning}\n");
     }
     text + "ok\n"
+}
+
+/// What the limits can add up to.
+fn most_memory(config: &Config) -> String {
+    let limits = &config.proxy.limits;
+    let largest = config.bots.iter().map(|bot| bot.body_cap).max().unwrap_or(0);
+    let most = limits.max_inflight.saturating_mul(largest);
+    format!(
+        "memory {} for requests and answers: {} in flight with bodies of {} could want {}; beyond it the largest and slowest are answered 503\n",
+        show_bytes(limits.max_memory_bytes),
+        limits.max_inflight,
+        show_bytes(largest),
+        show_bytes(most),
+    )
 }
 
 /// Who may use the admin listener, and what each may do.

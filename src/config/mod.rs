@@ -5,6 +5,7 @@
 
 mod certificate;
 mod freeze;
+mod memory;
 mod networks;
 mod suggest;
 mod notifier;
@@ -32,7 +33,7 @@ pub use resolved::{
     ProxyTls, Retries, Scope, ServedCertificate, TesterOverride, Tls, Token, Underscores, Upstream, UpstreamUrl,
 };
 pub use secret::{SecretHash, read_again};
-pub use units::show_duration;
+pub use units::{show_bytes, show_duration};
 
 pub(crate) use value::{OneOrMany, Value, Wrong};
 

@@ -103,6 +103,8 @@ pub struct ProxyLimits {
     pub max_inflight_per_source: usize,
     /// The requests that one source may send in a second, over all workers.
     pub max_rate_per_source: Option<u32>,
+    /// The memory for requests and answers, over all workers.
+    pub max_memory_bytes: usize,
     /// The requests that one connection in HTTP/2 may have in flight.
     pub max_streams: u32,
     /// The request line and all header fields, in bytes.

@@ -98,6 +98,17 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A size for people, with one decimal at most.
+pub fn show_bytes(bytes: usize) -> String {
+    let (unit, size) =
+        [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)].into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("B", 1));
+    let tenths = bytes.saturating_mul(10) / size;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
+
 impl Share {
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / 10_000.0

@@ -35,11 +35,13 @@ pub fn going_away(by: Side) -> &'static [u8] {
     }
 }
 
-impl Frames {
-    pub fn new() -> Frames {
+impl Default for Frames {
+    fn default() -> Frames {
         Frames { state: BEGIN, closed: false }
     }
+}
 
+impl Frames {
     /// Whether a frame of serin's own may come here.
     pub fn at_border(&self) -> bool {
         self.state == BEGIN && !self.closed
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_frame_of_serins_own_is_one() {
         for side in [Side::Client, Side::Server] {
-            let mut frames = Frames::new();
+            let mut frames = Frames::default();
             let frame = going_away(side);
             assert_eq!(frames.next_end(frame), Some(frame.len()), "{side:?}");
             assert!(!frames.at_border(), "nothing comes after it");
@@ -140,7 +142,7 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
             cuts.extend([0, wire.len()]);
             cuts.sort_unstable();
-            let (mut finder, mut found) = (Frames::new(), Vec::new());
+            let (mut finder, mut found) = (Frames::default(), Vec::new());
             for piece in cuts.windows(2) {
                 let mut at = piece[0];
                 while let Some(end) = finder.next_end(&wire[at..piece[1]]) {
@@ -154,7 +156,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            Frames::new().follow(&bytes);
+            Frames::default().follow(&bytes);
         }
     }
 }

@@ -23,6 +23,10 @@ impl Count {
 pub struct Level(AtomicI64);
 
 impl Level {
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+
     pub fn add(&self, by: i64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(by), Relaxed);
     }

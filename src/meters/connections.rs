@@ -8,6 +8,9 @@ use super::labels::Closed;
 pub struct ConnectionShard {
     /// The open connections.
     pub open: Level,
+    /// The memory that is charged to `max_memory`, in bytes, twice a second.
+    pub memory: Level,
+    pub memory_limit: Level,
     closed: [Count; Closed::ALL.len()],
 }
 

@@ -126,6 +126,16 @@ impl Metrics {
         self.connections.iter().map(|worker| worker.open.load()).sum()
     }
 
+    /// The memory that all workers have charged to `max_memory`, in bytes.
+    pub fn memory(&self) -> i64 {
+        self.connections.iter().map(|worker| worker.memory.load()).sum()
+    }
+
+    /// `max_memory` of the config that serves: the sum of the workers' shares, in bytes.
+    pub fn memory_limit(&self) -> i64 {
+        self.connections.iter().map(|worker| worker.memory_limit.load()).sum()
+    }
+
     /// The connections that serin closed for this reason, of all workers.
     pub fn closed_connections(&self, reason: Closed) -> u64 {
         self.connections.iter().map(|worker| worker.closed_for(reason)).sum()

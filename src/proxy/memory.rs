@@ -8,6 +8,10 @@
 #[cfg(target_env = "gnu")]
 const KEEP_BYTES: usize = 16 << 20;
 
+/// The same after much was freed.
+#[cfg(target_env = "gnu")]
+const KEEP_LITTLE_BYTES: usize = 1 << 20;
+
 /// Makes the allocator keep freed memory for the next answer. Called once, before there are threads.
 #[cfg(target_env = "gnu")]
 pub fn keep_freed() {
@@ -21,7 +25,7 @@ pub fn keep_freed() {
 #[cfg(target_env = "gnu")]
 pub fn give_back() {
     // SAFETY: `malloc_trim` takes an integer and may be called at any time from any thread.
-    unsafe { libc::malloc_trim(KEEP_BYTES) };
+    unsafe { libc::malloc_trim(KEEP_LITTLE_BYTES) };
 }
 
 // Other allocators need no settings.

@@ -27,6 +27,7 @@ pub enum Problem {
     HeadTimeout,
     Overloaded,
     SourceLimit,
+    Memory,
     ConnectFailed,
     ConnectTimeout,
     Unresolved,
@@ -38,11 +39,11 @@ pub enum Problem {
 
 impl Problem {
     #[rustfmt::skip]
-    const ALL: [Problem; 24] = [
+    const ALL: [Problem; 25] = [
         Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::HeaderName,
         Problem::TargetTooLong,
         Problem::HeadTooLarge, Problem::TransferCoding, Problem::Expectation, Problem::Method, Problem::BodyBroken,
-        Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::SourceLimit, Problem::ConnectFailed,
+        Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::SourceLimit, Problem::Memory, Problem::ConnectFailed,
         Problem::ConnectTimeout, Problem::Unresolved, Problem::TlsFailed, Problem::UpstreamBroken, Problem::UpstreamInvalid,
         Problem::UpstreamTimeout,
     ];
@@ -90,6 +91,7 @@ impl Problem {
             Problem::SourceLimit => {
                 ("source_limit", StatusCode::TOO_MANY_REQUESTS, "Too many requests come from this address: wait, then send fewer at once.")
             }
+            Problem::Memory => ("memory", StatusCode::SERVICE_UNAVAILABLE, "There is no memory for the request: send it again later."),
             Problem::ConnectFailed => {
                 ("connect_failed", StatusCode::BAD_GATEWAY, "The upstream refused the connection or could not be reached.")
             }

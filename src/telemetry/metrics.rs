@@ -37,6 +37,10 @@ pub(super) const ALL: &[Declared] = &[
     (COUNTER, "serin_client_connections_closed_total", "Connections of clients that serin closed before their usual end, by the reason.", &["reason"],
         Process(|scrape, samples| Closed::ALL.into_iter().for_each(|reason|
             samples.add([reason.name()], scrape.process.closed_connections(reason) as f64)))),
+    (GAUGE, "serin_memory_used_bytes", "Memory for requests and answers that is charged to max_memory.", &[],
+        Process(|scrape, samples| samples.add([], scrape.process.memory() as f64))),
+    (GAUGE, "serin_memory_limit_bytes", "max_memory of the config that serves.", &[],
+        Process(|scrape, samples| samples.add([], scrape.process.memory_limit() as f64))),
     (COUNTER, "serin_log_lines_dropped_total", "Log lines that were lost since nobody took them in time, by the log.", &["log"],
         Process(|_, samples| Log::ALL.into_iter().for_each(|log| samples.add([log.name()], logs::lost(log) as f64)))),
     (GAUGE, "serin_config_info", "The hash of the config that serves; always 1.", &["hash"],

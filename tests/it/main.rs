@@ -28,6 +28,7 @@ mod history;
 mod kept;
 mod links;
 mod logs;
+mod memory;
 mod names;
 mod notify;
 mod openapi;

@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use super::session::{Session, Upload};
 use crate::http1::{Decoded, Fields};
 use crate::proxy::wire::BodyBroken;
+use crate::proxy::wire::budget::{Charge, NoMemory};
 use crate::proxy::wire::clock::Wait;
+use crate::proxy::wire::{IN_PIECES, READ_MAX, SHORT_PIECE};
 
 /// The longest time in which a held body must arrive, even if some of it arrives all the time. It is ten times what a slow mobile
 /// uplink needs for the default cap of 1 MiB.
@@ -22,6 +24,8 @@ pub enum RequestBody {
     Held {
         bytes: Bytes,
         trailers: Option<Box<Fields>>,
+        /// For a body that did not come at once. It ends with the request.
+        _charge: Option<Rc<Charge>>,
     },
     Stream(Box<StreamedBody>),
 }
@@ -31,6 +35,8 @@ pub struct StreamedBody {
     read: Option<Bytes>,
     session: Rc<Session>,
     timeout: Duration,
+    /// For long pieces.
+    charge: Option<Rc<Charge>>,
 }
 
 /// The result of `buffer`.
@@ -44,6 +50,8 @@ pub enum Buffered {
     Over(Bytes),
     Broken,
     TimedOut,
+    /// There is no memory for it.
+    NoMemory,
 }
 
 /// Reads the whole body, if it has at most `cap` bytes. Each piece must arrive within the session's body timeout.
@@ -55,9 +63,10 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let mut trailers = None;
+    let mut charge: Option<Rc<Charge>> = None;
     session.await_piece();
     loop {
-        match next_piece(session, &mut started).await {
+        match next_piece(session, &mut started, charge.as_deref()).await {
             Some(Ok(Decoded::Data(data))) if first.is_empty() && all.is_empty() => first = data,
             Some(Ok(Decoded::Data(data))) => {
                 if all.is_empty() {
@@ -70,6 +79,7 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
             Some(Ok(Decoded::Trailers(fields))) => trailers = Some(Box::new(fields)),
             Some(Ok(Decoded::End | Decoded::NeedMore)) => break,
             Some(Err(BodyBroken)) => return Buffered::Broken,
+            None if charge.as_ref().is_some_and(|charge| charge.is_shed()) => return Buffered::NoMemory,
             None => return Buffered::TimedOut,
         }
         if first.len() + all.len() > cap {
@@ -81,16 +91,31 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
         if !all.is_empty() && started.is_some_and(|at| at.elapsed() > HOLD_TIMEOUT) {
             return Buffered::TimedOut;
         }
+        // Charged before it is read: the next piece, too.
+        let next = charge.get_or_insert_with(|| Charge::begin(&session.budget, &session.alarms));
+        if next.raise_to(first.len() + all.len() + READ_MAX).is_err() {
+            return Buffered::NoMemory;
+        }
         session.await_piece();
+    }
+    if let Some(charge) = &charge {
+        charge.arrived();
     }
     session.alarms.clear(Wait::Exchange);
     let bytes = if all.is_empty() { first } else { all.freeze() };
-    Buffered::Whole { body: RequestBody::Held { bytes, trailers }, waited: started.is_some() }
+    Buffered::Whole { body: RequestBody::Held { bytes, trailers, _charge: charge }, waited: started.is_some() }
 }
 
-/// The next piece, or `None` if the alarm rings first. If it has to wait, it stores the time in `waits_since`, unless there is one.
-async fn next_piece(session: &Session, waits_since: &mut Option<tokio::time::Instant>) -> Option<Result<Decoded, BodyBroken>> {
+/// The next piece, or `None` if the alarm rings first, or the memory is needed for another client. If it has to wait, it stores the time in `waits_since`, unless there is one.
+async fn next_piece(
+    session: &Session,
+    waits_since: &mut Option<tokio::time::Instant>,
+    charge: Option<&Charge>,
+) -> Option<Result<Decoded, BodyBroken>> {
     std::future::poll_fn(|cx| {
+        if charge.is_some_and(Charge::is_shed) {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(piece) = session.poll_body(cx) {
             return Poll::Ready(Some(piece));
         }
@@ -106,7 +131,7 @@ impl RequestBody {
     pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> RequestBody {
         session.set_upload(Upload::ForUpstream);
         let read = (!read.is_empty()).then_some(read);
-        RequestBody::Stream(Box::new(StreamedBody { read, session: session.clone(), timeout }))
+        RequestBody::Stream(Box::new(StreamedBody { read, session: session.clone(), timeout, charge: None }))
     }
 
     /// Returns `true` if the body can be sent a second time: no part of it was read from the client and passed on.
@@ -130,7 +155,7 @@ impl RequestBody {
     pub fn length(&self) -> Option<u64> {
         match self {
             RequestBody::Empty => Some(0),
-            RequestBody::Held { bytes, trailers: None } => Some(bytes.len() as u64),
+            RequestBody::Held { bytes, trailers: None, .. } => Some(bytes.len() as u64),
             RequestBody::Held { trailers: Some(_), .. } => None,
             RequestBody::Stream(stream) => {
                 let read = stream.read.as_ref().map_or(0, |read| read.len() as u64);
@@ -166,7 +191,6 @@ impl RequestBody {
 
 impl StreamedBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, BodyBroken>> {
-        let alarms = &self.session.alarms;
         if let Some(read) = self.read.take() {
             self.session.await_piece();
             return Poll::Ready(Ok(Decoded::Data(read)));
@@ -178,6 +202,16 @@ impl StreamedBody {
             self.session.set_upload(Upload::ForClient);
             return Poll::Pending;
         };
+        if let Ok(Decoded::Data(data)) = &piece
+            && data.len() > SHORT_PIECE
+            && self.charge.is_none()
+        {
+            match Charge::in_transit(&self.session.budget, &self.session.alarms, IN_PIECES) {
+                Ok(charge) => self.charge = Some(charge),
+                Err(NoMemory) => self.session.read_little(),
+            }
+        }
+        let alarms = &self.session.alarms;
         match &piece {
             Ok(_) if !self.session.body_is_done() => {
                 self.session.set_upload(Upload::ForUpstream);

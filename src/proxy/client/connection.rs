@@ -14,6 +14,7 @@ use super::session::{Session, Upload};
 use crate::config::ProxyLimits;
 use crate::http1::{Decoder, RefusedHead, RequestHead, Version};
 use crate::proxy::headers;
+use crate::proxy::wire::budget::{Budget, Charge, NoMemory};
 use crate::proxy::wire::clock::Wait;
 use crate::proxy::wire::stream::Stream;
 use crate::proxy::wire::{Outgoing, Wire};
@@ -26,6 +27,8 @@ const PRESENCE_EVERY: Duration = Duration::from_millis(500);
 const REST_AFTER: Duration = Duration::from_millis(100);
 /// Room to read a head and the body of an ordinary webhook.
 const READ_ROOM: usize = 8 * 1024;
+/// Room to read what will not be used.
+const WASTE_ROOM: usize = 2 * 1024;
 
 /// One client connection.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct Connection {
     had_any: Cell<bool>,
     /// How fast the client takes its answers.
     pace: Pace,
+    /// For a head that has not arrived whole.
+    head: RefCell<Option<Rc<Charge>>>,
     /// True once something has arrived that the current request does not read. From then on only a check at intervals can tell
     /// whether the client is still connected.
     distracted: Cell<bool>,
@@ -63,15 +68,17 @@ pub enum Heard {
     Http2,
     /// The client has closed the connection, or it is broken.
     End,
+    /// There is no memory for the rest of the head.
+    NoMemory,
 }
 
 impl Connection {
-    pub fn new(occupant: Rc<Occupant>, stream: Stream, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Connection {
+    pub fn new(occupant: Rc<Occupant>, stream: Stream, origin: Rc<Origin>, bounds: (Arc<ProxyLimits>, Rc<Budget>)) -> Connection {
         let io = Rc::new(RefCell::new(Http1::new(stream)));
-        let session = Session::new(occupant.alarms.clone(), origin, limits, Inbound::Http1(io.clone()));
+        let session = Session::new(occupant.alarms.clone(), origin, bounds, Inbound::Http1(io.clone()));
         session.alarms.arm(Wait::Client, session.limits.head_timeout);
         let (phase, had_any, distracted) = (Cell::new(ConnectionPhase::Idle), Cell::new(false), Cell::new(false));
-        Connection { session, occupant, phase, had_any, pace: Pace::default(), distracted, io }
+        Connection { session, occupant, phase, had_any, pace: Pace::default(), head: RefCell::default(), distracted, io }
     }
 
     /// The bytes of a connection without a request, for another protocol.
@@ -105,11 +112,25 @@ impl Connection {
                     Err(refused) => return Poll::Ready(Heard::Refused(refused)),
                 }
             }
+            // A head that came at once is not charged. The room for the next read is.
+            if !io.wire.input.is_empty() && self.charge_head(io.wire.input.len() + READ_ROOM).is_err() {
+                return Poll::Ready(Heard::NoMemory);
+            }
             match ready!(io.wire.poll_read(cx, READ_ROOM)) {
                 Ok(0) | Err(_) => return Poll::Ready(Heard::End),
                 Ok(_) => self.head_began(),
             }
         }
+    }
+
+    fn charge_head(&self, bytes: usize) -> Result<(), NoMemory> {
+        let mut head = self.head.borrow_mut();
+        head.get_or_insert_with(|| Charge::begin(&self.session.budget, &self.session.alarms)).raise_to(bytes)
+    }
+
+    /// Whether the memory of a head that is not whole is needed for another client.
+    pub fn head_is_shed(&self) -> bool {
+        self.head.borrow().as_ref().is_some_and(|head| head.is_shed())
     }
 
     fn head_began(&self) {
@@ -121,6 +142,7 @@ impl Connection {
 
     fn began(&self, io: &mut Http1, mut head: Box<RequestHead>) -> Box<RequestHead> {
         io.looked_at = 0;
+        *self.head.borrow_mut() = None;
         io.body = std::mem::replace(&mut head.body, Decoder::length(0));
         io.expects = head.version == Version::Http11 && headers::expects_continue(&head.fields);
         self.phase.set(ConnectionPhase::Busy);
@@ -242,11 +264,19 @@ impl Connection {
         self.with_wire(|wire| wire.stream.poll_shutdown(cx))
     }
 
+    /// Frees what was read and will not be used.
+    pub fn drop_input(&self) {
+        self.with_wire(|wire| {
+            wire.input.clear();
+            wire.rest_input();
+        });
+    }
+
     /// Reads and drops what arrives. Returns the number of bytes; 0 is the end.
     pub fn poll_waste(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.with_wire(|wire| {
             wire.input.clear();
-            wire.poll_read(cx, READ_ROOM)
+            wire.poll_read(cx, WASTE_ROOM)
         })
     }
 }

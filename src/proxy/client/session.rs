@@ -13,6 +13,7 @@ use super::pace::Pace;
 use crate::config::ProxyLimits;
 use crate::http1::{AnswerHead, Decoded};
 use crate::proxy::wire::BodyBroken;
+use crate::proxy::wire::budget::Budget;
 use crate::proxy::wire::clock::{Alarms, Wait};
 
 /// What a request and its connection share. In HTTP/1 the requests of a connection use one session, one after the other.
@@ -21,6 +22,7 @@ pub struct Session {
     pub alarms: Rc<Alarms>,
     pub origin: Rc<Origin>,
     pub limits: Arc<ProxyLimits>,
+    pub budget: Rc<Budget>,
     gone: Cell<Option<Instant>>,
     /// The upload of the current request.
     upload: Cell<Upload>,
@@ -44,9 +46,9 @@ pub enum Upload {
 }
 
 impl Session {
-    pub fn new(alarms: Rc<Alarms>, origin: Rc<Origin>, limits: Arc<ProxyLimits>, inbound: Inbound) -> Rc<Session> {
+    pub fn new(alarms: Rc<Alarms>, origin: Rc<Origin>, (limits, budget): (Arc<ProxyLimits>, Rc<Budget>), inbound: Inbound) -> Rc<Session> {
         let (gone, upload, began) = (Cell::new(None), Cell::new(Upload::ForClient), Cell::new(alarms.now()));
-        Rc::new(Session { alarms, origin, limits, gone, upload, upload_pace: Pace::default(), began, inbound })
+        Rc::new(Session { alarms, origin, limits, budget, gone, upload, upload_pace: Pace::default(), began, inbound })
     }
 
     /// Called when another request begins on the same connection.
@@ -103,6 +105,15 @@ impl Session {
         match &self.inbound {
             Inbound::Http1(io) => io.borrow().body_remaining(),
             Inbound::Http2(stream) => stream.borrow().body_remaining(),
+        }
+    }
+
+    /// Reads the rest of the body in short pieces.
+    pub fn read_little(&self) {
+        match &self.inbound {
+            Inbound::Http1(io) => io.borrow_mut().wire.read_little(),
+            // The stream's window bounds it.
+            Inbound::Http2(_) => {}
         }
     }
 

@@ -55,6 +55,7 @@ async fn answer(
     let place = worker.place(source).map_err(|no_place| match no_place {
         NoPlace::Full => Problem::Overloaded,
         NoPlace::OfSource => Problem::SourceLimit,
+        NoPlace::NoMemory => Problem::Memory,
     })?;
 
     let received = receive(&bot, of(&head, &target), session).await?;
@@ -159,6 +160,7 @@ async fn receive(bot: &BotView, head: Head<'_>, session: &Session) -> Result<Rec
         Buffered::Over(read) => Ok(Received { body: Body::Part(read), too_large: true, waited: true }),
         Buffered::Broken => Err(Problem::BodyBroken),
         Buffered::TimedOut => Err(Problem::BodyTimeout),
+        Buffered::NoMemory => Err(Problem::Memory),
     }
 }
 

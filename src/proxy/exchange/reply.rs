@@ -44,6 +44,7 @@ impl Reply {
             .with("serin-error", problem.code());
         match problem {
             Problem::Overloaded | Problem::SourceLimit => reply.with("retry-after", "1"),
+            Problem::Memory => Reply { then: Then::Close, ..reply.with("retry-after", "1") },
             Problem::Method => reply.with("allow", ALLOWED),
             Problem::BadRequest
             | Problem::BadFraming

@@ -161,7 +161,11 @@ async fn next(worker: &Worker, connection: &Connection) -> Next {
                 Heard::Refused(refused) => Next::Refused(refused.into()),
                 Heard::Http2 => Next::Http2,
                 Heard::End => Next::End,
+                Heard::NoMemory => Next::Refused(Problem::Memory),
             });
+        }
+        if connection.head_is_shed() {
+            return Poll::Ready(Next::Refused(Problem::Memory));
         }
         if connection.may_rest() {
             return Poll::Ready(Next::Rest);
@@ -240,6 +244,7 @@ async fn refuse(worker: &Worker, connection: &Connection, problem: Problem) -> E
 /// Closes serin's side, then reads for a while. A close with unread bytes sends a reset, and after a reset the client's kernel
 /// drops the last answer.
 async fn linger(connection: &Connection) {
+    connection.drop_input();
     let drained = async {
         std::future::poll_fn(|cx| connection.poll_shutdown(cx)).await?;
         let mut total = 0;

@@ -41,7 +41,7 @@ enum State {
 /// Returns when both directions have ended, or the time is up. Fails if a side is broken.
 pub async fn run(worker: &Worker, connection: &Connection, mut tunnel: Tunnel) -> io::Result<()> {
     let (alarms, limits) = (&connection.session.alarms, &connection.session.limits);
-    let way = |sender| Way { state: State::Open, frames: tunnel.websocket.then(Frames::new), sender };
+    let way = |sender| Way { state: State::Open, frames: tunnel.websocket.then(Frames::default), sender };
     let (mut there, mut back) = (way(Side::Client), way(Side::Server));
     let mut said_goodbye = false;
     alarms.arm(Wait::Client, limits.tunnel_timeout);

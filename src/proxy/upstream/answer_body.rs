@@ -64,6 +64,13 @@ impl AnswerStream {
         open.connection.wire.poll_piece(cx, &mut self.decoder)
     }
 
+    /// Reads the rest in short pieces.
+    pub fn read_little(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.connection.wire.read_little();
+        }
+    }
+
     /// The number of bytes still to come, if it is known.
     pub fn remaining(&self) -> Option<u64> {
         self.decoder.remaining()

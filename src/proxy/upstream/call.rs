@@ -53,7 +53,7 @@ impl Call {
         let mut message = Outgoing::new(write_head(&request, authority, out));
         let sent = match &request.body {
             RequestBody::Empty => Sent::Wholly,
-            RequestBody::Held { bytes, trailers: None } => {
+            RequestBody::Held { bytes, trailers: None, .. } => {
                 message.put(bytes.clone(), out);
                 Sent::Wholly
             }

@@ -2,6 +2,7 @@
 //! the message that is being written to it.
 
 pub mod as_tokio;
+pub mod budget;
 pub mod clock;
 pub mod stream;
 
@@ -19,7 +20,11 @@ use crate::http1::{Decoded, Decoder, Fields, Invalid};
 const TOGETHER: usize = 4096;
 /// The least and the most to read at once of a long body.
 const READ_MIN: usize = 4 * 1024;
-const READ_MAX: usize = 64 * 1024;
+pub const READ_MAX: usize = 64 * 1024;
+/// What a message takes whose body comes in pieces of `READ_MAX`: one piece that is read, and one that is written.
+pub const IN_PIECES: usize = 2 * READ_MAX;
+/// A piece of this length or less needs no more memory than a request has anyway.
+pub const SHORT_PIECE: usize = 8 * 1024;
 /// The most that an idle connection keeps of each buffer: few webhooks need more, and there may be a thousand connections.
 const BUFFER_KEPT: usize = 8 * 1024;
 
@@ -32,6 +37,8 @@ pub struct Wire {
     room: usize,
     /// The room for the next read of a body whose length is not known.
     expected: usize,
+    /// The most to read at once.
+    most: usize,
 }
 
 /// A body broke off, or is framed wrongly.
@@ -40,7 +47,7 @@ pub struct BodyBroken;
 
 impl Wire {
     pub fn new(stream: Stream) -> Wire {
-        Wire { stream, input: BytesMut::new(), out: BytesMut::new(), room: 0, expected: READ_MIN }
+        Wire { stream, input: BytesMut::new(), out: BytesMut::new(), room: 0, expected: READ_MIN, most: READ_MAX }
     }
 
     /// Appends to `input` what there is to read, up to `room` bytes or somewhat more. Returns the number of bytes; 0 is the end.
@@ -59,14 +66,19 @@ impl Wire {
             }
             // One byte more than is to come: a read that fills its room makes the runtime believe that there is more to read.
             let expected = decoder.remaining().map_or(self.expected as u64, |left| left.saturating_add(1));
-            let room = expected.clamp(READ_MIN as u64, READ_MAX as u64) as usize;
+            let room = expected.clamp(READ_MIN as u64, self.most as u64) as usize;
             match ready!(self.poll_read(cx, room)) {
                 Ok(0) if decoder.ended_by_close() => return Poll::Ready(Ok(Decoded::End)),
                 Ok(0) | Err(_) => return Poll::Ready(Err(BodyBroken)),
                 // Four times as much: a slow stream needs little room, and a fast one should come in few large pieces.
-                Ok(n) => self.expected = (n * 4).min(READ_MAX),
+                Ok(n) => self.expected = (n * 4).min(self.most),
             }
         }
+    }
+
+    /// Reads a body in short pieces from now on: there is no memory for long ones.
+    pub fn read_little(&mut self) {
+        (self.most, self.expected) = (READ_MIN, READ_MIN);
     }
 
     /// Frees buffers that a long message needed. Also a short `input`, because it may be the end of a large buffer.
@@ -77,7 +89,7 @@ impl Wire {
         if self.out.capacity() > BUFFER_KEPT {
             self.out = BytesMut::new();
         }
-        self.expected = READ_MIN;
+        (self.most, self.expected) = (READ_MAX, READ_MIN);
     }
 
     /// Frees the empty buffer of what was read.

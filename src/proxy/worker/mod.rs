@@ -26,6 +26,7 @@ use self::view::View;
 use super::front_tls::FrontTls;
 use super::memory;
 use super::problem::Problem;
+use super::wire::budget::{Budget, NoMemory};
 use super::wire::clock::{self, Alarms, Clock};
 use crate::http1::{Fields, Trace, brought_trace};
 use crate::live::{Follower, Snapshot};
@@ -65,6 +66,7 @@ pub struct Worker {
     inflight: Cell<usize>,
     /// When the log last said that there is no room, in ticks of the clock.
     said_full: Cell<Option<u32>>,
+    budget: Rc<Budget>,
     /// The number of connections that went to rest since memory was last given back.
     rested: Cell<usize>,
     /// Notified when a connection ends.
@@ -81,6 +83,7 @@ pub enum NoPlace {
     Full,
     /// As many of this source, or it has sent as many in this second.
     OfSource,
+    NoMemory,
 }
 
 /// Counts an open connection of a worker until its last request has ended.
@@ -92,6 +95,9 @@ pub struct OpenConnection {
 impl Worker {
     pub fn new(first: Arc<Snapshot>, around: Surroundings) -> Rc<Worker> {
         let view = Rc::new(View::new(first, &around));
+        let budget = Rc::new(Budget::default());
+        budget.set_limit(view.memory());
+        around.shared.metrics.connections(around.worker).memory_limit.set(view.memory() as i64);
         Rc::new(Worker {
             around,
             random: Random::new(),
@@ -104,6 +110,7 @@ impl Worker {
             sources: Sources::default(),
             inflight: Cell::new(0),
             said_full: Cell::new(None),
+            budget,
             rested: Cell::new(0),
             ended: Notify::new(),
         })
@@ -166,9 +173,14 @@ impl Worker {
         {
             return Err(NoPlace::OfSource);
         }
+        self.budget.add_request().map_err(|NoMemory| NoPlace::NoMemory)?;
         self.inflight.set(self.inflight.get() + 1);
         source.inflight.set(source.inflight.get() + 1);
         Ok(PlaceInFlight(self.clone(), source))
+    }
+
+    pub fn budget(&self) -> &Rc<Budget> {
+        &self.budget
     }
 
     /// The source of an address.
@@ -237,6 +249,8 @@ impl Worker {
     pub async fn follow(self: Rc<Self>, mut follower: Follower) {
         while let Some(snapshot) = follower.changed().await {
             let view = Rc::new(View::new(snapshot, &self.around));
+            self.budget.set_limit(view.memory());
+            self.metrics().connections(self.number()).memory_limit.set(view.memory() as i64);
             *self.view.borrow_mut() = view;
             follower.applied(&self.view().snapshot);
         }
@@ -250,7 +264,9 @@ impl Worker {
             self.access_log.hand_over();
             let rate = self.view().limits.max_rate_per_source;
             self.sources.forget(rate, self.clock.now());
-            if self.rested.get() >= RESTED_MANY {
+            self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
+            let freed = self.budget.take_freed();
+            if self.rested.get() >= RESTED_MANY || freed {
                 self.rested.set(0);
                 memory::give_back();
             }
@@ -294,6 +310,7 @@ impl PlaceInFlight {
 impl Drop for PlaceInFlight {
     fn drop(&mut self) {
         self.0.inflight.set(self.0.inflight.get() - 1);
+        self.0.budget.remove_request();
         self.1.inflight.set(self.1.inflight.get() - 1);
     }
 }

@@ -64,6 +64,13 @@ impl View {
     }
 }
 
+impl View {
+    /// This worker's share of `max_memory`, in bytes.
+    pub fn memory(&self) -> usize {
+        self.limits.max_memory_bytes / self.snapshot.config.proxy.workers.max(1)
+    }
+}
+
 impl BotView {
     fn new(snapshot: &Arc<Snapshot>, index: usize, around: &Surroundings) -> BotView {
         let bot = &snapshot.config.bots[index];

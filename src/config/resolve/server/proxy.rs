@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde_spanned::Spanned;
 
 use super::proxy_tls::proxy_tls;
+use crate::config::memory;
 use crate::config::networks::{Networks, network};
 use crate::config::raw::Table;
 use crate::config::report::{Problems, Reported, all};
@@ -28,6 +29,7 @@ const LIMITS: ProxyLimits = ProxyLimits {
     max_inflight: 10_000,
     max_inflight_per_source: 0,
     max_rate_per_source: None,
+    max_memory_bytes: 0,
     max_streams: 100,
     max_head_bytes: 64 * 1_024,
     head_timeout: Duration::from_secs(10),
@@ -40,6 +42,8 @@ const LIMITS: ProxyLimits = ProxyLimits {
     tunnel_timeout: Duration::from_secs(300),
 };
 const CONNECTIONS_MAX: usize = 10_000_000;
+const MEMORY_LEAST: Bytes = Bytes(8 << 20);
+const MEMORY_MOST: Bytes = Bytes(1 << 44);
 const STREAMS_MAX: usize = 10_000;
 const RATE_MAX: usize = 1_000_000;
 const RATE_LEAST_MOST: Bytes = Bytes(1 << 20);
@@ -113,6 +117,7 @@ fn limits(mut table: Table<'_>) -> Result<ProxyLimits, Reported> {
     let of_source =
         (table.within("max_connections_per_source", 1..=CONNECTIONS_MAX), table.within("max_inflight_per_source", 1..=CONNECTIONS_MAX));
     let max_rate = table.within("max_rate_per_source", 1..=RATE_MAX);
+    let max_memory = table.within("max_memory", MEMORY_LEAST..=MEMORY_MOST);
     let max_streams = table.within_or("max_streams", 1..=STREAMS_MAX, LIMITS.max_streams as usize);
     let max_head = table.within_or("max_head", HEAD_LEAST..=HEAD_MOST, Bytes(LIMITS.max_head_bytes));
     let head_timeout = table.within_or("head_timeout", MILLISECOND..=HOUR, LIMITS.head_timeout);
@@ -129,6 +134,7 @@ fn limits(mut table: Table<'_>) -> Result<ProxyLimits, Reported> {
     let share = |most: usize| (most * 3).div_ceil(4);
     Ok(ProxyLimits {
         max_connections,
+        max_memory_bytes: max_memory?.map_or_else(memory::share, |bytes| bytes.into_inner().0),
         max_connections_per_source: of_source.0?.map_or(share(max_connections), Spanned::into_inner),
         max_inflight_per_source: of_source.1?.map_or(share(max_inflight), Spanned::into_inner),
         max_rate_per_source: max_rate?.map(|rate| rate.into_inner() as u32),

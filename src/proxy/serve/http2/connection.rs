@@ -11,19 +11,18 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 
-use super::streams::{Streams, StreamsService};
+use super::streams::{Streams, StreamsService, WINDOW};
 use crate::config::ProxyLimits;
 use crate::meters::Closed;
 use crate::proxy::client::Origin;
 use crate::proxy::wire::Wire;
 use crate::proxy::wire::as_tokio::WireIo;
+use crate::proxy::wire::budget::Budget;
 use crate::proxy::wire::clock::Wait;
 use crate::proxy::worker::{Occupant, Stage, Worker};
 
 /// What a client may send of one request's body before serin reads it, in bytes. One piece of a body that is passed on is at most as large.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same for all requests of a connection together.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What hyper may hold of one answer until the client takes it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The requests that a client may break off before serin has looked at them. More are an attack (CVE-2023-44487).
@@ -46,8 +45,14 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for OnWorker {
 }
 
 /// Returns when the connection has ended, and its last request too: a bot's work goes on after its client has left.
-pub async fn serve(worker: &Rc<Worker>, occupant: &Occupant, wire: Wire, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Option<Closed> {
-    let streams = Streams::new(worker, occupant.alarms.clone(), origin, limits);
+pub async fn serve(
+    worker: &Rc<Worker>,
+    occupant: &Occupant,
+    wire: Wire,
+    origin: Rc<Origin>,
+    bounds: (Arc<ProxyLimits>, Rc<Budget>),
+) -> Option<Closed> {
+    let streams = Streams::new(worker, occupant.alarms.clone(), origin, bounds);
     let closed = converse(worker, occupant, &streams, wire).await;
     streams.all_ended().await;
     closed
@@ -60,7 +65,7 @@ async fn converse(worker: &Worker, occupant: &Occupant, streams: &Rc<Streams>, w
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(limits.max_head_bytes as u32)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(WINDOW as u32)
         .max_send_buf_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(RESETS_OF_OURS)

@@ -18,13 +18,21 @@ use super::request::{Asked, read};
 use crate::config::ProxyLimits;
 use crate::proxy::client::{Http2, Inbound, Origin, Session};
 use crate::proxy::exchange::{Reply, handle};
+use crate::proxy::problem::Problem;
+use crate::proxy::wire::budget::{Budget, Charge, NoMemory};
 use crate::proxy::wire::clock::{Alarms, Wait};
 use crate::proxy::worker::Worker;
+
+/// What a client may send of all requests of its connection together before serin reads it, in bytes.
+pub const WINDOW: usize = 256 * 1024;
 
 pub struct Streams {
     worker: Rc<Worker>,
     origin: Rc<Origin>,
     pub limits: Arc<ProxyLimits>,
+    budget: Rc<Budget>,
+    /// What the connection may hold of requests that serin has not read, while there are any.
+    charge: RefCell<Option<Rc<Charge>>>,
     /// Those of the connection; each request has its own.
     pub alarms: Rc<Alarms>,
     in_flight: Cell<usize>,
@@ -38,11 +46,14 @@ pub struct Streams {
 struct InFlight(Rc<Streams>);
 
 impl Streams {
-    pub fn new(worker: &Rc<Worker>, alarms: Rc<Alarms>, origin: Rc<Origin>, limits: Arc<ProxyLimits>) -> Rc<Streams> {
+    pub fn new(worker: &Rc<Worker>, alarms: Rc<Alarms>, origin: Rc<Origin>, bounds: (Arc<ProxyLimits>, Rc<Budget>)) -> Rc<Streams> {
+        let (limits, budget) = bounds;
         Rc::new(Streams {
             worker: worker.clone(),
             origin,
             limits,
+            budget,
+            charge: RefCell::default(),
             alarms,
             in_flight: Cell::new(0),
             had_any: Cell::new(false),
@@ -85,17 +96,27 @@ impl Streams {
         InFlight(self.clone())
     }
 
+    fn charge(&self) -> Result<(), NoMemory> {
+        let mut charge = self.charge.borrow_mut();
+        if charge.is_none() {
+            *charge = Some(Charge::in_transit(&self.budget, &self.alarms, WINDOW)?);
+        }
+        Ok(())
+    }
+
     /// Answers one request. The answer's body counts as in flight too.
     async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<StreamBody> {
         let in_flight = self.begins();
+        let charged = self.charge();
         let (parts, body) = request.into_parts();
         let inbound = Inbound::Http2(RefCell::new(Http2::new(body)));
-        let session = Session::new(self.worker.clock().alarms(), self.origin.clone(), self.limits.clone(), inbound);
+        let session = Session::new(self.worker.clock().alarms(), self.origin.clone(), (self.limits.clone(), self.budget.clone()), inbound);
         let asked = Asked::by(&parts);
         let (ready, reply) = oneshot::channel();
         let (worker, handled) = (self.worker.clone(), session.clone());
         tokio::task::spawn_local(async move {
-            let reply = match read(parts) {
+            let head = charged.map_err(|NoMemory| Problem::Memory).and_then(|()| read(parts));
+            let reply = match head {
                 Ok(head) => handle(&worker, &handled, Box::new(head)).await,
                 Err(problem) => {
                     worker.counts(problem);
@@ -139,6 +160,9 @@ impl Drop for Client {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
+        if self.0.in_flight.get() == 0 {
+            *self.0.charge.borrow_mut() = None;
+        }
         self.0.ended.notify_one();
         self.0.alarms.wake();
     }
