@@ -12,13 +12,19 @@ use crate::{app, config, logs};
 pub struct Run {
     #[command(flatten)]
     file: ConfigFile,
+    /// Take over from the serin that is running with the same history, without losing a webhook; if none is running, start as usual
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl Run {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        // Nothing is served yet, and the config is read below: a SIGHUP before the reload task listens must not end the process.
+        // Nothing is served yet, and the config is read below: a SIGHUP or SIGUSR2 before their tasks listen must not end the process.
         // SAFETY: no handler is called.
-        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        unsafe {
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
+            libc::signal(libc::SIGUSR2, libc::SIG_IGN);
+        }
         // SAFETY: nothing was started or opened yet.
         let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;
@@ -34,7 +40,8 @@ impl Run {
         };
         logs::init(&config.log).context("cannot start the log")?;
         let _flushed = Flushed;
-        app::run(config, &path, systemd)?;
+        let start = if self.take_over { app::Start::TakeOver } else { app::Start::Alone };
+        app::run(config, &path, systemd, start)?;
         Ok(ExitCode::SUCCESS)
     }
 }

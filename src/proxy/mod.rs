@@ -19,7 +19,7 @@ mod worker;
 mod write_reply;
 
 pub use exchange::{BodyState, Routing, decide, find_bot};
-pub use listen::{Proxy, StartError};
+pub use listen::{Proxy, StartError, listen};
 pub use problem::Problem;
 pub use upstream::{Probe, Resolver, TlsClients, TlsError};
-pub use worker::Shared;
+pub use worker::{Queue, Shared};
