@@ -39,6 +39,7 @@ mod rollout;
 mod routing;
 mod split;
 mod systemd;
+mod take_over;
 mod tls;
 mod traces;
 mod watching;

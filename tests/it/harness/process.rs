@@ -28,7 +28,7 @@ pub fn command(arguments: &[&str]) -> Command {
 /// The same with another binary.
 pub fn command_of(serin: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(serin);
-    command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY");
+    command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY").env_remove("RUNTIME_DIRECTORY");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SERIN_")) {
         command.env_remove(name);
     }
