@@ -42,4 +42,5 @@ mod systemd;
 mod take_over;
 mod tls;
 mod traces;
+mod upgrades;
 mod watching;

@@ -132,6 +132,31 @@ fn sockets_and_news_go_through_the_life_of_a_process() {
     end(child);
 }
 
+/// systemd watches the new process from then on, and does not think that the service stops.
+#[test]
+fn the_supervisor_hears_of_the_newer_serin_which_has_its_sockets() {
+    let blue = Upstream::answering("blue");
+    let supervisor = Supervisor::new(&split(&blue));
+    let mut older = supervisor.command().stderr(Stdio::null()).env("WATCHDOG_USEC", "200000").spawn().unwrap();
+    assert_eq!(supervisor.heard(), "READY=1");
+    let handle = supervisor.handle();
+    handle.set_weight(5.0);
+    signal(&older, libc::SIGUSR2);
+    let main = supervisor.heard();
+    let newer: libc::pid_t = main.strip_prefix("MAINPID=").unwrap_or_else(|| panic!("{main}")).parse().unwrap();
+    assert_ne!(newer, older.id() as libc::pid_t);
+    assert_eq!(supervisor.heard(), "READY=1", "of the newer serin");
+    assert!(eventually("the older serin ends", || older.try_wait().unwrap()).success());
+    assert_eq!(handle.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!(handle.bot()["weight_percent"], 5.0);
+    let mut buffer = [0; 200];
+    let length = supervisor.news.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"WATCHDOG=1", "of the newer serin");
+    // SAFETY: no pointers; nobody has waited for that process.
+    assert_eq!(unsafe { libc::kill(newer, libc::SIGTERM) }, 0);
+    assert_eq!(supervisor.heard(), "STOPPING=1");
+}
+
 #[test]
 fn a_restart_loses_no_connection() {
     let blue = Upstream::answering("blue");

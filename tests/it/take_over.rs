@@ -259,7 +259,7 @@ fn a_newer_serin_that_dies_at_any_message_leaves_the_older_one_as_it_was() {
     }
     assert!(older.logged_times("this serin has the history again") >= 1);
     let newer = site.take_over();
-    assert_eq!(older.is_running(), true, "a client's connection is open");
+    assert!(older.is_running(), "a client's connection is open");
     assert_eq!(client.ask(&Ask::of("T1")).field("connection"), Some("close"));
     assert_eq!((older.ended().code(), newer.bot()["phase"].as_str()), (Some(0), Some("progressing")));
 }
