@@ -127,11 +127,7 @@ async fn build(config: Config, path: &Path, sockets: systemd::Sockets, start: St
     };
     match older {
         None => App::build(basis, history, own).await,
-        Some((mut newer, open)) => {
-            let built = newer.take_over(basis, history, open.or(own)).await?;
-            tracing::info!(process = newer.from, "this serin has taken over");
-            Ok(built)
-        }
+        Some((mut newer, open)) => newer.take_over(basis, history, open.or(own)).await,
     }
 }
 

@@ -49,13 +49,18 @@ pub struct App {
     pub listeners: Listeners,
     notifications: Arc<Notifications>,
     ready: Arc<AtomicBool>,
-    stop_admin: watch::Sender<bool>,
-    admin_server: tokio::task::JoinHandle<()>,
-    probes_server: Option<tokio::task::JoinHandle<()>>,
+    admin_servers: AdminServers,
     /// The controller's task.
     running: controller::Running,
     /// The task that waits for changes to notify people of.
     telling: tokio::task::JoinHandle<()>,
+}
+
+/// The tasks of the admin listener and of the one for probes.
+struct AdminServers {
+    stop: watch::Sender<bool>,
+    admin: tokio::task::JoinHandle<()>,
+    probes: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// An open history.
@@ -130,7 +135,7 @@ impl Built {
         // Before an operator can make a change.
         let telling = tokio::spawn(Dispatcher::new(notifications.clone()).run());
         proxy.serve();
-        let (stop_admin, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let probes_server = probes_listener
             .map(|listener| tokio::spawn(admin::serve_probes(listener, ready.clone(), shared.metrics.clone(), stopped.clone())));
         let admin_server =
@@ -147,9 +152,7 @@ impl Built {
             listeners,
             notifications,
             ready,
-            stop_admin,
-            admin_server,
-            probes_server,
+            admin_servers: AdminServers { stop, admin: admin_server, probes: probes_server },
             running,
             telling,
         })
@@ -180,13 +183,7 @@ impl App {
         self.proxy.drain(limits.lame_duck, limits.drain).await;
         self.notifications.finish(TELLING).await;
         self.telling.abort();
-        let _ = self.stop_admin.send(true);
-        let probes_server = async {
-            if let Some(server) = self.probes_server {
-                let _ = tokio::time::timeout(LEAVING_ADMIN, server).await;
-            }
-        };
-        let _ = tokio::join!(tokio::time::timeout(LEAVING_ADMIN, self.admin_server), probes_server);
+        self.admin_servers.stop().await;
         self.running.finish(FINISHING).await;
     }
 
@@ -235,12 +232,23 @@ impl App {
         let drain = self.live.current().config.proxy.drain;
         self.ready.store(false, Ordering::Release);
         drop(self.listeners);
-        let _ = self.stop_admin.send(true);
-        tokio::select! {
-            () = self.proxy.retire(queue, drain) => {}
-            () = hurry => {}
-        }
-        self.proxy.drain(Duration::ZERO, drain).await;
+        let webhooks = async {
+            tokio::select! {
+                () = self.proxy.retire(queue, drain) => {}
+                () = hurry => {}
+            }
+            self.proxy.drain(Duration::ZERO, drain).await;
+        };
+        tokio::join!(webhooks, self.admin_servers.stop());
         self.running.finish(FINISHING).await;
+    }
+}
+
+impl AdminServers {
+    /// Accepts no more, and waits for at most `LEAVING_ADMIN` until the requests in flight are answered.
+    async fn stop(self) {
+        let _ = self.stop.send(true);
+        let servers = futures_util::future::join_all([self.admin].into_iter().chain(self.probes));
+        let _ = tokio::time::timeout(LEAVING_ADMIN, servers).await;
     }
 }

@@ -29,7 +29,7 @@ pub struct Newer {
     /// `None` once the older serin has died.
     line: Option<Line>,
     /// The process of the older serin.
-    pub from: u32,
+    from: u32,
 }
 
 impl Newer {
@@ -49,9 +49,11 @@ impl Newer {
     /// Takes over all else, and returns the parts, ready to serve. On an error the older serin serves on.
     pub async fn take_over(&mut self, basis: Basis, history: Place, open: Open) -> anyhow::Result<Built> {
         let taken = self.try_take_over(basis, history, open).await;
-        if let (Err(error), Some(line)) = (&taken, &mut self.line) {
-            // It knows anyhow, when the connection ends. This is for its log.
-            let _ = line.send(&Message::Failed { why: format!("{error:#}") }, &[]).await;
+        match (&taken, &mut self.line) {
+            // The older serin knows anyhow, when the connection ends. This is for its log.
+            (Err(error), Some(line)) => drop(line.send(&Message::Failed { why: format!("{error:#}") }, &[]).await),
+            (Ok(_), Some(_)) => tracing::info!(process = self.from, "this serin has taken over"),
+            (_, None) => {}
         }
         taken
     }
