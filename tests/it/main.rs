@@ -40,6 +40,7 @@ mod routing;
 mod split;
 mod systemd;
 mod take_over;
+mod take_over_fails;
 mod tls;
 mod traces;
 mod upgrades;
