@@ -2,8 +2,8 @@
 //! the older one says that it accepts no more. At any time at most one of the two has the history.
 //! docs/adr/0014-take-over.md gives the reasons.
 //!
-//! Reading order: [`message`] is the protocol, [`Line`] carries it, [`place`] says where the older serin listens. [`Older`] and [`Newer`]
-//! are the two sides. [`upgrade`] starts a newer serin on SIGUSR2.
+//! Reading order: `message` is the protocol, [`Line`] carries it, [`place`] says where the older serin listens. [`Older`] and [`Newer`] are
+//! the two sides. `upgrade` starts a newer serin on SIGUSR2.
 
 mod line;
 mod message;

@@ -16,7 +16,7 @@ use crate::store::{OpenError, Place, Store};
 
 /// The older serin answers a greeting at once.
 const WELCOME_WITHIN: Duration = Duration::from_secs(5);
-/// The older serin finishes its changes and messages, and closes the history. It bounds that itself, by 15 s in all.
+/// The older serin finishes its changes and messages, and closes the history. It bounds that itself, by 18 s in all.
 const HISTORY_WITHIN: Duration = Duration::from_secs(20);
 /// The older serin answers at once. It waits for `Ready` for a time of its own, so this only ends a wait for a process that hangs.
 const RETIRES_WITHIN: Duration = Duration::from_secs(10);
