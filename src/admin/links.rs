@@ -238,6 +238,7 @@ fn failure_title(error: &ChangeError) -> &'static str {
         | ChangeError::Overtaken { .. }
         | ChangeError::Busy { .. }
         | ChangeError::Ending
+        | ChangeError::TakesOver
         | ChangeError::ReadOnly
         | ChangeError::NotDurable(_) => "This was not done",
     }

@@ -87,6 +87,11 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_durable", error.to_string())
     }
 
+    /// A newer serin takes over: it will answer the same request in a moment.
+    fn takes_over(detail: impl Into<String>) -> ApiError {
+        ApiError { retry_after_secs: Some(1), ..ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "takes_over", detail) }
+    }
+
     /// A handler has panicked.
     pub fn panicked() -> ApiError {
         let detail = "serin failed while it answered, which is a bug: the log has a line with the X-Request-Id of this answer";
@@ -98,6 +103,7 @@ impl ApiError {
         let code = match error {
             NotRead::Busy { .. } => "busy",
             NotRead::TooSlow { .. } => "too_slow",
+            NotRead::HandedOver => return ApiError::takes_over(error.to_string()),
             NotRead::Failed(_) => "not_readable",
         };
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
@@ -182,6 +188,7 @@ impl From<ChangeError> for ApiError {
             ChangeError::Overtaken { .. } => ApiError::new(StatusCode::CONFLICT, "overtaken", detail),
             ChangeError::Busy { .. } => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
             ChangeError::Ending => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ending", detail),
+            ChangeError::TakesOver => ApiError::takes_over(detail),
             ChangeError::ReadOnly => ApiError::new(StatusCode::FORBIDDEN, "read_only", detail),
             ChangeError::NotDurable(error) => ApiError::not_durable(error),
             ChangeError::NotApplied(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_applied", detail),

@@ -4,21 +4,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::systemd::Open;
+use super::listeners::{Listeners, Open};
 use super::upstream_checks::UpstreamChecks;
 use crate::admin;
-use crate::config::{self, Config, ProxyTls};
+use crate::config::Config;
 use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::meters::Metrics;
 use crate::notify::{Dispatcher, Notifications};
-use crate::proxy::{Door, FrontTls, Listener, Problem, Proxy, Resolver, Shared, TlsClients};
-use crate::store::{Place, Store};
+use crate::proxy::{FrontTls, Problem, Proxy, Queue, Resolver, Shared, TlsClients};
+use crate::store::{Found, OpenError, Place, Store, Written};
 use crate::telemetry::Exporter;
+
+/// A config that is checked, and what all parts share. It has no sockets and no history.
+pub struct Basis {
+    pub config: Config,
+    shared: Shared,
+}
+
+/// All parts, built and ready. They accept no connections yet.
+pub struct Built {
+    proxy: Proxy,
+    controller: Arc<Controller>,
+    shared: Shared,
+    listeners: Listeners,
+    admin_listener: TcpListener,
+    probes_listener: Option<TcpListener>,
+    running: controller::Running,
+}
 
 /// The running parts.
 pub struct App {
@@ -30,33 +46,43 @@ pub struct App {
     pub keys: Arc<admin::Keys>,
     /// The address of `[admin] probes`.
     pub probes: Option<std::net::SocketAddr>,
+    pub listeners: Listeners,
     notifications: Arc<Notifications>,
     ready: Arc<AtomicBool>,
-    stop_admin: watch::Sender<bool>,
-    admin_server: tokio::task::JoinHandle<()>,
-    probes_server: Option<tokio::task::JoinHandle<()>>,
+    admin_servers: AdminServers,
     /// The controller's task.
     running: controller::Running,
     /// The task that waits for changes to notify people of.
     telling: tokio::task::JoinHandle<()>,
 }
 
+/// The tasks of the admin listener and of the one for probes.
+struct AdminServers {
+    stop: watch::Sender<bool>,
+    admin: tokio::task::JoinHandle<()>,
+    probes: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// An open history.
+pub type History = (Store, Found, mpsc::Receiver<Written>);
+
 /// The limit for sending notifications at a shutdown. What was not sent by then is sent after a restart.
 const TELLING: Duration = Duration::from_secs(2);
 /// The limit for changes under way at a shutdown, so that a disk that hangs does not keep serin running.
 const FINISHING: Duration = Duration::from_secs(5);
+/// The limit for changes under way before the history is handed over: the disk may take 3 s for one, and the workers 5 s.
+const SETTLING: Duration = Duration::from_secs(10);
+/// The limit for writing the last checkpoints and closing the history: as long as the disk may take for a change.
+const CLOSING: Duration = Duration::from_secs(3);
+/// The limit for requests in flight to the admin listener at a shutdown: a client that keeps its connection open must not keep serin
+/// running.
+const LEAVING_ADMIN: Duration = Duration::from_secs(1);
 
-impl App {
-    /// Binds both listeners and starts the workers. Returns once all workers serve.
-    pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
-        App::start_on(config, history, Open::default()).await
-    }
-
-    /// Like `start`, with open sockets in place of its own listeners.
-    pub async fn start_on(config: Config, history: Place, open: Open) -> anyhow::Result<App> {
+impl Basis {
+    /// Logs the config's warnings. Errors if a certificate authority cannot be read.
+    pub fn new(config: Config) -> anyhow::Result<Basis> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        let workers = config.proxy.workers;
-        let metrics = Arc::new(Metrics::new(workers, Problem::codes()));
+        let metrics = Arc::new(Metrics::new(config.proxy.workers, Problem::codes()));
         let shared = Shared {
             front: Arc::new(FrontTls::new(config.proxy.tls.as_ref(), metrics.clone())),
             metrics,
@@ -64,22 +90,36 @@ impl App {
             tls: Arc::new(TlsClients::default()),
         };
         shared.tls.check(&config)?;
-        let history = Store::open(history, config.history.keep)?;
+        Ok(Basis { config, shared })
+    }
+
+    /// Builds all parts. Returns once all workers could serve.
+    pub async fn build(self, history: History, listeners: Listeners) -> anyhow::Result<Built> {
+        let Basis { config, shared } = self;
+        let (admin_listener, probes) = (listeners.admin.listener()?, listeners.probes.as_ref());
+        let probes_listener = probes.map(|probes| probes.listener()).transpose()?;
         let sides = Arc::new(UpstreamChecks { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
         let (controller, running) = controller::begin(config, shared.metrics.clone(), history, sides).await;
         let controller = Arc::new(controller);
+        let live = controller.live();
+        let proxy = Proxy::start(&listeners.for_webhooks(), live, &shared)?;
+        live.applied_everywhere(live.current().sequence).await?;
+        Ok(Built { proxy, controller, shared, listeners, admin_listener, probes_listener, running })
+    }
+}
+
+impl Built {
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Accepts connections from now on.
+    pub fn serve(self) -> anyhow::Result<App> {
+        let Built { proxy, controller, shared, listeners, admin_listener, probes_listener, running } = self;
         let live = controller.live().clone();
         let config = live.current().config.clone();
-        let listener = listen_for_admin(&config.admin, open.admin).await?;
-        let admin = listener.local_addr()?;
-        let probes = match config.admin.probes {
-            Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} for probes"))?),
-            None => None,
-        };
-
-        let proxy = Proxy::start(listeners(&config.proxy, open.proxy), &live, &shared)?;
-        live.applied_everywhere(live.current().sequence).await?;
         shared.metrics.reloaded(Some(config.hash));
+        let admin = admin_listener.local_addr()?;
         let ready = Arc::new(AtomicBool::new(true));
         let keys = Arc::new(admin::Keys::new(&config.admin, shared.metrics.clone()));
         let notifications = Arc::new(Notifications::new(live.clone(), controller.clone(), shared.metrics.clone()));
@@ -94,12 +134,14 @@ impl App {
             ready: ready.clone(),
             address: admin,
         };
-        // Before any change is possible.
+        // Before an operator can make a change.
         let telling = tokio::spawn(Dispatcher::new(notifications.clone()).run());
-        let (stop_admin, stopped) = watch::channel(false);
-        let probes_server =
-            probes.map(|listener| tokio::spawn(admin::serve_probes(listener, ready.clone(), shared.metrics.clone(), stopped.clone())));
-        let admin_server = tokio::spawn(admin::serve(listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
+        proxy.serve();
+        let (stop, stopped) = watch::channel(false);
+        let probes_server = probes_listener
+            .map(|listener| tokio::spawn(admin::serve_probes(listener, ready.clone(), shared.metrics.clone(), stopped.clone())));
+        let admin_server =
+            tokio::spawn(admin::serve(admin_listener, admin::router(context), keys.clone(), shared.metrics.clone(), stopped));
         let probes = config.admin.probes;
         Ok(App {
             proxy,
@@ -109,14 +151,27 @@ impl App {
             shared,
             keys,
             probes,
+            listeners,
             notifications,
             ready,
-            stop_admin,
-            admin_server,
-            probes_server,
+            admin_servers: AdminServers { stop, admin: admin_server, probes: probes_server },
             running,
             telling,
         })
+    }
+}
+
+impl App {
+    /// Starts all parts with sockets of its own. Returns once all workers serve.
+    pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
+        App::build(Basis::new(config)?, history, Open::default()).await?.serve()
+    }
+
+    /// Opens the history, then the listeners that are not open already, and builds all parts.
+    pub async fn build(basis: Basis, history: Place, open: Open) -> anyhow::Result<Built> {
+        let history = Store::open(history, basis.config.history.keep)?;
+        let listeners = Listeners::open(&basis.config, open).await?;
+        basis.build(history, listeners).await
     }
 
     /// Fails `/readyz`, serves as a lame duck, and drains. The admin listener closes last, so that an operator can watch the drain.
@@ -125,44 +180,77 @@ impl App {
         self.running.stops_deciding();
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
+        // The workers close the sockets, each after it has taken the queue.
+        drop(self.listeners);
         self.proxy.drain(limits.lame_duck, limits.drain).await;
         self.notifications.finish(TELLING).await;
         self.telling.abort();
-        let _ = self.stop_admin.send(true);
-        // A client that keeps its admin connection open must not keep serin running.
-        let end = Duration::from_secs(1);
-        let probes_server = async {
-            if let Some(server) = self.probes_server {
-                let _ = tokio::time::timeout(end, server).await;
-            }
+        self.admin_servers.stop().await;
+        self.running.finish(FINISHING).await;
+    }
+
+    /// Decides nothing more, finishes the changes and the messages under way, and closes the history, so that a newer serin can open it.
+    /// On an error this serin decides again, unless `has_history` says otherwise.
+    pub async fn hand_over(&mut self) -> anyhow::Result<()> {
+        if !self.has_history() {
+            return Ok(());
+        }
+        self.notifications.finish(TELLING).await;
+        self.telling.abort();
+        let closed = match self.running.hand_over(SETTLING).await {
+            Ok(checkpoints) => self.controller.store().close(checkpoints, CLOSING).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
         };
-        let _ = tokio::join!(tokio::time::timeout(end, self.admin_server), probes_server);
+        if closed.is_err() && self.has_history() {
+            self.decide_again(None).await;
+        }
+        closed
+    }
+
+    /// Whether this process has the history: it has none between `hand_over` and `resume`.
+    pub fn has_history(&self) -> bool {
+        self.controller.store().is_open()
+    }
+
+    /// Opens the history again after `hand_over`, and decides again.
+    pub async fn resume(&mut self) -> Result<(), OpenError> {
+        let store = self.controller.store().clone();
+        // It reads the file, which may be large, and the control thread must not wait for the disk.
+        let opened = tokio::task::spawn_blocking(move || store.reopen()).await;
+        let history = opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        self.decide_again(Some(history)).await;
+        Ok(())
+    }
+
+    async fn decide_again(&mut self, history: Option<(Found, mpsc::Receiver<Written>)>) {
+        let dispatcher = Dispatcher::new(self.notifications.clone());
+        self.running.resume(history).await;
+        self.telling = tokio::spawn(dispatcher.run());
+    }
+
+    /// A newer serin has everything: closes the admin listener, and finishes the requests of open connections. `hurry`: when it returns,
+    /// idle connections are closed, as in a drain.
+    pub async fn retire(self, queue: Queue, hurry: impl Future<Output = ()>) {
+        let drain = self.live.current().config.proxy.drain;
+        self.ready.store(false, Ordering::Release);
+        drop(self.listeners);
+        let webhooks = async {
+            tokio::select! {
+                () = self.proxy.retire(queue, drain) => {}
+                () = hurry => {}
+            }
+            self.proxy.drain(Duration::ZERO, drain).await;
+        };
+        tokio::join!(webhooks, self.admin_servers.stop());
         self.running.finish(FINISHING).await;
     }
 }
 
-/// The listeners for webhooks. `[proxy] listen` speaks TLS, if TLS has no address of its own.
-fn listeners(proxy: &config::Proxy, open: Option<std::net::TcpListener>) -> Vec<Listener> {
-    let (door, tls) = match &proxy.tls {
-        None => (Door::Plain, None),
-        Some(ProxyTls { listen: None, .. }) => (Door::Tls, None),
-        Some(ProxyTls { listen, .. }) => (Door::Plain, *listen),
-    };
-    let tls = tls.map(|wanted| Listener { wanted, door: Door::Tls, open: None });
-    [Listener { wanted: proxy.listen, door, open }].into_iter().chain(tls).collect()
-}
-
-/// Listens on `[admin] listen`, or on the open socket. A socket from systemd must be protected like an address in the config,
-/// because the API can move customers.
-async fn listen_for_admin(admin: &config::Admin, open: Option<std::net::TcpListener>) -> anyhow::Result<TcpListener> {
-    let Some(open) = open else {
-        return TcpListener::bind(admin.listen).await.with_context(|| format!("cannot listen on {} for the admin API", admin.listen));
-    };
-    let address = open.local_addr()?;
-    if admin.is_open_to_others_on(address.ip()) {
-        anyhow::bail!(
-            "the admin socket that systemd hands over is open to others: it listens on {address}, and there is no [[admin.token]]"
-        );
+impl AdminServers {
+    /// Accepts no more, and waits for at most `LEAVING_ADMIN` until the requests in flight are answered.
+    async fn stop(self) {
+        let _ = self.stop.send(true);
+        let servers = futures_util::future::join_all([self.admin].into_iter().chain(self.probes));
+        let _ = tokio::time::timeout(LEAVING_ADMIN, servers).await;
     }
-    TcpListener::from_std(open).with_context(|| format!("cannot listen on the admin socket {address} that systemd hands over"))
 }

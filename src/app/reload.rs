@@ -17,13 +17,15 @@ use super::parts::App;
 use super::systemd::News;
 use crate::admin::Keys;
 use crate::config::{self, Config};
-use crate::controller::Controller;
+use crate::controller::{Controller, ReloadRefused};
 use crate::logs;
 use crate::proxy::Shared;
 
 /// Writing a file causes several events. The reloader waits this long after the first one, and handles all of them together.
 const SETTLE: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_secs(30);
+/// The pause before a config is read again that was not taken because a newer serin was taking over. If that fails, this serin reads it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Reloader {
     path: PathBuf,
@@ -39,6 +41,8 @@ pub struct Reloader {
     watch: Watch,
     /// The hash of the text that was last accepted or refused, so that a refusal is logged once.
     seen: Option<u64>,
+    /// The config is to be read again soon.
+    again: bool,
 }
 
 /// Why the reloader woke up.
@@ -57,7 +61,7 @@ impl Reloader {
         let _ = sender.try_send(());
         let (path, watch, seen) = (path.to_owned(), Watch::new(sender), Some(served));
         let (admin, probes) = (app.admin, app.probes);
-        let mut reloader = Reloader { path, controller, shared, keys, admin, probes, news, hangup, events, watch, seen };
+        let mut reloader = Reloader { path, controller, shared, keys, admin, probes, news, hangup, events, watch, seen, again: false };
         reloader.follow_files();
         reloader
     }
@@ -71,8 +75,8 @@ impl Reloader {
             match cause {
                 Cause::Change if same => {}
                 Cause::Change | Cause::Signal => {
-                    self.seen = hash;
-                    self.reload().await;
+                    self.again = !self.reload().await;
+                    self.seen = hash.filter(|_| !self.again);
                 }
             }
             self.keys.refresh();
@@ -89,6 +93,7 @@ impl Reloader {
     }
 
     async fn next(&mut self) -> Cause {
+        let pause = if self.again { AGAIN } else { POLL };
         tokio::select! {
             _ = self.hangup.recv() => Cause::Signal,
             Some(()) = self.events.recv() => {
@@ -96,14 +101,21 @@ impl Reloader {
                 while self.events.try_recv().is_ok() {}
                 Cause::Change
             }
-            () = tokio::time::sleep(POLL) => Cause::Change,
+            () = tokio::time::sleep(pause) => Cause::Change,
         }
     }
 
-    /// Puts the whole file in force, or logs why not and changes nothing.
-    async fn reload(&self) {
+    /// Puts the whole file in force, or logs why not and changes nothing. Returns `false` if that is to be tried again soon.
+    async fn reload(&self) -> bool {
         self.news.reloading();
         let taken = self.try_reload().await;
+        if let Err(error) = &taken
+            && matches!(error.downcast_ref(), Some(ReloadRefused::TakesOver))
+        {
+            self.news.ready();
+            tracing::info!(path = %self.path.display(), "{error}");
+            return false;
+        }
         // Also after a refusal: serin serves, and the reload is over.
         self.news.ready();
         self.shared.metrics.reloaded(taken.as_ref().ok().map(|(hash, _)| *hash));
@@ -112,6 +124,7 @@ impl Reloader {
             Ok((_, false)) => tracing::info!(path = %self.path.display(), "config read again: no change in it"),
             Err(error) => tracing::error!(path = %self.path.display(), "config refused, the old one serves on: {error:#}"),
         }
+        true
     }
 
     /// Returns the hash of the config in force, and whether it differs from the one before.

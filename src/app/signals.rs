@@ -3,9 +3,10 @@
 
 #![allow(unsafe_code, reason = "neither std nor rustix can set a signal to be ignored")]
 
-/// Makes a SIGHUP do nothing until the reload task listens for it, instead of ending the process. `serin run` calls it first.
-pub fn survive_early_hangups() {
+/// Makes a SIGHUP or a SIGUSR2 do nothing until their tasks listen for them, instead of ending the process. `serin run` calls it first.
+pub fn survive_early_signals() {
     ignore(libc::SIGHUP);
+    ignore(libc::SIGUSR2);
 }
 
 /// Makes a write to a file at its size limit fail, instead of ending the process.

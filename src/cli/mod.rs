@@ -32,7 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve webhooks until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads the config
+    /// Serve webhooks until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads the config, SIGUSR2 starts a newer binary that takes over
     Run(run::Run),
     /// Check a config: print what it sets up, or all its errors (exit code 0 or 2)
     Check(check::Check),

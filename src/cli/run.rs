@@ -12,13 +12,16 @@ use crate::{app, config, logs};
 pub struct Run {
     #[command(flatten)]
     file: ConfigFile,
+    /// Take over from the serin that is running with the same history, without losing a webhook; if none is running, start as usual
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl Run {
     #[allow(unsafe_code, reason = "`take` can be called only where there is one thread and no open file, and that is here")]
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         // Nothing is served yet, and the config is read below.
-        app::signals::survive_early_hangups();
+        app::signals::survive_early_signals();
         // SAFETY: nothing was started or opened yet.
         let systemd = unsafe { app::systemd::take() }?;
         let path = self.file.config;
@@ -34,7 +37,8 @@ impl Run {
         };
         logs::init(&config.log).context("cannot start the log")?;
         let _flushed = Flushed;
-        app::run(config, &path, systemd)?;
+        let start = if self.take_over { app::Start::TakeOver } else { app::Start::Alone };
+        app::run(config, &path, systemd, start)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -13,7 +13,7 @@ use super::traffic::Traffic;
 use super::wish::{Actor, ChangeError, ChangeRequest, ReplySender, ReplyTo};
 use crate::config::Config;
 use crate::live::Snapshot;
-use crate::store::{self, Append, Entry, Ticket, Written};
+use crate::store::{self, Append, Entry, Found, Ticket, Written};
 use crate::summary::Preview;
 
 /// An input of the owner.
@@ -37,6 +37,10 @@ pub enum Event {
     },
     /// serin shuts down: pending changes are completed, and the ratchet decides nothing more.
     Stop,
+    /// A newer serin takes over: pending changes are completed, and nothing more is decided.
+    HandOver,
+    /// The newer serin has failed. With the history, if it was closed meanwhile.
+    Resume(Option<Found>),
 }
 
 /// A request to the owner.

@@ -52,7 +52,7 @@ pub use possible::{is_possible, possible};
 pub use reach::Reach;
 pub use rehearsal::{Drill, Drilled};
 pub use report::{Report, ReportKind, Reported};
-pub use run::{Running, begin};
+pub use run::{NotSettled, Running, begin};
 pub use traffic::Traffic;
 use wish::ReplyTo;
 pub use wish::{Actor, ChangeError, ChangeRequest, Wish};

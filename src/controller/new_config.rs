@@ -28,6 +28,8 @@ pub enum ReloadRefused {
     NotApplied(#[from] NotApplied),
     #[error("serin is ending")]
     Ending,
+    #[error("the config is not read now: a newer serin takes over, and reads it by itself")]
+    TakesOver,
 }
 
 /// A new config, and the caller to answer.

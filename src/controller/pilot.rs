@@ -193,6 +193,14 @@ impl Pilot {
         })
     }
 
+    /// What is to be stored when this process ends or hands the history over: everything, with what was counted until now.
+    pub fn last_checkpoint(&mut self, now: Now) -> Checkpoint {
+        // The breaker's windows are not stored, so its answer is of no use.
+        let _ = self.read(now);
+        let evidence = self.packed_evidence();
+        Checkpoint { bot: self.name.to_string(), state: self.state.clone(), at: self.now(now), evidence, past: self.learned.pack() }
+    }
+
     /// What is kept of a bot that the config names no more, in case it comes back.
     pub fn leave(self, now: Now) -> Kept {
         Kept {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -18,7 +18,7 @@ use super::time::{Now, TICK};
 use crate::config::Config;
 use crate::live::Live;
 use crate::meters::Metrics;
-use crate::store::{Found, Row, Store, Ticket, Written};
+use crate::store::{Checkpoint, Found, Row, Store, Ticket, Written};
 use crate::summary;
 
 /// The queue of requests to the owner. The owner never blocks, so a request waits for microseconds; when the queue is full, the sender
@@ -34,8 +34,22 @@ const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 pub struct Running {
     task: tokio::task::JoinHandle<()>,
     mode: watch::Sender<Mode>,
+    turns: mpsc::Sender<Turn>,
     store: Arc<Store>,
 }
+
+/// A step of handing the history over to a newer serin.
+enum Turn {
+    /// Decides nothing more. The reply comes once all pending changes are done.
+    HandsOver { reply: oneshot::Sender<Vec<Checkpoint>> },
+    /// Decides again. With the history, if it was closed meanwhile.
+    Resumes(Option<(Found, mpsc::Receiver<Written>)>),
+}
+
+/// The changes under way were not done in time, so the history was not handed over.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a change under way was not done within {0:?}")]
+pub struct NotSettled(Duration);
 
 /// What the controller still does during a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +74,9 @@ struct Runner {
     ticks: Interval,
     ticked: Arc<AtomicU64>,
     mode: watch::Receiver<Mode>,
+    turns: mpsc::Receiver<Turn>,
+    /// Gets the last checkpoints once nothing is pending.
+    settled: Option<oneshot::Sender<Vec<Checkpoint>>>,
     /// The sequence of the newest snapshot that the owner knows to be served by every worker.
     served: u64,
 }
@@ -102,6 +119,8 @@ pub async fn begin(
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (changes, _) = broadcast::channel(CHANGES_KEPT);
     let (mode, follows) = watch::channel(Mode::Normal);
+    // `Running` waits for the end of each turn, so that there is never a second one.
+    let (turns, next_turn) = mpsc::channel(1);
     let ticked = Arc::new(AtomicU64::new(0));
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,12 +138,14 @@ pub async fn begin(
         ticks,
         ticked,
         mode: follows,
+        turns: next_turn,
+        settled: None,
         served: 0,
     };
     announcements.into_iter().for_each(|change| runner.announce(change));
     effects.into_iter().for_each(|effect| runner.execute(effect));
     let task = tokio::spawn(runner.run());
-    (controller, Running { task, mode, store })
+    (controller, Running { task, mode, turns, store })
 }
 
 impl Running {
@@ -132,6 +153,23 @@ impl Running {
     /// out.
     pub fn stops_deciding(&self) {
         self.mode.send_replace(Mode::NoDecisions);
+    }
+
+    /// Stops deciding, and refuses requests from now on. Returns what is to be stored last, once the changes under way are done. In any
+    /// case `resume` must follow, unless this process ends.
+    pub async fn hand_over(&self, within: Duration) -> Result<Vec<Checkpoint>, NotSettled> {
+        let (reply, settled) = oneshot::channel();
+        let settles = async {
+            self.turns.send(Turn::HandsOver { reply }).await.ok()?;
+            settled.await.ok()
+        };
+        timeout(within, settles).await.ok().flatten().ok_or(NotSettled(within))
+    }
+
+    /// Decides again. `history`: what the store returned when it was opened again, if it was closed.
+    pub async fn resume(&self, history: Option<(Found, mpsc::Receiver<Written>)>) {
+        // An error means that the task has ended, as serin does.
+        let _ = self.turns.send(Turn::Resumes(history)).await;
     }
 
     /// Waits for at most `within` until pending changes serve and are stored, then ends the task. Logs an error if some change was not
@@ -156,6 +194,11 @@ impl Runner {
             }
             if tick {
                 self.ticked.fetch_add(1, Ordering::Relaxed);
+            }
+            if self.owner.is_idle()
+                && let Some(settled) = self.settled.take()
+            {
+                let _ = settled.send(self.owner.last_checkpoints(Now::since(self.start)));
             }
         }
     }
@@ -183,9 +226,27 @@ impl Runner {
                 }
                 Some(Event::Stop)
             }
+            Some(turn) = self.turns.recv() => Some(self.turn(turn)),
             () = sleep_until(rings), if alarm.is_some() => Some(Event::Alarm),
             _ = self.ticks.tick() => Some(Event::Tick),
             Some(asked) = self.requests.recv() => Some(Event::Request(asked)),
+        }
+    }
+
+    fn turn(&mut self, turn: Turn) -> Event {
+        match turn {
+            Turn::HandsOver { reply } => {
+                self.settled = Some(reply);
+                Event::HandOver
+            }
+            Turn::Resumes(history) => {
+                self.settled = None;
+                let (found, answers) = history.unzip();
+                if let Some(answers) = answers {
+                    self.written = answers;
+                }
+                Event::Resume(found)
+            }
         }
     }
 

@@ -157,6 +157,8 @@ pub enum ChangeError {
     Busy { bot: String, waiting: usize },
     #[error("serin is ending: this was not done")]
     Ending,
+    #[error("a newer serin takes over: this was not done; repeat it in a moment, and the newer one answers")]
+    TakesOver,
     #[error("[admin] read_only: only the config changes what serves; abort, undo, pause and freeze are possible here")]
     ReadOnly,
     #[error(transparent)]

@@ -1,7 +1,9 @@
 //! Workers: one thread for each core, each with its own listener on the same port, its own runtime, connections and pools. The
 //! kernel distributes connections over them. A request writes to nothing that workers share.
+//!
+//! Each socket has a queue of its own in the kernel, and the connections in it are reset when its last descriptor is closed. So a
+//! worker takes the queue before it closes its socket, unless a newer serin has a descriptor of the socket too.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,7 +18,7 @@ use tokio::sync::watch;
 
 use super::arrive::{Door, arrive, arrive_at_once};
 use super::serve::serve;
-use super::worker::{OpenConnection, Shared, Stage, Surroundings, Worker};
+use super::worker::{OpenConnection, Queue, Shared, Stage, Surroundings, Worker};
 use crate::live::{Follower, Live};
 
 /// The connections that the kernel completes before serin accepts them.
@@ -45,46 +47,45 @@ pub struct CutOff(watch::Sender<Stage>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}")]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot use the sockets for webhooks")]
+    Sockets(#[source] io::Error),
     #[error("cannot start a worker")]
     Thread(#[source] io::Error),
-}
-
-/// A listener that all workers share.
-#[derive(Debug)]
-pub struct Listener {
-    pub wanted: SocketAddr,
-    pub door: Door,
-    /// A socket that is open already, to use instead of binding `wanted`.
-    pub open: Option<std::net::TcpListener>,
 }
 
 /// One worker's socket of a listener.
 type Own = (Door, std::net::TcpListener);
 
 impl Proxy {
-    /// Binds all ports and starts all workers, which accept connections at once. Errors if it cannot listen or start a thread.
-    pub fn start(listeners: Vec<Listener>, live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
+    /// Starts all workers with these sockets, which listen already. The workers serve the current snapshot, but take no connections
+    /// before `serve`. Errors if it cannot copy a descriptor or start a thread.
+    pub fn start(listeners: &[(Door, &[std::net::TcpListener])], live: &Arc<Live>, shared: &Shared) -> Result<Proxy, StartError> {
         let mut addresses = Vec::new();
-        let mut sockets: Vec<Vec<Own>> = (0..live.workers()).map(|_| Vec::new()).collect();
-        for Listener { wanted, door, open } in listeners {
-            let of_workers = match open {
-                Some(open) => shared_by(open, live.workers()),
-                None => bind(wanted, live.workers()),
-            };
-            let failed = |source| StartError::Listen { address: wanted, source };
-            let of_workers = of_workers.map_err(failed)?;
-            addresses.push(of_workers[0].local_addr().map_err(failed)?);
-            sockets.iter_mut().zip(of_workers).for_each(|(sockets, socket)| sockets.push((door, socket)));
+        let mut shares: Vec<Vec<Own>> = (0..live.workers()).map(|_| Vec::new()).collect();
+        for (door, sockets) in listeners {
+            addresses.push(sockets[0].local_addr().map_err(StartError::Sockets)?);
+            let of_workers = share(sockets, live.workers()).map_err(StartError::Sockets)?;
+            shares.iter_mut().zip(of_workers).for_each(|(own, sockets)| own.extend(sockets.into_iter().map(|socket| (*door, socket))));
         }
-        let (stage, stages) = watch::channel(Stage::Serving);
-        for (worker, sockets) in sockets.into_iter().enumerate() {
+        let (stage, stages) = watch::channel(Stage::Waiting);
+        for (worker, listeners) in shares.into_iter().enumerate() {
             let (shared, follower, stages) = (shared.clone(), live.follow(worker), stages.clone());
             let thread = std::thread::Builder::new().name(format!("serin-{worker}"));
-            thread.spawn(move || run(sockets, shared, follower, stages)).map_err(StartError::Thread)?;
+            thread.spawn(move || run(listeners, shared, follower, stages)).map_err(StartError::Thread)?;
         }
         Ok(Proxy { address: addresses[0], addresses, stage })
+    }
+
+    /// Takes connections from now on.
+    pub fn serve(&self) {
+        self.stage.send_replace(Stage::Serving);
+    }
+
+    /// Accepts no more. Connections are served until the answer to their next request, or until they have been idle for as long as the
+    /// config allows. Returns when all have ended, or after `within`.
+    pub async fn retire(&self, queue: Queue, within: Duration) {
+        self.stage.send_replace(Stage::Retiring(queue));
+        let _ = tokio::time::timeout(within, self.stage.closed()).await;
     }
 
     /// Serves for `lame_duck` longer, then accepts no more and waits at most `drain` for the requests in flight.
@@ -111,9 +112,9 @@ impl CutOff {
     }
 }
 
-/// One listener for each worker, all on one port. It first binds a socket without SO_REUSEPORT, to be sure that no other process
+/// Makes one socket for each worker, all on one port. It first binds a socket without SO_REUSEPORT, to be sure that no other process
 /// has the port: with SO_REUSEPORT the kernel would let both share it.
-fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+pub fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
     let socket = |reuse_port: bool, address: SocketAddr| {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -133,14 +134,17 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpList
     Ok(listeners)
 }
 
-/// All workers use one socket: the kernel wakes each of them for a new connection, and the first one takes it.
-fn shared_by(open: std::net::TcpListener, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    let mut listeners = (1..workers).map(|_| open.try_clone()).collect::<io::Result<Vec<_>>>()?;
-    listeners.push(open);
-    Ok(listeners)
+/// Copies the descriptors for the workers. Workers beyond the number of sockets share a socket with others: the kernel wakes each of
+/// them for a new connection, and the first one takes it. With more sockets than workers, some workers have several.
+fn share(sockets: &[std::net::TcpListener], workers: usize) -> io::Result<Vec<Vec<std::net::TcpListener>>> {
+    let mut shares: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for number in 0..sockets.len().max(workers) {
+        shares[number % workers].push(sockets[number % sockets.len()].try_clone()?);
+    }
+    Ok(shares)
 }
 
-fn run(sockets: Vec<Own>, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
+fn run(listeners: Vec<Own>, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
     // Dropped last, after the runtime and all its tasks.
     let _until_the_end = stages.clone();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
@@ -156,58 +160,34 @@ fn run(sockets: Vec<Own>, shared: Shared, mut follower: Follower, stages: watch:
         chores.spawn_local(worker.clock().clone().run());
         chores.spawn_local(worker.clone().follow(follower));
         chores.spawn_local(worker.clone().reap());
-        take_connections(&worker, sockets, stages).await;
+        take_connections(&worker, listeners, stages).await;
     });
 }
 
-/// One worker's listeners.
-struct Listeners {
-    doors: Vec<(Door, TcpListener)>,
-    /// The listener that is asked first next time, so that a busy one does not keep the others waiting.
-    first: Cell<usize>,
-}
-
-impl Listeners {
-    fn new(sockets: Vec<Own>) -> io::Result<Listeners> {
-        let doors = sockets.into_iter().map(|(door, socket)| Ok((door, TcpListener::from_std(socket)?)));
-        Ok(Listeners { doors: doors.collect::<io::Result<_>>()?, first: Cell::new(0) })
+/// Accepts connections from `Proxy::serve` on until serin drains or retires, then waits until the last has ended or is cut off.
+async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: watch::Receiver<Stage>) {
+    if stages.wait_for(|stage| *stage != Stage::Waiting).await.is_err() {
+        // serin ends without having served. It takes no queue: another process has the sockets, or nobody was told to connect.
+        return;
     }
-
-    /// Accepts the next connection of any listener.
-    async fn accept(&self) -> io::Result<(Door, TcpStream, SocketAddr)> {
-        std::future::poll_fn(|cx| {
-            for turn in 0..self.doors.len() {
-                let at = (self.first.get() + turn) % self.doors.len();
-                let (door, listener) = &self.doors[at];
-                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                    self.first.set(at + 1);
-                    return Poll::Ready(accepted.map(|(stream, peer)| (*door, stream, peer)));
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-/// Accepts connections until the drain, then waits until the last has ended or is cut off.
-async fn take_connections(worker: &Rc<Worker>, sockets: Vec<Own>, mut stages: watch::Receiver<Stage>) {
-    let listeners = match Listeners::new(sockets) {
+    let listeners = listeners.into_iter().map(|(door, socket)| Ok((door, TcpListener::from_std(socket)?)));
+    let listeners: Vec<(Door, TcpListener)> = match listeners.collect::<io::Result<_>>() {
         Ok(listeners) => listeners,
         Err(error) => return tracing::error!(%error, "cannot take connections"),
     };
-    let mut last_log: Option<Instant> = None;
-    loop {
+    stages.mark_changed();
+    let (mut last_log, mut next): (Option<Instant>, usize) = (None, 0);
+    let last = loop {
         tokio::select! {
             biased;
             changed = stages.changed() => {
                 let stage = if changed.is_ok() { *stages.borrow_and_update() } else { Stage::Draining };
                 worker.set_stage(stage);
-                if matches!(stage, Stage::Draining | Stage::CutOff) {
-                    break;
+                if !stage.accepts() {
+                    break stage;
                 }
             }
-            accepted = accept(worker, &listeners) => match accepted {
+            accepted = accept(worker, &listeners, &mut next) => match accepted {
                 Ok((door, stream, peer)) => take(worker, stream, peer, door),
                 Err(error) => {
                     if last_log.is_none_or(|at| at.elapsed() > ACCEPT_LOG_EVERY) {
@@ -218,10 +198,22 @@ async fn take_connections(worker: &Rc<Worker>, sockets: Vec<Own>, mut stages: wa
                 }
             }
         }
+    };
+    match last {
+        Stage::Retiring(Queue::Left) => drop(listeners),
+        _ => listeners.into_iter().for_each(|(door, listener)| take_the_queue(worker, listener, door)),
     }
-    listeners.doors.into_iter().for_each(|(door, listener)| take_the_queue(worker, listener, door));
+    if last == Stage::CutOff {
+        return;
+    }
     let cut_off = async {
-        let _ = stages.wait_for(|stage| *stage == Stage::CutOff).await;
+        while stages.changed().await.is_ok() {
+            let stage = *stages.borrow_and_update();
+            worker.set_stage(stage);
+            if stage == Stage::CutOff {
+                return;
+            }
+        }
     };
     tokio::select! {
         () = cut_off => {}
@@ -229,10 +221,22 @@ async fn take_connections(worker: &Rc<Worker>, sockets: Vec<Own>, mut stages: wa
     }
 }
 
-/// Accepts the next connection, once there are fewer than the config allows.
-async fn accept(worker: &Worker, listeners: &Listeners) -> io::Result<(Door, TcpStream, SocketAddr)> {
+/// Accepts the next connection, once there are fewer than the config allows. `next` is the socket to ask first, so that each has its
+/// turn.
+async fn accept(worker: &Worker, listeners: &[(Door, TcpListener)], next: &mut usize) -> io::Result<(Door, TcpStream, SocketAddr)> {
     worker.has_room().await;
-    listeners.accept().await
+    std::future::poll_fn(|cx| {
+        for turn in 0..listeners.len() {
+            let at = (*next + turn) % listeners.len();
+            let (door, listener) = &listeners[at];
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                *next = at + 1;
+                return Poll::Ready(accepted.map(|(stream, peer)| (*door, stream, peer)));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Accepts the connections that the kernel has already completed: closing the listener would reset them.

@@ -58,6 +58,12 @@ impl Shared {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing waits: the queue is a new one.
+    pub fn forget_what_waited(&self) {
+        self.checkpoint_waits.store(false, Ordering::Release);
+        self.waiting.store(0, Ordering::Release);
+    }
+
     pub fn count(&self, op: Op) {
         self.errors[op as usize].fetch_add(1, Ordering::Relaxed);
     }

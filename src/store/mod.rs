@@ -21,9 +21,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 use health::Shared;
+use open::{Database, IfLost};
 use reader::{Question, Reader};
 use thread::Job;
 
@@ -35,18 +37,31 @@ pub use key::InstallationKey;
 pub use open::{Found, OpenError, Place, place};
 pub use reader::NotRead;
 pub use schema::replay;
+pub use thread::NotClosed;
 pub use told::Mark;
 
 /// The handle to the history of all bots.
 #[derive(Debug)]
 pub struct Store {
-    jobs: mpsc::SyncSender<Job>,
-    /// `None` if the history is in memory: then the writing thread also reads.
-    reader: Option<Reader>,
+    /// `None` while the history is handed over to another process.
+    threads: ArcSwapOption<Threads>,
     shared: Arc<Shared>,
+    place: Place,
+    keep: Duration,
     path: Option<PathBuf>,
     key: InstallationKey,
 }
+
+/// The ways to the threads that use the open history. They end when it is dropped.
+#[derive(Debug)]
+struct Threads {
+    jobs: mpsc::SyncSender<Job>,
+    /// `None` if the history is in memory: then the writing thread also reads.
+    reader: Option<Reader>,
+}
+
+/// The answers to orders.
+type Answers = tokio_mpsc::Receiver<Written>;
 
 /// The most marks and questions that may wait for the writing thread; further ones are dropped.
 const WAITING_MOST: usize = 1_024;
@@ -60,11 +75,17 @@ const ANSWERS_MOST: usize = 1_024;
 impl Store {
     /// Opens the history, or creates it. A file that cannot be read is renamed and kept. The receiver gets the answer to each order;
     /// rows older than `keep` are deleted.
-    pub fn open(place: Place, keep: Duration) -> Result<(Store, Found, tokio_mpsc::Receiver<Written>), OpenError> {
-        let (mut database, mut found) = open::open(&place)?;
-        let shared = Arc::new(Shared::default());
-        let (jobs, queue) = mpsc::sync_channel(JOBS_MOST);
-        let (written, answers) = tokio_mpsc::channel(ANSWERS_MOST);
+    pub fn open(place: Place, keep: Duration) -> Result<(Store, Found, Answers), OpenError> {
+        Store::open_as(place, keep, IfLost::Begin)
+    }
+
+    /// Opens the history that another process has closed. Returns an error where `open` would begin a new history, or keep none.
+    pub fn take_over(place: Place, keep: Duration) -> Result<(Store, Found, Answers), OpenError> {
+        Store::open_as(place, keep, IfLost::Refuse)
+    }
+
+    fn open_as(place: Place, keep: Duration, if_lost: IfLost) -> Result<(Store, Found, Answers), OpenError> {
+        let (database, mut found) = open::open(&place, if_lost)?;
         let beside = match &place {
             Place::File(path) => Some(path.as_path()),
             Place::Memory(_) => None,
@@ -74,9 +95,46 @@ impl Store {
         let key = key.of_history(&database.id);
         // Also `None` if the file could not be used.
         let path = database.path.clone();
-        let reader = database.reader.take().map(Reader::start);
-        thread::start(database, queue, written, shared.clone(), keep);
-        Ok((Store { jobs, reader, shared, path, key }, found, answers))
+        let shared = Arc::new(Shared::default());
+        let (threads, answers) = Threads::start(database, &shared, keep);
+        Ok((Store { threads: ArcSwapOption::from_pointee(threads), shared, place, keep, path, key }, found, answers))
+    }
+
+    /// Hands the history over: writes all that waits, then these checkpoints, closes the file and releases its lock, so that another
+    /// process can open it. On an error the history is still open, unless `is_open` says otherwise. Called when nothing is ordered any
+    /// more.
+    pub async fn close(&self, checkpoints: Vec<Checkpoint>, within: Duration) -> Result<(), NotClosed> {
+        let Some(threads) = self.threads.load_full() else { return Ok(()) };
+        let (claim, (reply, mut closed)) = (Claim::default(), oneshot::channel());
+        if threads.jobs.try_send(Job::Close { checkpoints, claim: claim.clone(), reply }).is_err() {
+            return Err(NotClosed::TooSlow(within));
+        }
+        let answer = match tokio::time::timeout(within, &mut closed).await {
+            Ok(answer) => answer,
+            Err(_) if claim.give_up() => return Err(NotClosed::TooSlow(within)),
+            // The thread closes the file already, and the disk hangs in that.
+            Err(_) => {
+                self.threads.store(None);
+                tokio::time::timeout(within, closed).await.map_err(|_| NotClosed::TooSlow(within))?
+            }
+        };
+        answer.unwrap_or_else(|_| Err(NotClosed::NotWritten("the writing thread has ended".to_owned())))?;
+        self.threads.store(None);
+        Ok(())
+    }
+
+    /// Opens the history again after `close`. Blocks while it reads the file. Returns what is in it now, and the receiver of answers.
+    pub fn reopen(&self) -> Result<(Found, Answers), OpenError> {
+        let (database, found) = open::open(&self.place, IfLost::Refuse)?;
+        self.shared.forget_what_waited();
+        let (threads, answers) = Threads::start(database, &self.shared, self.keep);
+        self.threads.store(Some(Arc::new(threads)));
+        Ok((found, answers))
+    }
+
+    /// Whether this process has the history.
+    pub fn is_open(&self) -> bool {
+        self.threads.load().is_some()
     }
 
     /// The file; `None` if the history does not outlive the process.
@@ -87,15 +145,20 @@ impl Store {
     /// Orders rows to be written and returns at once. The answer goes to the receiver that `open` returned.
     pub fn append(&self, append: Append) {
         // There will be no answer; the caller's time limit ends the wait.
-        if let Err(error) = self.jobs.try_send(Job::Append(append)) {
+        if !self.order(Job::Append(append)) {
             self.shared.count(Op::Append);
-            tracing::error!(%error, "a change will be missing from the history: too many wait for the disk, or the thread has ended");
+            tracing::error!("a change will be missing from the history: too many wait for the disk, or its thread has ended");
         }
+    }
+
+    /// Gives a job to the writing thread. Returns `false` if the queue is full or there is no thread.
+    fn order(&self, job: Job) -> bool {
+        self.threads.load().as_ref().is_some_and(|threads| threads.jobs.try_send(job).is_ok())
     }
 
     /// Writes checkpoints soon, without waiting for the disk. A crash may lose them. Skipped if checkpoints wait already.
     pub fn checkpoint(&self, checkpoints: Vec<Checkpoint>) {
-        if !self.shared.checkpoint_waits.swap(true, Ordering::AcqRel) && self.jobs.try_send(Job::Checkpoint(checkpoints)).is_err() {
+        if !self.shared.checkpoint_waits.swap(true, Ordering::AcqRel) && !self.order(Job::Checkpoint(checkpoints)) {
             self.shared.checkpoint_waits.store(false, Ordering::Release);
         }
     }
@@ -111,7 +174,8 @@ impl Store {
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<rusqlite::Result<T>>) -> Question) -> Result<T, NotRead> {
-        let answer = match &self.reader {
+        let Some(threads) = self.threads.load_full() else { return Err(NotRead::HandedOver) };
+        let answer = match &threads.reader {
             Some(reader) => reader.ask(question).await,
             None => {
                 let (reply, answer) = oneshot::channel();
@@ -134,7 +198,7 @@ impl Store {
     }
 
     fn wait_in_line(&self, job: Job) -> bool {
-        if self.shared.waiting.fetch_add(1, Ordering::AcqRel) < WAITING_MOST && self.jobs.try_send(job).is_ok() {
+        if self.shared.waiting.fetch_add(1, Ordering::AcqRel) < WAITING_MOST && self.order(job) {
             return true;
         }
         self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -144,7 +208,8 @@ impl Store {
     /// Waits for at most `within` until all earlier orders were tried. Returns `true` if nothing is left to be written.
     pub async fn finish(&self, within: Duration) -> bool {
         let (reply, finished) = oneshot::channel();
-        self.jobs.try_send(Job::Finish { reply }).is_ok() && matches!(tokio::time::timeout(within, finished).await, Ok(Ok(true)))
+        // A history that was handed over was written before.
+        !self.is_open() || self.order(Job::Finish { reply }) && matches!(tokio::time::timeout(within, finished).await, Ok(Ok(true)))
     }
 
     /// The key that this history's links are made with.
@@ -160,3 +225,16 @@ impl Store {
         self.shared.errors[op as usize].load(Ordering::Relaxed)
     }
 }
+
+impl Threads {
+    fn start(mut database: Database, shared: &Arc<Shared>, keep: Duration) -> (Threads, Answers) {
+        let (jobs, queue) = mpsc::sync_channel(JOBS_MOST);
+        let (written, answers) = tokio_mpsc::channel(ANSWERS_MOST);
+        let reader = database.reader.take().map(Reader::start);
+        thread::start(database, queue, written, shared.clone(), keep);
+        (Threads { jobs, reader }, answers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

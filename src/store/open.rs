@@ -35,6 +35,15 @@ pub struct Found {
     pub lost: bool,
 }
 
+/// What to do if a history exists, or must exist, and cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfLost {
+    /// Rename the file and begin a new history, or keep none.
+    Begin,
+    /// Change nothing, and return an error.
+    Refuse,
+}
+
 /// The connections to the history, and the lock that keeps other processes away.
 pub(super) struct Database {
     pub path: Option<PathBuf>,
@@ -47,7 +56,8 @@ pub(super) struct Database {
     pub roles: Roles,
     /// The history's id: see [`schema::id`].
     pub id: Vec<u8>,
-    pub _lock: Option<File>,
+    /// The last field, so that the lock is released after the connections are closed.
+    pub lock: Option<File>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +66,8 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error("{} was written by a newer serin (its format is {found}, this one knows {}): start that one", .path.display(), schema::VERSION)]
     Newer { path: PathBuf, found: i32 },
+    #[error("the history {} cannot be used: {why}", .path.display())]
+    Unusable { path: PathBuf, why: String },
     #[error("cannot keep a history even in memory: {0}")]
     Memory(rusqlite::Error),
 }
@@ -79,12 +91,14 @@ fn is_writable(directory: &Path) -> bool {
     directory.join("serin.db").exists() || rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-pub(super) fn open(place: &Place) -> Result<(Database, Found), OpenError> {
+pub(super) fn open(place: &Place, if_lost: IfLost) -> Result<(Database, Found), OpenError> {
     match place {
+        Place::Memory(why) if if_lost == IfLost::Refuse => Err(OpenError::Unusable { path: PathBuf::from("in memory"), why: why.clone() }),
         Place::Memory(why) => {
             let alarm = format!("no history is kept: {why}; a restart forgets everything");
             in_memory(Found { alarms: vec![alarm], ..Found::default() })
         }
+        Place::File(path) if if_lost == IfLost::Refuse => existing(path),
         Place::File(path) => file(path),
     }
 }
@@ -93,7 +107,29 @@ fn in_memory(found: Found) -> Result<(Database, Found), OpenError> {
     let durable = Connection::open_in_memory().map_err(OpenError::Memory)?;
     schema::prepare(&durable).map_err(OpenError::Memory)?;
     let id = schema::id(&durable).map_err(OpenError::Memory)?;
-    Ok((Database { path: None, durable, quick: None, reader: None, roles: Roles::default(), id, _lock: None }, found))
+    Ok((Database { path: None, durable, quick: None, reader: None, roles: Roles::default(), id, lock: None }, found))
+}
+
+/// Opens a history that another process has just closed. It changes no file if that fails.
+fn existing(path: &Path) -> Result<(Database, Found), OpenError> {
+    let mut found = Found::default();
+    let unusable = |why: String| OpenError::Unusable { path: path.to_owned(), why };
+    let Some(lock) = lock(path, &mut found)? else { return Err(unusable(found.alarms.join("; "))) };
+    if !path.exists() {
+        return Err(unusable("it is gone".to_owned()));
+    }
+    match connect(path) {
+        Ok(connected) => Ok(of(path, connected, Some(lock), found)),
+        Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
+        Err(Broken::Unreadable(why) | Broken::Unusable(why)) => Err(unusable(why)),
+    }
+}
+
+fn of(path: &Path, connected: Connected, lock: Option<File>, mut found: Found) -> (Database, Found) {
+    let Connected { durable, quick, reader, kept, id } = connected;
+    let roles = Roles::new(kept.iter().map(|(bot, kept)| (bot.clone(), kept.state.stable.clone())));
+    found.bots = kept.into_iter().collect();
+    (Database { path: Some(path.to_owned()), durable, quick: Some(quick), reader: Some(reader), roles, id, lock }, found)
 }
 
 fn file(path: &Path) -> Result<(Database, Found), OpenError> {
@@ -127,11 +163,7 @@ fn file(path: &Path) -> Result<(Database, Found), OpenError> {
         other => other,
     };
     match opened {
-        Ok(Connected { durable, quick, reader, kept, id }) => {
-            let roles = Roles::new(kept.iter().map(|(bot, kept)| (bot.clone(), kept.state.stable.clone())));
-            found.bots = kept.into_iter().collect();
-            Ok((Database { path: Some(path.to_owned()), durable, quick: Some(quick), reader: Some(reader), roles, id, _lock: lock }, found))
-        }
+        Ok(connected) => Ok(of(path, connected, lock, found)),
         Err(Broken::Newer(version)) => Err(OpenError::Newer { path: path.to_owned(), found: version }),
         Err(Broken::Unreadable(why) | Broken::Unusable(why)) => {
             // The file that cannot be used may contain a history.

@@ -48,6 +48,8 @@ pub enum NotRead {
     Busy { waiting: usize },
     #[error("the history was not read within {patience:?}: the disk is slow; ask again")]
     TooSlow { patience: Duration },
+    #[error("a newer serin takes over, and this one has closed the history: ask again in a moment")]
+    HandedOver,
     #[error("the history cannot be read: {0}")]
     Failed(String),
 }

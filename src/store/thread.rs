@@ -34,6 +34,25 @@ pub(super) enum Job {
     Finish {
         reply: oneshot::Sender<bool>,
     },
+    /// To write what waits and these checkpoints, and then to close the file for another process. Dropped if the claim was given up.
+    Close {
+        checkpoints: Vec<Checkpoint>,
+        claim: Claim,
+        reply: oneshot::Sender<Result<(), NotClosed>>,
+    },
+}
+
+/// Why the history was not closed for another process.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotClosed {
+    #[error("the history is in memory, so another process cannot have it")]
+    InMemory,
+    #[error("the history has no lock, so two processes could write it")]
+    NoLock,
+    #[error("the history cannot be written: {0}")]
+    NotWritten(String),
+    #[error("the disk did not take what is to be written within {0:?}")]
+    TooSlow(Duration),
 }
 
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -58,12 +77,14 @@ struct Writer {
     tried: Instant,
     keep: Duration,
     pruned: Option<Instant>,
+    /// The history is to be closed, and whom to tell.
+    closing: Option<oneshot::Sender<Result<(), NotClosed>>>,
 }
 
 impl Writer {
     fn new(database: Database, answers: Sender<Written>, shared: Arc<Shared>, keep: Duration) -> Writer {
         let (unwritten, rows_left, strays, tried) = (BTreeMap::new(), HashMap::new(), Vec::new(), Instant::now());
-        Writer { database, answers, shared, unwritten, rows_left, strays, tried, keep, pruned: None }
+        Writer { database, answers, shared, unwritten, rows_left, strays, tried, keep, pruned: None, closing: None }
     }
 
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
@@ -72,8 +93,16 @@ impl Writer {
                 Ok(job) => {
                     self.job(job);
                     // All rows that came while the disk was busy are written in one transaction.
-                    while let Ok(job) = jobs.try_recv() {
+                    while self.closing.is_none()
+                        && let Ok(job) = jobs.try_recv()
+                    {
                         self.job(job);
+                    }
+                    if let Some(closed) = self.closing.take() {
+                        // Closes the connections first, and releases the lock last.
+                        drop(self);
+                        let _ = closed.send(Ok(()));
+                        return;
                     }
                     self.write_what_waits();
                 }
@@ -115,6 +144,30 @@ impl Writer {
                 self.write_what_waits();
                 let _ = reply.send(self.unwritten.is_empty());
             }
+            Job::Close { checkpoints, claim, reply } => match self.is_ready_to_close(&checkpoints) {
+                Err(why) => drop(reply.send(Err(why))),
+                Ok(()) if claim.written() => self.closing = Some(reply),
+                // The caller has stopped waiting, and uses the history further.
+                Ok(()) => {}
+            },
+        }
+    }
+
+    /// Writes everything that waits, and the checkpoints.
+    fn is_ready_to_close(&mut self, checkpoints: &[Checkpoint]) -> Result<(), NotClosed> {
+        if self.database.path.is_none() {
+            return Err(NotClosed::InMemory);
+        }
+        if self.database.lock.is_none() {
+            return Err(NotClosed::NoLock);
+        }
+        self.try_again();
+        let health = self.shared.health().clone();
+        let stuck = self.unwritten.keys().next().map(|bot| health.of(bot).unwrap_or("a row waits").to_owned());
+        let stray = (!self.strays.is_empty()).then(|| "a row cannot be taken back".to_owned());
+        match health.failing.or(stuck).or(stray) {
+            Some(why) => Err(NotClosed::NotWritten(why)),
+            None => self.write_checkpoints(checkpoints).map_err(|error| NotClosed::NotWritten(error.to_string())),
         }
     }
 
@@ -240,14 +293,16 @@ impl Writer {
 
     fn checkpoint(&mut self, checkpoints: &[Checkpoint]) {
         self.shared.checkpoint_waits.store(false, Ordering::Release);
-        let Some(quick) = &mut self.database.quick else { return };
-        let all = quick.transaction().and_then(|transaction| {
-            checkpoints.iter().try_for_each(|checkpoint| schema::checkpoint(&transaction, checkpoint))?;
-            transaction.commit()
-        });
-        if all.is_err() {
+        if self.write_checkpoints(checkpoints).is_err() {
             self.shared.count(Op::Checkpoint);
         }
+    }
+
+    fn write_checkpoints(&mut self, checkpoints: &[Checkpoint]) -> rusqlite::Result<()> {
+        let Some(quick) = &mut self.database.quick else { return Ok(()) };
+        let transaction = quick.transaction()?;
+        checkpoints.iter().try_for_each(|checkpoint| schema::checkpoint(&transaction, checkpoint))?;
+        transaction.commit()
     }
 
     fn mark(&mut self, marks: &[Mark]) {
@@ -304,7 +359,7 @@ mod tests {
     fn writer() -> (Writer, Receiver<Written>) {
         let (answers, written) = channel(16);
         let (durable, quick) = (connection(), Some(connection()));
-        let database = Database { path: None, durable, quick, reader: None, roles: Roles::default(), id: Vec::new(), _lock: None };
+        let database = Database { path: None, durable, quick, reader: None, roles: Roles::default(), id: Vec::new(), lock: None };
         (Writer::new(database, answers, Arc::default(), TRY_AGAIN), written)
     }
 

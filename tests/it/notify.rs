@@ -10,7 +10,8 @@ use ring::hmac;
 use serde_json::Value;
 
 use crate::harness::{
-    Ask, Closed, Config, Handle, LONG_BAKE, Process, Request, SHORT_BAKE, Then, Upstream, command, eventually, ok, two_upstreams,
+    Ask, Closed, Config, Handle, LONG_BAKE, Process, Relay, Request, SHORT_BAKE, Site, Then, Upstream, command, eventually, ok,
+    two_upstreams,
 };
 use crate::history::disk_is_full;
 
@@ -56,6 +57,31 @@ fn is_signed(request: &Request) -> bool {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes()), &text);
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     signature == format!("v1={hex}") && request.field("serin-event-id").is_some_and(|id| json(request)["id"] == id)
+}
+
+#[test]
+fn each_message_is_sent_once_over_take_overs_whether_they_fail_or_not() {
+    let receiver = Upstream::answering("ok");
+    let site = Site::of(|config| told(config, &receiver, "on = [\"start\", \"abort\"]"));
+    let mut older = site.start();
+    older.act("rollouts", "{\"version\": \"v2\"}");
+    has_got(&receiver, 1);
+    let relay = Relay::start(&site.socket(), "history");
+    let failed = site.try_take_over(Some(relay.directory()));
+    relay.is_reached();
+    drop(failed);
+    relay.drops_it();
+    older.logged("this serin has the history again");
+    older.act("abort", "{}");
+    has_got(&receiver, 2);
+    let newer = site.take_over();
+    assert!(older.ended().success());
+    newer.act("rollouts", "{\"version\": \"v3\"}");
+    has_got(&receiver, 3);
+    newer.act("abort", "{}");
+    has_got(&receiver, 4);
+    let kinds: Vec<String> = receiver.requests().iter().map(|request| json(request)["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["start", "abort", "start", "abort"]);
 }
 
 #[test]

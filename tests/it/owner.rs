@@ -2,13 +2,12 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use serin::store;
 
-use crate::harness::{Ask, Config, Handle, Process, Upstream, command, eventually, turns, two_upstreams};
+use crate::harness::{Ask, Config, Gate, Handle, Process, Upstream, eventually, turns, two_upstreams};
 
 fn bots(sides: &(Upstream, Upstream), names: &[&str]) -> Config {
     let upstreams = format!("upstreams = {{ blue = \"http://{}\", green = \"http://{}\" }}", sides.0.address, sides.1.address);
@@ -32,60 +31,6 @@ fn bot(serin: &Handle, name: &str) -> Value {
 
 fn newest(serin: &Handle, name: &str) -> Option<u64> {
     serin.admin(Ask::new("GET", &format!("/v1/bots/{name}/history?limit=1"))).json()["changes"][0]["revision"].as_u64()
-}
-
-/// A gate in front of the disk: while it is shut, no fsync returns.
-struct Gate {
-    library: PathBuf,
-    shut: PathBuf,
-    /// Exists once an fsync has begun while the gate was shut.
-    reached: PathBuf,
-}
-
-const SHIM: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
-static void wait_at_the_gate(void) {
-    const char *shut = getenv("SERIN_TEST_GATE");
-    if (shut && access(shut, F_OK) == 0) close(open(getenv("SERIN_TEST_GATE_REACHED"), O_CREAT | O_WRONLY, 0600));
-    while (shut && access(shut, F_OK) == 0) usleep(1000);
-}
-int fsync(int fd) {
-    wait_at_the_gate();
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
-}
-int fdatasync(int fd) {
-    wait_at_the_gate();
-    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
-}
-"#;
-
-impl Gate {
-    fn new(directory: &Path) -> Gate {
-        let (source, library) = (directory.join("gate.c"), directory.join("gate.so"));
-        std::fs::write(&source, SHIM).unwrap();
-        // The crates that serin is built from need a C compiler, too.
-        let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
-        assert!(compiled.unwrap().success());
-        Gate { library, shut: directory.join("shut"), reached: directory.join("reached") }
-    }
-
-    fn start(&self, config: &Path) -> Process {
-        let mut serin = command(&["run", "--config"]);
-        serin.env("LD_PRELOAD", &self.library).env("SERIN_TEST_GATE", &self.shut).env("SERIN_TEST_GATE_REACHED", &self.reached);
-        Process::start_by(serin, config)
-    }
-
-    fn shut(&self) {
-        std::fs::write(&self.shut, "").unwrap();
-    }
-
-    fn open(&self) {
-        std::fs::remove_file(&self.shut).unwrap();
-    }
 }
 
 #[test]
@@ -203,7 +148,7 @@ fn a_lowering_overtakes_a_raise_that_waits_for_the_disk() {
     gate.shut();
     std::thread::scope(|scope| {
         let raise = scope.spawn(|| process.admin(put("support", 50)));
-        eventually("the raise waits for the disk", || gate.reached.exists().then_some(()));
+        eventually("the raise waits for the disk", || gate.is_reached().then_some(()));
         let lowered = process.admin(post("support", "abort", "{}"));
         assert_eq!((lowered.status, lowered.json()["weight_percent"].as_f64()), (200, Some(0.0)));
         let raise = raise.join().unwrap();

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Ask, Client, Config, Handle, PATIENCE, Upstream, command, eventually, send_signal};
+use crate::harness::{Ask, Client, Config, Handle, PATIENCE, Upstream, command, eventually, send_signal, send_signal_to};
 
 /// It holds the sockets, as systemd does, whether a serin runs or not.
 struct Supervisor {
@@ -126,6 +126,30 @@ fn sockets_and_news_go_through_the_life_of_a_process() {
     send_signal(&child, libc::SIGTERM);
     assert_eq!(supervisor.heard(), "STOPPING=1");
     end(child);
+}
+
+/// systemd watches the new process from then on, and does not think that the service stops.
+#[test]
+fn the_supervisor_hears_of_the_newer_serin_which_has_its_sockets() {
+    let blue = Upstream::answering("blue");
+    let supervisor = Supervisor::new(&split(&blue));
+    let mut older = supervisor.command().stderr(Stdio::null()).env("WATCHDOG_USEC", "200000").spawn().unwrap();
+    assert_eq!(supervisor.heard(), "READY=1");
+    let handle = supervisor.handle();
+    handle.set_weight(5.0);
+    send_signal(&older, libc::SIGUSR2);
+    let main = supervisor.heard();
+    let newer: libc::pid_t = main.strip_prefix("MAINPID=").unwrap_or_else(|| panic!("{main}")).parse().unwrap();
+    assert_ne!(newer, older.id() as libc::pid_t);
+    assert_eq!(supervisor.heard(), "READY=1", "of the newer serin");
+    assert!(eventually("the older serin ends", || older.try_wait().unwrap()).success());
+    assert_eq!(handle.ask(&Ask::of("T1")).text(), "blue");
+    assert_eq!(handle.bot()["weight_percent"], 5.0);
+    let mut buffer = [0; 200];
+    let length = supervisor.news.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"WATCHDOG=1", "of the newer serin");
+    send_signal_to(newer, libc::SIGTERM).unwrap();
+    assert_eq!(supervisor.heard(), "STOPPING=1");
 }
 
 #[test]

@@ -11,7 +11,7 @@ const GOING_AWAY: [&[u8]; 2] = [&[0x88, 2, 0x03, 0xe9], &[0x88, 0x82, 0x5a, 0x17
 
 /// Agrees, says `hi` at once, and answers each message of five bytes with it twice. Sends what comes at the end to the channel.
 fn echoing() -> (mpsc::Receiver<Vec<u8>>, Upstream) {
-    let (ended, rest) = mpsc::channel();
+    let (ended, rest) = mpsc::sync_channel(1);
     let upstream = Upstream::raw(move |mut wire| {
         let Ok(Some(head)) = wire.head() else { return };
         if !head.to_ascii_lowercase().contains("upgrade: websocket") {

@@ -41,6 +41,18 @@ impl News {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
     }
 
+    /// From now on the supervisor watches this process, and hears it instead of this one.
+    pub fn main_process(&self, id: u32) {
+        self.tell(&format!("MAINPID={id}"));
+    }
+
+    /// The variables by which a child process finds the supervisor.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let socket = self.to.clone().map(|to| ("NOTIFY_SOCKET", to));
+        let watchdog = self.watchdog.map(|watchdog| ("WATCHDOG_USEC", watchdog.as_micros().to_string().into()));
+        socket.into_iter().chain(watchdog).collect()
+    }
+
     pub fn alive(&self) {
         self.tell("WATCHDOG=1");
     }

@@ -99,7 +99,8 @@ impl Owner {
     pub(super) fn continue_drill(&mut self, mut rehearsal: Box<Rehearsal>, stage: DrillStage, durable: bool) -> bool {
         match stage {
             DrillStage::There => {
-                self.drills.push((self.now.running + rehearsal.drill.lasts, rehearsal));
+                let lasts = if self.stopping { Duration::ZERO } else { rehearsal.drill.lasts };
+                self.drills.push((self.now.running + lasts, rehearsal));
                 false
             }
             DrillStage::Back => {

@@ -25,6 +25,8 @@ impl Owner {
             Event::Checked { ticket, answer } => self.checked(ticket, answer),
             Event::Serves { sequence } => self.serves(sequence),
             Event::Stop => self.stop(),
+            Event::HandOver => self.hand_over(),
+            Event::Resume(found) => self.resume(found),
         }
         self.enforce_time_limits();
         loop {
@@ -48,6 +50,9 @@ impl Owner {
     }
 
     fn handle_request(&mut self, asked: Request) {
+        if self.hands_over {
+            return self.refuse_request(asked);
+        }
         match asked {
             Request::Change { request, reply } => self.handle_change(request, reply),
             Request::Drill { bot, drill, actor, reply } => self.handle_drill(&bot, drill, actor, reply),
@@ -129,7 +134,7 @@ impl Owner {
         }
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.stopping = true;
         // Drills end now: customers on the idle side go back to stable.
         self.drills.iter_mut().for_each(|(until, _)| *until = self.now.running);

@@ -10,6 +10,7 @@ mod carry_out;
 mod checks;
 mod drill;
 mod follow_config;
+mod hand_over;
 mod handle;
 mod preview;
 mod reload;
@@ -91,7 +92,10 @@ pub struct Owner {
     /// The config has changed: the event that is being handled must also follow it.
     pub(super) config_changed: bool,
     checkpoint_due: Duration,
+    /// The ratchet decides nothing.
     stopping: bool,
+    /// A newer serin takes over: no request is taken either.
+    hands_over: bool,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -127,6 +131,7 @@ impl Owner {
             config_changed: true,
             checkpoint_due: now.running + CHECKPOINT_EVERY,
             stopping: false,
+            hands_over: false,
             effects: Vec::new(),
         }
     }

@@ -40,16 +40,35 @@ const RESTED_MANY: usize = 256;
 /// The least time between two log lines about connections that make room.
 const SAY_FULL_EVERY: Duration = Duration::from_secs(5);
 
-/// The stages of a shutdown.
+/// The stages of a worker's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Ready, and takes no connections yet: an older serin has the sockets.
+    Waiting,
     Serving,
     /// serin says that it is not ready, but still serves new connections.
     LameDuck,
+    /// A newer serin has the listening sockets. No new connections; those that are open are asked to close.
+    Retiring(Queue),
     /// No new connections; requests in flight are finished.
     Draining,
     /// Requests still in flight are dropped.
     CutOff,
+}
+
+/// What a retiring worker does with the connections in the kernel's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// The newer serin accepts them from the same socket.
+    Left,
+    /// The newer serin listens elsewhere: this one accepts them.
+    Taken,
+}
+
+impl Stage {
+    pub fn accepts(self) -> bool {
+        matches!(self, Stage::Serving | Stage::LameDuck)
+    }
 }
 
 /// One worker: a core's share of the proxy.
@@ -104,7 +123,7 @@ impl Worker {
             access_log: AccessLog::new(),
             clock: Rc::new(Clock::default()),
             view: RefCell::new(view),
-            stage: Cell::new(Stage::Serving),
+            stage: Cell::new(Stage::Waiting),
             connections: Cell::new(0),
             occupants: Occupants::default(),
             sources: Sources::default(),

@@ -5,20 +5,26 @@
 mod authority;
 mod client;
 mod config;
+mod gate;
 mod metrics;
 mod operator;
 mod process;
+mod relay;
 mod serin;
+mod site;
 mod upstream;
 mod wire;
 
 pub use authority::{Authority, Issued, SecretVolume, TlsClient};
 pub use client::{Answer, Ask, Client};
 pub use config::Config;
+pub use gate::Gate;
 pub use metrics::Metrics;
 pub use operator::{LONG_BAKE, SHORT_BAKE, post_action, two_upstreams};
-pub use process::{Process, command, command_of, send_signal};
+pub use process::{Process, command, command_of, send_signal, send_signal_to};
+pub use relay::{MESSAGES, Relay};
 pub use serin::{Handle, Serin};
+pub use site::{Site, take_over};
 pub use upstream::{Closed, Full, Request, Then, Upstream, ok};
 pub use wire::{Framing, Wire, fields};
 

@@ -28,7 +28,7 @@ pub fn command(arguments: &[&str]) -> Command {
 /// The same with another binary.
 pub fn command_of(serin: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(serin);
-    command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY");
+    command.args(arguments).stdin(Stdio::null()).env_remove("STATE_DIRECTORY").env_remove("RUNTIME_DIRECTORY");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SERIN_")) {
         command.env_remove(name);
     }
@@ -169,6 +169,11 @@ impl Drop for Process {
 
 /// Sends a signal to a child that was not waited for, so that its number is still its own.
 pub fn send_signal(child: &Child, signal: libc::c_int) {
+    send_signal_to(child.id() as libc::pid_t, signal).expect("the child takes signals");
+}
+
+/// Sends a signal to a process that is no child of this one.
+pub fn send_signal_to(process: libc::pid_t, signal: libc::c_int) -> std::io::Result<()> {
     let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal with a name");
-    rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("the child takes signals");
+    Ok(rustix::process::kill_process(rustix::process::Pid::from_raw(process).expect("a process's number"), signal)?)
 }
