@@ -93,7 +93,7 @@ pub async fn buffer(session: &Session, cap: usize) -> Buffered {
         }
         // Charged before it is read: the next piece, too.
         let next = charge.get_or_insert_with(|| Charge::begin(&session.budget, &session.alarms));
-        if next.raise_to(first.len() + all.len() + READ_MAX).is_err() {
+        if next.raise_when_free(first.len() + all.len() + READ_MAX).await.is_err() {
             return Buffered::NoMemory;
         }
         session.await_piece();

@@ -5,6 +5,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use tokio::sync::Notify;
+
 use super::clock::Alarms;
 
 /// What a request in flight takes, beside what is charged for it: its head, buffers for short messages on both sides, and its state.
@@ -17,8 +19,11 @@ pub struct Budget {
     limit: Cell<usize>,
     charged: Cell<usize>,
     requests: Cell<usize>,
-    /// Freed since `take_freed` was last called.
+    /// How many charges were given back so far.
+    given_back: Cell<u64>,
+    /// Freed since `freed_much` last returned.
     freed: Cell<usize>,
+    much: Notify,
     /// The charges of requests that have not arrived whole: they can be given back, because nothing was passed on.
     arriving: RefCell<Vec<Weak<Charge>>>,
 }
@@ -62,13 +67,12 @@ impl Budget {
         self.requests.set(self.requests.get() - 1);
     }
 
-    /// Whether so much was freed that it is worth to return it to the system. The count begins anew.
-    pub fn take_freed(&self) -> bool {
-        let many = self.freed.get() >= FREED_MANY;
-        if many {
-            self.freed.set(0);
+    /// Returns when so much was freed that it is worth to return it to the system.
+    pub async fn freed_much(&self) {
+        while self.freed.get() < FREED_MANY {
+            self.much.notified().await;
         }
-        many
+        self.freed.set(0);
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -120,6 +124,17 @@ impl Charge {
         charge.raise_to(bytes).map(|()| charge)
     }
 
+    /// The same, and waits until the clients that made room have freed their memory.
+    pub async fn raise_when_free(&self, bytes: usize) -> Result<(), NoMemory> {
+        let before = self.budget.given_back.get();
+        self.raise_to(bytes)?;
+        if self.budget.given_back.get() != before {
+            // Their tasks were woken before this one, so they run first.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Charges so many bytes in all. Fails if other clients cannot make room, or if this one has to.
     pub fn raise_to(&self, bytes: usize) -> Result<(), NoMemory> {
         if self.shed.get() {
@@ -152,6 +167,7 @@ impl Charge {
     /// The client's task frees the memory itself as soon as it runs, which is before the next event of the worker.
     fn give_back(&self) {
         self.shed.set(true);
+        self.budget.given_back.set(self.budget.given_back.get() + 1);
         self.discharge();
         self.alarms.wake();
     }
@@ -160,6 +176,9 @@ impl Charge {
         let bytes = self.bytes.take();
         self.budget.charged.set(self.budget.charged.get() - bytes);
         self.budget.freed.set(self.budget.freed.get() + bytes);
+        if self.budget.freed.get() >= FREED_MANY {
+            self.budget.much.notify_one();
+        }
     }
 }
 
@@ -219,12 +238,14 @@ mod tests {
         assert_eq!(Charge::in_transit(&budget, &clock.alarms(), 3 * KIB).unwrap_err(), NoMemory);
     }
 
-    #[test]
-    fn it_is_worth_to_return_much_memory_and_not_little() {
+    #[tokio::test(start_paused = true)]
+    async fn it_is_worth_to_return_much_memory_and_not_little() {
         let (budget, clock) = budget(100 * KIB);
+        let freed = || tokio::time::timeout(std::time::Duration::from_secs(1), budget.freed_much());
         drop(Charge::in_transit(&budget, &clock.alarms(), KIB).unwrap());
-        assert!(!budget.take_freed());
+        assert!(freed().await.is_err());
         drop(Charge::in_transit(&budget, &clock.alarms(), FREED_MANY).unwrap());
-        assert!(budget.take_freed() && !budget.take_freed());
+        assert!(freed().await.is_ok());
+        assert!(freed().await.is_err());
     }
 }

@@ -278,14 +278,20 @@ impl Worker {
     /// Closes old connections to upstreams, and passes on log lines and freed memory, at an interval, for ever.
     pub async fn reap(self: Rc<Self>) {
         loop {
-            tokio::time::sleep(REAP_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(REAP_EVERY) => {}
+                () = self.budget.freed_much() => {
+                    // After the tasks whose memory it is have freed it.
+                    tokio::task::yield_now().await;
+                    memory::give_back();
+                }
+            }
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
             self.access_log.hand_over();
             let rate = self.view().limits.max_rate_per_source;
             self.sources.forget(rate, self.clock.now());
             self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
-            let freed = self.budget.take_freed();
-            if self.rested.get() >= RESTED_MANY || freed {
+            if self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);
                 memory::give_back();
             }
