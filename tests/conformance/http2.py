@@ -113,16 +113,21 @@ class Http2:
 
     def begin(self, fields, end=False, stream=None):
         """Sends a request's head, in as many frames as it needs. Returns its stream."""
-        stream = stream or self.next_stream
-        self.next_stream = max(self.next_stream, stream + 2)
-        self.window[stream] = self.theirs[INITIAL_WINDOW_SIZE]
-        self.granted[stream] = self.mine[INITIAL_WINDOW_SIZE]
-        self.answers[stream] = Answer2()
+        stream = self.begin_by_hand(stream)
         block = self.block(fields)
         pieces = [block[at : at + FRAME_MAX] for at in range(0, len(block), FRAME_MAX)] or [b""]
         flags = [0] * (len(pieces) - 1) + [END_HEADERS]
         for n, (piece, flag) in enumerate(zip(pieces, flags)):
             self.send(raw_frame(CONTINUATION if n else HEADERS, flag | (END_STREAM if end and not n else 0), stream, piece))
+        return stream
+
+    def begin_by_hand(self, stream=None):
+        """Opens a stream on which the test itself sends the head."""
+        stream = stream or self.next_stream
+        self.next_stream = max(self.next_stream, stream + 2)
+        self.window[stream] = self.theirs[INITIAL_WINDOW_SIZE]
+        self.granted[stream] = self.mine[INITIAL_WINDOW_SIZE]
+        self.answers[stream] = Answer2()
         return stream
 
     def data(self, stream, body, end=False):
@@ -167,7 +172,7 @@ class Http2:
 
     def grant(self, stream, n):
         self.granted[stream] += n
-        self.send_frame(WindowUpdateFrame(stream, window_increment=n))
+        self.try_send(WindowUpdateFrame(stream, window_increment=n).serialize())
 
     def cancel(self, stream, code=CANCEL):
         self.send_frame(RstStreamFrame(stream, error_code=code))
@@ -258,12 +263,12 @@ class Http2:
                 self.window[stream] += grown
             self.theirs.update(frame.settings)
             if self.acknowledges:
-                self.send_frame(SettingsFrame(0, flags=["ACK"]))
+                self.try_send(SettingsFrame(0, flags=["ACK"]).serialize())
         elif kind is PingFrame:
             if "ACK" in frame.flags:
                 self.pongs.append(frame.opaque_data)
             elif self.acknowledges:
-                self.send_frame(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]))
+                self.try_send(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]).serialize())
         elif kind is WindowUpdateFrame:
             self.window[frame.stream_id] = self.window.get(frame.stream_id, 0) + frame.window_increment
             self.updates.append((frame.stream_id, frame.window_increment))
