@@ -203,10 +203,10 @@ def test_bodies_that_stall_leave_room_for_others(client2, upstream):
 @only_serin
 def test_a_silent_connection_is_closed(connect2, hasty, how):
     """`head_timeout` is 1 s."""
-    before, since = hasty.metric("serin_connections_closed_total", reason="silent"), time.monotonic()
+    before, since = hasty.metric("serin_client_connections_closed_total", reason="silent"), time.monotonic()
     client = connect2(how, proxy=hasty)
     assert client.closed() and 0.8 < took(since) < 10 and client.goaway == NO_ERROR
-    assert hasty.metric("serin_connections_closed_total", reason="silent") == before + 1
+    assert hasty.metric("serin_client_connections_closed_total", reason="silent") == before + 1
 
 
 @only_serin
@@ -346,7 +346,7 @@ def test_a_client_that_leaves_within_its_answer(connect2, proxy2, upstream, end)
     time.sleep(0.1)
     go.set()
     proxy2.counts(before + 1, REQUESTS, bot="streamed", outcome="aborted")
-    assert proxy2.metric("serin_inflight", bot="streamed") == 0
+    assert proxy2.metric("serin_inflight_requests", bot="streamed") == 0
 
 
 @only_serin

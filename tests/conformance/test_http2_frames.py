@@ -254,9 +254,10 @@ def test_a_frame_behind_the_end_of_a_stream_is_refused(client2, connect2, upstre
     client2.try_send(raw_frame(PING, payload=b"settled?"))
     while not client2.ended and client2.answers[stream].reset is None and not client2.pongs:
         client2.pump(ends=True)
-    # A peer may have forgotten the stream and ignore late frames on it, but for a CONTINUATION (5.1).
     assert len(upstream.seen) == 1
-    assert client2.goaway in (STREAM_CLOSED, PROTOCOL_ERROR) or client2.answers[stream].reset in (STREAM_CLOSED, PROTOCOL_ERROR) or client2.ended
+    refused = client2.goaway in (STREAM_CLOSED, PROTOCOL_ERROR) or client2.answers[stream].reset in (STREAM_CLOSED, PROTOCOL_ERROR) or client2.ended
+    # A proxy may have forgotten the stream and pass over late DATA.
+    assert refused or wire(client2, stream)[3] == DATA
     assert connect2().request().status == 200
 
 
@@ -310,7 +311,6 @@ def test_the_highest_stream_identifier_is_one(client2, upstream):
         case("a_reserved_bit", raw_frame(WINDOW_UPDATE, 0, 0, u32(2**31 + 100))),
         case("a_priority_on_an_idle_stream", raw_frame(PRIORITY, 0, 33, u32(0) + b"\x0f")),
         case("an_unasked_pong", raw_frame(PING, ACK, payload=bytes(8))),
-        case("a_goaway", raw_frame(GOAWAY, payload=bytes(8))),
         case("a_table_size_of_zero", setting(1, 0)),
         case("no_push", setting(2, 0)),
     ],
@@ -318,9 +318,7 @@ def test_the_highest_stream_identifier_is_one(client2, upstream):
 def test_it_does_no_harm(client2, upstream, wire):
     client2.settle()
     client2.send(wire)
-    response = client2.request((b"x-a", b"1"))
-    # Behind the client's own GOAWAY nothing is asked of it, but its requests are still answered.
-    assert response.status == 200 or b"\x07" == wire[3:4] and PROXY != "serin"
+    assert client2.request((b"x-a", b"1")).status == 200
 
 
 def test_a_head_in_many_frames(client2, upstream):
