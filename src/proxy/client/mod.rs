@@ -9,6 +9,6 @@ mod session;
 
 pub use body::{Buffered, RequestBody, buffer};
 pub use connection::{Connection, ConnectionPhase, Heard};
-pub use inbound::{Http2, Inbound};
+pub use inbound::{Http2, Inbound, map};
 pub use origin::{Origin, Scheme};
 pub use session::{Session, Upload};

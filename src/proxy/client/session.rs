@@ -130,8 +130,7 @@ impl Session {
     pub fn interim(&self, head: &AnswerHead) {
         match &self.inbound {
             Inbound::Http1(io) => io.borrow_mut().interim(head),
-            // hyper's server cannot send interim answers in HTTP/2.
-            Inbound::Http2(_) => {}
+            Inbound::Http2(stream) => stream.borrow_mut().interim(head),
         }
     }
 

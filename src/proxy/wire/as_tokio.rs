@@ -1,4 +1,4 @@
-//! A wire as tokio's traits have it, for hyper.
+//! A wire as tokio's traits have it, for HTTP/2.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,17 +1,14 @@
 //! Drives a connection: its limits, its idle time, and its end.
 
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::rt::Executor;
-use hyper::server::conn::http2;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
+use bytes::Bytes;
+use h2::server::{self, Handshake};
 
-use super::streams::{Streams, StreamsService, WINDOW};
+use super::streams::{Streams, WINDOW};
 use crate::config::ProxyLimits;
 use crate::meters::Closed;
 use crate::proxy::client::Origin;
@@ -21,9 +18,9 @@ use crate::proxy::wire::budget::Budget;
 use crate::proxy::wire::clock::Wait;
 use crate::proxy::worker::{Occupant, Stage, Worker};
 
-/// What a client may send of one request's body before serin reads it, in bytes. One piece of a body that is passed on is at most as large.
+/// What a client may send of one request's body before serin reads it, in bytes.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// What hyper may hold of one answer until the client takes it.
+/// What may wait of one answer until the client takes it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The requests that a client may break off before serin has looked at them. More are an attack (CVE-2023-44487).
 const RESETS_UNSEEN: usize = 20;
@@ -31,18 +28,6 @@ const RESETS_UNSEEN: usize = 20;
 const RESETS_OF_OURS: usize = 100;
 /// How long a client has to end a connection that serin has said goodbye to, once no request is in flight.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// The interval of checks whether a client takes its answers.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
-
-/// Runs hyper's tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-struct OnWorker;
-
-impl<F: Future<Output: 'static> + 'static> Executor<F> for OnWorker {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
 
 /// Returns when the connection has ended, and its last request too: a bot's work goes on after its client has left.
 pub async fn serve(
@@ -58,41 +43,82 @@ pub async fn serve(
     closed
 }
 
+/// Returns why serin closed the connection before its usual end, if it did.
 async fn converse(worker: &Worker, occupant: &Occupant, streams: &Rc<Streams>, wire: Wire) -> Option<Closed> {
     let limits = &streams.limits;
-    let mut server = http2::Builder::new(OnWorker);
-    server
-        .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(limits.max_head_bytes as u32)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(WINDOW as u32)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(RESETS_UNSEEN)
-        .max_local_error_reset_streams(RESETS_OF_OURS)
-        .auto_date_header(false);
-    let service = TowerToHyperService::new(StreamsService(streams.clone()));
-    let mut connection = pin!(server.serve_connection(TokioIo::new(WireIo(wire)), service));
+    let mut frames = Frames::Begin(Box::new(begin(wire, limits)));
     let (mut leave, mut closed) = (Leave::No, None);
     streams.alarms.arm(Wait::Client, limits.head_timeout);
-    streams.alarms.arm(Wait::Presence, CHECK_EVERY);
-    std::future::poll_fn(|cx: &mut Context<'_>| {
+    std::future::poll_fn(|cx| {
         loop {
             // A client that broke the protocol knows about it.
-            if connection.as_mut().poll(cx).is_ready() {
+            if frames.poll(cx, streams).is_ready() {
                 return Poll::Ready(closed);
             }
             streams.alarms.watch(cx);
-            match next(worker, occupant, streams, leave) {
+            match next(worker, occupant, streams, &frames, leave) {
                 Step::Wait => return Poll::Pending,
                 Step::SayGoodbye(reason) => {
                     (leave, closed) = (Leave::Said, reason);
-                    connection.as_mut().graceful_shutdown();
+                    frames.say_goodbye();
                 }
                 Step::End(reason) => return Poll::Ready(reason.or(closed)),
             }
         }
     })
     .await
+}
+
+fn begin(wire: Wire, limits: &ProxyLimits) -> Handshake<WireIo, Bytes> {
+    server::Builder::new()
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(limits.max_head_bytes as u32)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW as u32)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESETS_UNSEEN)
+        .max_local_error_reset_streams(Some(RESETS_OF_OURS))
+        .handshake(WireIo(wire))
+}
+
+/// The connection's frames.
+enum Frames {
+    /// The client's preface has not come.
+    Begin(Box<Handshake<WireIo, Bytes>>),
+    Open(Box<server::Connection<WireIo, Bytes>>),
+}
+
+impl Frames {
+    /// Reads and writes what there is, and begins new requests. Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>, streams: &Rc<Streams>) -> Poll<()> {
+        loop {
+            match self {
+                Frames::Begin(handshake) => match ready!(std::pin::Pin::new(handshake.as_mut()).poll(cx)) {
+                    Ok(connection) => *self = Frames::Open(Box::new(connection)),
+                    Err(_) => return Poll::Ready(()),
+                },
+                Frames::Open(connection) => match ready!(connection.poll_accept(cx)) {
+                    Some(Ok((request, respond))) => streams.take(request, respond),
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                },
+            }
+        }
+    }
+
+    /// A client whose preface has not come gets no goodbye: it has asked for nothing.
+    fn say_goodbye(&mut self) {
+        if let Frames::Open(connection) = self {
+            connection.graceful_shutdown();
+        }
+    }
+
+    /// Whether the end of some answer may still wait for the client.
+    fn has_streams(&self) -> bool {
+        match self {
+            Frames::Begin(_) => false,
+            Frames::Open(connection) => connection.has_streams(),
+        }
+    }
 }
 
 /// Whether serin has told the client to send no more requests.
@@ -108,23 +134,24 @@ enum Step {
     End(Option<Closed>),
 }
 
-fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, leave: Leave) -> Step {
-    let alarms = &streams.alarms;
+fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, frames: &Frames, leave: Leave) -> Step {
+    let (alarms, limits) = (&streams.alarms, &streams.limits);
     if let Some(reason) = occupant.must_leave() {
         return Step::End(Some(reason));
-    }
-    if alarms.rang(Wait::Presence) {
-        alarms.arm(Wait::Presence, CHECK_EVERY);
-        if streams.any_overdue() {
-            return Step::End(None);
-        }
     }
     if streams.in_flight() > 0 {
         alarms.clear(Wait::Client);
         occupant.works();
     } else if !alarms.armed(Wait::Client) {
-        alarms.arm(Wait::Client, if leave == Leave::Said { GOODBYE } else { streams.limits.idle_timeout });
         occupant.waits();
+        alarms.arm(
+            Wait::Client,
+            match leave {
+                Leave::No => limits.idle_timeout,
+                Leave::Said if frames.has_streams() => limits.write_timeout,
+                Leave::Said => GOODBYE,
+            },
+        );
     }
     match (leave, alarms.rang(Wait::Client)) {
         (Leave::No, rang) if rang || worker.stage() != Stage::Serving => {

@@ -1,7 +1,8 @@
-//! One client connection in HTTP/2, by hyper's server. Each of its streams is one request, and is handled like a request in HTTP/1.
+//! One client connection in HTTP/2. The crate `h2` reads and writes its frames; each of its streams is one request, and is handled
+//! like a request in HTTP/1.
 
+mod answer;
 mod connection;
-mod reply;
 mod request;
 mod streams;
 

@@ -1,6 +1,6 @@
 //! A request's head in HTTP/2 as the head of a request in HTTP/1, which is what upstreams get.
 
-use http::header::{COOKIE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
@@ -22,7 +22,12 @@ impl Asked {
     }
 }
 
-/// hyper has checked names, values and pseudo-header fields, and has refused fields about the connection (RFC 9113, 8.2.2).
+/// The announced length of the body. The library has refused a length that is no number, and two that differ.
+pub fn length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The library has checked names, values and pseudo-header fields, and has refused fields about the connection (RFC 9113, 8.2.2).
 pub fn read(parts: Parts) -> Result<RequestHead, Problem> {
     let Parts { method, uri, headers, .. } = parts;
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());

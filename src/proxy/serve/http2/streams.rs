@@ -2,25 +2,27 @@
 //! work.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tokio::sync::{Notify, oneshot};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::sync::Notify;
 
-use super::reply::{StreamBody, response};
-use super::request::{Asked, read};
+use super::answer::answer;
+use super::request::{self, Asked, read};
 use crate::config::ProxyLimits;
 use crate::proxy::client::{Http2, Inbound, Origin, Session};
 use crate::proxy::exchange::{Reply, handle};
+use crate::proxy::headers;
 use crate::proxy::problem::Problem;
 use crate::proxy::wire::budget::{Budget, Charge, NoMemory};
-use crate::proxy::wire::clock::{Alarms, Wait};
+use crate::proxy::wire::clock::Alarms;
 use crate::proxy::worker::Worker;
 
 /// What a client may send of all requests of its connection together before serin reads it, in bytes.
@@ -37,8 +39,6 @@ pub struct Streams {
     pub alarms: Rc<Alarms>,
     in_flight: Cell<usize>,
     had_any: Cell<bool>,
-    /// The requests whose answers may wait for the client.
-    answered: RefCell<Vec<Weak<Session>>>,
     ended: Notify,
 }
 
@@ -57,7 +57,6 @@ impl Streams {
             alarms,
             in_flight: Cell::new(0),
             had_any: Cell::new(false),
-            answered: RefCell::default(),
             ended: Notify::new(),
         })
     }
@@ -78,16 +77,15 @@ impl Streams {
         }
     }
 
-    /// Whether the client has taken nothing of an answer for the write timeout. Then the connection must end: hyper does not poll an
-    /// answer that waits.
-    pub fn any_overdue(&self) -> bool {
-        let mut overdue = false;
-        self.answered.borrow_mut().retain(|session| {
-            let Some(session) = session.upgrade() else { return false };
-            overdue |= session.alarms.rang(Wait::Write);
-            true
-        });
-        overdue
+    /// Begins a request, unless there are too many. The library counts a stream that the client has broken off no more, but its
+    /// request goes on: without a limit here, one connection could begin requests without end (CVE-2023-44487).
+    pub fn take(self: &Rc<Self>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if self.in_flight.get() >= self.limits.max_streams as usize {
+            // The client may repeat the request (RFC 9113, 8.7).
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        let in_flight = self.begins();
+        tokio::task::spawn_local(async move { in_flight.0.run(request, respond).await });
     }
 
     fn begins(self: &Rc<Self>) -> InFlight {
@@ -104,57 +102,46 @@ impl Streams {
         Ok(())
     }
 
-    /// Answers one request. The answer's body counts as in flight too.
-    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<StreamBody> {
-        let in_flight = self.begins();
-        let charged = self.charge();
+    async fn run(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (parts, body) = request.into_parts();
-        let inbound = Inbound::Http2(RefCell::new(Http2::new(body)));
-        let session = Session::new(self.worker.clock().alarms(), self.origin.clone(), (self.limits.clone(), self.budget.clone()), inbound);
         let asked = Asked::by(&parts);
-        let (ready, reply) = oneshot::channel();
-        let (worker, handled) = (self.worker.clone(), session.clone());
-        tokio::task::spawn_local(async move {
-            let head = charged.map_err(|NoMemory| Problem::Memory).and_then(|()| read(parts));
-            let reply = match head {
-                Ok(head) => handle(&worker, &handled, Box::new(head)).await,
-                Err(problem) => {
-                    worker.counts(problem);
-                    Reply::problem(problem, None)
+        let stream = Rc::new(RefCell::new(Http2::new(body, request::length(&parts), respond)));
+        let inbound = Inbound::Http2(stream.clone());
+        let bounds = (self.limits.clone(), self.budget.clone());
+        let session = Session::new(self.worker.clock().alarms(), self.origin.clone(), bounds, inbound);
+        let charged = self.charge();
+        let reply = {
+            let handling = pin!(async {
+                match charged.map_err(|NoMemory| Problem::Memory).and_then(|()| read(parts)) {
+                    Ok(head) => {
+                        stream.borrow_mut().expects = headers::expects_continue(&head.fields);
+                        handle(&self.worker, &session, Box::new(head)).await
+                    }
+                    Err(problem) => {
+                        self.worker.counts(problem);
+                        Reply::problem(problem, None)
+                    }
                 }
-            };
-            if let Err((reply, in_flight)) = ready.send((reply, in_flight)) {
-                // The client has left meanwhile.
-                reply.body.drain().await;
-                drop(in_flight);
-            }
-        });
-        let mut client = Client { session: Some(session.clone()) };
-        let answered = reply.await;
-        client.session = None;
-        self.answered.borrow_mut().push(Rc::downgrade(&session));
-        match answered {
-            Ok((reply, in_flight)) => response(asked, reply, session, Box::new(in_flight)),
-            // The task has panicked.
-            Err(_) => {
-                let own = Reply::own(StatusCode::INTERNAL_SERVER_ERROR, bytes::Bytes::new());
-                response(asked, own, session, Box::new(()))
-            }
-        }
+            });
+            watched(&session, &stream, handling).await
+        };
+        answer(asked, reply, &session, &stream).await;
     }
 }
 
-/// The client that waits for an answer. If it is dropped, the client has broken off its stream.
-struct Client {
-    session: Option<Rc<Session>>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if let Some(session) = &self.session {
+/// Waits for a request's reply, and notices a client that leaves meanwhile.
+async fn watched(session: &Session, stream: &RefCell<Http2>, mut handling: std::pin::Pin<&mut impl Future<Output = Reply>>) -> Reply {
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(reply) = handling.as_mut().poll(cx) {
+            return Poll::Ready(reply);
+        }
+        // A request that waits for the client's body learns of it by that body, too.
+        if !session.is_gone() && stream.borrow_mut().respond.poll_reset(cx).is_ready() {
             session.leaves();
         }
-    }
+        Poll::Pending
+    })
+    .await
 }
 
 impl Drop for InFlight {
@@ -165,24 +152,5 @@ impl Drop for InFlight {
         }
         self.0.ended.notify_one();
         self.0.alarms.wake();
-    }
-}
-
-/// The streams as a service.
-#[derive(Clone)]
-pub struct StreamsService(pub Rc<Streams>);
-
-impl tower::Service<Request<Incoming>> for StreamsService {
-    type Response = Response<StreamBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<StreamBody>, Infallible>>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let streams = self.0.clone();
-        Box::pin(async move { Ok(streams.answer(request).await) })
     }
 }
