@@ -117,12 +117,12 @@ def start2(upstream_server, certificate, tmp_path_factory):
     """Starts a proxy that speaks HTTP/2, with and without TLS. serin takes further lines for `[proxy]` and `[proxy.limits]`."""
     running = []
 
-    def start(proxy="", limits=""):
+    def start(proxy="", limits="", http2="all"):
         template, command = START[PROXY]
         template = template.replace(".", "-http2.")
         files = {"CERTIFICATE": f"{certificate}.crt", "KEY": f"{certificate}.key", "PEM": f"{certificate}.pem"}
         folder = tmp_path_factory.mktemp("proxy")
-        running.append(Proxy(folder, (template, command), UPSTREAM=upstream_server.port, PROXY=proxy, LIMITS=limits, **files))
+        running.append(Proxy(folder, (template, command), UPSTREAM=upstream_server.port, HTTP2=http2, PROXY=proxy, LIMITS=limits, **files))
         return running[-1]
 
     yield start

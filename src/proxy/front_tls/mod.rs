@@ -3,10 +3,12 @@
 
 mod certificates;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -19,6 +21,11 @@ use crate::proxy::wire::stream::Stream;
 
 const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
+/// The answer to a client that forgot the `s` of `https`.
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 44\r\nconnection: close\r\n\r\n\
+    This port speaks TLS: use https, not http.\r\n";
+/// What such a client may still send before its connection is closed.
+const DECLINED_BYTES_MAX: u64 = 64 * 1024;
 
 /// The certificates and the settings of all workers.
 pub struct FrontTls {
@@ -94,7 +101,13 @@ impl FrontTls {
     }
 
     /// Does the handshake. Which protocols are offered depends on the config of the moment.
-    pub async fn accept(&self, socket: TcpStream, http2: Http2) -> Result<(Stream, Agreed), Closed> {
+    pub async fn accept(&self, mut socket: TcpStream, http2: Http2) -> Result<(Stream, Agreed), Closed> {
+        let mut first = [0];
+        // A method's first byte, which no record of TLS has.
+        if socket.peek(&mut first).await.is_ok_and(|read| read > 0) && first[0].is_ascii_uppercase() {
+            let _ = decline(&mut socket).await;
+            return Err(Closed::Handshake);
+        }
         let acceptor = &self.acceptors[usize::from(http2 == Http2::Off)];
         let stream = acceptor.accept(socket).await.map_err(|_| Closed::Handshake)?;
         let agreed = match stream.get_ref().1.alpn_protocol() {
@@ -103,6 +116,15 @@ impl FrontTls {
         };
         Ok((Stream::Tls(Box::new(stream.into())), agreed))
     }
+}
+
+/// Tells a client that speaks HTTP without TLS why it is not served, and reads what it still sends: a close with unread bytes is a
+/// reset, after which the client could lose the answer. The caller limits the time.
+async fn decline(socket: &mut TcpStream) -> io::Result<()> {
+    socket.write_all(NOT_TLS).await?;
+    socket.shutdown().await?;
+    tokio::io::copy(&mut socket.take(DECLINED_BYTES_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// The protocol that a handshake agreed on.

@@ -56,7 +56,13 @@ impl Stream {
     }
 
     /// Ready if there is something to read, the end or an error.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A client's first request often comes with the end of its handshake: then TLS has read it, and the socket has nothing more.
+        if let Stream::Tls(stream) = self
+            && has_read(stream)
+        {
+            return Poll::Ready(());
+        }
         self.socket().poll_read_ready(cx).map(drop)
     }
 
@@ -104,6 +110,15 @@ impl Stream {
         let mut byte = [MaybeUninit::uninit()];
         SockRef::from(self.socket()).peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
+}
+
+/// Whether TLS holds something that it has read from the socket: data, the end or an error.
+fn has_read(stream: &mut TlsStream<TcpStream>) -> bool {
+    let state = match stream {
+        TlsStream::Client(stream) => stream.get_mut().1.process_new_packets(),
+        TlsStream::Server(stream) => stream.get_mut().1.process_new_packets(),
+    };
+    state.map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
 }
 
 /// Writes a single slice with a plain write: a vectored write of one slice costs more.
