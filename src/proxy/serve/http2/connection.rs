@@ -39,7 +39,7 @@ pub async fn serve(worker: &Rc<Worker>, wire: Wire, origin: Rc<Origin>, limits: 
 
 async fn converse(worker: &Worker, streams: &Rc<Streams>, wire: Wire) {
     let limits = &streams.limits;
-    let mut frames = Frames::Begin(begin(wire, limits));
+    let mut frames = Frames::Begin(Box::new(begin(wire, limits)));
     let mut leave = Leave::No;
     streams.alarms.arm(Wait::Client, limits.head_timeout);
     std::future::poll_fn(|cx| {
@@ -77,7 +77,7 @@ fn begin(wire: Wire, limits: &ProxyLimits) -> Handshake<WireIo, Bytes> {
 /// The connection's frames.
 enum Frames {
     /// The client's preface has not come.
-    Begin(Handshake<WireIo, Bytes>),
+    Begin(Box<Handshake<WireIo, Bytes>>),
     Open(Box<server::Connection<WireIo, Bytes>>),
 }
 
@@ -86,7 +86,7 @@ impl Frames {
     fn poll(&mut self, cx: &mut Context<'_>, streams: &Rc<Streams>) -> Poll<()> {
         loop {
             match self {
-                Frames::Begin(handshake) => match ready!(std::pin::Pin::new(handshake).poll(cx)) {
+                Frames::Begin(handshake) => match ready!(std::pin::Pin::new(handshake.as_mut()).poll(cx)) {
                     Ok(connection) => *self = Frames::Open(Box::new(connection)),
                     Err(_) => return Poll::Ready(()),
                 },
