@@ -65,9 +65,9 @@ test-e2e: $(BUILD) setup ## real bots, a weight sweep and Prometheus through a r
 	@mkdir -p $(LOGS)
 	cd tests/e2e && $(PYTEST) -n $(PYTEST_PROCESSES) . 2>&1 | tee $(LOGS)/e2e.log
 
-test-conformance: $(BUILD) setup ## HTTP/1.1, byte by byte, on both sides
+test-conformance: $(BUILD) setup ## HTTP/1.1, HTTP/2 and TLS, byte by byte
 	@mkdir -p $(LOGS)
-	cd tests/conformance && $(PYTEST) . 2>&1 | tee $(LOGS)/conformance.log
+	cd tests/conformance && $(PYTEST) -n $(PYTEST_PROCESSES) . 2>&1 | tee $(LOGS)/conformance.log
 
 test-peers: ## the conformance tests against nginx and HAProxy: are our expectations sane?
 	tests/e2e/setup.sh nginx haproxy

@@ -9,7 +9,7 @@ venv=${SERIN_VENV:-$root/target/e2e-venv}
 
 declare -A package=([python3]=python3 [node]=nodejs [npm]=npm [prometheus]=prometheus [promtool]=prometheus [systemd-analyze]=systemd [systemd-nspawn]=systemd-container [chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy)
 missing=()
-for program in python3 node npm prometheus promtool systemd-analyze chromium "$@"; do
+for program in python3 openssl node npm prometheus promtool systemd-analyze chromium "$@"; do
     command -v "$program" >/dev/null || missing+=("${package[$program]:-$program}")
 done
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
