@@ -8,10 +8,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::session::{Session, Upload};
 use crate::http1::{Decoded, Fields};
-use crate::proxy::wire::BodyBroken;
-use crate::proxy::wire::budget::{Charge, NoMemory};
+use crate::proxy::wire::budget::{Charge, LongPieces};
 use crate::proxy::wire::clock::Wait;
-use crate::proxy::wire::{IN_PIECES, READ_MAX, SHORT_PIECE};
+use crate::proxy::wire::{BodyBroken, READ_MAX};
 
 /// The longest time in which a held body must arrive, even if some of it arrives all the time. It is ten times what a slow mobile
 /// uplink needs for the default cap of 1 MiB.
@@ -35,8 +34,7 @@ pub struct StreamedBody {
     read: Option<Bytes>,
     session: Rc<Session>,
     timeout: Duration,
-    /// For long pieces.
-    charge: Option<Rc<Charge>>,
+    long: LongPieces,
 }
 
 /// The result of `buffer`.
@@ -131,7 +129,7 @@ impl RequestBody {
     pub fn stream(read: Bytes, session: &Rc<Session>, timeout: Duration) -> RequestBody {
         session.set_upload(Upload::ForUpstream);
         let read = (!read.is_empty()).then_some(read);
-        RequestBody::Stream(Box::new(StreamedBody { read, session: session.clone(), timeout, charge: None }))
+        RequestBody::Stream(Box::new(StreamedBody { read, session: session.clone(), timeout, long: LongPieces::default() }))
     }
 
     /// Returns `true` if the body can be sent a second time: no part of it was read from the client and passed on.
@@ -203,13 +201,9 @@ impl StreamedBody {
             return Poll::Pending;
         };
         if let Ok(Decoded::Data(data)) = &piece
-            && data.len() > SHORT_PIECE
-            && self.charge.is_none()
+            && self.long.passes(data, &self.session.budget, &self.session.alarms).is_err()
         {
-            match Charge::in_transit(&self.session.budget, &self.session.alarms, IN_PIECES) {
-                Ok(charge) => self.charge = Some(charge),
-                Err(NoMemory) => self.session.read_little(),
-            }
+            self.session.read_little();
         }
         let alarms = &self.session.alarms;
         match &piece {

@@ -1,6 +1,5 @@
 //! A reply's body on its way to the client. serin never changes a body.
 
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use bytes::Bytes;
 use super::record::Exchange;
 use crate::http1::Decoded;
 use crate::proxy::upstream::AnswerStream;
-use crate::proxy::wire::budget::{Charge, NoMemory};
+use crate::proxy::wire::BodyBroken;
+use crate::proxy::wire::budget::LongPieces;
 use crate::proxy::wire::clock::Wait;
-use crate::proxy::wire::{BodyBroken, IN_PIECES, SHORT_PIECE};
 
 /// How much of an answer serin reads for a client that has left. Answers to webhooks are smaller.
 const DRAIN_BYTES: usize = 16 * 1024 * 1024;
@@ -28,14 +27,13 @@ pub struct UpstreamBody {
     stream: AnswerStream,
     exchange: Exchange,
     timeout: Duration,
-    /// For long pieces.
-    charge: Option<Rc<Charge>>,
+    long: LongPieces,
 }
 
 impl ReplyBody {
     pub fn upstream(stream: AnswerStream, exchange: Exchange, timeout: Duration) -> ReplyBody {
         exchange.session().alarms.arm(Wait::Exchange, timeout);
-        ReplyBody::Upstream(UpstreamBody { stream, exchange, timeout, charge: None })
+        ReplyBody::Upstream(UpstreamBody { stream, exchange, timeout, long: LongPieces::default() })
     }
 
     /// Reads the body to its end and drops it, after the client has left: the bot's work must not be cancelled. An answer without an
@@ -92,11 +90,8 @@ impl UpstreamBody {
         match &piece {
             Ok(Decoded::Data(data)) => {
                 alarms.arm(Wait::Exchange, self.timeout);
-                if data.len() > SHORT_PIECE && self.charge.is_none() {
-                    match Charge::in_transit(&self.exchange.session().budget, alarms, IN_PIECES) {
-                        Ok(charge) => self.charge = Some(charge),
-                        Err(NoMemory) => self.stream.read_little(),
-                    }
+                if self.long.passes(data, &self.exchange.session().budget, alarms).is_err() {
+                    self.stream.read_little();
                 }
             }
             // Nothing comes after trailers.

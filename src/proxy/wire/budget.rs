@@ -3,14 +3,20 @@
 //! memory for the longest time give theirs back.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use tokio::sync::Notify;
 
+use super::READ_MAX;
 use super::clock::Alarms;
+use super::living::Living;
 
 /// What a request in flight takes, beside what is charged for it: its head, buffers for short messages on both sides, and its state.
 const REQUEST_BYTES: usize = 24 * 1024;
+/// A piece of this length or less needs no more memory than a request has anyway.
+const SHORT_PIECE: usize = 8 * 1024;
+/// What a body takes that comes in long pieces: one piece that is read, and one that is written.
+const IN_PIECES: usize = 2 * READ_MAX;
 /// The memory that is freed before it is worth to return it to the system.
 const FREED_MANY: usize = 8 << 20;
 
@@ -25,7 +31,7 @@ pub struct Budget {
     freed: Cell<usize>,
     much: Notify,
     /// The charges of requests that have not arrived whole: they can be given back, because nothing was passed on.
-    arriving: RefCell<Vec<Weak<Charge>>>,
+    arriving: RefCell<Living<Charge>>,
 }
 
 /// Memory that is charged for one client, until it is dropped.
@@ -82,11 +88,9 @@ impl Budget {
     /// Lets clients that are still sending give back their memory, until there is room for `bytes`: first those with the highest product
     /// of memory and time, as long as it is above `weight`.
     fn make_room(&self, bytes: usize, weight: u64) -> bool {
-        let mut arriving = self.arriving.borrow_mut();
-        arriving.retain(|charge| charge.strong_count() > 0);
+        let arriving = self.arriving.borrow();
         let mut others: Vec<(u64, Rc<Charge>)> = arriving
             .iter()
-            .filter_map(Weak::upgrade)
             .filter(|charge| charge.arriving.get() && !charge.shed.get())
             .map(|charge| (charge.weight(), charge))
             .filter(|(theirs, _)| *theirs > weight)
@@ -103,25 +107,22 @@ impl Budget {
 }
 
 impl Charge {
-    /// Nothing is charged yet.
+    /// For what a client sends. Nothing is charged yet.
     pub fn begin(budget: &Rc<Budget>, alarms: &Rc<Alarms>) -> Rc<Charge> {
-        let charge = Rc::new(Charge {
-            budget: budget.clone(),
-            bytes: Cell::new(0),
-            alarms: alarms.clone(),
-            since: alarms.now(),
-            arriving: Cell::new(true),
-            shed: Cell::new(false),
-        });
-        budget.arriving.borrow_mut().push(Rc::downgrade(&charge));
+        let charge = Rc::new(Charge::new(budget, alarms, true));
+        budget.arriving.borrow_mut().add(&charge);
         charge
     }
 
-    /// Charges memory that is no longer sent by the client: a piece in transit.
-    pub fn in_transit(budget: &Rc<Budget>, alarms: &Rc<Alarms>, bytes: usize) -> Result<Rc<Charge>, NoMemory> {
-        let charge = Charge::begin(budget, alarms);
-        charge.arrived();
+    /// Charges memory that no client can be asked to give back: a piece in transit.
+    pub fn in_transit(budget: &Rc<Budget>, alarms: &Rc<Alarms>, bytes: usize) -> Result<Charge, NoMemory> {
+        let charge = Charge::new(budget, alarms, false);
         charge.raise_to(bytes).map(|()| charge)
+    }
+
+    fn new(budget: &Rc<Budget>, alarms: &Rc<Alarms>, arriving: bool) -> Charge {
+        let (bytes, shed, arriving) = (Cell::new(0), Cell::new(false), Cell::new(arriving));
+        Charge { budget: budget.clone(), bytes, alarms: alarms.clone(), since: alarms.now(), arriving, shed }
     }
 
     /// The same, and waits until the clients that made room have freed their memory.
@@ -179,6 +180,20 @@ impl Charge {
         if self.budget.freed.get() >= FREED_MANY {
             self.budget.much.notify_one();
         }
+    }
+}
+
+/// The memory of a body whose pieces may be long.
+#[derive(Debug, Default)]
+pub struct LongPieces(Option<Charge>);
+
+impl LongPieces {
+    /// Called for each piece. Fails if there is no memory for long ones: then the rest must be read in short ones.
+    pub fn passes(&mut self, piece: &[u8], budget: &Rc<Budget>, alarms: &Rc<Alarms>) -> Result<(), NoMemory> {
+        if piece.len() > SHORT_PIECE && self.0.is_none() {
+            self.0 = Some(Charge::in_transit(budget, alarms, IN_PIECES)?);
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod as_tokio;
 pub mod budget;
 pub mod clock;
+pub mod living;
 pub mod stream;
 
 use std::io::{self, IoSlice};
@@ -21,10 +22,6 @@ const TOGETHER: usize = 4096;
 /// The least and the most to read at once of a long body.
 const READ_MIN: usize = 4 * 1024;
 pub const READ_MAX: usize = 64 * 1024;
-/// What a message takes whose body comes in pieces of `READ_MAX`: one piece that is read, and one that is written.
-pub const IN_PIECES: usize = 2 * READ_MAX;
-/// A piece of this length or less needs no more memory than a request has anyway.
-pub const SHORT_PIECE: usize = 8 * 1024;
 /// The most that an idle connection keeps of each buffer: few webhooks need more, and there may be a thousand connections.
 const BUFFER_KEPT: usize = 8 * 1024;
 

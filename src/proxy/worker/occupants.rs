@@ -2,13 +2,14 @@
 //! their clients for longest. A connection that waits for an upstream stays.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::sources::Source;
 use crate::meters::Closed;
 use crate::proxy::wire::clock::Alarms;
+use crate::proxy::wire::living::Living;
 
 /// A connection that has waited for less than this does not make room: its client may be about to send its request.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub struct Occupant {
 const NOT_WAITING: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
-pub struct Occupants(RefCell<Vec<Weak<Occupant>>>);
+pub struct Occupants(RefCell<Living<Occupant>>);
 
 impl Occupant {
     pub fn new(alarms: Rc<Alarms>) -> Rc<Occupant> {
@@ -64,6 +65,11 @@ impl Occupant {
         self.waits_since.set(NOT_WAITING);
     }
 
+    fn has_waited_long(&self) -> bool {
+        let since = self.waits_since.get();
+        since != NOT_WAITING && Alarms::time(self.alarms.now().saturating_sub(since)) >= LEAST_WAIT
+    }
+
     /// The reason for which the connection has to end now.
     pub fn must_leave(&self) -> Option<Closed> {
         self.leaves.get()
@@ -94,12 +100,7 @@ impl Drop for Occupant {
 
 impl Occupants {
     pub fn add(&self, occupant: &Rc<Occupant>) {
-        let mut all = self.0.borrow_mut();
-        // The list is cleared when it has grown to twice its size, so that a connection costs little.
-        if all.len() == all.capacity() {
-            all.retain(|occupant| occupant.strong_count() > 0);
-        }
-        all.push(Rc::downgrade(occupant));
+        self.0.borrow_mut().add(occupant);
     }
 
     /// Tells those connections to end that have waited for their clients for longest. Returns how many.
@@ -113,16 +114,9 @@ impl Occupants {
     }
 
     fn shed(&self, reason: Closed, may: impl Fn(&Occupant) -> bool, how_many: impl Fn(usize) -> usize) -> usize {
-        let mut candidates: Vec<(u32, Rc<Occupant>)> = Vec::new();
-        self.0.borrow_mut().retain(|occupant| {
-            let Some(occupant) = occupant.upgrade() else { return false };
-            let (since, now) = (occupant.waits_since.get(), occupant.alarms.now());
-            let long = since != NOT_WAITING && Alarms::time(now.saturating_sub(since)) >= LEAST_WAIT;
-            if long && occupant.leaves.get().is_none() && may(&occupant) {
-                candidates.push((since, occupant));
-            }
-            true
-        });
+        let all = self.0.borrow();
+        let waiting = all.iter().filter(|occupant| occupant.has_waited_long() && occupant.must_leave().is_none() && may(occupant));
+        let mut candidates: Vec<(u32, Rc<Occupant>)> = waiting.map(|occupant| (occupant.waits_since.get(), occupant)).collect();
         let wanted = how_many(candidates.len()).min(candidates.len());
         if wanted == 0 {
             return 0;

@@ -34,7 +34,7 @@ pub struct Streams {
     pub limits: Arc<ProxyLimits>,
     budget: Rc<Budget>,
     /// What the connection may hold of requests that serin has not read, while there are any.
-    charge: RefCell<Option<Rc<Charge>>>,
+    charge: RefCell<Option<Charge>>,
     /// Those of the connection; each request has its own.
     pub alarms: Rc<Alarms>,
     in_flight: Cell<usize>,
