@@ -114,10 +114,7 @@ pub struct OpenConnection {
 impl Worker {
     pub fn new(first: Arc<Snapshot>, around: Surroundings) -> Rc<Worker> {
         let view = Rc::new(View::new(first, &around));
-        let budget = Rc::new(Budget::default());
-        budget.set_limit(view.memory());
-        around.shared.metrics.connections(around.worker).memory_limit.set(view.memory() as i64);
-        Rc::new(Worker {
+        let worker = Worker {
             around,
             random: Random::new(),
             access_log: AccessLog::new(),
@@ -129,10 +126,12 @@ impl Worker {
             sources: Sources::default(),
             inflight: Cell::new(0),
             said_full: Cell::new(None),
-            budget,
+            budget: Rc::default(),
             rested: Cell::new(0),
             ended: Notify::new(),
-        })
+        };
+        worker.bound_memory();
+        Rc::new(worker)
     }
 
     pub fn clock(&self) -> &Rc<Clock> {
@@ -182,13 +181,13 @@ impl Worker {
 
     /// Takes a place among the requests in flight.
     pub fn place(self: &Rc<Self>, source: Rc<Source>) -> Result<PlaceInFlight, NoPlace> {
-        if self.inflight.get() >= self.share_of(|limits| limits.max_inflight) {
+        let view = self.view();
+        let shares = &view.shares;
+        if self.inflight.get() >= shares.inflight {
             return Err(NoPlace::Full);
         }
-        let rate = self.view().limits.max_rate_per_source;
-        let share = |rate: u32| rate.div_ceil(self.view().snapshot.config.proxy.workers.max(1) as u32);
-        if source.inflight.get() >= self.share_of(|limits| limits.max_inflight_per_source)
-            || rate.is_some_and(|rate| !source.may_ask(share(rate), self.clock.now()))
+        if source.inflight.get() >= shares.inflight_per_source
+            || shares.rate_per_source.is_some_and(|rate| !source.may_ask(rate, self.clock.now()))
         {
             return Err(NoPlace::OfSource);
         }
@@ -196,6 +195,13 @@ impl Worker {
         self.inflight.set(self.inflight.get() + 1);
         source.inflight.set(source.inflight.get() + 1);
         Ok(PlaceInFlight(self.clone(), source))
+    }
+
+    /// Puts the view's share of `max_memory` in force.
+    fn bound_memory(&self) {
+        let bytes = self.view().shares.memory_bytes;
+        self.budget.set_limit(bytes);
+        self.metrics().connections(self.number()).memory_limit.set(bytes as i64);
     }
 
     pub fn budget(&self) -> &Rc<Budget> {
@@ -211,7 +217,7 @@ impl Worker {
     /// is none, this one gets no place.
     pub fn admit(&self, occupant: &Occupant, address: IpAddr) -> Result<Rc<Source>, Closed> {
         let source = self.source(address);
-        if source.connections.get() >= self.share_of(|limits| limits.max_connections_per_source) {
+        if source.connections.get() >= self.view().shares.connections_per_source {
             let what = "a source has as many connections as max_connections_per_source allows";
             self.say_full(what, Some(address));
             if self.occupants.make_room_of(&source, Closed::Source) == 0 {
@@ -236,15 +242,9 @@ impl Worker {
         }
     }
 
-    /// This worker's share of a limit that is for all workers together.
-    fn share_of(&self, limit: impl Fn(&crate::config::ProxyLimits) -> usize) -> usize {
-        let config = &self.view().snapshot.config;
-        limit(&config.proxy.limits).div_ceil(config.proxy.workers.max(1))
-    }
-
     /// Waits until there are fewer connections than the config allows. For that, connections that wait for their clients end.
     pub async fn has_room(&self) {
-        while self.connections.get() >= self.share_of(|limits| limits.max_connections) {
+        while self.connections.get() >= self.view().shares.connections {
             self.say_full("there are as many connections as max_connections allows", None);
             self.occupants.make_room(Closed::Full);
             // A connection that cannot make room now may be able to soon.
@@ -268,9 +268,8 @@ impl Worker {
     pub async fn follow(self: Rc<Self>, mut follower: Follower) {
         while let Some(snapshot) = follower.changed().await {
             let view = Rc::new(View::new(snapshot, &self.around));
-            self.budget.set_limit(view.memory());
-            self.metrics().connections(self.number()).memory_limit.set(view.memory() as i64);
             *self.view.borrow_mut() = view;
+            self.bound_memory();
             follower.applied(&self.view().snapshot);
         }
     }
@@ -288,8 +287,7 @@ impl Worker {
             }
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
             self.access_log.hand_over();
-            let rate = self.view().limits.max_rate_per_source;
-            self.sources.forget(rate, self.clock.now());
+            self.sources.forget(self.view().shares.rate_per_source, self.clock.now());
             self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
             if self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);

@@ -18,6 +18,17 @@ pub struct View {
     /// In the order of the config's bots.
     pub bots: Vec<Rc<BotView>>,
     pub limits: Arc<ProxyLimits>,
+    pub shares: Shares,
+}
+
+/// This worker's shares of the limits that are for all workers together.
+pub struct Shares {
+    pub connections: usize,
+    pub connections_per_source: usize,
+    pub inflight: usize,
+    pub inflight_per_source: usize,
+    pub rate_per_source: Option<u32>,
+    pub memory_bytes: usize,
 }
 
 /// One bot, as one worker sees it at one moment. A request keeps its view until it is recorded, so that one revision applies to the
@@ -60,14 +71,21 @@ impl View {
         // A pool that no bot uses is dropped once its last request has ended.
         around.pools.borrow_mut().retain(|_, pool| bots.iter().any(|bot| bot.pools.iter().flatten().any(|p| Rc::ptr_eq(p, pool))));
         let limits = Arc::new(snapshot.config.proxy.limits.clone());
-        View { snapshot, bots, limits }
+        let shares = Shares::of(&limits, snapshot.config.proxy.workers.max(1));
+        View { snapshot, bots, limits, shares }
     }
 }
 
-impl View {
-    /// This worker's share of `max_memory`, in bytes.
-    pub fn memory(&self) -> usize {
-        self.limits.max_memory_bytes / self.snapshot.config.proxy.workers.max(1)
+impl Shares {
+    fn of(limits: &ProxyLimits, workers: usize) -> Shares {
+        Shares {
+            connections: limits.max_connections.div_ceil(workers),
+            connections_per_source: limits.max_connections_per_source.div_ceil(workers),
+            inflight: limits.max_inflight.div_ceil(workers),
+            inflight_per_source: limits.max_inflight_per_source.div_ceil(workers),
+            rate_per_source: limits.max_rate_per_source.map(|rate| rate.div_ceil(workers as u32)),
+            memory_bytes: limits.max_memory_bytes / workers,
+        }
     }
 }
 
