@@ -70,7 +70,7 @@ async fn serve(config: Config, path: &Path, systemd: Systemd, start: Start) -> a
     let mut reloader = Reloader::new(path, &app, news.clone(), served, hangup);
     let mut older = Older::new(&app, news.clone(), upgrades);
     let tls = app.proxy.addresses.get(1).map(tracing::field::display);
-    tracing::info!(proxy = %app.proxy.address, tls, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
+    tracing::info!(proxy = %app.proxy.address(), tls, admin = %app.admin, version = env!("CARGO_PKG_VERSION"), "serin serves");
     news.ready();
     let controller = app.controller.clone();
     let stop = tokio::select! {

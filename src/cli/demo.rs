@@ -66,7 +66,7 @@ impl Demo {
             App::start(config::parse(&text, Path::new("demo.toml"))?, Place::Memory("a demo leaves nothing behind".to_owned())).await?;
         let mut stage = Stage {
             client: Arc::new(Client::with_token(&app.admin.to_string(), None)),
-            traffic: Traffic::start(app.proxy.address, self.workspaces),
+            traffic: Traffic::start(app.proxy.address(), self.workspaces),
             view: View::new(std::io::stdout().is_terminal()),
             patience: PATIENCE + Duration::from_secs(self.bake) * PATIENCE_BAKES,
         };

@@ -54,6 +54,16 @@ pub fn field(name: &[u8], value: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(LINE_END);
 }
 
+/// Begins a field whose value is a list: with the elements that are there. The caller writes the last one and the line's end.
+pub fn list<'a>(name: &[u8], elements: impl Iterator<Item = &'a [u8]>, out: &mut BytesMut) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    for element in elements {
+        out.extend_from_slice(element);
+        out.extend_from_slice(b", ");
+    }
+}
+
 pub fn content_length(length: u64, out: &mut BytesMut) {
     let mut digits = itoa::Buffer::new();
     field(Known::ContentLength.name().as_bytes(), digits.format(length).as_bytes(), out);

@@ -53,16 +53,9 @@ pub fn write(fields: &Fields, origin: &Origin, out: &mut BytesMut) {
     }
 }
 
-/// Appends the field's name, and the elements that are believed.
+/// Begins the field with the elements that are believed.
 fn list(fields: &Fields, known: Known, origin: &Origin, out: &mut BytesMut) {
-    out.extend_from_slice(known.name().as_bytes());
-    out.extend_from_slice(b": ");
-    if origin.trusted {
-        for value in fields.all(known) {
-            out.extend_from_slice(value);
-            out.extend_from_slice(b", ");
-        }
-    }
+    write::list(known.name().as_bytes(), fields.all(known).filter(|_| origin.trusted), out);
 }
 
 /// One element of `Forwarded`. An IPv6 address is in brackets, and what is no token is quoted (RFC 7239, 4 and 6).

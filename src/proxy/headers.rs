@@ -101,11 +101,7 @@ pub fn write_request(fields: &Fields, origin: &Origin, host: Option<&[u8]>, trac
 
 /// Appends the proxies that the request came through, then serin.
 fn write_via(fields: &Fields, out: &mut BytesMut) {
-    out.extend_from_slice(b"via: ");
-    for value in fields.all(Known::Via) {
-        out.extend_from_slice(value);
-        out.extend_from_slice(b", ");
-    }
+    write::list(Known::Via.name().as_bytes(), fields.all(Known::Via), out);
     out.extend_from_slice(VIA_SERIN);
     out.extend_from_slice(write::LINE_END);
 }

@@ -33,8 +33,6 @@ const LETTING_GO: Duration = Duration::from_millis(200);
 /// The running workers.
 #[derive(Debug)]
 pub struct Proxy {
-    /// The address of the first listener.
-    pub address: SocketAddr,
     /// The addresses of all listeners, in the order in which they were given.
     pub addresses: Vec<SocketAddr>,
     /// Its receivers are gone once all workers have ended.
@@ -73,7 +71,12 @@ impl Proxy {
             let thread = std::thread::Builder::new().name(format!("serin-{worker}"));
             thread.spawn(move || run(listeners, shared, follower, stages)).map_err(StartError::Thread)?;
         }
-        Ok(Proxy { address: addresses[0], addresses, stage })
+        Ok(Proxy { addresses, stage })
+    }
+
+    /// The address of the first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
     }
 
     /// Takes connections from now on.

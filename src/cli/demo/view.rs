@@ -22,7 +22,7 @@ impl View {
     }
 
     pub fn begin(&self, app: &App, blue: &ExampleBot, green: &ExampleBot, workspaces: u32) {
-        println!("serin {} on {}; the page to watch it on: http://{}/", env!("CARGO_PKG_VERSION"), app.proxy.address, app.admin);
+        println!("serin {} on {}; the page to watch it on: http://{}/", env!("CARGO_PKG_VERSION"), app.proxy.address(), app.admin);
         for bot in [blue, green] {
             println!("example bot {} on {}", bot.version(), bot.address);
         }

@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use self::proxy_header::Announced;
-use super::client::{Origin, Scheme};
-use super::front_tls::Agreed;
+use super::client::{Origin, Protocol, Scheme};
 use super::wire::stream::Stream;
 use super::worker::{Occupant, Worker};
 use crate::config::Http2;
@@ -29,15 +28,6 @@ pub struct Arrived {
     pub protocol: Protocol,
 }
 
-/// What the client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    Http1,
-    /// HTTP/1, or HTTP/2 if the first bytes say so.
-    Either,
-    Http2,
-}
-
 impl Door {
     /// Whether nothing has to arrive before the first request.
     pub fn is_open(self, worker: &Worker) -> bool {
@@ -47,9 +37,9 @@ impl Door {
 
 /// A connection for which `Door::is_open`.
 pub fn arrive_at_once(worker: &Worker, occupant: &Occupant, stream: TcpStream, peer: SocketAddr) -> Result<Arrived, Closed> {
-    let snapshot = worker.view().snapshot.clone();
+    let protocol = plain_protocol(worker.view().snapshot.config.proxy.http2);
     let origin = origin(worker, occupant, Announced { address: peer.ip(), scheme: Scheme::Http })?;
-    Ok(Arrived { stream: Stream::Plain(stream), origin, protocol: plain_protocol(snapshot.config.proxy.http2) })
+    Ok(Arrived { stream: Stream::Plain(stream), origin, protocol })
 }
 
 /// Waits for all that comes before the first request. Fails with the reason for which the connection must be closed.
@@ -76,13 +66,8 @@ async fn greet(worker: &Worker, occupant: &Occupant, mut socket: TcpStream, peer
     let (stream, protocol) = match door {
         Door::Plain => (Stream::Plain(socket), plain_protocol(proxy.http2)),
         Door::Tls => {
-            let (stream, agreed) = worker.front_tls().accept(socket, proxy.http2).await?;
-            let protocol = match agreed {
-                Agreed::Http1 => Protocol::Http1,
-                Agreed::Http2 => Protocol::Http2,
-            };
             origin.scheme = Scheme::Https;
-            (stream, protocol)
+            worker.front_tls().accept(socket, proxy.http2).await?
         }
     };
     Ok(Arrived { stream, origin, protocol })

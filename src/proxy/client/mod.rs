@@ -10,5 +10,5 @@ mod session;
 pub use body::{Buffered, RequestBody, buffer};
 pub use connection::{Connection, ConnectionPhase, Heard};
 pub use inbound::{Http2, Inbound, map};
-pub use origin::{Origin, Scheme};
+pub use origin::{Origin, Protocol, Scheme};
 pub use session::{Session, Upload};

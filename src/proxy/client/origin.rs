@@ -25,6 +25,15 @@ pub enum Scheme {
     Https,
 }
 
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    /// HTTP/1, or HTTP/2 if the first bytes say so.
+    Either,
+    Http2,
+}
+
 impl Scheme {
     pub fn name(self) -> &'static str {
         match self {

@@ -70,6 +70,16 @@ impl Reply {
         }
     }
 
+    /// Whether the answer has no body, whatever its fields say. `to_head`: it answers a HEAD.
+    pub fn is_bodiless(&self, to_head: bool) -> bool {
+        to_head || self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
+    }
+
+    /// The length that the answer states, if it is known. That of an answer without a body is the one of the body that it stands for.
+    pub fn known_length(&self, to_head: bool) -> Option<u64> {
+        if self.is_bodiless(to_head) { self.length } else { self.body.remaining() }
+    }
+
     pub fn with(mut self, name: &str, value: &'static str) -> Reply {
         self.fields.push(name, value.as_bytes()).expect("serin's own fields are well formed");
         self

@@ -17,6 +17,7 @@ use crate::config::tls::Pair;
 use crate::config::{Http2, ProxyTls, ServedCertificate};
 use crate::logs::Complaints;
 use crate::meters::{Closed, Metrics};
+use crate::proxy::client::Protocol;
 use crate::proxy::wire::stream::Stream;
 
 const H2: &[u8] = b"h2";
@@ -101,7 +102,7 @@ impl FrontTls {
     }
 
     /// Does the handshake. Which protocols are offered depends on the config of the moment.
-    pub async fn accept(&self, mut socket: TcpStream, http2: Http2) -> Result<(Stream, Agreed), Closed> {
+    pub async fn accept(&self, mut socket: TcpStream, http2: Http2) -> Result<(Stream, Protocol), Closed> {
         let mut first = [0];
         // A method's first byte, which no record of TLS has.
         if socket.peek(&mut first).await.is_ok_and(|read| read > 0) && first[0].is_ascii_uppercase() {
@@ -110,11 +111,11 @@ impl FrontTls {
         }
         let acceptor = &self.acceptors[usize::from(http2 == Http2::Off)];
         let stream = acceptor.accept(socket).await.map_err(|_| Closed::Handshake)?;
-        let agreed = match stream.get_ref().1.alpn_protocol() {
-            Some(H2) => Agreed::Http2,
-            Some(_) | None => Agreed::Http1,
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(H2) => Protocol::Http2,
+            Some(_) | None => Protocol::Http1,
         };
-        Ok((Stream::Tls(Box::new(stream.into())), agreed))
+        Ok((Stream::Tls(Box::new(stream.into())), protocol))
     }
 }
 
@@ -125,13 +126,6 @@ async fn decline(socket: &mut TcpStream) -> io::Result<()> {
     socket.shutdown().await?;
     tokio::io::copy(&mut socket.take(DECLINED_BYTES_MAX), &mut tokio::io::sink()).await?;
     Ok(())
-}
-
-/// The protocol that a handshake agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agreed {
-    Http1,
-    Http2,
 }
 
 impl std::fmt::Debug for FrontTls {

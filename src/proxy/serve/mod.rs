@@ -7,8 +7,8 @@ mod write_reply;
 
 use std::rc::Rc;
 
-use super::arrive::{Arrived, Protocol};
-use super::client::Connection;
+use super::arrive::Arrived;
+use super::client::{Connection, Protocol};
 use super::wire::Wire;
 use super::worker::{Occupant, Worker};
 use crate::meters::Closed;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Buf;
 
 use crate::http1::websocket::{Frames, Side, going_away};
+use crate::http1::write::Framing;
 use crate::proxy::client::Connection;
 use crate::proxy::exchange::Tunnel;
-use crate::proxy::wire::Wire;
 use crate::proxy::wire::clock::Wait;
+use crate::proxy::wire::{Outgoing, Wire};
 use crate::proxy::worker::{Stage, Worker};
 
 /// What is read at once of one side.
@@ -23,6 +24,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Way {
     state: State,
+    message: Outgoing,
     /// For WebSocket.
     frames: Option<Frames>,
     sender: Side,
@@ -41,7 +43,12 @@ enum State {
 /// Returns when both directions have ended, or the time is up. Fails if a side is broken.
 pub async fn run(worker: &Worker, connection: &Connection, mut tunnel: Tunnel) -> io::Result<()> {
     let (alarms, limits) = (&connection.session.alarms, &connection.session.limits);
-    let way = |sender| Way { state: State::Open, frames: tunnel.websocket.then(Frames::default), sender };
+    let way = |sender| Way {
+        state: State::Open,
+        message: Outgoing::new(Framing::Length),
+        frames: tunnel.websocket.then(Frames::default),
+        sender,
+    };
     let (mut there, mut back) = (way(Side::Client), way(Side::Server));
     let mut said_goodbye = false;
     alarms.arm(Wait::Client, limits.tunnel_timeout);
@@ -84,7 +91,10 @@ impl Way {
             if self.state == State::Leaving {
                 self.say_goodbye(to);
             }
-            ready!(poll_write(cx, to, moved))?;
+            let before = self.message.written();
+            let written = self.message.poll_written(cx, to);
+            *moved |= self.message.written() > before;
+            ready!(written)?;
             match self.state {
                 State::Ended => return Poll::Ready(Ok(())),
                 State::Ending => {
@@ -132,18 +142,4 @@ impl Way {
         }
         self.state = State::Ending;
     }
-}
-
-/// Writes what waits. Ready when nothing does.
-fn poll_write(cx: &mut Context<'_>, to: &mut Wire, moved: &mut bool) -> Poll<io::Result<()>> {
-    while !to.out.is_empty() {
-        let written = ready!(to.stream.poll_write(cx, &[io::IoSlice::new(&to.out)]))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        to.out.advance(written);
-        *moved = true;
-    }
-    to.out.clear();
-    to.stream.poll_flush(cx)
 }

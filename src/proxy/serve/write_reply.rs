@@ -68,16 +68,12 @@ impl Asked {
     }
 
     fn framing(&self, reply: &Reply) -> Framing {
-        let known = self.is_bodiless(reply.status) || reply.body.remaining().is_some();
+        let known = reply.is_bodiless(self.to_head) || reply.body.remaining().is_some();
         match (known, self.version) {
             (true, _) => Framing::Length,
             (false, Version::Http11) => Framing::Chunked,
             (false, Version::Http10) => Framing::UntilClose,
         }
-    }
-
-    fn is_bodiless(&self, status: StatusCode) -> bool {
-        self.to_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
     }
 }
 
@@ -88,7 +84,7 @@ impl<'s> ReplyWriter<'s> {
         let goes_on = asked.keep_alive && framing != Framing::UntilClose && (reply.then, then) == (Then::GoOn, Then::GoOn);
         let then = if goes_on { Then::GoOn } else { Then::Close };
         connection.with_wire(|wire| write_head(connection, asked, &reply, framing, then, &mut wire.out));
-        if asked.is_bodiless(reply.status) && matches!(reply.body, ReplyBody::Own(_)) {
+        if reply.is_bodiless(asked.to_head) && matches!(reply.body, ReplyBody::Own(_)) {
             reply.body = ReplyBody::Own(Bytes::new());
         }
         let (message, body, tunnel) = (Outgoing::new(framing), Rest::Body(reply.body), reply.tunnel);
@@ -165,9 +161,8 @@ fn write_head(connection: &Connection, asked: Asked, reply: &Reply, framing: Fra
         Framing::Chunked => chunked(out),
         Framing::UntilClose => {}
         Framing::Length => {
-            let length = if asked.is_bodiless(reply.status) { reply.length } else { reply.body.remaining() };
             // A 204 has no length (RFC 9110, 8.6).
-            if let Some(length) = length.filter(|_| reply.status != StatusCode::NO_CONTENT) {
+            if let Some(length) = reply.known_length(asked.to_head).filter(|_| reply.status != StatusCode::NO_CONTENT) {
                 content_length(length, out);
             }
         }

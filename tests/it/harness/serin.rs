@@ -41,7 +41,7 @@ impl Serin {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let app = App::start(config, Place::Memory("a test".to_owned())).await.expect("a valid config starts");
-                started.send((app.proxy.address, app.admin)).expect("the test waits");
+                started.send((app.proxy.address(), app.admin)).expect("the test waits");
                 let _ = stopped.await;
                 app.stop().await;
             });

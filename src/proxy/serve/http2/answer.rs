@@ -19,8 +19,8 @@ use crate::proxy::wire::clock::Wait;
 /// Writes the whole reply. If the client left before it began, the reply is read and dropped, because the bot's work must not be
 /// cancelled. If the client leaves later, the bot has done its work, and the upstream's connection is closed.
 pub async fn answer(asked: Asked, reply: Reply, session: &Session, stream: &RefCell<Http2>) {
-    let bodiless = asked.to_head || reply.status == StatusCode::NO_CONTENT || reply.status == StatusCode::NOT_MODIFIED;
-    let (response, body) = response(bodiless, reply, session);
+    let bodiless = reply.is_bodiless(asked.to_head);
+    let (response, body) = response(asked, reply, session);
     let ends = bodiless || body.is_done();
     let stream = match session.is_gone() {
         true => None,
@@ -39,9 +39,9 @@ pub async fn answer(asked: Asked, reply: Reply, session: &Session, stream: &RefC
     }
 }
 
-fn response(bodiless: bool, reply: Reply, session: &Session) -> (Response<()>, ReplyBody) {
-    let Reply { status, fields, length, body, .. } = reply;
-    let known = if bodiless { length } else { body.remaining() };
+fn response(asked: Asked, reply: Reply, session: &Session) -> (Response<()>, ReplyBody) {
+    let known = reply.known_length(asked.to_head);
+    let Reply { status, fields, body, .. } = reply;
     let mut map = map(headers::of_answer(&fields, known.is_none()));
     // A 204 has no length (RFC 9110, 8.6).
     if let Some(length) = known.filter(|_| status != StatusCode::NO_CONTENT) {
