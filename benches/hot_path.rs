@@ -21,7 +21,7 @@ fn identify(c: &mut Criterion) {
         ("slack event 2 kB", vec![], "slack", "application/json", &small),
         ("slack event 27 kB", vec![], "slack", "application/json", &large),
         ("slack event 2 kB, one long text", vec![], "slack", "application/json", &prose),
-        // What reading the body costs with little to look for: an extractor without a preset.
+        // The cost of reading a body if the extractor has no preset, and so looks for little.
         ("one pointer, 2 kB, one long text", one.clone(), "", "application/json", &prose),
         ("one pointer, 27 kB", one, "", "application/json", &large),
         ("slack interactivity 2 kB", vec![], "slack", FORM, &slack_interactivity(2_000)),

@@ -10,7 +10,7 @@ use super::systemd;
 use crate::config::{self, Config, ProxyTls};
 use crate::proxy::{self, Door};
 
-/// What a listener is for.
+/// The purpose of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Name {
@@ -42,7 +42,7 @@ pub struct Open {
 #[derive(Debug)]
 pub struct Listeners {
     pub proxy: Listening,
-    /// What the connections to `proxy` begin with.
+    /// Whether the connections to `proxy` begin with a TLS handshake.
     door: Door,
     pub tls: Option<Listening>,
     pub admin: Listening,

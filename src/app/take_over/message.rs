@@ -65,7 +65,7 @@ pub struct Passed {
     pub bound_for: Option<SocketAddr>,
 }
 
-/// What arrived is no message.
+/// The bytes that arrived are no message.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not understood: {0}")]
 pub struct NoMessage(String);

@@ -25,7 +25,7 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 /// The newer serin binds addresses that are new in its config. This one serves and decides meanwhile, so there is no hurry.
 const PREPARED_WITHIN: Duration = Duration::from_secs(30);
 /// The newer serin opens the history and starts its workers: some milliseconds, and some seconds for a large history on a slow disk.
-/// Nobody decides meanwhile.
+/// Neither process decides about rollouts in that time.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// For a newer serin that has failed and still has the history: after this time it is ended.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub struct Older {
 /// A newer serin that serves now.
 #[derive(Debug)]
 pub struct Successor {
-    /// What becomes of the webhooks' connections that wait in the kernel.
+    /// The process that accepts the connections in the kernel's queues: the newer serin, or this one.
     pub queue: Queue,
 }
 

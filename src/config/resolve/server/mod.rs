@@ -2,6 +2,7 @@
 
 mod admin;
 mod history;
+mod limits;
 mod log;
 mod notify;
 mod proxy;
