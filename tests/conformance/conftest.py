@@ -1,5 +1,6 @@
 """Starts the proxy under test (`PROXY=serin|nginx|haproxy`, serin's binary by `SERIN_BIN`) before one raw upstream."""
 
+import fnmatch
 import os
 import pathlib
 import re
@@ -10,8 +11,9 @@ import urllib.request
 
 import pytest
 
-from harness import PROXY, Client, Upstream
+from harness import PROXY, Client, Upstream, opened
 from http2 import Http2, over_tls, plain
+from peers import DIFFERS
 from servers import PATIENCE_SECS, SERIN, accepts_connections, unused_port
 
 HERE = pathlib.Path(__file__).parent
@@ -146,16 +148,12 @@ def how(request):
 @pytest.fixture
 def connect2(proxy2):
     """Opens client connections in HTTP/2; all are closed when the test ends."""
-    clients = []
 
     def open_one(how="plain", proxy=proxy2, **settings):
-        sock = plain(proxy.port) if how == "plain" else over_tls(proxy.tls)
-        clients.append(Http2(sock, **settings))
-        return clients[-1]
+        return Http2(plain(proxy.port) if how == "plain" else over_tls(proxy.tls), **settings)
 
-    yield open_one
-    for client in clients:
-        client.sock.close()
+    with opened(open_one) as connect2:
+        yield connect2
 
 
 @pytest.fixture
@@ -180,15 +178,8 @@ def upstream(upstream_server):
 @pytest.fixture
 def connect(port):
     """Opens client connections; all are closed when the test ends."""
-    clients = []
-
-    def open_one():
-        clients.append(Client(port))
-        return clients[-1]
-
-    yield open_one
-    for client in clients:
-        client.sock.close()
+    with opened(lambda: Client(port)) as connect:
+        yield connect
 
 
 @pytest.fixture
@@ -200,3 +191,11 @@ def client(connect):
 def target(request):
     """serin handles bodies in two ways: it streams them, or it holds and inspects them. A test with this fixture runs for both."""
     return {"streamed": b"/streamed", "inspected": b"/inspected"}[request.param]
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what the proxy under test is known to do in another way. Whole groups of cases have one reason, so some of them pass."""
+    for item in items:
+        for pattern, reason in DIFFERS.get(PROXY, {}).items():
+            if item.path.name.startswith(("test_http2", "test_tls")) and fnmatch.fnmatchcase(item.name, pattern.replace("[", "[[]")):
+                item.add_marker(pytest.mark.xfail(reason=f"{PROXY}: {reason}", strict=False), append=False)

@@ -1,6 +1,7 @@
 """Raw sockets on both sides of a proxy: a client that sends exact bytes, and an upstream that records and answers exact bytes. Neither
 corrects anything: an HTTP library would hide what is tested here."""
 
+import contextlib
 import os
 import re
 import select
@@ -16,7 +17,8 @@ import pytest
 PROXY = os.environ.get("PROXY", "serin")
 # Longer than every timeout that proxies/* configure: a silence of this length is a failure.
 WAIT_SECS = 30.0
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STATUS = b"HTTP/1.1 200 OK\r\n"
+OK = STATUS + b"Content-Length: 2\r\n\r\nok"
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 # Steps of an answer that are not bytes.
@@ -72,6 +74,23 @@ def _marks(peers):
     return [pytest.mark.xfail(reason=f"{PROXY}: {peers[PROXY]}", strict=True)] if PROXY in peers else []
 
 
+only_serin = pytest.mark.skipif(PROXY != "serin", reason="this is serin's own")
+
+
+@contextlib.contextmanager
+def opened(connect):
+    """A function that connects as `connect` does. At the end all its connections are closed."""
+    clients = []
+
+    def open_one(*arguments, **options):
+        clients.append(connect(*arguments, **options))
+        return clients[-1]
+
+    yield open_one
+    for client in clients:
+        client.sock.close()
+
+
 # ---------------------------------------------------------------------------------------------------- messages
 
 
@@ -83,8 +102,17 @@ class Malformed(Exception):
     """The proxy itself sent something that is not HTTP/1.1."""
 
 
+class HasFields:
+    """What has fields that `all` gives by name."""
+
+    def get(self, name):
+        values = self.all(name)
+        assert len(values) <= 1, f"{name} stands {len(values)} times: {values}"
+        return values[0] if values else None
+
+
 @dataclass
-class Message:
+class Message(HasFields):
     """A message as it came. Field names are in lower case, values are bytes, in the order of the message."""
 
     line: bytes
@@ -97,11 +125,6 @@ class Message:
 
     def all(self, name):
         return [v for n, v in self.fields if n == name.lower()]
-
-    def get(self, name):
-        values = self.all(name)
-        assert len(values) <= 1, f"{name} stands {len(values)} times: {values}"
-        return values[0] if values else None
 
     def has(self, name):
         return bool(self.all(name))

@@ -1,5 +1,6 @@
 """A client in HTTP/2 that sends exact frames and reads strictly: every frame of the proxy must be one that RFC 9113 allows here."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -18,7 +19,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from harness import WAIT_SECS, Ended, Malformed
+from harness import WAIT_SECS, Ended, HasFields, Malformed
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE_ERROR = range(7)
@@ -32,10 +33,14 @@ FRAME_MAX = 16_384
 OF_THE_CONNECTION = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"te", b"host"}
 
 
+def u32(n):
+    return struct.pack(">I", n)
+
+
 def raw_frame(kind, flags=0, stream=0, payload=b"", length=None):
     """A frame of any content. `length` lies about the payload's."""
     size = len(payload) if length is None else length
-    return struct.pack(">I", size)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+    return u32(size)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def fields_of(*fields, method=b"GET", path=b"/", authority=b"bot.example", scheme=b"http"):
@@ -45,7 +50,7 @@ def fields_of(*fields, method=b"GET", path=b"/", authority=b"bot.example", schem
 
 
 @dataclass
-class Answer2:
+class Answer2(HasFields):
     """An answer, as far as it came."""
 
     fields: list = None
@@ -62,11 +67,6 @@ class Answer2:
 
     def all(self, name):
         return [v for n, v in self.fields if n == name.encode()]
-
-    def get(self, name):
-        values = self.all(name)
-        assert len(values) <= 1, f"{name} stands {len(values)} times: {values}"
-        return values[0] if values else None
 
     @property
     def from_serin(self):
@@ -85,7 +85,7 @@ class Http2:
         self.answers, self.granted, self.window = {}, {0: WINDOW}, {0: WINDOW}
         self.goaway = self.ended = self.last_allowed = None
         self.goaways, self.pongs, self.settled, self.updates = [], [], 0, []
-        self.acknowledges, self.reading = True, True
+        self.acknowledges, self.reading, self.held = True, True, None
         if begins:
             self.send(PREFACE)
             self.send_frame(SettingsFrame(0, settings=self.mine))
@@ -93,8 +93,19 @@ class Http2:
     # ------------------------------------------------------------------------------------------------- sending
 
     def send(self, data):
-        self.sock.sendall(data)
+        if self.held is None:
+            self.sock.sendall(data)
+        else:
+            self.held += data
         return self
+
+    @contextlib.contextmanager
+    def at_once(self):
+        """What is sent meanwhile goes out in one piece, so that the proxy reads it together."""
+        self.held = b""
+        yield
+        held, self.held = self.held, None
+        self.send(held)
 
     def send_frame(self, *frames):
         return self.send(b"".join(frame.serialize() for frame in frames))
@@ -133,9 +144,9 @@ class Http2:
     def data(self, stream, body, end=False):
         """Sends DATA without a look at the windows."""
         self.send(raw_frame(DATA, END_STREAM if end else 0, stream, body))
-        self._sent(stream, len(body))
+        self.sent(stream, len(body))
 
-    def _sent(self, stream, length):
+    def sent(self, stream, length):
         self.window[0] -= length
         self.window[stream] -= length
 

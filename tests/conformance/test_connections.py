@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from harness import CLOSE, OK, SILENCE, Ended, answer, case, chunked, differs, get, head, in_chunks, ok, post, table
+from harness import CLOSE, OK, SILENCE, STATUS, Ended, answer, case, chunked, differs, get, head, in_chunks, ok, post, table
 
-STATUS = b"HTTP/1.1 200 OK\r\n"
 # proxies/* give a head one second. Generous, for a busy machine.
 HEAD_SECS_MAX = 10
 

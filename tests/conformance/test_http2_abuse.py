@@ -2,11 +2,9 @@
 clients are served meanwhile. The figures of memory and CPU time are serin's own, from /proc."""
 
 import os
-import socket
 import threading
 import time
 
-import hpack
 import pytest
 
 from harness import PROXY, answer, ok
@@ -22,9 +20,7 @@ from http2 import (
     INITIAL_WINDOW_SIZE,
     PADDED,
     PING,
-    PREFACE,
     PRIORITY,
-    PROTOCOL_ERROR,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
@@ -32,16 +28,13 @@ from http2 import (
     fields_of,
     plain,
     raw_frame,
+    u32,
 )
 
 pytestmark = pytest.mark.skipif(PROXY != "serin", reason="the limits are serin's own")
 FLOOD_SECS = 1.5
 # What a flood may add to serin's memory: one connection's windows and buffers, and what the allocator keeps of them.
 KIB_MAX = 24 * 1024
-
-
-def u32(n):
-    return n.to_bytes(4, "big")
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,24 @@
 """Connections in HTTP/2: many requests at once, flow control, time limits, clients that leave, and the end of a connection."""
 
 import signal
-import ssl
 import threading
 import time
-import urllib.request
 
 import pytest
 
 import h2.config
 import h2.connection
 import h2.events
-from harness import CLOSE, OK, PROXY, SILENCE, answer, ok
+from hyperframe.frame import SettingsFrame
+
+from harness import CLOSE, OK, PROXY, SILENCE, STATUS, answer, ok, only_serin
 from http2 import (
-    CANCEL,
-    CONTINUATION,
-    DATA,
-    END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     NO_ERROR,
     PING,
-    REFUSED_STREAM,
-    RST_STREAM,
-    Ended,
     Http2,
     fields_of,
     over_tls,
@@ -32,8 +26,6 @@ from http2 import (
     raw_frame,
 )
 
-only_serin = pytest.mark.skipif(PROXY != "serin", reason="this is serin's own")
-STATUS = b"HTTP/1.1 200 OK\r\n"
 REQUESTS = "serin_requests_total"
 
 
@@ -134,8 +126,6 @@ def test_a_window_can_shrink_below_zero(connect2, upstream):
     upstream.will(ok(b"x" * 3000))
     stream = client.ask()
     client.until(lambda: len(client.answers[stream].body) == 1000)
-    from hyperframe.frame import SettingsFrame
-
     client.send_frame(SettingsFrame(0, settings={INITIAL_WINDOW_SIZE: 0}))
     client.settle()
     client.granted[stream] -= 1000
@@ -455,8 +445,6 @@ def test_a_second_signal_does_not_leave_a_whole_looking_answer(start2, connect2,
 
 @only_serin
 def test_a_client_says_goodbye_and_gets_its_answers(connect2, upstream):
-    from http2 import GOAWAY
-
     client, go = connect2(), threading.Event()
     upstream.will(answer(go.wait, OK))
     stream = client.ask()

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from harness import CLOSE, PROXY, answer, case, ok, table
+from harness import CLOSE, PROXY, answer, case, ok, only_serin, table
 from http2 import (
     ACK,
     CANCEL,
@@ -34,9 +34,9 @@ from http2 import (
     Answer2,
     fields_of,
     raw_frame,
+    u32,
 )
 
-only_serin = pytest.mark.skipif(PROXY != "serin", reason="this is serin's own")
 # RFC 9113, 5.4: an endpoint may treat a stream error as a connection error, so each test of a stream takes both. And its code may be
 # the general one: serin's library says PROTOCOL_ERROR where RFC 9113 has a more exact code.
 GENERAL = PROTOCOL_ERROR
@@ -44,10 +44,6 @@ GENERAL = PROTOCOL_ERROR
 
 def setting(identifier, value):
     return raw_frame(SETTINGS, payload=struct.pack(">HI", identifier, value))
-
-
-def u32(n):
-    return struct.pack(">I", n)
 
 
 def get_block(client, *fields, **how):
@@ -430,8 +426,10 @@ def test_a_malformed_request_is_refused(client2, connect2, upstream, target, fie
     ],
 )
 def test_a_length_that_does_not_match_the_body_is_refused(client2, connect2, upstream, target, length, body):
-    stream = client2.begin(fields_of((b"content-length", length), method=b"POST", path=target))
-    client2.data(stream, body, end=True)
+    """A length that is reached looks whole until more comes, so the head and the body come together."""
+    with client2.at_once():
+        stream = client2.begin(fields_of((b"content-length", length), method=b"POST", path=target))
+        client2.data(stream, body, end=True)
     response = client2.response(stream)
     assert response.reset is not None or client2.ended or 400 <= response.status < 500
     assert upstream.seen == [], "a part looked whole to the upstream, or more than the body"

@@ -6,13 +6,12 @@ import threading
 
 import pytest
 
-from harness import CLOSE, OK, PROXY, RESET, SILENCE, answer, case, differs, get, in_chunks, ok, table
+from cases import BREAKS_OFF, TARGETS
+from harness import CLOSE, OK, PROXY, RESET, SILENCE, STATUS, answer, case, differs, get, in_chunks, ok, only_serin, table
 from http2 import DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PADDED, fields_of, raw_frame
 
 BIG = os.urandom(3 * 1024 * 1024)
 JSON = b'{"team_id":"T1","text":"' + b"x" * 2000 + b'"}'
-STATUS = b"HTTP/1.1 200 OK\r\n"
-only_serin = pytest.mark.skipif(PROXY != "serin", reason="this is serin's own")
 
 
 def digest(body):
@@ -26,22 +25,11 @@ def digest(body):
 @table(
     "target",
     [
-        case("a_root", b"/"),
-        case("an_empty_query", b"/?"),
-        case("two_slashes", b"//"),
-        case("slashes_inside", b"/a//b///c/"),
-        case("an_escaped_slash", b"/a%2Fb%2fc"),
-        case("dots_up", b"/a/../b"),
-        case("dots_up_from_the_root", b"/../../etc", nginx="400"),
-        case("a_query_with_space_and_plus", b"/?a=%20+"),
-        case("a_query_with_slashes_and_dots", b"/a?b=/../c//d"),
-        case("a_query_with_question_marks", b"/a?b?c??"),
+        *TARGETS,
         case("parameters_and_sub_delimiters", b"/a;b=c;d/e!$&'()*+,;=:@-._~"),
-        case("an_escaped_line_end", b"/a%0d%0aX-Evil:%201"),
         case("a_long_path", b"/" + b"a" * 20_000),
         case("a_query_that_looks_like_a_url", b"/?http://other.example/"),
         case("a_path_that_looks_like_a_url", b"/http://other.example/a"),
-        case("a_token_like_telegrams", b"/bot123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11"),
     ],
 )
 def test_the_target_passes_byte_for_byte(client2_either, upstream, target):
@@ -268,6 +256,7 @@ def test_a_body_can_come_in_padded_frames(client2, upstream, target):
     stream = client2.begin(fields_of(method=b"POST", path=target))
     for n in range(40):
         client2.send(raw_frame(DATA, PADDED, stream, b"\xff" + b"%03d" % n + bytes(255)))
+        client2.sent(stream, 259)
     client2.data(stream, b"", end=True)
     assert client2.response(stream).status == 200
     assert upstream.request().body == b"".join(b"%03d" % n for n in range(40))
@@ -470,12 +459,7 @@ def test_trailers_of_which_none_may_pass_are_an_end(client2, upstream):
 @table(
     "steps",
     [
-        case("in_a_length", [STATUS + b"Content-Length: 10\r\n\r\nhello", CLOSE]),
-        case("in_a_length_by_reset", [STATUS + b"Content-Length: 100000\r\n\r\nhello", RESET]),
-        case("in_a_chunk", [STATUS + b"Transfer-Encoding: chunked\r\n\r\na\r\nhello", CLOSE]),
-        case("between_chunks", [STATUS + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", CLOSE]),
-        case("in_the_last_chunk", [STATUS + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", CLOSE]),
-        case("at_a_bad_chunk_size", [STATUS + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nhello\r\n0\r\n\r\n"]),
+        *BREAKS_OFF,
         case("after_3_mib", [STATUS + b"Content-Length: 9000000\r\n\r\n" + BIG, CLOSE]),
     ],
 )
@@ -491,9 +475,7 @@ def test_an_answer_that_breaks_off_is_a_reset(client2, upstream, steps):
 
 
 def test_a_broken_answer_is_a_502(client2, upstream):
-    for steps in ([b"hello there\r\n\r\n", CLOSE], [CLOSE], [RESET], [STATUS + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"])[PROXY == "nginx" :]:
-        if PROXY == "nginx" and b"Length" in steps[0]:
-            continue
+    for steps in ([b"hello there\r\n\r\n", CLOSE], [CLOSE], [RESET], [STATUS + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nokk"]):
         upstream.will(answer(*steps))
         assert client2.request().status == 502
 

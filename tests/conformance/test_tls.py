@@ -1,5 +1,6 @@
 """TLS in front of serin: what a handshake agrees on, what it refuses, and how a connection under TLS ends."""
 
+import functools
 import socket
 import ssl
 import struct
@@ -9,12 +10,10 @@ import time
 
 import pytest
 
-from harness import CLOSE, OK, PROXY, Client, Reader, answer, get, ok, post
+from harness import CLOSE, OK, PROXY, STATUS, Client, Reader, answer, get, ok, only_serin, opened, post
 from http2 import PREFACE, SETTINGS, Http2, over_tls, plain, raw_frame, trusting
 
 pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")  # old versions are what is to be refused
-only_serin = pytest.mark.skipif(PROXY != "serin", reason="this is serin's own")
-STATUS = b"HTTP/1.1 200 OK\r\n"
 
 
 class TlsClient(Client):
@@ -27,15 +26,8 @@ class TlsClient(Client):
 
 @pytest.fixture
 def tls(proxy2):
-    clients = []
-
-    def open_one(context=None, name="bot.example"):
-        clients.append(TlsClient(proxy2.tls, context, name))
-        return clients[-1]
-
-    yield open_one
-    for client in clients:
-        client.sock.close()
+    with opened(functools.partial(TlsClient, proxy2.tls)) as tls:
+        yield tls
 
 
 def openssl(proxy, *arguments, sent=b""):
