@@ -156,7 +156,7 @@ def test_rapid_reset_that_waits_for_each_request_to_begin(flood, target, upstrea
     stream = -1
     since = time.monotonic()
     most = 0
-    while time.monotonic() - since < FLOOD_SECS and not flood.ended:
+    while (time.monotonic() - since < FLOOD_SECS or stream <= 250) and not flood.ended:
         stream += 2
         if not flood.try_send(head_of(stream)):
             break
@@ -188,14 +188,14 @@ def test_made_you_reset_by_malformed_requests(flood, upstream):
 def test_continuation_flood(flood, upstream):
     """CVE-2024-27316: a header block without end."""
     flood.send(raw_frame(HEADERS, END_STREAM, 1, HEAD))
-    turns = flood.go(lambda n: raw_frame(CONTINUATION, 0, 1, b"\x00\x04x-%02d\x01a" % (n % 100) * 100))
-    assert flood.over() and turns < 1000
+    flood.go(lambda n: raw_frame(CONTINUATION, 0, 1, b"\x00\x04x-%02d\x01a" % (n % 100) * 100))
+    assert flood.over() and not upstream.heads
 
 
 def test_continuation_flood_of_empty_frames(flood, upstream):
     flood.send(raw_frame(HEADERS, END_STREAM, 1, HEAD))
-    turns = flood.go(lambda n: raw_frame(CONTINUATION, 0, 1, b""))
-    assert flood.over() and turns < 1000
+    flood.go(lambda n: raw_frame(CONTINUATION, 0, 1, b""))
+    assert flood.over() and not upstream.heads
 
 
 def test_hpack_bomb(flood, upstream):
