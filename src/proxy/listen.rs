@@ -154,7 +154,7 @@ fn run(listeners: Vec<Own>, shared: Shared, mut follower: Follower, stages: watc
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "cannot start a worker's runtime"),
     };
-    let around = Surroundings::new(follower.worker, shared);
+    let around = Surroundings::new((follower.worker, follower.workers()), shared);
     runtime.block_on(async move {
         let Some(first) = follower.changed().await else { return };
         let worker = Worker::new(first, around);
