@@ -1,5 +1,8 @@
 //! The PROXY header, versions 1 and 2, that a proxy in front of serin sends before the client's own bytes.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::net::IpAddr;
 
 use proxy_header::{Error, ParseConfig, Protocol, ProxyHeader};
