@@ -42,10 +42,16 @@ for target in "${targets[@]}"; do
     if [ "$keep" ]; then
         rm -rf "$found/least-$target" && mkdir "$found/least-$target"
         # shellcheck disable=SC2046
-        "$program" -merge=1 $(options "$target") "$found/least-$target" "fuzz/corpus/$target" "$found/$target" >"$log" 2>&1 || { tail -5 "$log"; exit 1; }
-        # Examples have names, and stay.
+        "$program" -set_cover_merge=1 -detect_leaks=0 $(options "$target") "$found/least-$target" "fuzz/corpus/$target" "$found/$target" \
+            >"$log" 2>&1 || { tail -5 "$log"; exit 1; }
+        # Those with a name that is no digest are examples, and stay. Of the others the shortest, within the limits of src/fuzzing/replay.rs.
         find "fuzz/corpus/$target" -type f -regextype posix-extended -regex '.*/[0-9a-f]{40}' -delete
-        cp "$found/least-$target"/* "fuzz/corpus/$target/"
+        cat "fuzz/corpus/$target"/* | wc -c >"$found/bytes"
+        find "fuzz/corpus/$target" -type f | wc -l >"$found/files"
+        find "fuzz/corpus/$target" -type f -exec sha1sum {} + | cut -d' ' -f1 >"$found/examples"
+        find "$found/least-$target" -type f -printf '%s %f\n' | sort -n | grep -vFf "$found/examples" |
+            awk -v files="$(<"$found/files")" -v bytes="$(<"$found/bytes")" '{ bytes += $1; if (++files <= 300 && bytes <= 240000) print $2 }' |
+            while read -r name; do cp "$found/least-$target/$name" "fuzz/corpus/$target/"; done
         continue
     fi
     began=$SECONDS
