@@ -281,7 +281,8 @@ fn take_the_queue(worker: &Rc<Worker>, listener: TcpListener, door: Door) {
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
+/// Serves an accepted connection in a task of its own.
+pub(super) fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
     // Otherwise a small answer could wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let connection = OpenConnection::new(worker.clone());

@@ -12,6 +12,8 @@ mod client;
 mod exchange;
 mod forwarded;
 mod front_tls;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod listen;
 pub mod memory;
