@@ -135,13 +135,14 @@ impl Site {
         let (worker, front, seen) = runtime.block_on(async {
             let (front, upstream) = (listener().await, listener().await);
             let shared = Shared {
+                most_connections: usize::MAX,
                 metrics: metrics.clone(),
                 resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
                 tls: Arc::new(TlsClients::default()),
                 front: Arc::new(FrontTls::new(None, metrics.clone())),
             };
             let config = config_for(upstream.local_addr().expect("it listens"));
-            let worker = Worker::new(serving(config), Surroundings::new(0, shared));
+            let worker = Worker::new(serving(config), Surroundings::new((0, 1), shared));
             worker.set_stage(Stage::Serving);
             spawn_local(worker.clock().clone().run());
             spawn_local(worker.clone().reap());
