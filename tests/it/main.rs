@@ -5,6 +5,7 @@
 mod tidy;
 mod harness;
 mod differential;
+mod load;
 
 mod access;
 mod access_bots;
@@ -36,11 +37,13 @@ mod overload;
 mod owner;
 mod pins;
 mod pool;
+mod reconcile;
 mod reload;
 mod request_differential;
 mod rescue;
 mod rollout;
 mod routing;
+mod soak;
 mod split;
 mod systemd;
 mod take_over;
