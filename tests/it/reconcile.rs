@@ -39,15 +39,15 @@ fn what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once(
     std::fs::write(&place.config, place.text(&config(0))).unwrap();
     let mut serins = Succession::start(&place);
     let (wanted, per_second) = size();
-    let clients = Clients::start(&place.front(serins.first()), Mix::ALL, per_second);
+    let clients = Clients::start(&place.front(serins.serin()), Mix::ALL, per_second);
     let (mut changes, mut last) = (Changes::default(), (0, Instant::now()));
     for turn in 0.. {
         std::thread::sleep(PAUSE);
         match turn % 8 {
-            0 | 2 | 5 => changes.weights += usize::from(serins.handle().put_weight((scatter(turn, 0) % 101) as f64).status == 200),
+            0 | 2 | 5 => changes.weights += usize::from(serins.serin().put_weight((scatter(turn, 0) % 101) as f64).status == 200),
             1 => {
                 changes.reloads += 1;
-                serins.first().apply_config(&place.text(&config(changes.reloads)));
+                serins.serin().apply_config(&place.text(&config(changes.reloads)));
             }
             3 | 6 => {
                 bots[scatter(turn, 1) as usize % 2].restart(DOWN);
@@ -68,7 +68,7 @@ fn what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once(
     }
     let sent = clients.end();
     // Requests whose clients have left run on.
-    serins.handle().nothing_in_flight();
+    serins.serin().nothing_in_flight();
     let balance = books.balance(sent.told.iter());
     eprintln!("{balance}");
     eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest);

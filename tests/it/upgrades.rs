@@ -18,15 +18,15 @@ fn upgrades_and_reloads_under_load_lose_no_request_and_deliver_none_twice() {
     let config = |timeout: usize| -> Config { split(&blue, &green).bot(&format!("timeout = \"{timeout}s\"")) };
     std::fs::write(&place.config, place.text(&config(10))).unwrap();
     let mut serins = Succession::start(&place);
-    let clients = Clients::start(&place.front(serins.first()), Mix::SHORT, per_second);
+    let clients = Clients::start(&place.front(serins.serin()), Mix::SHORT, per_second);
     for number in 0..changes {
         std::thread::sleep(PAUSE);
-        serins.first().apply_config(&place.text(&config(11 + number % 2)));
+        serins.serin().apply_config(&place.text(&config(11 + number % 2)));
         let weight = 1.0 + number as f64;
-        serins.handle().set_weight(weight);
+        serins.serin().set_weight(weight);
         std::thread::sleep(PAUSE);
         serins.upgrade();
-        assert_eq!(serins.handle().bot()["weight_percent"], weight);
+        assert_eq!(serins.serin().bot()["weight_percent"], weight);
     }
     std::thread::sleep(PAUSE);
     let sent = clients.end();

@@ -39,6 +39,8 @@ pub struct Balance {
     pub delivered: usize,
     /// How many were told what, and how many of these a bot has received whole.
     told: BTreeMap<String, (usize, usize)>,
+    /// Why there was no whole answer, where no bot had received the webhook whole either.
+    pub refused: BTreeMap<Box<str>, usize>,
     pub violations: Vec<String>,
 }
 
@@ -81,6 +83,9 @@ impl Books {
             balance.delivered += usize::from(success);
             let row = balance.told.entry(told.kind()).or_default();
             *row = (row.0 + 1, row.1 + usize::from(whole));
+            if let (Told::Broken(why), 0) = (told, whole) {
+                *balance.refused.entry(why.clone()).or_default() += 1;
+            }
             let wrong = matches!(told, Told::Wrong(_)) || begun > 1 || whole > 1 || (success && (begun, whole) != (1, 1));
             if wrong {
                 balance.violations.push(format!("{id} was told {told:?}, begun {begun} times and received {whole} times"));
@@ -118,7 +123,8 @@ impl fmt::Display for Balance {
         for (told, (count, whole)) in &self.told {
             writeln!(f, "{told:<20}{count:>12}{whole:>22}")?;
         }
-        write!(f, "{:<20}{:>12}", "all", self.sent)
+        write!(f, "{:<20}{:>12}", "all", self.sent)?;
+        self.refused.iter().try_for_each(|(why, count)| write!(f, "\nneither answered nor received: {count}: {why}"))
     }
 }
 

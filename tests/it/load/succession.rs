@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::front::Place;
-use crate::harness::{Handle, Process, eventually, send_signal_to, take_over};
+use crate::harness::{Process, eventually, send_signal_to, take_over};
 
 pub struct Succession {
-    /// The last one that this test has started.
     serin: Process,
     /// The one that took over from it by SIGUSR2, if it serves now.
     child: Option<libc::pid_t>,
@@ -24,12 +23,8 @@ impl Succession {
         Succession { serin, child: None, older: Vec::new(), children: Vec::new(), upgrades: 0, slowest: Duration::ZERO }
     }
 
-    /// All of them have the same addresses.
-    pub fn handle(&self) -> &Handle {
-        &self.serin
-    }
-
-    pub fn first(&self) -> &Process {
+    /// The last one that this test has started. Whoever serves has the same addresses and the same config.
+    pub fn serin(&self) -> &Process {
         &self.serin
     }
 
@@ -52,7 +47,7 @@ impl Succession {
 
     /// All that were taken over from have ended well, and so does the last one.
     pub fn end(mut self) {
-        self.handle().nothing_in_flight();
+        self.serin.nothing_in_flight();
         for process in &mut self.older {
             assert_eq!(process.ended().code(), Some(0));
         }
