@@ -24,6 +24,7 @@ mod drain;
 mod dry_run;
 mod front;
 mod front_tls;
+mod goodbye;
 mod health;
 mod history;
 mod kept;

@@ -74,6 +74,8 @@ fn what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once(
     eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest);
     eprintln!("{changes:?}, {} upgrades, in HTTP/2 on another connection or again: {:?}", serins.upgrades, sent.again);
     balance.adds_up();
+    // Every bot's fault has an answer, or half of one: without any, serin has cut off a client that cannot know what became of its webhook.
+    assert!(balance.refused.is_empty(), "{:?}", balance.refused);
     assert!(balance.delivered > balance.sent / 2, "{} of {}", balance.delivered, balance.sent);
     assert!(changes.weights > 0);
     serins.end();
