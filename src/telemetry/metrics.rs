@@ -118,6 +118,13 @@ pub(super) const ALL: &[Declared] = &[
                 samples.add([reason.name()], sum(bot, |shard| shard.rescues[reason as usize].load()));
             }
         })),
+    (COUNTER, "serin_shed_requests_total",
+        "Webhooks that were refused because the track's upstream answers too late to answer more of them in time.", &["bot", "track"],
+        Counted(|bot, samples| {
+            for track in Track::ALL {
+                samples.add([track.name()], sum(bot, |shard| shard.shed[track as usize].load()));
+            }
+        })),
     (COUNTER, "serin_platform_retries_total",
         "Webhooks that the platform sent again, by the track they were assigned to and the platform's reason.", &["bot", "track", "reason"],
         Counted(|bot, samples| {

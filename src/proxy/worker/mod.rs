@@ -1,12 +1,14 @@
 //! One worker's state: what its requests and connections share. Only its own thread uses it.
 
 mod access_log;
+mod load;
 mod occupants;
 mod random;
 mod sources;
 mod view;
 
 pub use access_log::{AccessLog, Finished, Noted};
+pub use load::PlaceAtUpstream;
 pub use occupants::Occupant;
 pub use sources::Source;
 pub use view::{BotView, Shared, Surroundings};
@@ -287,6 +289,7 @@ impl Worker {
             }
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
             self.access_log.hand_over();
+            self.view().bots.iter().for_each(|bot| bot.watch_loads(&self.clock));
             self.sources.forget(self.view().shares.rate_per_source, self.clock.now());
             self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
             if self.rested.get() >= RESTED_MANY {
