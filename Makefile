@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages reconcile soak screenshots check release fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages reconcile soak fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -16,11 +16,17 @@ PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 # The tests' size: `test` is for every change, `test-long` for a night.
 export PROPTEST_CASES ?= 128
 export SERIN_TEST_COUNT ?= 300
+# Bodies on which serin is held against Python's and Node's parsers; both are required here.
+export SERIN_BODIES ?= 2000
+export SERIN_PARSERS := required
 # Stories of the fault simulator; 200,000 take some hours.
 export SERIN_FAULT_STORIES ?= 1600
 export CARGO_TERM_COLOR ?= auto
 export RUST_TEST_THREADS
 export PYTHONDONTWRITEBYTECODE := 1
+
+# For each fuzz target.
+FUZZ_SECS ?= 60
 
 # SERIN_BIN names a binary to test; without one it is built here.
 ifdef SERIN_BIN
@@ -87,6 +93,13 @@ reconcile: ## 500,000 webhooks of all kinds while everything changes and fails: 
 
 soak: ## SOAK_SECS (600) of 3,000 requests a second: do memory, descriptors and threads stay, and do the counters add up?
 	SERIN_SOAK_SECS=$(or $(SOAK_SECS),600) $(LOAD) soak::memory_descriptors_and_threads_stay_and_all_count_the_same
+
+fuzz: ## every fuzz target for FUZZ_SECS seconds (60), then 100,000 bodies; FUZZ="http2 link" for some targets; wants a nightly toolchain
+	FUZZ_SECS=$(FUZZ_SECS) fuzz/run.sh $(FUZZ)
+	$(MAKE) fuzz-bodies
+
+fuzz-bodies: ## serin, Python and Node on 100,000 changed bodies, or SERIN_BODIES
+	SERIN_BODIES=$(or $(filter-out 2000,$(SERIN_BODIES)),100000) cargo test --profile ci --locked --test it bots_parsers -- --nocapture
 
 screenshots: $(BUILD) setup ## a picture of the page in every situation, in target/screenshots, and the README's
 	rm -rf $(PICTURES)

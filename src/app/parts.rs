@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -15,7 +16,7 @@ use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::meters::Metrics;
 use crate::notify::{Dispatcher, Notifications};
-use crate::proxy::{FrontTls, Problem, Proxy, Queue, Resolver, Shared, TlsClients};
+use crate::proxy::{FrontTls, Problem, Proxy, Queue, Resolver, Shared, TlsClients, most_connections};
 use crate::store::{Found, OpenError, Place, Store, Written};
 use crate::telemetry::Exporter;
 
@@ -88,7 +89,16 @@ impl Basis {
             metrics,
             resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
             tls: Arc::new(TlsClients::default()),
+            most_connections: most_connections(getrlimit(Resource::Nofile).current),
         };
+        let (wanted, most) = (config.proxy.limits.max_connections, shared.most_connections);
+        if wanted > most {
+            tracing::warn!(
+                max_connections = wanted,
+                most,
+                "the limit of open files allows fewer connections: raise it (LimitNOFILE=, ulimit -n)"
+            );
+        }
         shared.tls.check(&config)?;
         Ok(Basis { config, shared })
     }

@@ -5,6 +5,8 @@
 
 mod certificate;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod memory;
 mod networks;
 mod suggest;

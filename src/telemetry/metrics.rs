@@ -41,6 +41,8 @@ pub(super) const ALL: &[Declared] = &[
         Process(|scrape, samples| samples.add([], scrape.process.memory() as f64))),
     (GAUGE, "serin_memory_limit_bytes", "max_memory of the config that serves.", &[],
         Process(|scrape, samples| samples.add([], scrape.process.memory_limit() as f64))),
+    (GAUGE, "serin_worker_lag_seconds", "How long the tasks of the worker that has most to do wait for their turn.", &[],
+        Process(|scrape, samples| samples.add([], scrape.process.lag_secs()))),
     (COUNTER, "serin_log_lines_dropped_total", "Log lines that were lost since nobody took them in time, by the log.", &["log"],
         Process(|_, samples| Log::ALL.into_iter().for_each(|log| samples.add([log.name()], logs::lost(log) as f64)))),
     (GAUGE, "serin_config_info", "The hash of the config that serves; always 1.", &["hash"],

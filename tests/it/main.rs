@@ -36,6 +36,7 @@ mod notify;
 mod openapi;
 mod overload;
 mod owner;
+mod parsers;
 mod pins;
 mod pool;
 mod reconcile;

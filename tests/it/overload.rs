@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::harness::{Ask, Config, Serin, Then, Upstream, eventually, ok};
+use crate::harness::{Ask, Config, Process, Serin, Then, Upstream, eventually, ok};
 
 #[test]
 fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
@@ -111,6 +111,29 @@ fn an_upstream_that_answers_too_late_gets_fewer_requests_and_then_answers_in_tim
     assert_eq!(serin.errors("upstream_overloaded"), f64::from(refused));
     assert!(metrics.sum("serin_requests_total", &[("outcome", "late")]) > 0.0, "the first late answers told of the overload");
     serin.counted_in_all(answered);
+}
+
+/// With 256 descriptors serin takes 96 connections of clients at most, and keeps the others for upstreams, admin listener and history.
+#[test]
+fn clients_that_hold_all_descriptors_shut_out_neither_webhooks_nor_the_admin_listener() {
+    let blue = Upstream::answering("blue");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serin.toml");
+    std::fs::write(&path, Config::split(blue.address, blue.address).workers(1).text()).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_serin")]);
+    let process = Process::start_by(shell, &path);
+    process.logged("the limit of open files allows fewer connections");
+    let silent: Vec<_> = (0..300).map(|_| process.client()).collect();
+    eventually("the silent clients' connections", || (process.metrics().sum("serin_client_connections", &[]) >= 96.0).then_some(()));
+    for number in 0..120 {
+        assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).status, 200);
+    }
+    // This needs the history.
+    process.set_weight(10.0);
+    assert!(process.metrics().sum("serin_client_connections", &[]) <= 96.0);
+    assert!(process.metrics().sum("process_open_fds", &[]) < 256.0);
+    drop(silent);
 }
 
 #[test]

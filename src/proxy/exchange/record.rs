@@ -159,6 +159,12 @@ impl Exchange {
         self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
     }
 
+    /// serin itself could not send it. This is no evidence.
+    pub fn not_sent(&mut self, problem: Problem) {
+        self.note(problem);
+        self.record(Ended::ClientGone { answered: true, after: Duration::ZERO });
+    }
+
     fn record(&mut self, ended: Ended) {
         if self.state == State::Recorded {
             return;

@@ -1,6 +1,9 @@
 //! The certificates that serin shows to its clients, by the name that a client asks for. They change while serin runs: a handshake
 //! takes those of its moment.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

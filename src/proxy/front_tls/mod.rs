@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use self::certificates::Certificates;
+#[cfg(any(test, fuzzing))]
+pub use self::certificates::fuzzing;
 use crate::config::tls::Pair;
 use crate::config::{Http2, ProxyTls, ServedCertificate};
 use crate::logs::Complaints;

@@ -11,7 +11,7 @@ use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
 use crate::meters::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 use crate::proxy::front_tls::FrontTls;
-use crate::proxy::upstream::{Endpoint, Pool, Resolver, TlsClients};
+use crate::proxy::upstream::{Descriptors, Endpoint, Pool, Resolver, TlsClients};
 use crate::proxy::wire::clock::Clock;
 
 /// What this worker serves.
@@ -58,6 +58,8 @@ pub struct Shared {
     pub resolver: Arc<Resolver>,
     pub tls: Arc<TlsClients>,
     pub front: Arc<FrontTls>,
+    /// The most connections of clients, and the most to upstreams, that the limit of open files allows.
+    pub most_connections: usize,
 }
 
 /// What a worker needs to make its views.
@@ -67,6 +69,7 @@ pub struct Surroundings {
     /// The pools stay when the view changes: a change of weight must not close connections.
     pub pools: RefCell<HashMap<String, Rc<Pool>>>,
     loads: RefCell<Vec<Rc<Load>>>,
+    descriptors: Rc<Descriptors>,
 }
 
 impl View {
@@ -76,15 +79,15 @@ impl View {
         around.pools.borrow_mut().retain(|_, pool| bots.iter().any(|bot| bot.pools.iter().flatten().any(|p| Rc::ptr_eq(p, pool))));
         around.loads.borrow_mut().retain(|load| bots.iter().any(|bot| bot.loads.iter().flatten().any(|l| Rc::ptr_eq(l, load))));
         let limits = Arc::new(snapshot.config.proxy.limits.clone());
-        let shares = Shares::of(&limits, snapshot.config.proxy.workers.max(1));
+        let shares = Shares::of(&limits, around.shared.most_connections, snapshot.config.proxy.workers.max(1));
         View { snapshot, bots, limits, shares }
     }
 }
 
 impl Shares {
-    fn of(limits: &ProxyLimits, workers: usize) -> Shares {
+    fn of(limits: &ProxyLimits, most_connections: usize, workers: usize) -> Shares {
         Shares {
-            connections: limits.max_connections.div_ceil(workers),
+            connections: limits.max_connections.min(most_connections).div_ceil(workers),
             connections_per_source: limits.max_connections_per_source.div_ceil(workers),
             inflight: limits.max_inflight.div_ceil(workers),
             inflight_per_source: limits.max_inflight_per_source.div_ceil(workers),
@@ -169,8 +172,9 @@ impl BotView {
 }
 
 impl Surroundings {
-    pub fn new(worker: usize, shared: Shared) -> Surroundings {
-        Surroundings { worker, shared, pools: RefCell::default(), loads: RefCell::default() }
+    pub fn new((worker, workers): (usize, usize), shared: Shared) -> Surroundings {
+        let descriptors = Descriptors::new(shared.most_connections.div_ceil(workers));
+        Surroundings { worker, shared, pools: RefCell::default(), loads: RefCell::default(), descriptors }
     }
 
     fn load(&self, bot: &Bot, upstream: usize) -> Rc<Load> {
@@ -193,7 +197,7 @@ impl Surroundings {
         }
         match Endpoint::new(url, bot.connect_timeout, &self.shared.resolver, &self.shared.tls) {
             Ok(target) => {
-                let pool = Rc::new(Pool::new(target, bot.upstream_idle));
+                let pool = Pool::new(target, bot.upstream_idle, &self.descriptors);
                 self.pools.borrow_mut().insert(key, pool.clone());
                 Some(pool)
             }
