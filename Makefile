@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages reconcile soak fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -85,6 +85,14 @@ test-packages: setup ## installs the files of target/dist on bare root file syst
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c tests/e2e/requirements.txt -r tests/packages/requirements.txt
 	[ -f target/dist/SHA256SUMS ] || PROFILE=ci ALLOW_DIRTY=1 packaging/release.sh
 	cd tests/packages && $(PYTEST) .
+
+LOAD := cargo test --profile ci --locked --test it -- --nocapture --exact
+
+reconcile: ## 500,000 webhooks of all kinds while everything changes and fails: is each delivered once?
+	SERIN_RECONCILE=$(or $(RECONCILE),500000) $(LOAD) reconcile::what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once
+
+soak: ## SOAK_SECS (600) of 3,000 requests a second: do memory, descriptors and threads stay, and do the counters add up?
+	SERIN_SOAK_SECS=$(or $(SOAK_SECS),600) $(LOAD) soak::memory_descriptors_and_threads_stay_and_all_count_the_same
 
 fuzz: ## every fuzz target for FUZZ_SECS seconds (60), then 100,000 bodies; FUZZ="http2 link" for some targets; wants a nightly toolchain
 	FUZZ_SECS=$(FUZZ_SECS) fuzz/run.sh $(FUZZ)

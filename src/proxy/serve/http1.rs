@@ -15,14 +15,9 @@ use crate::meters::Closed;
 use crate::proxy::client::{Connection, ConnectionPhase, Heard};
 use crate::proxy::exchange::{Reply, Then, handle};
 use crate::proxy::problem::Problem;
-use crate::proxy::wire::Outgoing;
 use crate::proxy::wire::clock::Wait;
+use crate::proxy::wire::{LINGER, LINGER_BYTES, Outgoing};
 use crate::proxy::worker::{Stage, Worker};
-
-/// For how long, and how many bytes, serin still reads from a connection that it closes. Otherwise data from the client would reset
-/// the connection before the client has read the last answer.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How long serin waits for the next request of an idle connection once it drains.
 const LAST_MOMENT: Duration = Duration::from_millis(100);

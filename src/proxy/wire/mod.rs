@@ -9,6 +9,7 @@ pub mod stream;
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -24,6 +25,10 @@ const READ_MIN: usize = 4 * 1024;
 pub const READ_MAX: usize = 64 * 1024;
 /// The most that an idle connection keeps of each buffer: few webhooks need more, and there may be a thousand connections.
 const BUFFER_KEPT: usize = 8 * 1024;
+/// For how long, and how many bytes, serin still reads from a connection that it closes. Otherwise data from the client would reset
+/// the connection before the client has read the last answer.
+pub const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Wire {

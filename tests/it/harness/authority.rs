@@ -81,6 +81,11 @@ impl Authority {
 pub struct TlsClient(Arc<ClientConfig>);
 
 impl TlsClient {
+    /// For clients that do not use `Client`.
+    pub fn config(self) -> ClientConfig {
+        Arc::unwrap_or_clone(self.0)
+    }
+
     /// Connects, and returns the server's certificate as well.
     pub fn connect(&self, to: SocketAddr) -> io::Result<(Client, CertificateDer<'static>)> {
         let (client, tls) = self.greet(to, ServerName::from(to.ip()))?;

@@ -59,8 +59,8 @@ async fn converse(worker: &Worker, occupant: &Occupant, streams: &Rc<Streams>, w
             match next(worker, occupant, streams, &frames, leave) {
                 Step::Wait => return Poll::Pending,
                 Step::SayGoodbye(reason) => {
-                    (leave, closed) = (Leave::Said, reason);
-                    frames.say_goodbye();
+                    leave = if frames.say_goodbye() { Leave::Said } else { Leave::Soon };
+                    closed = reason.or(closed);
                 }
                 Step::End(reason) => return Poll::Ready(reason.or(closed)),
             }
@@ -78,7 +78,7 @@ fn begin(wire: Wire, limits: &ProxyLimits) -> Handshake<WireIo, Bytes> {
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESETS_UNSEEN)
         .max_local_error_reset_streams(Some(RESETS_OF_OURS))
-        .handshake(WireIo(wire))
+        .handshake(WireIo::new(wire))
 }
 
 /// The connection's frames.
@@ -105,11 +105,19 @@ impl Frames {
         }
     }
 
-    /// A client whose preface has not come gets no goodbye: it has asked for nothing.
-    fn say_goodbye(&mut self) {
-        if let Frames::Open(connection) = self {
-            connection.graceful_shutdown();
+    /// Returns whether it is said: there is no frame before the client's preface has come.
+    fn say_goodbye(&mut self) -> bool {
+        match self {
+            Frames::Begin(_) => false,
+            Frames::Open(connection) => {
+                connection.graceful_shutdown();
+                true
+            }
         }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Frames::Open(_))
     }
 
     /// Whether the end of some answer may still wait for the client.
@@ -125,6 +133,8 @@ impl Frames {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
     No,
+    /// It will, once the client's preface has come.
+    Soon,
     Said,
 }
 
@@ -149,7 +159,9 @@ fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, frames: &Frames
             match leave {
                 Leave::No => limits.idle_timeout,
                 Leave::Said if frames.has_streams() => limits.write_timeout,
-                Leave::Said => GOODBYE,
+                // As in HTTP/1, a serin that retires takes one request of every client.
+                Leave::Soon if matches!(worker.stage(), Stage::Retiring(_)) => limits.head_timeout,
+                Leave::Soon | Leave::Said => GOODBYE,
             },
         );
     }
@@ -159,7 +171,8 @@ fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, frames: &Frames
             alarms.clear(Wait::Client);
             Step::SayGoodbye((rang && !streams.had_any()).then_some(Closed::Silent))
         }
-        (Leave::Said, true) => Step::End(None),
-        (Leave::No | Leave::Said, _) => Step::Wait,
+        (Leave::Soon | Leave::Said, true) => Step::End(None),
+        (Leave::Soon, false) if frames.is_open() => Step::SayGoodbye(None),
+        (Leave::No | Leave::Soon | Leave::Said, _) => Step::Wait,
     }
 }
