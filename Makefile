@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages screenshots check release fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -16,11 +16,17 @@ PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
 # The tests' size: `test` is for every change, `test-long` for a night.
 export PROPTEST_CASES ?= 128
 export SERIN_TEST_COUNT ?= 300
+# Bodies on which serin is held against Python's and Node's parsers; both are required here.
+export SERIN_BODIES ?= 2000
+export SERIN_PARSERS := required
 # Stories of the fault simulator; 200,000 take some hours.
 export SERIN_FAULT_STORIES ?= 1600
 export CARGO_TERM_COLOR ?= auto
 export RUST_TEST_THREADS
 export PYTHONDONTWRITEBYTECODE := 1
+
+# For each fuzz target.
+FUZZ_SECS ?= 60
 
 # SERIN_BIN names a binary to test; without one it is built here.
 ifdef SERIN_BIN
@@ -79,6 +85,13 @@ test-packages: setup ## installs the files of target/dist on bare root file syst
 	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c tests/e2e/requirements.txt -r tests/packages/requirements.txt
 	[ -f target/dist/SHA256SUMS ] || PROFILE=ci ALLOW_DIRTY=1 packaging/release.sh
 	cd tests/packages && $(PYTEST) .
+
+fuzz: ## every fuzz target for FUZZ_SECS seconds (60), then 100,000 bodies; FUZZ="http2 link" for some targets; wants a nightly toolchain
+	FUZZ_SECS=$(FUZZ_SECS) fuzz/run.sh $(FUZZ)
+	$(MAKE) fuzz-bodies
+
+fuzz-bodies: ## serin, Python and Node on 100,000 changed bodies, or SERIN_BODIES
+	SERIN_BODIES=$(or $(filter-out 2000,$(SERIN_BODIES)),100000) cargo test --profile ci --locked --test it bots_parsers -- --nocapture
 
 screenshots: $(BUILD) setup ## a picture of the page in every situation, in target/screenshots, and the README's
 	rm -rf $(PICTURES)

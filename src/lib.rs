@@ -21,3 +21,5 @@ pub mod notify; // floor 6: telling people, and the links by which they answer
 pub mod admin; // floor 7: the HTTP API for operators
 pub mod app; // floor 8: builds the parts, runs them, takes them down
 pub mod cli; // floor 9: one file per command
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing; // floor 10: what the fuzz targets and the replay of their corpora run

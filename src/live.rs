@@ -192,6 +192,11 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// The number of all workers.
+    pub fn workers(&self) -> usize {
+        self.live.workers()
+    }
+
     /// Waits for a new snapshot; the first call returns the current one. Returns `None` when serin ends.
     pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
         self.receiver.changed().await.ok()?;

@@ -1,31 +1,3 @@
-//! Any bytes as an upstream's answer, cut anywhere: nothing panics, no more waits in memory than a head may have, a body
-//! has the length that was said, and where the bytes were cut changes nothing.
-//!
-//! `cargo +nightly fuzz run answer -- -max_total_time=60 -max_len=70000`
-
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use serin::http1::fuzzing::{End, read_answer};
-
-fuzz_target!(|input: (bool, Vec<u16>, &[u8])| {
-    let (to_head_request, sizes, wire) = input;
-    let whole = read_answer([wire], to_head_request);
-    let cut = read_answer(pieces(&sizes, wire), to_head_request);
-    assert_eq!(whole, cut);
-    if let (End::Whole, Some(length)) = (whole.end, whole.length) {
-        assert_eq!(whole.body.len() as u64, length);
-    }
-    assert!(whole.body.len() + whole.left.len() <= wire.len());
-    assert!(wire.ends_with(&whole.left), "what is behind the answer is untouched");
-});
-
-/// Pieces of these sizes, then the rest byte by byte, up to a number that ends soon.
-fn pieces<'a>(sizes: &'a [u16], mut wire: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut sizes = sizes.iter().map(|size| usize::from(*size)).chain(std::iter::repeat_n(1, 300)).chain(std::iter::once(usize::MAX));
-    std::iter::from_fn(move || {
-        let (piece, rest) = wire.split_at(sizes.next()?.min(wire.len()));
-        wire = rest;
-        Some(piece)
-    })
-}
+libfuzzer_sys::fuzz_target!(|data: &[u8]| serin::fuzzing::answer(data));

@@ -2,6 +2,8 @@
 //! links; only the page's own POST acts. The link is the capability, so no token is needed. Its action goes through the controller like
 //! every other request, for the revision that the link names and no other.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod page;
 
 use std::sync::Arc;

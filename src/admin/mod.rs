@@ -33,6 +33,8 @@ use stream::Statuses;
 pub use access::Keys;
 pub use connections::{serve, serve_probes};
 pub use context::Context;
+#[cfg(any(test, fuzzing))]
+pub use links::fuzzing;
 
 pub fn router(context: Context) -> Router {
     let routes = Router::new()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +17,7 @@ use crate::controller::{self, Controller};
 use crate::live::Live;
 use crate::meters::Metrics;
 use crate::notify::{Dispatcher, Notifications};
-use crate::proxy::{FrontTls, Problem, Proxy, Queue, Resolver, Shared, TlsClients};
+use crate::proxy::{FrontTls, Problem, Proxy, Queue, Resolver, Shared, TlsClients, most_connections};
 use crate::store::{Found, OpenError, Place, Store, Written};
 use crate::telemetry::Exporter;
 
@@ -93,7 +94,16 @@ impl Basis {
             metrics,
             resolver: Arc::new(Resolver::new(tokio::runtime::Handle::current())),
             tls: Arc::new(TlsClients::default()),
+            most_connections: most_connections(getrlimit(Resource::Nofile).current),
         };
+        let (wanted, most) = (config.proxy.limits.max_connections, shared.most_connections);
+        if wanted > most {
+            tracing::warn!(
+                max_connections = wanted,
+                most,
+                "the limit of open files allows fewer connections: raise it (LimitNOFILE=, ulimit -n)"
+            );
+        }
         shared.tls.check(&config)?;
         let history = match history {
             Place::File(path) => Some(path.as_path()),

@@ -6,6 +6,8 @@
 mod acme;
 mod certificate;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod memory;
 mod networks;
 mod suggest;

@@ -1,6 +1,9 @@
 //! TLS for serin's listeners. The files are read with the config, so that their errors are errors of the config, and again while
 //! serin runs, because certificates are renewed more often than configs change.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -15,6 +15,8 @@ mod event;
 #[cfg(test)]
 mod faults;
 mod freeze;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod last_hour;
 mod learned;
 mod new_config;

@@ -1,6 +1,7 @@
 //! The pure part: what is decided, given what is known. No clock, no I/O, no async, no randomness, no globals. Time and evidence
 //! are arguments and answers are values, so tests call it directly.
 
+mod admission;
 mod breaker;
 mod bucket;
 pub mod evidence;
@@ -18,6 +19,7 @@ mod tally;
 mod waits;
 mod weight;
 
+pub use admission::{Admission, Admitted, Event as AdmissionEvent};
 pub use breaker::{Breaker, Connections, Trip};
 pub use bucket::{BUCKETS, Bucket, Salt, Workspace};
 pub use guard::{

@@ -10,7 +10,7 @@ mod answer;
 mod decode;
 mod fields;
 mod framing;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod known;
 mod request;

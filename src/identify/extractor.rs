@@ -126,12 +126,17 @@ impl Extractor {
 
     fn find<'a>(&'a self, head: Head<'a>, body: &Body<'a>) -> Found<'a> {
         // A constant means 'this body names no tenant', which is only known of a body that was parsed.
-        let (mut unfit, mut unread) = (false, false);
+        let (mut unfit, mut unread, mut unreadable) = (false, false, false);
         for (source, lookup) in self.lookups.iter().enumerate() {
             if lookup.is_constant() && (unfit || unread) {
                 continue;
             }
+            // The bot may have read what serin could not, and then it looks no further in this form.
+            if unreadable && lookup.reads_body() {
+                continue;
+            }
             unread |= lookup.is_blind(body);
+            unreadable |= lookup.cannot_read(body);
             let id = match (lookup.ask(head, body).without(self.never), self.mixed) {
                 (Candidate::Id(id), _) | (Candidate::Differ(id), Mixed::First) => id,
                 (Candidate::Differ(_), Mixed::Stable) => return Found::Mixed,
@@ -187,6 +192,16 @@ mod tests {
         let sources = ["json:/team_id", "query:team", "path:0"];
         assert_eq!(told(&sources, json(r#"{"team_id":"T1""#)), "ws:hook");
         assert_eq!(told(&["json:/team_id"], json(r#"{"team_id":"T1""#)), "invalid");
+    }
+
+    #[test]
+    fn a_form_with_a_document_that_cannot_be_read_has_no_id_elsewhere() {
+        let sources = ["form_json:payload#/team", "form:team_id", "form_json:other#/team"];
+        for payload in ["{\"team\":1e999}", "{\"\\ud800\":1}", "{\"team\":", "{}&payload={} "] {
+            assert_eq!(told(&sources, form(format!("payload={payload}&team_id=T2&other={{\"team\":\"T3\"}}"))), "invalid", "{payload}");
+        }
+        assert_eq!(told(&sources, form("payload={}&team_id=T2")), "ws:T2");
+        assert_eq!(told(&["form_json:payload#/team", "form:team_id", "path:0"], form("payload={&team_id=T2")), "ws:hook");
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl<'a> Form<'a> {
         values(self.body, name).any(|v| *v == *value.as_bytes())
     }
 
+    /// Whether the field has a document that is no JSON, or several different ones.
+    pub(super) fn is_unreadable(&self, field: usize) -> bool {
+        self.documents[field].is_err()
+    }
+
     pub(super) fn json(&self, field: usize, pointer: PointerIndex) -> Candidate<'static> {
         match &self.documents[field] {
             Ok(values) => Candidate::of_all(values.at(pointer).map(Candidate::of_value)),

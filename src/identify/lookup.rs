@@ -60,6 +60,21 @@ impl Lookup {
         }
     }
 
+    pub(super) fn reads_body(&self) -> bool {
+        match self {
+            Lookup::Json(_) | Lookup::Form(_) | Lookup::FormJson { .. } => true,
+            Lookup::Header(_) | Lookup::Query(_) | Lookup::Path(_) | Lookup::Jwt { .. } | Lookup::Const(_) => false,
+        }
+    }
+
+    /// Whether the look reads a document in a form, and serin cannot read that document.
+    pub(super) fn cannot_read(&self, body: &Body<'_>) -> bool {
+        match (self, body) {
+            (Lookup::FormJson { field, .. }, Body::Form(form)) => form.is_unreadable(*field),
+            (_, Body::Unread | Body::Broken | Body::Json(_) | Body::Form(_)) => false,
+        }
+    }
+
     pub(super) fn is_constant(&self) -> bool {
         matches!(self, Lookup::Const(_))
     }

@@ -23,14 +23,14 @@ mod trie;
 
 #[cfg(test)]
 mod agreement;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod example;
 
 pub use error::SourceError;
 pub use extractor::{Extractor, Mixed};
 pub use head::Head;
-#[cfg(fuzzing)]
-pub use json::readers_agree;
 pub use namespace::check_namespaces;
 pub use preset::{Preset, all, find, names};
 pub use reading::{Found, Reading, Retry};

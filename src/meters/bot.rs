@@ -17,6 +17,10 @@ pub struct BotShard {
     /// Connections that have changed to another protocol.
     pub tunnels: [Level; 2],
     pub rescues: [Count; RescueReason::ALL.len()],
+    /// The requests that the track's upstream has answered within the last deadline, for the other workers.
+    pub answered_lately: [Level; 2],
+    /// Requests that were refused because the upstream answers too late.
+    pub shed: [Count; 2],
     pub handshakes: Count,
 }
 
@@ -30,6 +34,8 @@ impl BotShard {
             inflight: Default::default(),
             tunnels: Default::default(),
             rescues: Default::default(),
+            answered_lately: Default::default(),
+            shed: Default::default(),
             handshakes: Count::default(),
         }
     }

@@ -11,6 +11,8 @@ pub struct ConnectionShard {
     /// The memory that is charged to `max_memory`, in bytes, twice a second.
     pub memory: Level,
     pub memory_limit: Level,
+    /// How much after its time the worker does something, in microseconds, twice a second.
+    pub behind_micros: Level,
     closed: [Count; Closed::ALL.len()],
 }
 

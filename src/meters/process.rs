@@ -142,6 +142,11 @@ impl Metrics {
         self.connections.iter().map(|worker| worker.memory_limit.load()).sum()
     }
 
+    /// The longest lag of a worker.
+    pub fn lag_secs(&self) -> f64 {
+        self.connections.iter().map(|worker| worker.behind_micros.load()).max().unwrap_or_default() as f64 / 1e6
+    }
+
     /// The connections that serin closed for this reason, of all workers.
     pub fn closed_connections(&self, reason: Closed) -> u64 {
         self.connections.iter().map(|worker| worker.closed_for(reason)).sum()

@@ -2,6 +2,9 @@
 //! else. The link is signed with the installation's key, so serin stores nothing about it. It works once: its action makes a new
 //! revision, for which the link is not valid.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;

@@ -23,6 +23,8 @@ use crate::live::{Follower, Live};
 
 /// The connections that the kernel completes before serin accepts them.
 const BACKLOG: i32 = 4096;
+/// The same while a worker is late. A longer queue would only make each connection in it wait until its request is late too.
+const SHORT_BACKLOG: i32 = 64;
 /// The pause after a failed accept (without file descriptors, for example). Without it the loop would use a whole core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
@@ -154,7 +156,7 @@ fn run(listeners: Vec<Own>, shared: Shared, mut follower: Follower, stages: watc
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "cannot start a worker's runtime"),
     };
-    let around = Surroundings::new(follower.worker, shared);
+    let around = Surroundings::new((follower.worker, follower.workers()), shared);
     runtime.block_on(async move {
         let Some(first) = follower.changed().await else { return };
         let worker = Worker::new(first, around);
@@ -179,7 +181,8 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
         Err(error) => return tracing::error!(%error, "cannot take connections"),
     };
     stages.mark_changed();
-    let (mut last_log, mut next): (Option<Instant>, usize) = (None, 0);
+    let mut last_log: Option<Instant> = None;
+    let mut queues = Queues { listeners, next: 0, short: false };
     let last = loop {
         tokio::select! {
             biased;
@@ -190,7 +193,7 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
                     break stage;
                 }
             }
-            accepted = accept(worker, &listeners, &mut next) => match accepted {
+            accepted = queues.accept(worker) => match accepted {
                 Ok((door, stream, peer)) => take(worker, stream, peer, door),
                 Err(error) => {
                     if last_log.is_none_or(|at| at.elapsed() > ACCEPT_LOG_EVERY) {
@@ -202,6 +205,8 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
             }
         }
     };
+    queues.set_length(false);
+    let listeners = queues.listeners;
     match last {
         Stage::Retiring(Queue::Left) => drop(listeners),
         _ => listeners.into_iter().for_each(|(door, listener)| take_the_queue(worker, listener, door)),
@@ -224,22 +229,44 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
     }
 }
 
-/// Accepts the next connection, once there are fewer than the config allows. `next` is the socket to ask first, so that each has its
-/// turn.
-async fn accept(worker: &Worker, listeners: &[(Door, TcpListener)], next: &mut usize) -> io::Result<(Door, TcpStream, SocketAddr)> {
-    worker.has_room().await;
-    std::future::poll_fn(|cx| {
-        for turn in 0..listeners.len() {
-            let at = (*next + turn) % listeners.len();
-            let (door, listener) = &listeners[at];
-            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                *next = at + 1;
-                return Poll::Ready(accepted.map(|(stream, peer)| (*door, stream, peer)));
+/// The kernel's queues of one worker, one for each socket.
+struct Queues {
+    listeners: Vec<(Door, TcpListener)>,
+    /// The socket to ask first, so that each has its turn.
+    next: usize,
+    short: bool,
+}
+
+impl Queues {
+    /// Accepts the next connection, once the worker has room for it.
+    async fn accept(&mut self, worker: &Worker) -> io::Result<(Door, TcpStream, SocketAddr)> {
+        self.set_length(worker.is_late());
+        worker.has_room().await;
+        std::future::poll_fn(|cx| {
+            for turn in 0..self.listeners.len() {
+                let at = (self.next + turn) % self.listeners.len();
+                let (door, listener) = &self.listeners[at];
+                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                    let door = *door;
+                    self.next = at + 1;
+                    return Poll::Ready(accepted.map(|(stream, peer)| (door, stream, peer)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Changes how many connections the kernel completes before they are accepted. Those that are in the queue stay there.
+    fn set_length(&mut self, short: bool) {
+        if std::mem::replace(&mut self.short, short) != short {
+            let backlog = if short { SHORT_BACKLOG } else { BACKLOG };
+            // The kernel takes a new length for a socket that listens already. If it did not, the queue would only be longer.
+            for (_, listener) in &self.listeners {
+                let _ = rustix::net::listen(listener, backlog);
             }
         }
-        Poll::Pending
-    })
-    .await
+    }
 }
 
 /// Accepts the connections that the kernel has already completed: closing the listener would reset them.
@@ -254,7 +281,8 @@ fn take_the_queue(worker: &Rc<Worker>, listener: TcpListener, door: Door) {
     }
 }
 
-fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
+/// Serves an accepted connection in a task of its own.
+pub(super) fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
     // Otherwise a small answer could wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
     let connection = OpenConnection::new(worker.clone());

@@ -12,6 +12,8 @@ mod client;
 mod exchange;
 mod forwarded;
 mod front_tls;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod listen;
 pub mod memory;
@@ -26,5 +28,5 @@ pub use exchange::{BodyState, Routing, decide, find_bot};
 pub use front_tls::{Challenges, FrontTls, OrderedCertificate, PendingChallenge};
 pub use listen::{Proxy, StartError, listen};
 pub use problem::Problem;
-pub use upstream::{Probe, Resolver, TlsClients, TlsError};
+pub use upstream::{Probe, Resolver, TlsClients, TlsError, most_connections};
 pub use worker::{Queue, Shared};

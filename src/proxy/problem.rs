@@ -35,17 +35,18 @@ pub enum Problem {
     UpstreamBroken,
     UpstreamInvalid,
     UpstreamTimeout,
+    UpstreamOverloaded,
 }
 
 impl Problem {
     #[rustfmt::skip]
-    const ALL: [Problem; 25] = [
+    const ALL: [Problem; 26] = [
         Problem::NoBot, Problem::BadRequest, Problem::BadFraming, Problem::BadTarget, Problem::BadHost, Problem::HeaderName,
         Problem::TargetTooLong,
         Problem::HeadTooLarge, Problem::TransferCoding, Problem::Expectation, Problem::Method, Problem::BodyBroken,
         Problem::BodyTooLarge, Problem::BodyTimeout, Problem::HeadTimeout, Problem::Overloaded, Problem::SourceLimit, Problem::Memory, Problem::ConnectFailed,
         Problem::ConnectTimeout, Problem::Unresolved, Problem::TlsFailed, Problem::UpstreamBroken, Problem::UpstreamInvalid,
-        Problem::UpstreamTimeout,
+        Problem::UpstreamTimeout, Problem::UpstreamOverloaded,
     ];
 
     /// All codes, in the order of the variants.
@@ -105,6 +106,9 @@ impl Problem {
             }
             Problem::UpstreamInvalid => ("upstream_invalid", StatusCode::BAD_GATEWAY, "The upstream's answer is not valid HTTP."),
             Problem::UpstreamTimeout => ("upstream_timeout", StatusCode::GATEWAY_TIMEOUT, "The upstream did not answer in time."),
+            Problem::UpstreamOverloaded => {
+                ("upstream_overloaded", StatusCode::SERVICE_UNAVAILABLE, "The upstream has more requests than it can answer in time.")
+            }
         }
     }
 

@@ -27,8 +27,8 @@ impl InstallationKey {
         &self.0
     }
 
-    #[cfg(test)]
-    pub fn of_test(byte: u8) -> InstallationKey {
+    #[cfg(any(test, fuzzing))]
+    pub const fn of_test(byte: u8) -> InstallationKey {
         InstallationKey([byte; BYTES])
     }
 

@@ -36,6 +36,8 @@ pub use kept::{Checkpoint, Kept};
 pub use key::InstallationKey;
 pub use open::{Found, OpenError, Place, place};
 pub use reader::NotRead;
+#[cfg(any(test, fuzzing))]
+pub use schema::fuzzing;
 pub use schema::replay;
 pub use thread::NotClosed;
 pub use told::Mark;

@@ -266,7 +266,7 @@ fn is_read_only(error: &rusqlite::Error) -> bool {
 
 fn connection(path: &Path, synchronous: &str) -> rusqlite::Result<Connection> {
     // SQLite gives its other files the mode of this one. An error of this call is ignored, because `Connection::open` reports it.
-    let _ = private::keep_or_create(path);
+    let _ = private::create_missing(path);
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(1))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

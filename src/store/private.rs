@@ -19,7 +19,18 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens the file for writing without changing its content; creates it if it does not exist.
+/// Creates the file if it does not exist, and does not open one that exists: when a process closes a file, it loses all locks that it
+/// has on that file (POSIX), and those of SQLite keep another process from deleting the newest rows.
+pub(super) fn create_missing(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
+        Ok(file) => only_ours(&file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the file for writing without changing its content; creates it if it does not exist. Not for the history itself: see
+/// `create_missing`.
 pub(super) fn keep_or_create(path: &Path) -> io::Result<File> {
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
         Ok(file) => {

@@ -1,6 +1,9 @@
 //! The tables, with the statements that write and read them. The columns are for people and `sqlite3`. The exact values, from which a
 //! decision can be repeated, are stored beside them as MessagePack.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::path::Path;
 use std::time::Duration;
 

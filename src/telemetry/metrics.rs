@@ -41,6 +41,8 @@ pub(super) const ALL: &[Declared] = &[
         Process(|scrape, samples| samples.add([], scrape.process.memory() as f64))),
     (GAUGE, "serin_memory_limit_bytes", "max_memory of the config that serves.", &[],
         Process(|scrape, samples| samples.add([], scrape.process.memory_limit() as f64))),
+    (GAUGE, "serin_worker_lag_seconds", "How long the tasks of the worker that has most to do wait for their turn.", &[],
+        Process(|scrape, samples| samples.add([], scrape.process.lag_secs()))),
     (COUNTER, "serin_log_lines_dropped_total", "Log lines that were lost since nobody took them in time, by the log.", &["log"],
         Process(|_, samples| Log::ALL.into_iter().for_each(|log| samples.add([log.name()], logs::lost(log) as f64)))),
     (GAUGE, "serin_config_info", "The hash of the config that serves; always 1.", &["hash"],
@@ -116,6 +118,13 @@ pub(super) const ALL: &[Declared] = &[
         Counted(|bot, samples| {
             for reason in RescueReason::ALL {
                 samples.add([reason.name()], sum(bot, |shard| shard.rescues[reason as usize].load()));
+            }
+        })),
+    (COUNTER, "serin_shed_requests_total",
+        "Webhooks that were refused because the track's upstream answers too late to answer more of them in time.", &["bot", "track"],
+        Counted(|bot, samples| {
+            for track in Track::ALL {
+                samples.add([track.name()], sum(bot, |shard| shard.shed[track as usize].load()));
             }
         })),
     (COUNTER, "serin_platform_retries_total",

@@ -1,5 +1,6 @@
 //! The history over the end of a process: real processes that are killed, disks that refuse writes, and files that are broken or gone.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Flock, FlockType, Pid, Resource, Rlimit, fcntl_getlk, prlimit};
 use serde_json::Value;
 use serin::store;
 
@@ -181,6 +182,16 @@ fn snapshot_clock(process: &Process) -> Option<i64> {
     let history = rusqlite::Connection::open(database(process)).unwrap();
     history.busy_timeout(PATIENCE).unwrap();
     history.query_row("SELECT clock_us FROM snapshot WHERE bot = 'support'", (), |row| row.get(0)).ok()
+}
+
+#[test]
+fn sqlite_keeps_its_lock_on_the_history_while_serin_runs() {
+    let process = Process::start(&config(&two_upstreams()));
+    // SQLite's lock of who uses the file (`SHARED_FIRST`, `SHARED_SIZE`). Without it an older sqlite3 that only reads takes itself for the
+    // last one when it ends, and deletes the log in which the newest rows are.
+    let shared = Flock { start: 0x4000_0002, length: 510, ..Flock::from(FlockType::WriteLock) };
+    let held = fcntl_getlk(File::open(database(&process)).unwrap(), &shared).unwrap();
+    assert_eq!(held.and_then(|held| held.pid), Pid::from_raw(process.id() as i32));
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod notify;
 mod openapi;
 mod overload;
 mod owner;
+mod parsers;
 mod pins;
 mod pool;
 mod reload;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::harness::{Ask, Config, Serin, Upstream, eventually};
+use crate::harness::{Ask, Config, Process, Serin, Then, Upstream, eventually, ok};
 
 #[test]
 fn a_request_too_many_is_answered_at_once_and_is_no_evidence() {
@@ -65,6 +65,75 @@ fn a_connection_too_many_waits_until_another_ends() {
     third.wait_at_most(Duration::from_secs(10));
     assert_eq!(third.answer().unwrap().status, 200);
     serin.counted_in_all(4);
+}
+
+/// The upstream answers one request at a time, 100 a second at most. Each client sends its next request once it has its answer, so
+/// without a limit 60 clients would wait for 600 ms each, and the platform's deadline is 300 ms.
+#[test]
+fn an_upstream_that_answers_too_late_gets_fewer_requests_and_then_answers_in_time() {
+    let one_at_a_time = std::sync::Mutex::new(());
+    let blue = Upstream::scripted(move |_, wire| {
+        let _turn = one_at_a_time.lock().unwrap();
+        std::thread::sleep(Duration::from_millis(10));
+        let _ = wire.write(&ok("blue"));
+        Then::KeepAlive
+    });
+    let serin = Serin::start(&Config::split(blue.address, blue.address).workers(1).bot("deadline = \"300ms\""));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (answered, refused) = std::thread::scope(|scope| {
+        let asks = |number: usize| {
+            let (mut client, mut answered, mut refused) = (serin.client(), 0, 0);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = client.ask(&Ask::of(&format!("T{number}")));
+                if answer.status == 200 {
+                    answered += 1;
+                    continue;
+                }
+                answer.is_problem(503, "upstream_overloaded");
+                assert_eq!(answer.field("retry-after"), Some("1"));
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            (answered, refused)
+        };
+        let clients: Vec<_> = (0..60).map(|number| scope.spawn(move || asks(number))).collect();
+        // Once it is limited, the answers are in time again.
+        let in_time = || serin.metrics().sum("serin_requests_total", &[("outcome", "ok")]);
+        eventually("a refused request", || (serin.metrics().sum("serin_shed_requests_total", &[]) > 0.0).then_some(()));
+        let before = in_time();
+        eventually("answers in time", || (in_time() > before + 100.0).then_some(()));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    });
+    serin.nothing_in_flight();
+    let metrics = serin.metrics();
+    assert_eq!(metrics.sum("serin_shed_requests_total", &[("track", "stable")]), f64::from(refused));
+    assert_eq!(serin.errors("upstream_overloaded"), f64::from(refused));
+    assert!(metrics.sum("serin_requests_total", &[("outcome", "late")]) > 0.0, "the first late answers told of the overload");
+    serin.counted_in_all(answered);
+}
+
+/// With 256 descriptors serin takes 96 connections of clients at most, and keeps the others for upstreams, admin listener and history.
+#[test]
+fn clients_that_hold_all_descriptors_shut_out_neither_webhooks_nor_the_admin_listener() {
+    let blue = Upstream::answering("blue");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("serin.toml");
+    std::fs::write(&path, Config::split(blue.address, blue.address).workers(1).text()).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 256; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_serin")]);
+    let process = Process::start_by(shell, &path);
+    process.logged("the limit of open files allows fewer connections");
+    let silent: Vec<_> = (0..300).map(|_| process.client()).collect();
+    eventually("the silent clients' connections", || (process.metrics().sum("serin_client_connections", &[]) >= 96.0).then_some(()));
+    for number in 0..120 {
+        assert_eq!(process.ask(&Ask::of(&format!("T{number}"))).status, 200);
+    }
+    // This needs the history.
+    process.set_weight(10.0);
+    assert!(process.metrics().sum("serin_client_connections", &[]) <= 96.0);
+    assert!(process.metrics().sum("process_open_fds", &[]) < 256.0);
+    drop(silent);
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Page {
         answer
     }
 
-    fn html(&self) -> String {
+    pub(super) fn html(&self) -> String {
         let title = escape(&self.title);
         let mut body = format!("<h1>{title}</h1>\n");
         if let Some(said) = &self.said {

@@ -24,9 +24,9 @@ mod reference;
 pub(super) use value::{Unreadable, Value, Values};
 pub(super) use walk::walk;
 
-/// For the fuzz target: whether serin's reader and serde_json's find the same at `pointers`.
-#[cfg(fuzzing)]
-pub fn readers_agree(pointers: &[&str], body: &[u8]) -> bool {
+/// Whether serin's reader and serde_json's find the same at `pointers`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn readers_agree(pointers: &[&str], body: &[u8]) -> bool {
     let mut all = super::trie::Pointers::default();
     for pointer in pointers {
         all.index_of(&super::pointer::Pointer::parse(pointer).expect("a pointer"));

@@ -3,6 +3,9 @@
 
 mod proxy_header;
 
+#[cfg(any(test, fuzzing))]
+pub use proxy_header::fuzzing;
+
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;

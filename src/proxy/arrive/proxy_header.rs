@@ -1,5 +1,8 @@
 //! The PROXY header, versions 1 and 2, that a proxy in front of serin sends before the client's own bytes.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::net::IpAddr;
 
 use proxy_header::{Error, ParseConfig, Protocol, ProxyHeader};
@@ -11,6 +14,9 @@ use crate::proxy::client::Scheme;
 
 /// The most bytes of a header. An address and all registered additions take some hundred.
 const BYTES_MAX: usize = 4 * 1024;
+
+/// The most bytes of a header of version 1, with its line end, by the protocol's text.
+const LINE_BYTES_MAX: usize = 107;
 
 /// What is known of a connection's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +49,13 @@ pub async fn read(stream: &mut TcpStream, otherwise: Announced) -> Result<Announ
 
 /// What a header says, and its length; `None` while it is not complete.
 fn parse(bytes: &[u8], otherwise: Announced) -> Result<Option<(Announced, usize)>, Closed> {
-    // The library takes any byte for the space after the first word.
-    if bytes.starts_with(b"PROXY") && bytes.get(5).is_some_and(|byte| *byte != b' ') {
+    // The library takes any byte for the space after the first word, and needs none after `UNKNOWN`.
+    let goes_on = |word: &[u8], with: &[u8]| bytes.strip_prefix(word).and_then(<[u8]>::first).is_some_and(|byte| !with.contains(byte));
+    if goes_on(b"PROXY", b" ") || goes_on(b"PROXY UNKNOWN", b" \r") {
+        return Err(Closed::ProxyHeader);
+    }
+    // The library ends a line at CR and LF, and takes an LF alone for a part of it. Another reader would end the line there.
+    if is_line(bytes) && memchr::memchr(b'\n', bytes).is_some_and(|at| bytes[at - 1] != b'\r') {
         return Err(Closed::ProxyHeader);
     }
     let (header, length) = match ProxyHeader::parse(bytes, ParseConfig::default()) {
@@ -53,6 +64,10 @@ fn parse(bytes: &[u8], otherwise: Announced) -> Result<Option<(Announced, usize)
         Err(Error::BufferTooShort) if bytes.len() < BYTES_MAX && !is_whole_line(bytes) => return Ok(None),
         Err(_) => return Err(Closed::ProxyHeader),
     };
+    // The library waits for no longer line, but takes one that has arrived.
+    if is_line(bytes) && length > LINE_BYTES_MAX {
+        return Err(Closed::ProxyHeader);
+    }
     let announced = match header.proxied_address() {
         None => otherwise,
         Some(proxied) if proxied.protocol == Protocol::Stream => {
@@ -64,9 +79,13 @@ fn parse(bytes: &[u8], otherwise: Announced) -> Result<Option<(Announced, usize)
     Ok(Some((announced, length)))
 }
 
-/// Whether the bytes are a whole header of version 1, which is a line. Version 2 begins with an empty line.
+/// Whether the bytes are a header of version 1, which is a line. Version 2 begins with an empty line.
+fn is_line(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"P")
+}
+
 fn is_whole_line(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"P") && bytes.contains(&b'\n')
+    is_line(bytes) && bytes.contains(&b'\n')
 }
 
 #[cfg(test)]
@@ -127,6 +146,8 @@ mod tests {
             b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 65536\r\n",
             b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\n\n",
             b"PROXY TCP4 nobody\r\n",
+            b"PROXY UNKNOWN f\n\r\n",
+            b"PROXY UNKNOWNTCP4 192.0.2.7 10.0.0.1 5000 443\r\n",
             &datagram,
             &version_3,
         ] {
@@ -134,6 +155,9 @@ mod tests {
         }
         let endless = [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat();
         assert_eq!(read(&endless), Err(Closed::ProxyHeader));
+        let line = |length: usize| [b"PROXY UNKNOWN ", &vec![b'x'; length - 16][..], b"\r\n"].concat();
+        assert_eq!(read(&line(LINE_BYTES_MAX)), Ok(Some((OTHERWISE, LINE_BYTES_MAX))));
+        assert_eq!(read(&line(LINE_BYTES_MAX + 1)), Err(Closed::ProxyHeader));
         let long = [&b"\r\n\r\n\0\r\nQUIT\n"[..], b"\x21\x11\xff\xff", &[1; BYTES_MAX]].concat();
         assert_eq!(read(&long), Err(Closed::ProxyHeader));
     }

@@ -55,15 +55,19 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
         within(exchange.session(), sending).await
     };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
-        match may_rescue(&bot, track, &request) {
-            Some(stable) => {
-                exchange.rescued(RescueReason::from(reason));
+        match (may_rescue(&bot, track, &request), rescue_reason(reason)) {
+            (Some(stable), Some(why)) => {
+                exchange.rescued(why);
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 // Boxed, because it is rare, and every request's future would need room for it.
                 let mut sending = Box::pin(send(stable, *request, Instant::now()));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
-            None => {
+            (Some(_) | None, None) => {
+                exchange.not_sent(reason.into());
+                return Err(reason.into());
+            }
+            (None, Some(_)) => {
                 exchange.broken(reason.into());
                 return Err(reason.into());
             }
@@ -121,7 +125,7 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &Rc<BotView>, track: T
             // What is recorded is the handshake.
             exchange.end_of_answer();
             let websocket = head.fields.get(Known::Upgrade).is_some_and(upgrade::is_websocket);
-            (ReplyBody::Own(Bytes::new()), Some(Box::new(Tunnel::new(connection.wire, websocket, bot.clone(), track))))
+            (ReplyBody::Own(Bytes::new()), Some(Box::new(Tunnel::new(connection, websocket, bot.clone(), track))))
         }
     };
     Reply { status: head.status, reason: head.reason, fields: head.fields, length: head.length, body, then: Then::GoOn, tunnel }
@@ -158,15 +162,15 @@ fn timed_out(exchange: &mut Exchange) -> Problem {
     }
 }
 
-impl From<ConnectError> for RescueReason {
-    fn from(error: ConnectError) -> RescueReason {
-        match error {
-            ConnectError::Refused => RescueReason::Refused,
-            ConnectError::Unreachable => RescueReason::Unreachable,
-            ConnectError::TimedOut => RescueReason::ConnectTimeout,
-            ConnectError::Tls => RescueReason::Tls,
-            ConnectError::Unresolved => RescueReason::Unresolved,
-        }
+/// `None` if serin is to blame: then stable has no connection for it either.
+fn rescue_reason(error: ConnectError) -> Option<RescueReason> {
+    match error {
+        ConnectError::Refused => Some(RescueReason::Refused),
+        ConnectError::Unreachable => Some(RescueReason::Unreachable),
+        ConnectError::TimedOut => Some(RescueReason::ConnectTimeout),
+        ConnectError::Tls => Some(RescueReason::Tls),
+        ConnectError::Unresolved => Some(RescueReason::Unresolved),
+        ConnectError::Exhausted => None,
     }
 }
 
@@ -177,6 +181,7 @@ impl From<ConnectError> for Problem {
             ConnectError::TimedOut => Problem::ConnectTimeout,
             ConnectError::Tls => Problem::TlsFailed,
             ConnectError::Unresolved => Problem::Unresolved,
+            ConnectError::Exhausted => Problem::Overloaded,
         }
     }
 }

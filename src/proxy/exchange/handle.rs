@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use super::assign::{BodyState, decide};
 use super::forward::{Outbound, forward};
-use super::record::{Assigned, Exchange, Wanted};
+use super::record::{Assigned, Exchange, Places, Wanted};
 use super::reply::Reply;
 use super::reply_body::ReplyBody;
 use super::route;
@@ -66,10 +66,11 @@ async fn answer(
     let since = if received.waited { Instant::now() } else { started };
     let assigned = assign(worker, &bot, of(&head, &target), &received, trace);
     let track = assigned.assignment.track;
+    let at_upstream = bot.place(track, worker.clock()).ok_or(Problem::UpstreamOverloaded)?;
     if let Some(tester) = &bot.bot().tester {
         head.fields.remove(tester.header.as_str());
     }
-    let exchange = Exchange::begin(bot.clone(), session.clone(), place, started, assigned);
+    let exchange = Exchange::begin(bot.clone(), session.clone(), Places { worker: place, upstream: at_upstream }, started, assigned);
     let body = match received.body {
         Body::Whole(body) => {
             session.set_upload(Upload::Done(since));

@@ -8,13 +8,12 @@ use crate::core::{Assignment, Bucket, Ended, Outcome, Said, Sample, Turn, classi
 use crate::meters::{CodeClass, RescueReason};
 use crate::proxy::client::{Session, Upload};
 use crate::proxy::problem::Problem;
-use crate::proxy::worker::{BotView, Finished, Noted, PlaceInFlight};
+use crate::proxy::worker::{BotView, Finished, Noted, PlaceAtUpstream, PlaceInFlight};
 
 pub struct Exchange {
     bot: Rc<BotView>,
     session: Rc<Session>,
-    /// The place among the worker's requests in flight, held until the exchange ends.
-    place: PlaceInFlight,
+    places: Places,
     started: Instant,
     assignment: Assignment,
     /// The platform sent this webhook before: it is counted, but is no evidence.
@@ -23,6 +22,14 @@ pub struct Exchange {
     broken: bool,
     state: State,
     wanted: Option<Box<Wanted>>,
+}
+
+/// Places that the exchange holds until it ends.
+pub struct Places {
+    /// Among the worker's requests in flight.
+    pub worker: PlaceInFlight,
+    /// Among the requests that the upstream has to answer. It is free again when the answer's head has arrived.
+    pub upstream: PlaceAtUpstream,
 }
 
 /// Facts that only some requests need. They are behind one pointer, so that the other requests stay small.
@@ -55,10 +62,10 @@ enum State {
 }
 
 impl Exchange {
-    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, place: PlaceInFlight, started: Instant, assigned: Assigned) -> Exchange {
+    pub fn begin(bot: Rc<BotView>, session: Rc<Session>, places: Places, started: Instant, assigned: Assigned) -> Exchange {
         let Assigned { assignment, retried, wanted } = assigned;
         bot.meters().inflight[assignment.track as usize].add(1);
-        let exchange = Exchange { bot, session, place, started, assignment, retried, broken: false, state: State::Waiting, wanted };
+        let exchange = Exchange { bot, session, places, started, assignment, retried, broken: false, state: State::Waiting, wanted };
         if let Some((bucket, turn)) = exchange.examined() {
             exchange.bot.shard().set_out(bucket, turn);
         }
@@ -103,6 +110,7 @@ impl Exchange {
         }
         if self.state == State::Waiting {
             self.bot.meters().first_byte[self.assignment.track as usize].record(first_byte);
+            self.places.upstream.answered(first_byte);
             self.state = State::Answered { status, first_byte, said };
         }
     }
@@ -151,6 +159,12 @@ impl Exchange {
         self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
     }
 
+    /// serin itself could not send it. This is no evidence.
+    pub fn not_sent(&mut self, problem: Problem) {
+        self.note(problem);
+        self.record(Ended::ClientGone { answered: true, after: Duration::ZERO });
+    }
+
     fn record(&mut self, ended: Ended) {
         if self.state == State::Recorded {
             return;
@@ -184,7 +198,7 @@ impl Exchange {
         }
         if let Some(Wanted { line: Some(line), .. }) = self.wanted.take().map(|wanted| *wanted) {
             let ended = Finished { bot: &self.bot, assignment: self.assignment, retried: self.retried, rescued, outcome, took };
-            self.place.worker().access_log.write(&line, &ended);
+            self.places.worker.worker().access_log.write(&line, &ended);
         }
     }
 

@@ -43,7 +43,7 @@ impl Reply {
             .with("content-type", "application/problem+json")
             .with("serin-error", problem.code());
         match problem {
-            Problem::Overloaded | Problem::SourceLimit => reply.with("retry-after", "1"),
+            Problem::Overloaded | Problem::UpstreamOverloaded | Problem::SourceLimit => reply.with("retry-after", "1"),
             Problem::Memory => Reply { then: Then::Close, ..reply.with("retry-after", "1") },
             Problem::Method => reply.with("allow", ALLOWED),
             Problem::BadRequest

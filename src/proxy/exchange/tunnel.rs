@@ -3,12 +3,11 @@
 use std::rc::Rc;
 
 use crate::core::Track;
-use crate::proxy::wire::Wire;
+use crate::proxy::upstream::Connection;
 use crate::proxy::worker::BotView;
 
 pub struct Tunnel {
-    /// The upstream's side.
-    pub wire: Wire,
+    pub upstream: Box<Connection>,
     /// Both sides speak WebSocket now, whose frames serin can tell apart.
     pub websocket: bool,
     bot: Rc<BotView>,
@@ -16,9 +15,9 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    pub fn new(wire: Wire, websocket: bool, bot: Rc<BotView>, track: Track) -> Tunnel {
+    pub fn new(upstream: Box<Connection>, websocket: bool, bot: Rc<BotView>, track: Track) -> Tunnel {
         bot.meters().tunnels[track as usize].add(1);
-        Tunnel { wire, websocket, bot, track }
+        Tunnel { upstream, websocket, bot, track }
     }
 }
 

@@ -4,7 +4,6 @@
 mod certificates;
 mod challenges;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +17,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use self::certificates::Certificates;
+pub use self::certificates::OrderedCertificate;
+#[cfg(any(test, fuzzing))]
+pub use self::certificates::fuzzing;
 pub use self::challenges::{Challenges, PendingChallenge};
-
-use self::certificates::{Certificates, Named};
 use crate::config::tls::Pair;
 use crate::config::{Http2, ProxyTls, ServedCertificate};
 use crate::logs::Complaints;
@@ -61,14 +62,6 @@ struct Shown {
     /// Those of the config's files.
     files: Vec<ServedCertificate>,
     ordered: Vec<OrderedCertificate>,
-}
-
-/// A name for which serin orders certificates.
-#[derive(Clone, Debug)]
-pub struct OrderedCertificate {
-    pub name: String,
-    /// `None`: the first one is still to come.
-    pub pair: Option<Arc<Pair>>,
 }
 
 impl FrontTls {
@@ -149,7 +142,8 @@ impl FrontTls {
         shown.ends().for_each(|(label, _)| self.metrics.certificate(&label, None));
         change(&mut shown);
         shown.ends().for_each(|(label, not_after)| self.metrics.certificate(&label, Some(not_after)));
-        self.certificates.set(shown.named());
+        let files: Vec<Arc<Pair>> = shown.files.iter().map(|served| served.pair.clone()).collect();
+        self.certificates.set(&files, &shown.ordered);
     }
 
     /// Does the handshake. Which protocols are offered depends on the config of the moment.
@@ -201,20 +195,6 @@ impl FrontTls {
 }
 
 impl Shown {
-    fn named(&self) -> Named {
-        let ordered = self.ordered.iter().filter_map(|ordered| Some((ordered.name.clone(), ordered.pair.as_ref()?.certified.clone())));
-        let of = |served: &ServedCertificate| {
-            let certified = served.pair.certified.clone();
-            served.pair.dns_names.clone().into_iter().map(move |name| (name, certified.clone()))
-        };
-        // Later ones replace earlier ones of the same name.
-        let by_name: HashMap<_, _> = ordered.chain(self.files.iter().flat_map(of)).collect();
-        let mut pairs = self.files.iter().map(|served| &served.pair).chain(self.ordered.iter().filter_map(|ordered| ordered.pair.as_ref()));
-        let usual = pairs.next().map(|pair| pair.certified.clone());
-        let without = self.ordered.iter().filter(|ordered| ordered.pair.is_none()).map(|ordered| ordered.name.clone()).collect();
-        Named { by_name, usual, without }
-    }
-
     /// The metric's label of each certificate, and its end. The label is the name that it is ordered for, or else the first name that
     /// it is for, or else its file.
     fn ends(&self) -> impl Iterator<Item = (String, i64)> {

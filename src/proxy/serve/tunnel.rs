@@ -61,7 +61,7 @@ pub async fn run(worker: &Worker, connection: &Connection, mut tunnel: Tunnel) -
         }
         let mut moved = false;
         let ended = connection.with_wire(|client| {
-            let upstream = &mut tunnel.wire;
+            let upstream = &mut tunnel.upstream.wire;
             let there = there.poll(cx, client, upstream, &mut moved)?;
             let back = back.poll(cx, upstream, client, &mut moved)?;
             Ok::<_, io::Error>(there.is_ready() && back.is_ready())

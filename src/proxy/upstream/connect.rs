@@ -37,6 +37,13 @@ pub enum ConnectError {
     TimedOut,
     Tls,
     Unresolved,
+    /// This machine has no file descriptor, port or memory for one more connection. The upstream is not to blame.
+    Exhausted,
+}
+
+/// Errors of `socket` and `connect` that say something about this machine. With EADDRNOTAVAIL all local ports are in use.
+fn is_exhausted(error: i32) -> bool {
+    [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL].contains(&error)
 }
 
 impl Endpoint {
@@ -74,6 +81,7 @@ impl Endpoint {
         let stream = TcpStream::connect(address).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => ConnectError::Refused,
             io::ErrorKind::TimedOut => ConnectError::TimedOut,
+            _ if error.raw_os_error().is_some_and(is_exhausted) => ConnectError::Exhausted,
             _ => ConnectError::Unreachable,
         })?;
         // Otherwise a small message could wait for an acknowledgement.

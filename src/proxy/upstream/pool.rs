@@ -3,9 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connect::{ConnectError, Endpoint};
+use super::descriptors::{Descriptor, Descriptors, HasIdle};
 use crate::proxy::wire::Wire;
 
 /// The most idle connections to one upstream, for one worker. A core with more requests at once is overloaded.
@@ -20,6 +22,7 @@ pub struct Pool {
     idle_timeout: Duration,
     /// The count of address changes when `idle` was last compared with the addresses.
     seen_changes: Cell<u64>,
+    descriptors: Rc<Descriptors>,
 }
 
 /// Kept in a box, because it is moved several times.
@@ -27,6 +30,7 @@ pub struct Pool {
 pub struct Connection {
     pub wire: Wire,
     address: SocketAddr,
+    _descriptor: Descriptor,
 }
 
 #[derive(Debug)]
@@ -36,9 +40,12 @@ struct Idle {
 }
 
 impl Pool {
-    pub fn new(target: Endpoint, idle_timeout: Duration) -> Pool {
+    pub fn new(target: Endpoint, idle_timeout: Duration, descriptors: &Rc<Descriptors>) -> Rc<Pool> {
         let seen_changes = Cell::new(target.addresses.changes());
-        Pool { target, idle: RefCell::default(), idle_timeout, seen_changes }
+        let pool = Rc::new(Pool { target, idle: RefCell::default(), idle_timeout, seen_changes, descriptors: descriptors.clone() });
+        let idle: Rc<dyn HasIdle> = pool.clone();
+        descriptors.add(Rc::downgrade(&idle));
+        pool
     }
 
     /// The upstream's own host and port.
@@ -91,7 +98,14 @@ impl Pool {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Box<Connection>, ConnectError> {
+        let descriptor = self.descriptors.take().ok_or(ConnectError::Exhausted)?;
         let (stream, address) = self.target.connect().await?;
-        Ok(Box::new(Connection { wire: Wire::new(stream), address }))
+        Ok(Box::new(Connection { wire: Wire::new(stream), address, _descriptor: descriptor }))
+    }
+}
+
+impl HasIdle for Pool {
+    fn close_idle(&self) {
+        self.idle.borrow_mut().clear();
     }
 }

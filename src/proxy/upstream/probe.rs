@@ -133,5 +133,6 @@ fn reason(error: ConnectError, within: Duration) -> String {
         ConnectError::TimedOut => format!("no connection within {within:?}"),
         ConnectError::Tls => "the TLS handshake failed".to_owned(),
         ConnectError::Unresolved => "its name has no address".to_owned(),
+        ConnectError::Exhausted => "this machine has no file descriptor or port left for a connection".to_owned(),
     }
 }

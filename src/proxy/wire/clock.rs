@@ -13,6 +13,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Clock {
     now: Cell<u32>,
+    /// How much after its time the last tick came.
+    behind: Cell<Duration>,
     /// The date in HTTP's form, and the tick at which it was formatted. It is formatted once per tick at most.
     date: RefCell<(u32, String)>,
     alarms: RefCell<Vec<Weak<Alarms>>>,
@@ -56,8 +58,14 @@ impl Clock {
             let at = interval.tick().await;
             // Computed from the time, not counted: after a minute's suspension the alarms must not ring a minute late.
             self.now.set((at.duration_since(started).as_millis() / TICK.as_millis()) as u32);
+            self.behind.set(at.elapsed());
             self.ring();
         }
+    }
+
+    /// How much after its time the clock ticks: the time in which the worker's tasks had their turns.
+    pub fn behind(&self) -> Duration {
+        self.behind.get()
     }
 
     /// The current tick.

@@ -1,12 +1,15 @@
 //! One worker's state: what its requests and connections share. Only its own thread uses it.
 
 mod access_log;
+mod lag;
+mod load;
 mod occupants;
 mod random;
 mod sources;
 mod view;
 
 pub use access_log::{AccessLog, Finished, Noted};
+pub use load::PlaceAtUpstream;
 pub use occupants::Occupant;
 pub use sources::Source;
 pub use view::{BotView, Shared, Surroundings};
@@ -19,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use self::lag::Lag;
 use self::occupants::Occupants;
 use self::random::Random;
 use self::sources::Sources;
@@ -80,6 +84,7 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     stage: Cell<Stage>,
     connections: Cell<usize>,
+    lag: Lag,
     occupants: Occupants,
     sources: Sources,
     inflight: Cell<usize>,
@@ -122,6 +127,7 @@ impl Worker {
             view: RefCell::new(view),
             stage: Cell::new(Stage::Waiting),
             connections: Cell::new(0),
+            lag: Lag::default(),
             occupants: Occupants::default(),
             sources: Sources::default(),
             inflight: Cell::new(0),
@@ -218,7 +224,7 @@ impl Worker {
     pub fn admit(&self, occupant: &Occupant, address: IpAddr) -> Result<Rc<Source>, Closed> {
         let source = self.source(address);
         if source.connections.get() >= self.view().shares.connections_per_source {
-            let what = "a source has as many connections as max_connections_per_source allows";
+            let what = "a source has as many connections as max_connections_per_source allows: those that wait are closed";
             self.say_full(what, Some(address));
             if self.occupants.make_room_of(&source, Closed::Source) == 0 {
                 return Err(Closed::Source);
@@ -238,14 +244,28 @@ impl Worker {
         if self.said_full.get().is_none_or(|at| Alarms::time(now.saturating_sub(at)) >= SAY_FULL_EVERY) {
             self.said_full.set(Some(now));
             let source = source.map(tracing::field::display);
-            tracing::warn!(source, "{what}: those that have waited for their clients for longest are closed");
+            tracing::warn!(source, "{what}");
         }
     }
 
-    /// Waits until there are fewer connections than the config allows. For that, connections that wait for their clients end.
+    /// Whether the worker gets more than its core can do.
+    pub fn is_late(&self) -> bool {
+        let behind = self.clock.behind();
+        let (late, changed) = self.lag.is(behind);
+        if changed && late {
+            self.say_full("a worker has more to do than its core can: new connections wait in the kernel's queue", None);
+        }
+        late
+    }
+
+    /// Waits until the worker can take one more connection: it is not late, or has taken few in this tick, and has fewer than the config
+    /// allows. For that, connections that wait for their clients end.
     pub async fn has_room(&self) {
+        while self.is_late() && !self.lag.takes_one(self.clock.now()) {
+            tokio::time::sleep(clock::TICK).await;
+        }
         while self.connections.get() >= self.view().shares.connections {
-            self.say_full("there are as many connections as max_connections allows", None);
+            self.say_full("there are as many connections as max_connections allows: those that have waited for longest are closed", None);
             self.occupants.make_room(Closed::Full);
             // A connection that cannot make room now may be able to soon.
             let _ = tokio::time::timeout(clock::TICK, self.ended.notified()).await;
@@ -287,8 +307,11 @@ impl Worker {
             }
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
             self.access_log.hand_over();
+            self.view().bots.iter().for_each(|bot| bot.watch_loads(&self.clock));
             self.sources.forget(self.view().shares.rate_per_source, self.clock.now());
-            self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
+            let meters = self.metrics().connections(self.number());
+            meters.memory.set(self.budget.used() as i64);
+            meters.behind_micros.set(self.clock.behind().as_micros() as i64);
             if self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);
                 memory::give_back();

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::load::{Answers, Load, PlaceAtUpstream};
 use crate::config::{Bot, ProxyLimits};
 use crate::core::Track;
 use crate::live::{Epoch, Shard, Snapshot};
 use crate::meters::{BotMeters, BotShard, Metrics, RetryMeter, SourceMeter};
 use crate::proxy::front_tls::FrontTls;
-use crate::proxy::upstream::{Endpoint, Pool, Resolver, TlsClients};
+use crate::proxy::upstream::{Descriptors, Endpoint, Pool, Resolver, TlsClients};
+use crate::proxy::wire::clock::Clock;
 
 /// What this worker serves.
 pub struct View {
@@ -46,6 +48,7 @@ pub struct BotView {
     retries: Vec<Arc<RetryMeter>>,
     pub worker: usize,
     pools: [Option<Rc<Pool>>; 2],
+    loads: [Option<Rc<Load>>; 2],
 }
 
 /// What all workers share.
@@ -55,6 +58,8 @@ pub struct Shared {
     pub resolver: Arc<Resolver>,
     pub tls: Arc<TlsClients>,
     pub front: Arc<FrontTls>,
+    /// The most connections of clients, and the most to upstreams, that the limit of open files allows.
+    pub most_connections: usize,
 }
 
 /// What a worker needs to make its views.
@@ -63,6 +68,8 @@ pub struct Surroundings {
     pub shared: Shared,
     /// The pools stay when the view changes: a change of weight must not close connections.
     pub pools: RefCell<HashMap<String, Rc<Pool>>>,
+    loads: RefCell<Vec<Rc<Load>>>,
+    descriptors: Rc<Descriptors>,
 }
 
 impl View {
@@ -70,16 +77,17 @@ impl View {
         let bots: Vec<_> = (0..snapshot.config.bots.len()).map(|index| Rc::new(BotView::new(&snapshot, index, around))).collect();
         // A pool that no bot uses is dropped once its last request has ended.
         around.pools.borrow_mut().retain(|_, pool| bots.iter().any(|bot| bot.pools.iter().flatten().any(|p| Rc::ptr_eq(p, pool))));
+        around.loads.borrow_mut().retain(|load| bots.iter().any(|bot| bot.loads.iter().flatten().any(|l| Rc::ptr_eq(l, load))));
         let limits = Arc::new(snapshot.config.proxy.limits.clone());
-        let shares = Shares::of(&limits, snapshot.config.proxy.workers.max(1));
+        let shares = Shares::of(&limits, around.shared.most_connections, snapshot.config.proxy.workers.max(1));
         View { snapshot, bots, limits, shares }
     }
 }
 
 impl Shares {
-    fn of(limits: &ProxyLimits, workers: usize) -> Shares {
+    fn of(limits: &ProxyLimits, most_connections: usize, workers: usize) -> Shares {
         Shares {
-            connections: limits.max_connections.div_ceil(workers),
+            connections: limits.max_connections.min(most_connections).div_ceil(workers),
             connections_per_source: limits.max_connections_per_source.div_ceil(workers),
             inflight: limits.max_inflight.div_ceil(workers),
             inflight_per_source: limits.max_inflight_per_source.div_ceil(workers),
@@ -105,6 +113,7 @@ impl BotView {
             meters,
             worker: around.worker,
             pools: [pool(roles.stable), roles.canary.and_then(pool)],
+            loads: [Some(around.load(bot, roles.stable)), roles.canary.map(|canary| around.load(bot, canary))],
         }
     }
 
@@ -128,6 +137,31 @@ impl BotView {
         self.pools[track as usize].as_ref()
     }
 
+    /// A place for one more request at a track's upstream. `None`: the upstream could not answer it in time.
+    pub fn place(&self, track: Track, clock: &Clock) -> Option<PlaceAtUpstream> {
+        // A track without an upstream is never assigned.
+        let load = self.loads[track as usize].as_ref()?;
+        load.goes_on(clock, self.answers(track));
+        let place = load.place();
+        if place.is_none() {
+            self.meters().shed[track as usize].add(1);
+        }
+        place
+    }
+
+    /// Called by the worker at an interval.
+    pub fn watch_loads(&self, clock: &Clock) {
+        for track in Track::ALL {
+            if let Some(load) = &self.loads[track as usize] {
+                load.goes_on(clock, self.answers(track));
+            }
+        }
+    }
+
+    fn answers(&self, track: Track) -> Answers<'_> {
+        Answers { meters: &self.meters, worker: self.worker, track }
+    }
+
     pub fn has_canary(&self) -> bool {
         self.pools[Track::Canary as usize].is_some()
     }
@@ -138,8 +172,19 @@ impl BotView {
 }
 
 impl Surroundings {
-    pub fn new(worker: usize, shared: Shared) -> Surroundings {
-        Surroundings { worker, shared, pools: RefCell::default() }
+    pub fn new((worker, workers): (usize, usize), shared: Shared) -> Surroundings {
+        let descriptors = Descriptors::new(shared.most_connections.div_ceil(workers));
+        Surroundings { worker, shared, pools: RefCell::default(), loads: RefCell::default(), descriptors }
+    }
+
+    fn load(&self, bot: &Bot, upstream: usize) -> Rc<Load> {
+        let mut loads = self.loads.borrow_mut();
+        if let Some(load) = loads.iter().find(|load| load.is_of(bot, upstream)) {
+            return load.clone();
+        }
+        let load = Rc::new(Load::new(bot, upstream));
+        loads.push(load.clone());
+        load
     }
 
     fn pool(&self, bot: &Bot, upstream: usize) -> Option<Rc<Pool>> {
@@ -152,7 +197,7 @@ impl Surroundings {
         }
         match Endpoint::new(url, bot.connect_timeout, &self.shared.resolver, &self.shared.tls) {
             Ok(target) => {
-                let pool = Rc::new(Pool::new(target, bot.upstream_idle));
+                let pool = Pool::new(target, bot.upstream_idle, &self.descriptors);
                 self.pools.borrow_mut().insert(key, pool.clone());
                 Some(pool)
             }
