@@ -123,7 +123,7 @@ async fn serve(config: Config, path: &Path, systemd: Systemd, start: Start) -> a
 async fn build(config: Config, path: &Path, sockets: systemd::Sockets, start: Start) -> anyhow::Result<Built> {
     let history = store::place(config.history.path.as_deref(), path);
     let own = Open::from(sockets.assign(config.proxy.listen, config.admin.listen)?);
-    let basis = Basis::new(config)?;
+    let basis = Basis::new(config, &history)?;
     let older = match start {
         Start::Alone => None,
         Start::TakeOver => Newer::greet(&history).await?,

@@ -16,6 +16,7 @@ pub mod summary; // floor 4: what a status means, in sentences
 pub mod proxy; // floor 5: the hot path
 pub mod controller; // floor 5: the one writer of what serves
 pub mod telemetry; // floor 6: every metric, as Prometheus reads it
+pub mod acme; // floor 6: orders certificates for the webhook listener
 pub mod notify; // floor 6: telling people, and the links by which they answer
 pub mod admin; // floor 7: the HTTP API for operators
 pub mod app; // floor 8: builds the parts, runs them, takes them down

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::listeners::{Listeners, Open};
 use super::upstream_checks::UpstreamChecks;
+use crate::acme::Orders;
 use crate::admin;
 use crate::config::Config;
 use crate::controller::{self, Controller};
@@ -24,6 +25,7 @@ use crate::telemetry::Exporter;
 pub struct Basis {
     pub config: Config,
     shared: Shared,
+    orders: Arc<Orders>,
 }
 
 /// All parts, built and ready. They accept no connections yet.
@@ -31,6 +33,7 @@ pub struct Built {
     proxy: Proxy,
     controller: Arc<Controller>,
     shared: Shared,
+    orders: Arc<Orders>,
     listeners: Listeners,
     admin_listener: TcpListener,
     probes_listener: Option<TcpListener>,
@@ -44,6 +47,8 @@ pub struct App {
     pub controller: Arc<Controller>,
     pub live: Arc<Live>,
     pub shared: Shared,
+    /// The orders of certificates.
+    pub orders: Arc<Orders>,
     pub keys: Arc<admin::Keys>,
     /// The address of `[admin] probes`.
     pub probes: Option<std::net::SocketAddr>,
@@ -80,8 +85,8 @@ const CLOSING: Duration = Duration::from_secs(3);
 const LEAVING_ADMIN: Duration = Duration::from_secs(1);
 
 impl Basis {
-    /// Logs the config's warnings. Errors if a certificate authority cannot be read.
-    pub fn new(config: Config) -> anyhow::Result<Basis> {
+    /// Logs the config's warnings. Errors if a certificate authority cannot be read, or there is no folder for certificates.
+    pub fn new(config: Config, history: &Place) -> anyhow::Result<Basis> {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let metrics = Arc::new(Metrics::new(config.proxy.workers, Problem::codes()));
         let shared = Shared {
@@ -100,12 +105,17 @@ impl Basis {
             );
         }
         shared.tls.check(&config)?;
-        Ok(Basis { config, shared })
+        let history = match history {
+            Place::File(path) => Some(path.as_path()),
+            Place::Memory(_) => None,
+        };
+        let orders = Orders::new(config.proxy.tls.as_ref(), history, shared.front.clone(), shared.metrics.clone())?;
+        Ok(Basis { config, shared, orders: Arc::new(orders) })
     }
 
     /// Builds all parts. Returns once all workers could serve.
     pub async fn build(self, history: History, listeners: Listeners) -> anyhow::Result<Built> {
-        let Basis { config, shared } = self;
+        let Basis { config, shared, orders } = self;
         let (admin_listener, probes) = (listeners.admin.listener()?, listeners.probes.as_ref());
         let probes_listener = probes.map(|probes| probes.listener()).transpose()?;
         let sides = Arc::new(UpstreamChecks { resolver: shared.resolver.clone(), tls: shared.tls.clone() });
@@ -114,7 +124,7 @@ impl Basis {
         let live = controller.live();
         let proxy = Proxy::start(&listeners.for_webhooks(), live, &shared)?;
         live.applied_everywhere(live.current().sequence).await?;
-        Ok(Built { proxy, controller, shared, listeners, admin_listener, probes_listener, running })
+        Ok(Built { proxy, controller, shared, orders, listeners, admin_listener, probes_listener, running })
     }
 }
 
@@ -125,7 +135,7 @@ impl Built {
 
     /// Accepts connections from now on.
     pub fn serve(self) -> anyhow::Result<App> {
-        let Built { proxy, controller, shared, listeners, admin_listener, probes_listener, running } = self;
+        let Built { proxy, controller, shared, orders, listeners, admin_listener, probes_listener, running } = self;
         let live = controller.live().clone();
         let config = live.current().config.clone();
         shared.metrics.reloaded(Some(config.hash));
@@ -146,6 +156,8 @@ impl Built {
         };
         // Before an operator can make a change.
         let telling = tokio::spawn(Dispatcher::new(notifications.clone()).run());
+        // Before a client can ask for a certificate.
+        orders.begin();
         proxy.serve();
         let (stop, stopped) = watch::channel(false);
         let probes_server = probes_listener
@@ -159,6 +171,7 @@ impl Built {
             controller,
             live,
             shared,
+            orders,
             keys,
             probes,
             listeners,
@@ -174,7 +187,7 @@ impl Built {
 impl App {
     /// Starts all parts with sockets of its own. Returns once all workers serve.
     pub async fn start(config: Config, history: Place) -> anyhow::Result<App> {
-        App::build(Basis::new(config)?, history, Open::default()).await?.serve()
+        App::build(Basis::new(config, &history)?, history, Open::default()).await?.serve()
     }
 
     /// Opens the history, then the listeners that are not open already, and builds all parts.
@@ -187,6 +200,7 @@ impl App {
     /// Fails `/readyz`, serves as a lame duck, and drains. The admin listener closes last, so that an operator can watch the drain.
     pub async fn stop(self) {
         self.ready.store(false, Ordering::Release);
+        self.orders.end().await;
         self.running.stops_deciding();
         let limits = self.live.current().config.proxy.clone();
         tracing::info!(lame_duck = ?limits.lame_duck, drain = ?limits.drain, "draining");
@@ -205,6 +219,7 @@ impl App {
         if !self.has_history() {
             return Ok(());
         }
+        self.orders.end().await;
         self.notifications.finish(TELLING).await;
         self.telling.abort();
         let closed = match self.running.hand_over(SETTLING).await {
@@ -236,6 +251,7 @@ impl App {
         let dispatcher = Dispatcher::new(self.notifications.clone());
         self.running.resume(history).await;
         self.telling = tokio::spawn(dispatcher.run());
+        self.orders.begin();
     }
 
     /// A newer serin has everything: closes the admin listener, and finishes the requests of open connections. `hurry`: when it returns,

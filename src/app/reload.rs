@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::parts::App;
 use super::systemd::News;
+use crate::acme::Orders;
 use crate::admin::Keys;
 use crate::config::{self, Config};
 use crate::controller::{Controller, ReloadRefused};
@@ -31,6 +32,7 @@ pub struct Reloader {
     path: PathBuf,
     controller: Arc<Controller>,
     shared: Shared,
+    orders: Arc<Orders>,
     keys: Arc<Keys>,
     /// The real address of the admin listener: a socket from systemd may differ from the config.
     admin: SocketAddr,
@@ -55,13 +57,15 @@ impl Reloader {
     /// `served` is the hash of the text that was read at the start, and `hangup` has listened since then. Changes since then are
     /// found as soon as `run` is called.
     pub fn new(path: &Path, app: &App, news: News, served: u64, hangup: Signal) -> Reloader {
-        let (controller, shared, keys) = (app.controller.clone(), app.shared.clone(), app.keys.clone());
+        let (controller, shared) = (app.controller.clone(), app.shared.clone());
+        let (orders, keys) = (app.orders.clone(), app.keys.clone());
         // One place is enough: if it is taken, the reloader has yet to read the files, and will see this change too.
         let (sender, events) = mpsc::channel(1);
         let _ = sender.try_send(());
         let (path, watch, seen) = (path.to_owned(), Watch::new(sender), Some(served));
         let (admin, probes) = (app.admin, app.probes);
-        let mut reloader = Reloader { path, controller, shared, keys, admin, probes, news, hangup, events, watch, seen, again: false };
+        let mut reloader =
+            Reloader { path, controller, shared, orders, keys, admin, probes, news, hangup, events, watch, seen, again: false };
         reloader.follow_files();
         reloader
     }
@@ -78,6 +82,9 @@ impl Reloader {
                     self.again = !self.reload().await;
                     self.seen = hash.filter(|_| !self.again);
                 }
+            }
+            if matches!(cause, Cause::Signal) {
+                self.orders.try_again();
             }
             self.keys.refresh();
             self.shared.front.refresh();
@@ -132,12 +139,14 @@ impl Reloader {
         let config: Config = config::load(&self.path)?;
         let hash = config.hash;
         self.shared.tls.check(&config)?;
+        self.orders.check(config.proxy.tls.as_ref())?;
         self.check_listeners(&config.admin)?;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let (admin, level, tls) = (config.admin.clone(), config.log.level, config.proxy.tls.clone());
         let changed = self.controller.reload(config).await?;
         self.keys.take(&admin);
         self.shared.front.take(tls.as_ref());
+        self.orders.take(tls.as_ref());
         logs::set_level(level);
         Ok((hash, changed))
     }

@@ -33,6 +33,7 @@ impl Check {
 fn summary(config: &Config) -> String {
     let scheme = if config.admin.tls.is_some() { "https://" } else { "" };
     let mut text = format!("listen {}, admin {scheme}{}, {} workers\n", config.proxy.listen, config.admin.listen, config.proxy.workers);
+    text += &ordered(config);
     text += &most_memory(config);
     text += &who_may(&config.admin);
     for bot in &config.bots {
@@ -45,6 +46,16 @@ fn summary(config: &Config) -> String {
         text += &format!("warning: {warning}\n");
     }
     text + "ok\n"
+}
+
+/// The certificates that serin orders itself.
+fn ordered(config: &Config) -> String {
+    let Some(acme) = config.proxy.tls.as_ref().and_then(|tls| tls.acme.as_ref()) else { return String::new() };
+    if acme.domains.is_empty() {
+        return "no certificates are ordered: there are files for all names\n".to_owned();
+    }
+    let folder = acme.folder.as_ref().map_or("beside the history".to_owned(), |folder| format!("in {}", folder.display()));
+    format!("certificates for {}: ordered from {} by {}, kept {folder}\n", acme.domains.join(", "), acme.directory, acme.challenge.name())
 }
 
 /// What the limits can add up to.
@@ -152,6 +163,22 @@ mod tests {
             said(tokens),
             "token ci: may read and change all bots\ntoken bot: may report outcomes of a\nprobes 0.0.0.0:9401: /livez and /readyz, for everybody\n"
         );
+    }
+
+    #[test]
+    fn it_says_which_certificates_are_ordered() {
+        let text = |lines: &str| {
+            format!(
+                "[[bot]]\nname = \"a\"\nworkspace = \"json:/t\"\nupstreams = {{ a = \"http://a\" }}\n[proxy.tls.acme]\ndomains = [\"a.example\", \"b.example\"]\naccept_terms = true\n{lines}"
+            )
+        };
+        let said = |lines: &str| ordered(&config::parse(&text(lines), std::path::Path::new("serin.toml")).unwrap());
+        let lets_encrypt = "https://acme-v02.api.letsencrypt.org/directory";
+        assert_eq!(
+            said(""),
+            format!("certificates for a.example, b.example: ordered from {lets_encrypt} by tls-alpn-01, kept beside the history\n")
+        );
+        assert!(said("folder = \"/f\"").ends_with("kept in /f\n"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct Certificate {
     /// The subject's common name, or else the first alternative name that is an e-mail address, a DNS name, a URI or an IP address.
     /// `None` if there is none that can be shown.
     pub name: Option<String>,
-    /// The last second in which it is valid, in Unix time.
+    /// The first and the last second in which it is valid, in Unix time.
+    pub not_before: i64,
     pub not_after: i64,
     /// The DNS names that it is for, in lower case.
     pub dns_names: Vec<String>,
@@ -28,12 +29,13 @@ impl Certificate {
     pub fn read(der: &[u8]) -> Option<Certificate> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let signed = certificate.tbs_certificate();
+        let not_before = signed.validity().not_before.to_unix_duration().as_secs() as i64;
         let not_after = signed.validity().not_after.to_unix_duration().as_secs() as i64;
         let alternatives = signed.get_extension().ok().flatten();
         let alternatives = alternatives.map_or(Vec::new(), |(_critical, SubjectAltName(names))| names);
         let name = common_name(signed.subject()).or_else(|| alternatives.iter().find_map(alternative_name));
         let dns_names = alternatives.iter().filter_map(dns_name).collect();
-        Some(Certificate { name, not_after, dns_names })
+        Some(Certificate { name, not_before, not_after, dns_names })
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acme;
 mod certificate;
 mod freeze;
 #[cfg(any(test, fuzzing))]
@@ -23,6 +24,7 @@ pub mod tls;
 mod units;
 mod value;
 
+pub use acme::{Acme, ChallengeKind, ExternalAccount};
 pub use certificate::Certificate;
 pub use freeze::FreezeWindows;
 pub use networks::{Networks, network_of};

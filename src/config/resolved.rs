@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
 
+use super::acme::Acme;
 use super::freeze::FreezeWindows;
 use super::networks::Networks;
 use super::notifier::Notifier;
@@ -79,6 +80,8 @@ pub struct ProxyTls {
     pub listen: Option<SocketAddr>,
     /// In the order of the file. The first one is for clients that name no server, or an unknown one.
     pub certificates: Vec<ServedCertificate>,
+    /// Certificates that serin orders itself. They come after those of the file.
+    pub acme: Option<Arc<Acme>>,
 }
 
 /// One `[[proxy.tls.certificate]]`.

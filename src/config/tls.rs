@@ -67,7 +67,8 @@ struct At<'a>(Role, &'a Path);
 #[derive(Debug)]
 pub struct Pair {
     pub chain: Vec<CertificateDer<'static>>,
-    /// The last second in which the certificate is valid, in Unix time.
+    /// The first and the last second in which the certificate is valid, in Unix time.
+    pub not_before: i64,
     pub not_after: i64,
     /// The DNS names that it is for, in lower case; `*.example.com` is for one more label.
     pub dns_names: Vec<String>,
@@ -122,6 +123,18 @@ impl Pair {
         Pair::of((certificate, &read(certificate)?), (key, &read(key)?))
     }
 
+    /// A certificate that serin has ordered: the chain and its key in one PEM file.
+    pub fn load_both(path: &Path) -> Result<Pair, PemFileError> {
+        let text = read(At(Role::Certificate, path))?;
+        Pair::of((At(Role::Certificate, path), &text), (At(Role::Key, path), &text))
+    }
+
+    /// Whether it is for this name, which is in lower case. A wildcard is for exactly one more label.
+    pub fn is_for(&self, name: &str) -> bool {
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        self.dns_names.iter().any(|own| own == name || Some(own) == wildcard.as_ref())
+    }
+
     /// Errors do not contain the library's text where that could quote the key.
     fn of((certificate_at, certificate): (At<'_>, &[u8]), (key_at, key): (At<'_>, &[u8])) -> Result<Pair, PemFileError> {
         let chain = certificates_in(certificate_at, certificate)?;
@@ -139,7 +152,14 @@ impl Pair {
             }
             _ => wrong(key_at, "has a key of a kind that serin does not know"),
         })?;
-        Ok(Pair { chain, not_after: read.not_after, dns_names: read.dns_names, certified: Arc::new(certified), contents })
+        Ok(Pair {
+            chain,
+            not_before: read.not_before,
+            not_after: read.not_after,
+            dns_names: read.dns_names,
+            certified: Arc::new(certified),
+            contents,
+        })
     }
 }
 

@@ -116,6 +116,47 @@ impl Told {
     }
 }
 
+/// What became of an order of a certificate: it was issued, or why it was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ordered {
+    Issued,
+    /// The authority does not answer, or not in the way of ACME.
+    Unreachable,
+    /// The authority takes no orders from this account.
+    Account,
+    RateLimited,
+    /// The authority has not found this serin under the name.
+    Challenge,
+    /// The authority does not issue for this name.
+    Refused,
+    /// The folder cannot be written or read.
+    Folder,
+}
+
+impl Ordered {
+    pub const ALL: [Ordered; 7] = [
+        Ordered::Issued,
+        Ordered::Unreachable,
+        Ordered::Account,
+        Ordered::RateLimited,
+        Ordered::Challenge,
+        Ordered::Refused,
+        Ordered::Folder,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Ordered::Issued => "issued",
+            Ordered::Unreachable => "unreachable",
+            Ordered::Account => "account",
+            Ordered::RateLimited => "rate_limited",
+            Ordered::Challenge => "challenge",
+            Ordered::Refused => "refused",
+            Ordered::Folder => "folder",
+        }
+    }
+}
+
 /// Why serin closed a client's connection that was not at its usual end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -125,6 +166,10 @@ pub enum Closed {
     NotTrusted,
     /// The TLS handshake failed.
     Handshake,
+    /// There is no certificate yet for the name that it asked for.
+    NoCertificate,
+    /// It was an authority's, which has checked a name by its TLS handshake.
+    Challenge,
     /// The PROXY header, the TLS handshake or the first request did not come in time.
     Silent,
     /// There were as many connections as the config allows, and this one had waited for its client for longest.
@@ -134,13 +179,24 @@ pub enum Closed {
 }
 
 impl Closed {
-    pub const ALL: [Closed; 6] = [Closed::ProxyHeader, Closed::NotTrusted, Closed::Handshake, Closed::Silent, Closed::Full, Closed::Source];
+    pub const ALL: [Closed; 8] = [
+        Closed::ProxyHeader,
+        Closed::NotTrusted,
+        Closed::Handshake,
+        Closed::NoCertificate,
+        Closed::Challenge,
+        Closed::Silent,
+        Closed::Full,
+        Closed::Source,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Closed::ProxyHeader => "proxy_header",
             Closed::NotTrusted => "not_trusted",
             Closed::Handshake => "handshake",
+            Closed::NoCertificate => "no_certificate",
+            Closed::Challenge => "challenge",
             Closed::Silent => "silent",
             Closed::Full => "full",
             Closed::Source => "source",

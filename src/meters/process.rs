@@ -12,7 +12,7 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use super::bot::BotMeters;
 use super::cells::Count;
 use super::connections::ConnectionShard;
-use super::labels::{Closed, Told};
+use super::labels::{Closed, Ordered, Told};
 
 /// Decisions of the ratchet, whose series exist from the start, at 0: a counter that appears with its first event begins at 1, and no
 /// rate ever shows that event.
@@ -36,6 +36,7 @@ pub struct Metrics {
     denied: IntCounterVec,
     notified: IntCounterVec,
     certificates: IntGaugeVec,
+    ordered: IntCounterVec,
 }
 
 impl Metrics {
@@ -73,6 +74,11 @@ impl Metrics {
                 "serin_tls_certificate_expiry_timestamp_seconds",
                 "The last second in which a certificate that serin shows is valid, in Unix time.",
                 &["name"],
+            ),
+            ordered: counters(
+                "serin_acme_orders_total",
+                "Orders of certificates, by the name and by what became of them.",
+                &["name", "result"],
             ),
         };
         metrics.reloaded(Some(0));
@@ -180,8 +186,15 @@ impl Metrics {
         }
     }
 
+    /// Counts an order of a certificate. Called with `None` first, so that the series of all results exist.
+    pub fn ordered(&self, name: &str, result: Option<Ordered>) {
+        for known in Ordered::ALL {
+            self.ordered.with_label_values(&[name, known.name()]).inc_by(u64::from(result == Some(known)));
+        }
+    }
+
     /// prometheus's own counters among these. They are registered as they are.
-    pub fn collectors(&self) -> [Box<dyn Collector>; 6] {
+    pub fn collectors(&self) -> [Box<dyn Collector>; 7] {
         [
             Box::new(self.reload_successful.clone()),
             Box::new(self.reload_at.clone()),
@@ -189,6 +202,7 @@ impl Metrics {
             Box::new(self.denied.clone()),
             Box::new(self.notified.clone()),
             Box::new(self.certificates.clone()),
+            Box::new(self.ordered.clone()),
         ]
     }
 }

@@ -25,7 +25,7 @@ mod worker;
 
 pub use arrive::Door;
 pub use exchange::{BodyState, Routing, decide, find_bot};
-pub use front_tls::FrontTls;
+pub use front_tls::{Challenges, FrontTls, OrderedCertificate, PendingChallenge};
 pub use listen::{Proxy, StartError, listen};
 pub use problem::Problem;
 pub use upstream::{Probe, Resolver, TlsClients, TlsError, most_connections};

@@ -170,7 +170,7 @@ class Serin:
         assert status == 200, body
         return body.decode()
 
-    def metric(self, name, **labels):
+    def metric(self, name, /, **labels):
         """The sum of a metric's samples that have these labels."""
         total = 0.0
         for line in self.metrics().splitlines():

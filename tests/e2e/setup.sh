@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the black-box tests need, and only what is missing: Python with venv, Node with npm, Prometheus (for
-# promtool too), Chromium, systemd (to verify units), then the bots' packages, all of pinned versions. Arguments are further
-# programs that a test needs.
+# promtool too), Chromium, Pebble (an ACME authority for tests), systemd (to verify units), then the bots' packages, all of
+# pinned versions. Arguments are further programs that a test needs.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -9,7 +9,7 @@ venv=${SERIN_VENV:-$root/target/e2e-venv}
 
 declare -A package=([python3]=python3 [node]=nodejs [npm]=npm [prometheus]=prometheus [promtool]=prometheus [systemd-analyze]=systemd [systemd-nspawn]=systemd-container [chromium]=chromium [nginx]=nginx-light [haproxy]=haproxy)
 missing=()
-for program in python3 openssl node npm prometheus promtool systemd-analyze chromium "$@"; do
+for program in python3 openssl node npm prometheus promtool systemd-analyze chromium pebble "$@"; do
     command -v "$program" >/dev/null || missing+=("${package[$program]:-$program}")
 done
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)

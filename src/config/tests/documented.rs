@@ -49,7 +49,7 @@ fn every_default_is_what_the_documented_file_says() {
 #[test]
 fn every_key_stands_in_the_documented_file() {
     // In two halves, because a report shows at most 20 errors.
-    let house = "[proxy.x]\n[proxy.tls]\nx = 1\n[[proxy.tls.certificate]]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.limits.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[history.x]\n[log.x]\n[[notify]]\nx = 1\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a\"\nsecret_env = \"CARGO_PKG_NAME\"\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n";
+    let house = "[proxy.x]\n[proxy.tls]\nx = 1\n[[proxy.tls.certificate]]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[proxy.tls.acme]\nx = 1\n[proxy.tls.acme.external_account]\nx = 1\n[proxy.limits.x]\n[admin.x]\n[admin.tls]\nx = 1\ncert_file = \"x\"\nkey_file = \"x\"\n[history.x]\n[log.x]\n[[notify]]\nx = 1\nname = \"a\"\nkind = \"webhook\"\nurl = \"https://a\"\nsecret_env = \"CARGO_PKG_NAME\"\n[[admin.token]]\nx = 1\nname = \"a\"\nscope = \"read\"\nenv = \"CARGO_PKG_NAME\"\n";
     let bot = "[bot.x]\n[bot.tester]\nx = 1\nenv = \"CARGO_PKG_NAME\"\n[bot.pins.x]\n[bot.rollout.x]\n[bot.guard.x]\n[bot.guard.late]\nx = 1\n[bot.release]\nx = 1\n[bot.preflight.x]\n[bot.freeze.x]\n";
     let mut tables = 0;
     for wrong in [house, bot] {
@@ -66,7 +66,7 @@ fn every_key_stands_in_the_documented_file() {
             }
         }
     }
-    assert_eq!(tables, 20);
+    assert_eq!(tables, 22);
 }
 
 #[test]
@@ -76,6 +76,7 @@ fn every_example_in_the_documented_file_is_right() {
     std::fs::write(folder.path().join("smoke.jsonl"), "{\"path\": \"/\"}").unwrap();
     std::fs::write(folder.path().join("ci"), "a-token-of-more-than-16").unwrap();
     std::fs::write(folder.path().join("ops-url"), "https://hooks.example.com/T0123").unwrap();
+    std::fs::write(folder.path().join("acme-key"), "a2V5LW9mLW1vcmUtdGhhbi0xNg").unwrap();
     std::fs::write(folder.path().join("ops-key"), "a-key-of-more-than-16").unwrap();
     let made = rcgen::generate_simple_self_signed(["serin.example".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -92,6 +93,7 @@ fn every_example_in_the_documented_file_is_right() {
     let text = text
         .replace("/run/secrets/serin-ci", "ci")
         .replace("/run/secrets/ops-", "ops-")
+        .replace("/run/secrets/acme-", "acme-")
         .replace("/run/tls/", "")
         .replace("upstream = \"green\"", "upstream = \"blue\"")
         .replace("SERIN_TESTER", "CARGO_PKG_NAME")
@@ -104,6 +106,8 @@ fn every_example_in_the_documented_file_is_right() {
     assert_eq!((config.proxy.workers, config.admin.tokens.len(), bot.upstreams[0].version.as_deref()), (4, 1, Some("v41")));
     assert_eq!((bot.guard.limits.0.len(), bot.guard.limits.0[4].least_requests), (5, 200));
     let tls = config.proxy.tls.as_ref().unwrap();
+    let acme = tls.acme.as_ref().unwrap();
+    assert!(acme.domains == ["hooks.example.com"] && acme.external_account.is_some() && acme.authorities.is_some());
     assert_eq!((tls.certificates.len(), tls.listen.unwrap().port()), (1, 8443));
     assert!(config.proxy.trusted_proxies.contains([10, 1, 2, 3].into()));
     assert_eq!((config.notifiers.len(), config.admin.public_url.is_some(), bot.drill_every.is_some()), (1, true, true));

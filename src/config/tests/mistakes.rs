@@ -1,5 +1,6 @@
 //! Error messages of invalid files: one test for each kind of mistake, with the whole text for the likeliest ones.
 
+mod acme;
 mod log;
 mod notify;
 mod release;

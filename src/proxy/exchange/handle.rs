@@ -50,6 +50,9 @@ async fn answer(
     if let Some(answer) = own_options(&mut head) {
         return Ok(answer);
     }
+    if let Some(answer) = own_challenge(worker, &head, &target) {
+        return Ok(answer);
+    }
     let bot = find_bot(worker, &head, &target)?;
     let source = source(worker, session, &head);
     let place = worker.place(source).map_err(|no_place| match no_place {
@@ -111,6 +114,13 @@ fn own_options(head: &mut RequestHead) -> Option<Reply> {
         return None;
     }
     Some(Reply::own(StatusCode::OK, Bytes::new()).with("allow", ALLOWED))
+}
+
+/// The answer to an authority that checks by a request that a name leads here. All else below that path is for a bot.
+fn own_challenge(worker: &Worker, head: &RequestHead, target: &Target) -> Option<Reply> {
+    let answer = worker.front_tls().challenges().answer(target.path.path())?;
+    let asks = [Method::GET, Method::HEAD].contains(&head.method);
+    asks.then(|| Reply::own(StatusCode::OK, answer).with("content-type", "application/octet-stream"))
 }
 
 /// Whom the request counts for. A trusted proxy says it for each request.

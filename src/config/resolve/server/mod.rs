@@ -1,5 +1,6 @@
 //! The tables of serin itself: `[proxy]`, `[admin]`, `[history]`, `[log]` and `[[notify]]`.
 
+mod acme;
 mod admin;
 mod history;
 mod limits;

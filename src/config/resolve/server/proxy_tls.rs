@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_spanned::Spanned;
 
+use super::acme::acme;
 use super::tls::{CERTIFICATE, KEY, needed, warn_if_expired};
 use crate::config::raw::Table;
 use crate::config::report::{Problem, Problems, Reported, all};
@@ -19,16 +20,21 @@ pub(super) fn proxy_tls(mut table: Table<'_>) -> Result<(ProxyTls, Option<Range<
     let (problems, at) = (table.problems(), table.at());
     let listen = table.read::<SocketAddr>("listen");
     let certificates = table.tables("certificate", TITLE);
+    let orders = table.table("acme", "[proxy.tls.acme]");
     table.close();
-    let certificates = all(certificates?.into_iter().map(certificate))?;
-    let listen = listen?;
-    if certificates.is_empty() {
-        return Err(problems.error(at, "[proxy.tls] has no certificate", format!("add {TITLE} with `cert_file` and `key_file`")));
+    let certificates = certificates.and_then(|tables| all(tables.into_iter().map(certificate)));
+    let has_plain = listen.as_ref().is_ok_and(Option::is_some);
+    let shown = certificates.as_ref().map_or(Vec::new(), |shown| shown.iter().map(|(certificate, _)| &*certificate.pair).collect());
+    let orders = orders.and_then(|table| table.map(|table| acme(table, has_plain, &shown)).transpose());
+    let (listen, certificates, orders) = (listen?, certificates?, orders?);
+    if certificates.is_empty() && orders.is_none() {
+        let add = format!("add {TITLE} with `cert_file` and `key_file`, or [proxy.tls.acme]");
+        return Err(problems.error(at, "[proxy.tls] has no certificate", add));
     }
     unambiguous(&certificates, problems)?;
     let listen_at = listen.as_ref().map(Spanned::span);
     let certificates = certificates.into_iter().map(|(certificate, _)| certificate).collect();
-    Ok((ProxyTls { listen: listen.map(Spanned::into_inner), certificates }, listen_at))
+    Ok((ProxyTls { listen: listen.map(Spanned::into_inner), certificates, acme: orders.map(Arc::new) }, listen_at))
 }
 
 /// Returns the certificate and where its file is written.

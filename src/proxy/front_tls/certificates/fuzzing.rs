@@ -6,8 +6,8 @@ use super::*;
 pub fn certificate_is_found(pair: Pair) {
     let pair = Arc::new(pair);
     let certificates = Certificates::default();
-    certificates.set(std::slice::from_ref(&pair));
-    let named = certificates.0.load();
+    certificates.set(std::slice::from_ref(&pair), &[]);
+    let named = certificates.named.load();
     let finds = |name: &str| named.find(name).is_some_and(|found| Arc::ptr_eq(found, &pair.certified));
     for name in &pair.dns_names {
         assert!(finds(name) && finds(&name.to_ascii_uppercase()), "{name}");
