@@ -15,7 +15,7 @@ fn echoing() -> (mpsc::Receiver<Vec<u8>>, Upstream) {
     let upstream = Upstream::raw(move |mut wire| {
         let Ok(Some(head)) = wire.head() else { return };
         if !head.to_ascii_lowercase().contains("upgrade: websocket") {
-            return wire.write(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n").unwrap();
+            return wire.write(b"HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
         }
         wire.write(&[SWITCHED.as_bytes(), b"hi"].concat()).unwrap();
         while let Ok(message) = wire.exactly(5) {
