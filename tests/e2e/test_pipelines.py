@@ -141,6 +141,8 @@ def test_a_release_that_takes_too_long_ends_with_4_and_can_be_waited_for_again(c
 def test_a_release_that_is_replaced_ends_with_3(calm):
     waiting = calm.begin(SHELL["github-actions.yml"], "first")
     calm.is_on_its_way("first")
+    # The script waits by now: before that it would not know that "first" was there.
+    assert "first" in waiting.stderr.readline()
     status, body = calm.serin.admin("POST", f"/v1/bots/{BOT}/rollouts", {"version": "second", "replace": True})
     assert status in (200, 201), body
     said = waiting.communicate(timeout=PATIENCE_SECS)[1]
