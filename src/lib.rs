@@ -12,6 +12,7 @@ pub mod live; // floor 3: what serves now; one atomic swap publishes it
 pub mod store; // floor 3: the history, and what outlives a process
 pub mod meters; // floor 3: what is counted, in cells that each have one writer
 pub mod logs; // floor 3: log lines, and the one thread that writes them
+pub mod outbound; // floor 3: what requests of serin's own to others have in common
 pub mod summary; // floor 4: what a status means, in sentences
 pub mod proxy; // floor 5: the hot path
 pub mod controller; // floor 5: the one writer of what serves

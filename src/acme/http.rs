@@ -12,7 +12,9 @@ use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http_body_util::BodyExt as _;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::pki_types::CertificateDer;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::Certificate;
+
+use crate::outbound::{of_the_system, retry_after, trusting};
 
 /// Authorities answer within some seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,15 +33,11 @@ pub struct Http {
 impl Http {
     /// `authorities`: who may have signed the authority's own certificate; `None`: those that the system trusts.
     pub fn new(authorities: Option<&[CertificateDer<'static>]>) -> Http {
-        let trusted: Vec<CertificateDer<'static>> = match authorities {
-            Some(authorities) => authorities.to_vec(),
-            None => rustls_native_certs::load_native_certs().certs,
+        let trusted = match authorities {
+            Some(authorities) => authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect(),
+            None => of_the_system(),
         };
-        let trusted: Vec<_> = trusted.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&trusted))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
+        let tls = trusting(&trusted);
         let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None).tls_config(tls);
         Http { agent: config.build().into(), asked: Arc::default() }
     }
@@ -53,7 +51,8 @@ impl Http {
         let answer = if request.body().is_empty() { self.agent.run(request.map(drop)) } else { self.agent.run(request) };
         let mut answer = answer.map_err(|error| error.to_string())?;
         let status = answer.status();
-        let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(retry_after);
+        let asked =
+            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| retry_after(value, SystemTime::now()));
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = asked.filter(|_| status.as_u16() >= 400);
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(|error| error.to_string())?;
         // The library expects a document of ACME, and would only say that this is none.
@@ -79,11 +78,4 @@ impl HttpClient for Http {
             sent.map_err(|why| Error::Other(Box::<dyn StdError + Send + Sync>::from(format!("{to}: {why}"))))
         })
     }
-}
-
-/// Seconds or a date (RFC 9110, 10.2.3).
-fn retry_after(value: &str) -> Option<Duration> {
-    let value = value.trim();
-    let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
-    value.parse().map(Duration::from_secs).ok().or_else(|| httpdate::parse_http_date(value).ok().map(until))
 }

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use tokio::sync::Notify;
 
 use super::authority::Authority;
@@ -17,6 +15,7 @@ use super::trouble::{Kind, Trouble};
 use crate::config::Acme as Config;
 use crate::config::tls::Pair;
 use crate::meters::{Metrics, Ordered};
+use crate::outbound::chance;
 use crate::proxy::{FrontTls, OrderedCertificate};
 
 /// The longest sleep, because the system's clock can be set meanwhile.
@@ -230,11 +229,6 @@ fn stored(folder: &Folder, name: &str, now: i64) -> Option<Arc<Pair>> {
             None
         }
     }
-}
-
-/// 0 to 1. Without randomness all servers try at the same moment, and that is no reason to fail.
-fn chance() -> f64 {
-    SysRng.try_next_u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::outbound::pause;
+
 /// The pause after the first failure, before chance shortens it. It doubles with each further one.
 const FIRST: Duration = Duration::from_secs(120);
 const LEAST: Duration = Duration::from_secs(60);
@@ -70,7 +72,7 @@ impl Attempts {
     /// The attempts after one more failure. `chance`, 0 to 1, is random, so that many servers do not come at the same moment.
     pub fn failed(self, now: i64, failure: Failure, chance: f64) -> Attempts {
         let failures = self.failures.saturating_add(1);
-        let usual = FIRST.saturating_mul(1 << (failures - 1).min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+        let usual = pause(FIRST, MOST, failures - 1, chance);
         let least = if failure.limited && failure.asked.is_none() { LIMITED_LEAST } else { LEAST };
         let pause = usual.max(least).max(failure.asked.unwrap_or_default().min(ASKED_MOST));
         Attempts { failures, not_before: now.saturating_add(pause.as_secs() as i64) }

@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use rand::TryRng as _;
-use rand::rngs::SysRng;
-
 use super::queue::{Job, Pause, Queue};
 use super::retry::{NEWS, Next, next};
 use super::send::Sender;
 use crate::controller::Controller;
 use crate::meters::{self, Metrics};
+use crate::outbound::chance;
 
 pub struct Delivery {
     pub queue: Arc<Queue>,
@@ -77,12 +75,6 @@ impl Delivery {
         }
         None
     }
-}
-
-/// A random number from 0 to 1.
-fn chance() -> f64 {
-    // Without randomness all senders wait equally long, which does little harm.
-    SysRng.try_next_u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

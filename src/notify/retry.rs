@@ -1,6 +1,8 @@
 //! What to do after an attempt to send: nothing, try again after a while, or give up.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::outbound::pause;
 
 /// A message about an event that is older than this is neither sent again nor caught up after a restart.
 pub const NEWS: Duration = Duration::from_secs(3600);
@@ -36,7 +38,7 @@ impl AttemptResult {
 /// Decides what follows an attempt. `attempt` counts from 0; `age` is the event's; `chance`, 0 to 1, is random, so that many senders do
 /// not retry at the same moment.
 pub fn next(result: &AttemptResult, attempt: u32, age: Duration, chance: f64) -> Next {
-    let usual = FIRST.saturating_mul(1 << attempt.min(16)).min(MOST).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0);
+    let usual = pause(FIRST, MOST, attempt, chance);
     let wait = match result {
         AttemptResult::Status { code: 200..=299, .. } => return Next::Sent,
         // The URL was revoked or has changed. A new URL in the config ends the wait at once.
@@ -48,15 +50,6 @@ pub fn next(result: &AttemptResult, attempt: u32, age: Duration, chance: f64) ->
         AttemptResult::NoAnswer(_) => usual,
     };
     if age + wait >= NEWS { Next::GiveUp } else { Next::Again(wait) }
-}
-
-/// Parses `Retry-After`: seconds, also with a fraction (Discord), or a date (RFC 9110, 10.2.3).
-pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let at = httpdate::parse_http_date(value.trim()).ok()?;
-    Some(at.duration_since(now).unwrap_or_default())
 }
 
 impl std::fmt::Display for AttemptResult {
@@ -119,17 +112,5 @@ mod tests {
         assert_eq!(next(&status(500), 0, almost, 1.0), Next::Again(FIRST));
         assert_eq!(next(&status(500), 1, almost, 1.0), Next::GiveUp);
         assert_eq!(next(&status(200), 9, 2 * NEWS, 1.0), Next::Sent);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(retry_after(" 2 ", now), Some(Duration::from_secs(2)));
-        assert_eq!(retry_after("0.65", now), Some(Duration::from_millis(650)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", now), Some(Duration::ZERO));
-        for nonsense in ["", "soon", "-1", "NaN", "inf"] {
-            assert_eq!(retry_after(nonsense, now), None, "{nonsense}");
-        }
     }
 }

@@ -1,16 +1,16 @@
 //! One attempt to send one message. The URL is a secret: no error text or log line contains it.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, TlsConfig};
 
 use super::message::Message;
-use super::retry::{AttemptResult, retry_after};
+use super::retry::AttemptResult;
 use super::shape::shape;
 use super::sign::{EVENT_ID, SIGNATURE, TIMESTAMP, signature};
 use crate::config::{Notifier, NotifierKind};
+use crate::outbound::{of_the_system, retry_after, trusting};
 
 /// Chat platforms answer within a second; after this time the attempt counts as failed.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,23 +135,11 @@ fn agent(tls: Option<TlsConfig>) -> ureq::Agent {
     }
 }
 
-fn of_the_system() -> Vec<Certificate<'static>> {
-    rustls_native_certs::load_native_certs().certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
-}
-
-/// With an empty list each attempt fails with an unknown certificate.
-fn trusting(authorities: &[Certificate<'static>]) -> TlsConfig {
-    TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(authorities))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::sync::{LazyLock, Mutex};
+    use std::sync::{Arc, LazyLock, Mutex};
 
     use rcgen::{CertifiedKey, KeyPair};
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
