@@ -1,16 +1,16 @@
 //! The files of an authority: the account with its key, and for each name one file with the certificate, its chain and its key. A
 //! file is replaced whole and is on the disk before it is used. Only serin's user can read it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::trouble::{Kind, Trouble};
 use crate::config::tls::Pair;
+use crate::store::replace_file;
 
-const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// No host has this name.
 const CHECK: &str = ".check";
@@ -27,6 +27,16 @@ impl Folder {
         let authority = directory.split_once("://").map_or(directory, |(_, rest)| rest);
         let kept = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
         Folder(folder.join(authority.chars().map(kept).collect::<String>()))
+    }
+
+    /// Does this with the folder, without keeping the control thread waiting for the disk.
+    pub async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let folder = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&folder)).await;
+        done.unwrap_or_else(|error| Err(Trouble::new(Kind::Folder, error.to_string())))
     }
 
     /// Whether files can be written.
@@ -82,15 +92,7 @@ impl Folder {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
         let replace = || {
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.0)?;
-            let new = path.with_added_extension("new");
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, path)?;
+            replace_file(path, bytes)?;
             File::open(&self.0)?.sync_all()
         };
         replace().map_err(|error| Trouble::new(Kind::Folder, format!("cannot write {}: {error}", path.display())))
@@ -119,7 +121,7 @@ mod tests {
         let first = folder.keep_certificate("a.example", &pem(&["a.example"])).unwrap();
         let path = place.path().join("acme/acme.example_14000_dir/a.example.pem");
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        // What a crash has left, for everybody to read.
+        // A crash has left this file, which everybody can read.
         fs::write(path.with_added_extension("new"), "half").unwrap();
         folder.check().unwrap();
         let second = folder.keep_certificate("a.example", &pem(&["a.example"])).unwrap();

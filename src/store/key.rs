@@ -2,9 +2,9 @@
 //! that and look into it. A new key makes every link that was made with the old one invalid.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rand::TryRng as _;
@@ -52,7 +52,7 @@ impl InstallationKey {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let key = InstallationKey::passing();
-                match key.write(&path) {
+                match private::replace(&path, &key.0) {
                     Ok(()) => return (key, None),
                     Err(error) => (key, "write", error),
                 }
@@ -72,17 +72,6 @@ impl InstallationKey {
         let mut bytes = [0; BYTES];
         bytes.copy_from_slice(tag.as_ref());
         InstallationKey(bytes)
-    }
-
-    /// Writes the file completely or not at all.
-    fn write(&self, path: &Path) -> std::io::Result<()> {
-        let new = path.with_extension("key.new");
-        let _ = std::fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        private::only_ours(&file)?;
-        file.write_all(&self.0)?;
-        file.sync_all()?;
-        std::fs::rename(new, path)
     }
 }
 

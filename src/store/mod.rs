@@ -35,6 +35,7 @@ pub use health::{Health, Op};
 pub use kept::{Checkpoint, Kept};
 pub use key::InstallationKey;
 pub use open::{Found, OpenError, Place, place};
+pub use private::replace as replace_file;
 pub use reader::NotRead;
 #[cfg(any(test, fuzzing))]
 pub use schema::fuzzing;

@@ -1,7 +1,7 @@
 //! Restricts the history's files to serin's user: the history contains names of customers and operators, and the key can make links.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,18 @@ const OTHERS: u32 = 0o077;
 const ENDINGS: [&str; 9] = ["", "-wal", "-shm", "-journal", ".lock", ".roles.json", ".roles.json.new", ".key", ".key.new"];
 const ASIDE: &str = ".unreadable-";
 
-/// Opens an empty file for writing; deletes the content of an existing one.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+/// Writes the file completely or not at all: under another name first, which ends in `.new`. Waits for the disk.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_added_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
     only_ours(&file)?;
-    Ok(file)
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 /// Creates the file if it does not exist, and does not open one that exists: when a process closes a file, it loses all locks that it

@@ -2,7 +2,6 @@
 //! history would be that all workspaces go to a side that was replaced long ago.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,11 +26,7 @@ impl Roles {
 
     /// Writes the file completely or not at all.
     pub fn write(&self, history: &Path) -> std::io::Result<()> {
-        let (path, new) = (beside(history, "roles.json"), beside(history, "roles.json.new"));
-        let mut file = private::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        std::fs::rename(new, path)
+        private::replace(&beside(history, "roles.json"), &serde_json::to_vec_pretty(self)?)
     }
 
     pub fn read(history: &Path) -> Option<HashMap<String, Release>> {
