@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::http::Http;
 use super::renewal::identifier;
 use super::schedule::Validity;
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Kind, Trouble, code};
 use crate::config::tls::Pair;
 use crate::config::{Acme as Config, ChallengeKind};
 use crate::proxy::{Challenges, PendingChallenge};
@@ -52,7 +52,7 @@ pub struct Acme {
 /// The account's file.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// What the authority was told.
+    /// The contact address that the authority has.
     contact: Option<String>,
     credentials: AccountCredentials,
 }
@@ -72,7 +72,7 @@ impl Acme {
         let http = tokio::task::spawn_blocking(move || Http::new(config.authorities.as_deref())).await;
         let http = http.map_err(|error| Trouble::new(Kind::Unreachable, error.to_string()))?;
         let trouble = |error: Error| Trouble::of(&error, Kind::Account, http.asked());
-        let account = match self.kept()? {
+        let account = match self.kept().await? {
             None => self.new_account(&http).await?,
             Some(kept) => {
                 let (known, contact) = (kept.contact == self.config.contact, self.config.contact.clone());
@@ -80,7 +80,7 @@ impl Acme {
                     Account::builder_with_http(Box::new(http.clone())).from_credentials(kept.credentials).await.map_err(trouble)?;
                 if !known {
                     match account.update_contacts(&contacts(&self.config).iter().map(String::as_str).collect::<Vec<_>>()).await {
-                        Ok(()) => self.note_contact(contact)?,
+                        Ok(()) => self.note_contact(contact).await?,
                         Err(error) if is_unknown_account(&error) => {}
                         Err(error) => return Err(trouble(error)),
                     }
@@ -92,23 +92,23 @@ impl Acme {
         Ok((account, http))
     }
 
-    fn kept(&self) -> Result<Option<Kept>, Trouble> {
-        let Some(bytes) = self.folder.account()? else { return Ok(None) };
+    async fn kept(&self) -> Result<Option<Kept>, Trouble> {
+        let Some(bytes) = self.folder.on_disk(Folder::account).await? else { return Ok(None) };
         let kept = serde_json::from_slice(&bytes);
         // The library's text could quote the key.
         kept.map(Some).map_err(|_| Trouble::new(Kind::Folder, "the account's file is broken: remove it, and serin makes a new account"))
     }
 
-    fn note_contact(&self, contact: Option<String>) -> Result<(), Trouble> {
-        match self.kept()? {
-            Some(kept) => self.keep(&Kept { contact, ..kept }),
+    async fn note_contact(&self, contact: Option<String>) -> Result<(), Trouble> {
+        match self.kept().await? {
+            Some(kept) => self.keep(&Kept { contact, ..kept }).await,
             None => Ok(()),
         }
     }
 
-    fn keep(&self, kept: &Kept) -> Result<(), Trouble> {
+    async fn keep(&self, kept: &Kept) -> Result<(), Trouble> {
         let bytes = serde_json::to_vec(kept).map_err(|_| Trouble::new(Kind::Folder, "the account has no form for a file"))?;
-        self.folder.keep_account(&bytes)
+        self.folder.on_disk(move |folder| folder.keep_account(&bytes)).await
     }
 
     /// Registers an account. Its key is on the disk before it is used.
@@ -123,7 +123,7 @@ impl Acme {
         let builder = Account::builder_with_http(Box::new(http.clone()));
         let made = builder.create(&wanted, self.config.directory.clone(), external.as_ref()).await;
         let (account, credentials) = made.map_err(|error| Trouble::of(&error, Kind::Account, http.asked()))?;
-        self.keep(&Kept { contact: self.config.contact.clone(), credentials })?;
+        self.keep(&Kept { contact: self.config.contact.clone(), credentials }).await?;
         tracing::info!(directory = self.config.directory, "serin has a new account at the authority");
         Ok(account)
     }
@@ -172,11 +172,12 @@ impl Acme {
             if authorization.status == AuthorizationStatus::Valid {
                 continue;
             }
-            let (kind, wanted) = match self.config.challenge {
-                ChallengeKind::TlsAlpn => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
-                ChallengeKind::Http => (ChallengeType::Http01, "http-01"),
+            let kind = match self.config.challenge {
+                ChallengeKind::TlsAlpn => ChallengeType::TlsAlpn01,
+                ChallengeKind::Http => ChallengeType::Http01,
             };
             let Some(mut challenge) = authorization.challenge(kind) else {
+                let wanted = self.config.challenge.name();
                 return Ok(Some(Trouble::new(Kind::Refused, format!("the authority offers no {wanted} for this name: set `challenge`"))));
             };
             pending.push(self.await_check(name, &challenge.token, &challenge.key_authorization())?);
@@ -233,8 +234,7 @@ fn contacts(config: &Config) -> Vec<String> {
 }
 
 fn is_unknown_account(error: &Error) -> bool {
-    let Error::Api(problem) = error else { return false };
-    problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist"))
+    matches!(error, Error::Api(problem) if code(problem) == "accountDoesNotExist")
 }
 
 /// The authority writes the reason into the challenge.

@@ -134,20 +134,13 @@ impl<A: Authority> Keeper<A> {
 
     async fn try_order(&mut self, name: &str, shown: Option<&Pair>) -> Result<Arc<Pair>, Trouble> {
         // Certificates that cannot be kept would use up what the authority issues in a week.
-        self.on_disk(Folder::check).await?;
+        self.folder.on_disk(Folder::check).await?;
         let pem = match tokio::time::timeout(ORDER_WITHIN, self.authority.order(name, shown)).await {
             Ok(ordered) => ordered?,
             Err(_) => return Err(Trouble::new(Kind::Unreachable, format!("the order has not ended within {ORDER_WITHIN:?}"))),
         };
         let name = name.to_owned();
-        self.on_disk(move |folder| folder.keep_certificate(&name, &pem)).await
-    }
-
-    /// Uses the folder without keeping the control thread waiting for the disk.
-    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce(&Folder) -> Result<T, Trouble> + Send + 'static) -> Result<T, Trouble> {
-        let folder = self.folder.clone();
-        let done = tokio::task::spawn_blocking(move || work(&folder)).await;
-        done.unwrap_or_else(|error| Err(Trouble::new(Kind::Folder, error.to_string())))
+        self.folder.on_disk(move |folder| folder.keep_certificate(&name, &pem)).await
     }
 
     fn failed(&mut self, index: usize, trouble: Trouble, now: i64) {

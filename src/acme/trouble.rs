@@ -92,7 +92,8 @@ impl Trouble {
     }
 }
 
-fn code(problem: &instant_acme::Problem) -> &str {
+/// The last part of a problem's type, which says what went wrong.
+pub(super) fn code(problem: &instant_acme::Problem) -> &str {
     problem.r#type.as_deref().and_then(|kind| kind.rsplit(':').next()).unwrap_or("")
 }
 
