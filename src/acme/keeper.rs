@@ -28,7 +28,7 @@ const ORDER_WITHIN: Duration = Duration::from_secs(600);
 /// The clock: Unix seconds.
 pub type Clock = fn() -> i64;
 
-/// What the keeper works with.
+/// The parts of serin that the keeper uses.
 #[derive(Clone)]
 pub struct Surroundings {
     pub front: Arc<FrontTls>,
@@ -46,7 +46,7 @@ pub struct Keeper<A> {
     names: Vec<Name>,
     /// Failures that all names share.
     common: Attempts,
-    /// What was logged since the last success.
+    /// The failures that were logged since the last success: the kind, and the name unless it concerns all names.
     said: HashSet<(Kind, Option<String>)>,
 }
 
@@ -96,7 +96,7 @@ impl<A: Authority> Keeper<A> {
         }
     }
 
-    /// What is due first. An order goes before a question of the same moment.
+    /// The next thing to do. An order goes before a question of the same moment.
     fn next(&self) -> Option<Due> {
         let orders = self.names.iter().enumerate().map(|(index, name)| Due::Order(index, name.order_at(self.common)));
         let asks = self.names.iter().enumerate().filter(|(_, name)| name.shown.is_some()).map(|(index, name)| Due::Ask(index, name.ask_at));
@@ -146,7 +146,7 @@ impl<A: Authority> Keeper<A> {
     fn failed(&mut self, index: usize, trouble: Trouble, now: i64) {
         let Trouble { kind, text, asked, stale: _ } = trouble;
         let name = self.names[index].name.clone();
-        self.around.metrics.ordered(&name, Some(kind.result()));
+        self.around.metrics.ordered(&name, Some(Ordered::NotIssued(kind)));
         let failure = Failure { limited: kind == Kind::RateLimited, asked };
         let attempts = if kind.is_common() { &mut self.common } else { &mut self.names[index].own };
         *attempts = attempts.failed(now, failure, chance());

@@ -28,7 +28,7 @@ pub struct Validity {
     pub to: i64,
 }
 
-/// What is known of a name, or of the authority.
+/// The failed attempts for a name, or those that all names share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     /// Since the last success.

@@ -1,27 +1,12 @@
-//! Why there is no certificate, in kinds that a person treats differently.
+//! Failures of an order: their kinds, and what a person can do about each.
 
 use std::time::Duration;
 
 use crate::config::ChallengeKind;
-use crate::meters::Ordered;
+pub use crate::meters::NotIssued as Kind;
 
 /// The most characters of an authority's text that are logged.
 const TEXT_CHARS_MAX: usize = 400;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The authority does not answer, or not in the way of ACME.
-    Unreachable,
-    /// The authority takes no orders from this account.
-    Account,
-    RateLimited,
-    /// The authority has not found this serin under the name.
-    Challenge,
-    /// The authority does not issue for this name.
-    Refused,
-    /// The folder cannot be written or read.
-    Folder,
-}
 
 /// One failure. The text holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +20,6 @@ pub struct Trouble {
 }
 
 impl Kind {
-    /// The metric's label.
-    pub fn result(self) -> Ordered {
-        match self {
-            Kind::Unreachable => Ordered::Unreachable,
-            Kind::Account => Ordered::Account,
-            Kind::RateLimited => Ordered::RateLimited,
-            Kind::Challenge => Ordered::Challenge,
-            Kind::Refused => Ordered::Refused,
-            Kind::Folder => Ordered::Folder,
-        }
-    }
-
     /// Whether it concerns every name.
     pub fn is_common(self) -> bool {
         match self {

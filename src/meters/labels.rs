@@ -116,10 +116,16 @@ impl Told {
     }
 }
 
-/// What became of an order of a certificate: it was issued, or why it was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The result of an order of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordered {
     Issued,
+    NotIssued(NotIssued),
+}
+
+/// Why there is no certificate, in kinds that a person treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotIssued {
     /// The authority does not answer, or not in the way of ACME.
     Unreachable,
     /// The authority takes no orders from this account.
@@ -136,23 +142,23 @@ pub enum Ordered {
 impl Ordered {
     pub const ALL: [Ordered; 7] = [
         Ordered::Issued,
-        Ordered::Unreachable,
-        Ordered::Account,
-        Ordered::RateLimited,
-        Ordered::Challenge,
-        Ordered::Refused,
-        Ordered::Folder,
+        Ordered::NotIssued(NotIssued::Unreachable),
+        Ordered::NotIssued(NotIssued::Account),
+        Ordered::NotIssued(NotIssued::RateLimited),
+        Ordered::NotIssued(NotIssued::Challenge),
+        Ordered::NotIssued(NotIssued::Refused),
+        Ordered::NotIssued(NotIssued::Folder),
     ];
 
     pub fn name(self) -> &'static str {
         match self {
             Ordered::Issued => "issued",
-            Ordered::Unreachable => "unreachable",
-            Ordered::Account => "account",
-            Ordered::RateLimited => "rate_limited",
-            Ordered::Challenge => "challenge",
-            Ordered::Refused => "refused",
-            Ordered::Folder => "folder",
+            Ordered::NotIssued(NotIssued::Unreachable) => "unreachable",
+            Ordered::NotIssued(NotIssued::Account) => "account",
+            Ordered::NotIssued(NotIssued::RateLimited) => "rate_limited",
+            Ordered::NotIssued(NotIssued::Challenge) => "challenge",
+            Ordered::NotIssued(NotIssued::Refused) => "refused",
+            Ordered::NotIssued(NotIssued::Folder) => "folder",
         }
     }
 }

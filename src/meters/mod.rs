@@ -11,5 +11,5 @@ mod process;
 pub use bot::{BotMeters, BotShard, RetryMeter, SourceMeter};
 pub use cells::{Count, Histogram, Level};
 pub use connections::ConnectionShard;
-pub use labels::{Closed, CodeClass, IdentifyResult, Ordered, RescueReason, Told};
+pub use labels::{Closed, CodeClass, IdentifyResult, NotIssued, Ordered, RescueReason, Told};
 pub use process::Metrics;

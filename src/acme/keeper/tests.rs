@@ -28,7 +28,7 @@ fn issue(name: &str, days: i64) -> String {
     params.self_signed(&key).unwrap().pem() + &key.serialize_pem()
 }
 
-/// What the authority does with the next order.
+/// How the authority answers the next order.
 #[derive(Clone)]
 enum Does {
     Issues(i64),
