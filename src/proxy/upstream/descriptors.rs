@@ -4,7 +4,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
+
+use crate::proxy::wire::living::Living;
 
 /// The descriptors that are for the history, the sockets that listen, the admin listener, notifications and files that are read.
 const RESERVE: u64 = 256;
@@ -27,7 +29,7 @@ pub trait HasIdle: fmt::Debug {
 pub struct Descriptors {
     open: Cell<usize>,
     most: usize,
-    pools: RefCell<Vec<Weak<dyn HasIdle>>>,
+    pools: RefCell<Living<dyn HasIdle>>,
 }
 
 /// One connection's descriptor.
@@ -40,16 +42,14 @@ impl Descriptors {
     }
 
     /// From now on the pool's idle connections make room for others.
-    pub fn add(&self, pool: Weak<dyn HasIdle>) {
-        let mut pools = self.pools.borrow_mut();
-        pools.retain(|pool| pool.strong_count() > 0);
-        pools.push(pool);
+    pub fn add(&self, pool: Rc<dyn HasIdle>) {
+        self.pools.borrow_mut().add(&pool);
     }
 
     /// A descriptor for one more connection. If there is none, idle connections of all pools are closed.
     pub fn take(self: &Rc<Self>) -> Option<Descriptor> {
         if self.open.get() >= self.most {
-            self.pools.borrow().iter().filter_map(Weak::upgrade).for_each(|pool| pool.close_idle());
+            self.pools.borrow().iter().for_each(|pool| pool.close_idle());
         }
         if self.open.get() >= self.most {
             return None;

@@ -43,8 +43,7 @@ impl Pool {
     pub fn new(target: Endpoint, idle_timeout: Duration, descriptors: &Rc<Descriptors>) -> Rc<Pool> {
         let seen_changes = Cell::new(target.addresses.changes());
         let pool = Rc::new(Pool { target, idle: RefCell::default(), idle_timeout, seen_changes, descriptors: descriptors.clone() });
-        let idle: Rc<dyn HasIdle> = pool.clone();
-        descriptors.add(Rc::downgrade(&idle));
+        descriptors.add(pool.clone());
         pool
     }
 

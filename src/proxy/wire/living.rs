@@ -8,19 +8,19 @@ const LEAST: usize = 64;
 /// What was added and still lives. Each thing that has ended keeps a few bytes, until as many have ended as live: so an addition costs
 /// little, and the list stays short.
 #[derive(Debug)]
-pub struct Living<T> {
+pub struct Living<T: ?Sized> {
     all: Vec<Weak<T>>,
     /// The length at which the list is cleared of what has ended.
     clear_at: usize,
 }
 
-impl<T> Default for Living<T> {
+impl<T: ?Sized> Default for Living<T> {
     fn default() -> Living<T> {
         Living { all: Vec::new(), clear_at: LEAST }
     }
 }
 
-impl<T> Living<T> {
+impl<T: ?Sized> Living<T> {
     pub fn add(&mut self, thing: &Rc<T>) {
         if self.all.len() >= self.clear_at {
             self.all.retain(|thing| thing.strong_count() > 0);
