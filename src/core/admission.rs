@@ -74,7 +74,7 @@ const SLOTS: usize = 8;
 /// One deadline, and the current slot.
 const RING: usize = SLOTS + 1;
 /// So many in flight are always allowed, on each worker. Fewer say nothing about an upstream that handles one request at a time.
-pub const LEAST: u32 = 8;
+const LEAST: u32 = 8;
 /// The part of the answers within a deadline that the limit begins with. The rest is for the difference between two requests.
 const BEGIN: f64 = 0.5;
 /// The part of them up to which it grows. Without this bound it would grow too far before the first late answer shows it.
@@ -164,13 +164,18 @@ impl Admission {
 
     /// The answers within the last deadline.
     pub fn answered(&self) -> u32 {
-        self.seen.iter().map(|seen| seen.in_time + seen.late).sum()
+        self.window().answered()
+    }
+
+    /// What happened within the last deadline.
+    fn window(&self) -> Seen {
+        self.seen.iter().fold(Seen::default(), Seen::and)
     }
 
     fn review(&mut self, last: Seen, others: impl FnOnce() -> u32) -> Option<Event> {
-        let (slot, window) = (self.slot, self.seen.iter().fold(Seen::default(), Seen::and));
+        let (slot, window) = (self.slot, self.window());
         let overdue = self.inflight - self.admitted.iter().sum::<u32>();
-        let (late, answered) = (window.late + overdue, window.in_time + window.late);
+        let (late, answered) = (window.late + overdue, window.answered());
         let most = LEAST.max(part(answered, BEGIN));
         let Some(limit) = &mut self.limit else {
             // One more would be answered after the deadline, at the present rate.
@@ -198,7 +203,7 @@ impl Admission {
                 return Some(Event::GivesUp);
             }
             (limit.most, limit.set_in) = (limit.most.min(most), slot);
-        } else if last.quick > (last.in_time + last.late) / 2 {
+        } else if last.quick > last.answered() / 2 {
             limit.most = limit.most.saturating_mul(2);
         } else if last.in_time > 0 && last.slow + last.late <= last.in_time / 2 {
             let next = limit.most + (limit.most / 40).max(1);
@@ -213,6 +218,10 @@ fn part(of: u32, part: f64) -> u32 {
 }
 
 impl Seen {
+    fn answered(self) -> u32 {
+        self.in_time + self.late
+    }
+
     fn and(self, other: &Seen) -> Seen {
         Seen {
             in_time: self.in_time + other.in_time,
