@@ -55,20 +55,20 @@ pub async fn forward(mut exchange: Exchange, outbound: Outbound) -> Result<Reply
         within(exchange.session(), sending).await
     };
     if let Some(Err(SendError::Connect { reason, request })) = sent {
-        match (may_rescue(&bot, track, &request), rescue_reason(reason)) {
-            (Some(stable), Some(why)) => {
+        let why = rescue_reason(reason);
+        match why.zip(may_rescue(&bot, track, &request)) {
+            Some((why, stable)) => {
                 exchange.rescued(why);
                 exchange.session().alarms.arm(Wait::Exchange, timeout);
                 // Boxed, because it is rare, and every request's future would need room for it.
                 let mut sending = Box::pin(send(stable, *request, Instant::now()));
                 sent = within(exchange.session(), sending.as_mut()).await;
             }
-            (Some(_) | None, None) => {
-                exchange.not_sent(reason.into());
-                return Err(reason.into());
-            }
-            (None, Some(_)) => {
-                exchange.broken(reason.into());
+            None => {
+                match why {
+                    Some(_) => exchange.broken(reason.into()),
+                    None => exchange.excused(reason.into()),
+                }
                 return Err(reason.into());
             }
         }
@@ -133,7 +133,7 @@ fn hand_back(mut exchange: Exchange, answer: Answer, bot: &Rc<BotView>, track: T
 
 fn failed(exchange: &mut Exchange, error: SendError) -> Problem {
     if exchange.session().upload() == Upload::Broken {
-        exchange.client_failed(Problem::BodyBroken);
+        exchange.excused(Problem::BodyBroken);
         return Problem::BodyBroken;
     }
     let (problem, broken) = match error {
@@ -152,7 +152,7 @@ fn failed(exchange: &mut Exchange, error: SendError) -> Problem {
 fn timed_out(exchange: &mut Exchange) -> Problem {
     match exchange.session().upload() {
         Upload::ForClient | Upload::Broken => {
-            exchange.client_failed(Problem::BodyTimeout);
+            exchange.excused(Problem::BodyTimeout);
             Problem::BodyTimeout
         }
         Upload::ForUpstream | Upload::Done(_) => {

@@ -153,16 +153,10 @@ impl Exchange {
         self.wanted.as_mut()?.line.as_mut()
     }
 
-    /// The client is to blame: its body broke off or did not arrive. This is no evidence.
-    pub fn client_failed(&mut self, problem: Problem) {
+    /// The upstream is not to blame: the client's body broke off or did not arrive, or serin had no connection. This is no evidence.
+    pub fn excused(&mut self, problem: Problem) {
         self.note(problem);
         self.record(Ended::ClientGone { answered: true, after: self.bots_time(Instant::now()) });
-    }
-
-    /// serin itself could not send it. This is no evidence.
-    pub fn not_sent(&mut self, problem: Problem) {
-        self.note(problem);
-        self.record(Ended::ClientGone { answered: true, after: Duration::ZERO });
     }
 
     fn record(&mut self, ended: Ended) {
