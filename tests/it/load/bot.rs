@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Mix;
 use super::books::Books;
-use super::pipe::{Head, Pipe};
+use super::pipe::{Head, Pipe, in_chunks};
 use super::webhook::{Webhook, is_signed, scatter};
 use crate::harness::unused_port;
 
@@ -165,9 +165,7 @@ impl Desk {
         if !scatter(webhook.id, 15).is_multiple_of(4) {
             return answer("200 OK", &body, "");
         }
-        let chunks = body.chunks(7_000).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
-        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-        head.into_iter().chain(chunks).chain(*b"0\r\n\r\n").collect()
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &in_chunks(&body, 7_000)[..], b"0\r\n\r\n"].concat()
     }
 }
 

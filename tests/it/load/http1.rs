@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::pipe::Pipe;
+use super::pipe::{Pipe, in_chunks};
 use super::webhook::{Leaves, Webhook, scatter};
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {
@@ -101,8 +101,7 @@ fn piece(webhook: &Webhook, bytes: &[u8]) -> Vec<u8> {
     if !webhook.chunked {
         return bytes.to_vec();
     }
-    let size = 1 + scatter(webhook.id, 13) as usize % 20_000;
-    bytes.chunks(size).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect()
+    in_chunks(bytes, 1 + scatter(webhook.id, 13) as usize % 20_000)
 }
 
 impl Stream for TcpStream {

@@ -17,6 +17,11 @@ pub struct Head {
     pub fields: Vec<(String, Vec<u8>)>,
 }
 
+/// The bytes in chunks of this size, without the last chunk, which is empty.
+pub fn in_chunks(bytes: &[u8], size: usize) -> Vec<u8> {
+    bytes.chunks(size).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect()
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     pub fn new(stream: S) -> Pipe<S> {
         Pipe { stream, ahead: BytesMut::new() }
