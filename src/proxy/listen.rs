@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
@@ -23,6 +23,9 @@ use crate::live::{Follower, Live};
 
 /// The connections that the kernel completes before serin accepts them.
 const BACKLOG: i32 = 4096;
+/// How many bytes of an answer the kernel keeps for a client beyond those on their way to it. Without a bound it takes up to 4 MB for each client
+/// that reads slowly, from memory that all connections of the machine share.
+const UNSENT_MAX: u32 = 32 * 1024;
 /// The pause after a failed accept (without file descriptors, for example). Without it the loop would use a whole core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(5);
@@ -141,10 +144,20 @@ pub fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::T
 /// them for a new connection, and the first one takes it. With more sockets than workers, some workers have several.
 fn share(sockets: &[std::net::TcpListener], workers: usize) -> io::Result<Vec<Vec<std::net::TcpListener>>> {
     let mut shares: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    sockets.iter().try_for_each(for_webhooks)?;
     for number in 0..sockets.len().max(workers) {
         shares[number % workers].push(sockets[number % sockets.len()].try_clone()?);
     }
     Ok(shares)
+}
+
+/// Sets what the kernel copies to every connection that the socket takes.
+fn for_webhooks(socket: &std::net::TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    // Otherwise a small answer could wait for an acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
+    Ok(())
 }
 
 fn run(listeners: Vec<Own>, shared: Shared, mut follower: Follower, stages: watch::Receiver<Stage>) {
@@ -256,8 +269,6 @@ fn take_the_queue(worker: &Rc<Worker>, listener: TcpListener, door: Door) {
 
 /// Serves an accepted connection in a task of its own.
 pub(super) fn take(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, door: Door) {
-    // Otherwise a small answer could wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
     let connection = OpenConnection::new(worker.clone());
     tokio::task::spawn_local(async move {
         let (worker, occupant) = (connection.worker(), connection.occupant());

@@ -1,5 +1,6 @@
 //! Clients that are silent, slow or many: each has its bounds, and none keeps the others out.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Ask, Client, Config, Handle, Serin, Upstream, eventually};
@@ -160,4 +161,37 @@ fn an_endless_answer_ends_with_its_client() {
     client.reset();
     serin.counted("stable", "aborted", 1);
     eventually("the upstream's connection is closed", || (blue.closed() == 1).then_some(()));
+}
+
+#[test]
+fn the_kernel_keeps_little_of_an_answer_for_a_client_that_does_not_read() {
+    let blue = Upstream::scripted(|_, wire| {
+        wire.write(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        while wire.write(&[b'x'; 64 * 1024]).is_ok() {}
+        crate::harness::Then::Close
+    });
+    let serin = Serin::start(&split(&blue));
+    let mut client = serin.client();
+    client.send(&Ask::of("T1").bytes());
+    let kept = || sent_and_not_taken(serin.proxy, client.address());
+    let mut before = 0;
+    let resting = eventually("the answer is stuck", || {
+        std::thread::sleep(200 * MS);
+        let now = kept();
+        (now > 0 && now == std::mem::replace(&mut before, now)).then_some(now)
+    });
+    assert!(resting <= 128 * 1024, "{resting} bytes");
+    client.reset();
+}
+
+/// The bytes that the kernel keeps of what one end of a connection has sent and the other end's kernel has not taken.
+fn sent_and_not_taken(from: SocketAddr, to: SocketAddr) -> usize {
+    let hex = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), address.port()),
+        IpAddr::V6(_) => panic!("the tests use IPv4"),
+    };
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>());
+    let queues = fields.filter(|fields| fields[1] == hex(from) && fields[2] == hex(to)).map(|fields| fields[4].to_owned()).next();
+    queues.map_or(0, |queues| usize::from_str_radix(queues.split(':').next().unwrap(), 16).unwrap())
 }

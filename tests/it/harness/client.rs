@@ -53,6 +53,10 @@ impl Client {
         Client { wire: Wire::new(stream), socket }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("a connected socket")
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.wire.write(bytes).expect("serin reads what it is sent");
     }
