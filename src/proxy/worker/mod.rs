@@ -219,10 +219,10 @@ impl Worker {
     /// is none, this one gets no place.
     pub fn admit(&self, occupant: &Occupant, address: IpAddr) -> Result<Rc<Source>, Closed> {
         let source = self.source(address);
-        if source.connections.get() >= self.view().shares.connections_per_source {
+        if source.connections.get() >= self.view().shares.connections_per_source + source.room.leaving() {
             let what = "a source has as many connections as max_connections_per_source allows";
             self.say_full(what, Some(address));
-            if self.occupants.make_room_of(&source, Closed::Source) == 0 {
+            if self.occupants.make_room_of(&source, self.clock.now()) == 0 {
                 return Err(Closed::Source);
             }
         }
@@ -248,7 +248,7 @@ impl Worker {
     pub async fn has_room(&self) {
         while self.connections.get() >= self.view().shares.connections {
             self.say_full("there are as many connections as max_connections allows", None);
-            self.occupants.make_room(Closed::Full);
+            self.occupants.make_room(self.clock.now());
             // A connection that cannot make room now may be able to soon.
             let _ = tokio::time::timeout(clock::TICK, self.ended.notified()).await;
         }
@@ -302,8 +302,7 @@ impl Worker {
 
 impl OpenConnection {
     pub fn new(worker: Rc<Worker>) -> OpenConnection {
-        let occupant = Occupant::new(worker.clock.alarms());
-        worker.occupants.add(&occupant);
+        let occupant = worker.occupants.add(worker.clock.alarms());
         worker.connections.set(worker.connections.get() + 1);
         worker.metrics().connections(worker.number()).open.add(1);
         OpenConnection { worker, occupant }

@@ -26,19 +26,31 @@ pub struct Occupant {
     waits_since: Cell<u32>,
     /// Why it has to end.
     leaves: Cell<Option<Closed>>,
+    /// Where it then makes room.
+    room: RefCell<Option<Rc<Room>>>,
 }
 
 const NOT_WAITING: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
-pub struct Occupants(RefCell<Living<Occupant>>);
+pub struct Occupants {
+    all: RefCell<Living<Occupant>>,
+    room: Rc<Room>,
+}
+
+/// How far room was made, among all connections of a worker or those of one source. Connections that come by the thousand must not cost
+/// a search each.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// How many connections were told to end, and are still there.
+    leaving: Cell<usize>,
+    /// In which tick of the clock the last one was told.
+    told_at: Cell<Option<u32>>,
+    /// In which tick all were told that may be told. Until the next tick there are no others: the clock counts how long they wait.
+    exhausted_at: Cell<Option<u32>>,
+}
 
 impl Occupant {
-    pub fn new(alarms: Rc<Alarms>) -> Rc<Occupant> {
-        let waits_since = Cell::new(alarms.now());
-        Rc::new(Occupant { alarms, source: RefCell::default(), waits_since, leaves: Cell::new(None) })
-    }
-
     /// Counts the connection for this source, until the connection ends.
     pub fn belongs_to(&self, source: Rc<Source>) {
         source.connections.set(source.connections.get() + 1);
@@ -65,9 +77,9 @@ impl Occupant {
         self.waits_since.set(NOT_WAITING);
     }
 
-    fn has_waited_long(&self) -> bool {
+    fn has_waited_long(&self, now: u32) -> bool {
         let since = self.waits_since.get();
-        since != NOT_WAITING && Alarms::time(self.alarms.now().saturating_sub(since)) >= LEAST_WAIT
+        since != NOT_WAITING && Alarms::time(now.saturating_sub(since)) >= LEAST_WAIT
     }
 
     /// The reason for which the connection has to end now.
@@ -84,8 +96,10 @@ impl Occupant {
         .await
     }
 
-    fn leave(&self, reason: Closed) {
+    fn leave(&self, reason: Closed, room: &Rc<Room>) {
         self.leaves.set(Some(reason));
+        room.leaving.set(room.leaving.get() + 1);
+        *self.room.borrow_mut() = Some(room.clone());
         self.alarms.wake();
     }
 }
@@ -95,34 +109,116 @@ impl Drop for Occupant {
         if let Some(source) = self.source.get_mut() {
             source.connections.set(source.connections.get() - 1);
         }
+        if let Some(room) = self.room.get_mut() {
+            room.leaving.set(room.leaving.get() - 1);
+        }
+    }
+}
+
+impl Room {
+    pub fn leaving(&self) -> usize {
+        self.leaving.get()
     }
 }
 
 impl Occupants {
-    pub fn add(&self, occupant: &Rc<Occupant>) {
-        self.0.borrow_mut().add(occupant);
+    pub fn add(&self, alarms: Rc<Alarms>) -> Rc<Occupant> {
+        let waits_since = Cell::new(alarms.now());
+        let occupant = Occupant { alarms, source: RefCell::default(), waits_since, leaves: Cell::new(None), room: RefCell::default() };
+        let occupant = Rc::new(occupant);
+        self.all.borrow_mut().add(&occupant);
+        occupant
     }
 
-    /// Tells those connections to end that have waited for their clients for longest. Returns how many.
-    pub fn make_room(&self, reason: Closed) -> usize {
-        self.shed(reason, |_| true, |candidates| candidates.div_ceil(PART))
+    /// Tells those connections to end that have waited for their clients for longest, unless some were told in this tick and are still
+    /// there.
+    pub fn make_room(&self, now: u32) {
+        if self.room.leaving() == 0 || self.room.told_at.get() != Some(now) {
+            self.shed(Closed::Full, now, &self.room, |_| true);
+        }
     }
 
-    /// The same for one connection of this source.
-    pub fn make_room_of(&self, source: &Rc<Source>, reason: Closed) -> usize {
-        self.shed(reason, |occupant| occupant.source.borrow().as_ref().is_some_and(|own| Rc::ptr_eq(own, source)), |_| 1)
+    /// The same for connections of this source. Returns how many were told.
+    pub fn make_room_of(&self, source: &Rc<Source>, now: u32) -> usize {
+        let is_of = |occupant: &Occupant| occupant.source.borrow().as_ref().is_some_and(|own| Rc::ptr_eq(own, source));
+        self.shed(Closed::Source, now, &source.room, is_of)
     }
 
-    fn shed(&self, reason: Closed, may: impl Fn(&Occupant) -> bool, how_many: impl Fn(usize) -> usize) -> usize {
-        let all = self.0.borrow();
-        let waiting = all.iter().filter(|occupant| occupant.has_waited_long() && occupant.must_leave().is_none() && may(occupant));
+    fn shed(&self, reason: Closed, now: u32, room: &Rc<Room>, may: impl Fn(&Occupant) -> bool) -> usize {
+        if room.exhausted_at.get() == Some(now) {
+            return 0;
+        }
+        let (all, mut count) = (self.all.borrow(), 0_usize);
+        let among = all.iter().filter(|occupant| may(occupant)).inspect(|_| count += 1);
+        let waiting = among.filter(|occupant| occupant.has_waited_long(now) && occupant.must_leave().is_none());
         let mut candidates: Vec<(u32, Rc<Occupant>)> = waiting.map(|occupant| (occupant.waits_since.get(), occupant)).collect();
-        let wanted = how_many(candidates.len()).min(candidates.len());
+        let wanted = count.div_ceil(PART).min(candidates.len());
+        if wanted == candidates.len() {
+            room.exhausted_at.set(Some(now));
+        }
         if wanted == 0 {
             return 0;
         }
+        room.told_at.set(Some(now));
         candidates.select_nth_unstable_by_key(wanted - 1, |(since, _)| *since);
-        candidates[..wanted].iter().for_each(|(_, occupant)| occupant.leave(reason));
+        candidates[..wanted].iter().for_each(|(_, occupant)| occupant.leave(reason, room));
         wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::wire::clock::Clock;
+
+    /// So many connections that wait since tick 0, at a clock that stands there.
+    fn crowd(occupants: &Occupants, clock: &Rc<Clock>, count: usize) -> Vec<Rc<Occupant>> {
+        (0..count).map(|_| occupants.add(clock.alarms())).collect()
+    }
+
+    fn leave(all: &mut Vec<Rc<Occupant>>) -> usize {
+        let before = all.len();
+        all.retain(|occupant| occupant.must_leave().is_none());
+        before - all.len()
+    }
+
+    #[test]
+    fn one_of_64_leaves_and_the_others_stay_until_they_have_left() {
+        let (occupants, clock) = (Occupants::default(), Rc::<Clock>::default());
+        let mut all = crowd(&occupants, &clock, 200);
+        occupants.make_room(9);
+        assert_eq!(leave(&mut all), 0, "none has waited for a second");
+        (0..9).for_each(|_| occupants.make_room(10));
+        assert_eq!(leave(&mut all), 4);
+        occupants.make_room(10);
+        assert_eq!(leave(&mut all), 4, "there are more of them in the same tick");
+        occupants.make_room(10);
+        occupants.make_room(11);
+        assert_eq!(leave(&mut all), 6, "those that do not leave in time keep no others");
+    }
+
+    #[test]
+    fn when_all_have_been_told_there_is_no_other_search_within_the_tick() {
+        let (occupants, clock) = (Occupants::default(), Rc::<Clock>::default());
+        let mut all = crowd(&occupants, &clock, 200);
+        all[3..].iter().for_each(|occupant| occupant.works());
+        occupants.make_room(10);
+        assert_eq!((leave(&mut all), occupants.room.exhausted_at.get()), (3, Some(10)));
+        all.iter().for_each(|occupant| occupant.waits());
+        occupants.make_room(10);
+        assert_eq!(leave(&mut all), 0);
+        occupants.make_room(11);
+        assert_eq!(leave(&mut all), 4);
+    }
+
+    #[test]
+    fn those_of_a_source_that_leave_give_their_places_to_others() {
+        let (occupants, clock, source) = (Occupants::default(), Rc::<Clock>::default(), Rc::<Source>::default());
+        let mut others = crowd(&occupants, &clock, 100);
+        let mut own = crowd(&occupants, &clock, 100);
+        own.iter().for_each(|occupant| occupant.belongs_to(source.clone()));
+        assert_eq!((occupants.make_room_of(&source, 10), source.room.leaving(), source.connections.get()), (2, 2, 100));
+        assert_eq!((leave(&mut own), leave(&mut others)), (2, 0));
+        assert_eq!((source.room.leaving(), source.connections.get()), (0, 98));
     }
 }

@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::occupants::Room;
 use crate::config::network_of;
 
 #[derive(Debug, Default)]
 pub struct Source {
     pub connections: Cell<usize>,
     pub inflight: Cell<usize>,
+    pub room: Rc<Room>,
     /// The requests that it may make at once, if a rate is configured, in thousandths.
     tokens: Cell<u64>,
     /// When `tokens` was last computed, in ticks of the clock.
@@ -28,7 +30,7 @@ const ONE: u64 = 1_000;
 
 impl Source {
     fn new(now: u32) -> Source {
-        Source { connections: Cell::new(0), inflight: Cell::new(0), tokens: Cell::new(u64::MAX), at: Cell::new(now) }
+        Source { tokens: Cell::new(u64::MAX), at: Cell::new(now), ..Source::default() }
     }
 
     /// Takes a place among the requests of this second. There are `rate` of them, and no more than in one second can be saved.
