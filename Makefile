@@ -1,7 +1,7 @@
 # `make help` lists what there is.
 SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages reconcile soak fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
+.PHONY: help demo build test test-long test-rust test-e2e test-conformance test-peers test-packages reconcile siege soak fuzz fuzz-bodies screenshots check release fmt bench bench-peers setup clean
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VENV := $(abspath target)/e2e-venv
@@ -90,6 +90,9 @@ LOAD := cargo test --profile ci --locked --test it -- --nocapture --exact
 
 reconcile: ## 500,000 webhooks of all kinds while everything changes and fails: is each delivered once?
 	SERIN_RECONCILE=$(or $(RECONCILE),500000) $(LOAD) reconcile::what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once
+
+siege: ## 20,000 connections that are silent or slow, and 500 handshakes a second: what others' webhooks notice
+	SERIN_SIEGE=full $(LOAD) siege::webhooks_are_answered_in_time_while_clients_are_silent_or_slow_or_want_handshakes
 
 soak: ## SOAK_SECS (600) of 3,000 requests a second: do memory, descriptors and threads stay, and do the counters add up?
 	SERIN_SOAK_SECS=$(or $(SOAK_SECS),600) $(LOAD) soak::memory_descriptors_and_threads_stay_and_all_count_the_same

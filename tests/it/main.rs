@@ -45,6 +45,7 @@ mod request_differential;
 mod rescue;
 mod rollout;
 mod routing;
+mod siege;
 mod soak;
 mod split;
 mod systemd;

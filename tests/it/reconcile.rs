@@ -71,7 +71,7 @@ fn what_is_answered_with_a_success_was_delivered_once_and_all_else_at_most_once(
     serins.serin().nothing_in_flight();
     let balance = books.balance(sent.told.iter());
     eprintln!("{balance}");
-    eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest);
+    eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest());
     eprintln!("{changes:?}, {} upgrades, in HTTP/2 on another connection or again: {:?}", serins.upgrades, sent.again);
     balance.adds_up();
     // Every bot's fault has an answer, or half of one: without any, serin has cut off a client that cannot know what became of its webhook.

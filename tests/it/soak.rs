@@ -71,7 +71,7 @@ fn memory_descriptors_and_threads_stay_and_all_count_the_same() {
     let slope = per_minute(&warm, |sample| sample.resident_kib as f64);
     eprintln!("{balance}");
     eprintln!("{sums}");
-    eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest);
+    eprintln!("{:?}, {:.0} a second in {:.0?}, the slowest took {:?}", sent.by_protocol, sent.per_second(), sent.took, sent.slowest());
     eprintln!("{releases} releases started, {promoted} promoted, {aborted} taken back; {reloads} reloads; HTTP/2: {:?}", sent.again);
     eprintln!("{}", table(&samples, &[("before", &before), ("after", &after)]));
     eprintln!("memory grows by {slope:.0} KiB a minute after {:.0} s", warm[0].seconds);

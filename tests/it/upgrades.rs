@@ -31,7 +31,7 @@ fn upgrades_and_reloads_under_load_lose_no_request_and_deliver_none_twice() {
     std::thread::sleep(PAUSE);
     let sent = clients.end();
     eprintln!("{changes} upgrades and {changes} reloads; the slowest upgrade took {:?}", serins.slowest);
-    eprintln!("{} requests, {:.0} a second, the slowest took {:?}", sent.told.len(), sent.per_second(), sent.slowest);
+    eprintln!("{} requests, {:.0} a second, the slowest took {:?}", sent.told.len(), sent.per_second(), sent.slowest());
     eprintln!("{:?}, in HTTP/2 on another connection or again: {:?}", sent.by_protocol, sent.again);
     let failed: Vec<_> = sent.told.iter().filter(|(_, told)| *told != Told::Answered(200)).collect();
     assert!(failed.is_empty(), "{} of {}: {:?}", failed.len(), sent.told.len(), &failed[..failed.len().min(5)]);

@@ -44,7 +44,9 @@ pub struct Clients {
 pub struct Sent {
     pub told: Vec<(u64, Told)>,
     pub again: Again,
-    pub slowest: Duration,
+    /// How long each answer took: on kept connections, and on those of one request, the connection's begin included.
+    pub kept: Vec<Duration>,
+    pub fresh: Vec<Duration>,
     pub by_protocol: BTreeMap<Protocol, usize>,
     pub took: Duration,
 }
@@ -116,10 +118,10 @@ async fn all(front: &Front, mix: Mix, per_second: u32, stop: Arc<AtomicBool>, co
     }
     let began = Instant::now();
     let mut sent = Sent::default();
-    for (protocol, told, slowest) in tasks.join_all().await {
+    for (protocol, keeps, told, times) in tasks.join_all().await {
         *sent.by_protocol.entry(protocol).or_default() += told.len();
         sent.told.extend(told);
-        sent.slowest = sent.slowest.max(slowest);
+        if keeps { &mut sent.kept } else { &mut sent.fresh }.extend(times);
     }
     sent.took = began.elapsed();
     sent.again = connections.iter().map(|connection| connection.again.get()).fold(Again::default(), Again::and);
@@ -127,8 +129,8 @@ async fn all(front: &Front, mix: Mix, per_second: u32, stop: Arc<AtomicBool>, co
 }
 
 impl Client {
-    async fn sends(self) -> (Protocol, Vec<(u64, Told)>, Duration) {
-        let (mut all, mut kept, mut slowest, began) = (Vec::new(), None, Duration::ZERO, Instant::now());
+    async fn sends(self) -> (Protocol, bool, Vec<(u64, Told)>, Vec<Duration>) {
+        let (mut all, mut kept, mut times, began) = (Vec::new(), None, Vec::new(), Instant::now());
         for turn in 0.. {
             // Clients of one pace are spread over it.
             let offset = self.pace.mul_f64(self.number as f64 * 0.618 % 1.0);
@@ -143,11 +145,11 @@ impl Client {
                 Ok(Err(error)) => Told::Broken(format!("{:?}, keeps: {}: {error}", self.protocol, self.keeps).into()),
                 Err(_) => Told::Broken(format!("{:?}: no answer within {PATIENCE:?}", self.protocol).into()),
             };
-            slowest = slowest.max(asked.elapsed());
+            times.push(asked.elapsed());
             self.count.fetch_add(1, Ordering::Relaxed);
             all.push((webhook.id, told));
         }
-        (self.protocol, all, slowest)
+        (self.protocol, self.keeps, all, times)
     }
 
     fn reads(&self, webhook: &Webhook, reply: Option<Reply>) -> Told {
@@ -180,7 +182,18 @@ impl Client {
 }
 
 impl Sent {
+    pub fn slowest(&self) -> Duration {
+        self.kept.iter().chain(&self.fresh).max().copied().unwrap_or_default()
+    }
+
     pub fn per_second(&self) -> f64 {
         self.told.len() as f64 / self.took.as_secs_f64()
     }
+}
+
+/// The time within which so many of 1,000 came.
+pub fn per_mille(times: &[Duration], of_1000: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted[(sorted.len() * of_1000 / 1_000).min(sorted.len() - 1)]
 }

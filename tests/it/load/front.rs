@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -28,6 +29,8 @@ pub struct Front {
     pub tls: SocketAddr,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    /// Of clients that never continue an earlier session.
+    stranger: Arc<ClientConfig>,
 }
 
 impl Place {
@@ -53,7 +56,15 @@ impl Place {
             config.alpn_protocols = vec![protocol.to_vec()];
             Arc::new(config)
         };
-        Front { plain: serin.proxy, tls: serin.tls_address(), http1: speaks(b"http/1.1"), http2: speaks(b"h2") }
+        let mut stranger = self.authority.client(None).config();
+        stranger.resumption = Resumption::disabled();
+        Front {
+            plain: serin.proxy,
+            tls: serin.tls_address(),
+            http1: speaks(b"http/1.1"),
+            http2: speaks(b"h2"),
+            stranger: Arc::new(stranger),
+        }
     }
 }
 
@@ -70,6 +81,11 @@ impl Front {
 
     pub async fn http2_tls(&self) -> io::Result<TlsStream<TcpStream>> {
         self.tls(&self.http2).await
+    }
+
+    /// A connection that needs a handshake with a signature.
+    pub async fn whole_handshake(&self) -> io::Result<TlsStream<TcpStream>> {
+        self.tls(&self.stranger).await
     }
 
     async fn tls(&self, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {

@@ -1,10 +1,11 @@
 //! Load: clients of all protocols (`Clients`), bots that check what they get and can fail (`Bot`), serins that follow one another
-//! (`Succession`), and books of what became of each webhook (`Books`). Each webhook follows from its number (`Webhook`), so that both
+//! (`Succession`), clients that mean ill (`Crowd`, `Handshakes`), and books of what became of each webhook (`Books`). Each webhook follows from its number (`Webhook`), so that both
 //! ends know every byte of it.
 
 mod books;
 mod bot;
 mod clients;
+mod crowd;
 mod front;
 mod http1;
 mod http2;
@@ -15,7 +16,8 @@ mod webhook;
 
 pub use books::{Books, Told};
 pub use bot::{Bot, TIMEOUT};
-pub use clients::Clients;
+pub use clients::{Clients, Sent, per_mille};
+pub use crowd::{Crowd, Habit, Handshakes};
 pub use front::Place;
 pub use succession::Succession;
 pub use vitals::{Sample, Vitals, per_minute};
