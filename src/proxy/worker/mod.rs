@@ -4,6 +4,7 @@ mod access_log;
 mod load;
 mod occupants;
 mod random;
+mod room;
 mod sources;
 mod view;
 

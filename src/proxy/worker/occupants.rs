@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::room::{Leaving, Room};
 use super::sources::Source;
 use crate::meters::Closed;
 use crate::proxy::wire::clock::Alarms;
@@ -27,7 +28,7 @@ pub struct Occupant {
     /// Why it has to end.
     leaves: Cell<Option<Closed>>,
     /// Where it then makes room.
-    room: RefCell<Option<Rc<Room>>>,
+    room: RefCell<Option<Leaving>>,
 }
 
 const NOT_WAITING: u32 = u32::MAX;
@@ -36,18 +37,6 @@ const NOT_WAITING: u32 = u32::MAX;
 pub struct Occupants {
     all: RefCell<Living<Occupant>>,
     room: Rc<Room>,
-}
-
-/// How far room was made, among all connections of a worker or those of one source. Connections that come by the thousand must not cost
-/// a search each.
-#[derive(Debug, Default)]
-pub struct Room {
-    /// How many connections were told to end, and are still there.
-    leaving: Cell<usize>,
-    /// In which tick of the clock the last one was told.
-    told_at: Cell<Option<u32>>,
-    /// In which tick all were told that may be told. Until the next tick there are no others: the clock counts how long they wait.
-    exhausted_at: Cell<Option<u32>>,
 }
 
 impl Occupant {
@@ -98,8 +87,7 @@ impl Occupant {
 
     fn leave(&self, reason: Closed, room: &Rc<Room>) {
         self.leaves.set(Some(reason));
-        room.leaving.set(room.leaving.get() + 1);
-        *self.room.borrow_mut() = Some(room.clone());
+        *self.room.borrow_mut() = Some(Leaving::count(room));
         self.alarms.wake();
     }
 }
@@ -109,15 +97,6 @@ impl Drop for Occupant {
         if let Some(source) = self.source.get_mut() {
             source.connections.set(source.connections.get() - 1);
         }
-        if let Some(room) = self.room.get_mut() {
-            room.leaving.set(room.leaving.get() - 1);
-        }
-    }
-}
-
-impl Room {
-    pub fn leaving(&self) -> usize {
-        self.leaving.get()
     }
 }
 
@@ -133,7 +112,7 @@ impl Occupants {
     /// Tells those connections to end that have waited for their clients for longest, unless some were told in this tick and are still
     /// there.
     pub fn make_room(&self, now: u32) {
-        if self.room.leaving() == 0 || self.room.told_at.get() != Some(now) {
+        if !self.room.is_made(now) {
             self.shed(Closed::Full, now, &self.room, |_| true);
         }
     }
@@ -145,7 +124,7 @@ impl Occupants {
     }
 
     fn shed(&self, reason: Closed, now: u32, room: &Rc<Room>, may: impl Fn(&Occupant) -> bool) -> usize {
-        if room.exhausted_at.get() == Some(now) {
+        if room.is_exhausted(now) {
             return 0;
         }
         let (all, mut count) = (self.all.borrow(), 0_usize);
@@ -153,13 +132,10 @@ impl Occupants {
         let waiting = among.filter(|occupant| occupant.has_waited_long(now) && occupant.must_leave().is_none());
         let mut candidates: Vec<(u32, Rc<Occupant>)> = waiting.map(|occupant| (occupant.waits_since.get(), occupant)).collect();
         let wanted = count.div_ceil(PART).min(candidates.len());
-        if wanted == candidates.len() {
-            room.exhausted_at.set(Some(now));
-        }
+        room.searched(now, wanted == candidates.len());
         if wanted == 0 {
             return 0;
         }
-        room.told_at.set(Some(now));
         candidates.select_nth_unstable_by_key(wanted - 1, |(since, _)| *since);
         candidates[..wanted].iter().for_each(|(_, occupant)| occupant.leave(reason, room));
         wanted
@@ -203,7 +179,7 @@ mod tests {
         let mut all = crowd(&occupants, &clock, 200);
         all[3..].iter().for_each(|occupant| occupant.works());
         occupants.make_room(10);
-        assert_eq!((leave(&mut all), occupants.room.exhausted_at.get()), (3, Some(10)));
+        assert_eq!((leave(&mut all), occupants.room.is_exhausted(10)), (3, true));
         all.iter().for_each(|occupant| occupant.waits());
         occupants.make_room(10);
         assert_eq!(leave(&mut all), 0);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::occupants::Room;
+use super::room::Room;
 use crate::config::network_of;
 
 #[derive(Debug, Default)]
