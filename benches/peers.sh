@@ -10,13 +10,13 @@ if [ -z "$bin" ]; then
     cargo build --release --locked --bin serin
     bin=${CARGO_TARGET_DIR:-target}/release/serin
 fi
-for tool in haproxy nginx wrk; do
+for tool in haproxy nginx wrk h2load openssl; do
     command -v "$tool" >/dev/null || missing="${missing:-} $tool"
 done
 if [ -n "${missing:-}" ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
-    apt-get install -qy --no-install-recommends haproxy nginx-light libnginx-mod-http-js wrk
+    apt-get install -qy --no-install-recommends haproxy nginx-light wrk nghttp2-client openssl
 fi
 SERIN=$(realpath "$bin") exec python3 benches/peers/compare.py --rounds "${ROUNDS:-5}" --seconds "${SECONDS_EACH:-4}" \
-    --workloads "${WORKLOADS:-body,header,get,64k}"
+    ${WORKLOADS:+--workloads "$WORKLOADS"}

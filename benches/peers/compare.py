@@ -20,12 +20,18 @@ import time
 
 HTTP, ADMIN, STABLE, CANARY = 9100, 9400, 9001, 9002
 SHARE = 10
-BODY = {"header": False, "body": True, "get": False, "64k": False}
+# What is asked for: a webhook with its id in a header or in the body, a GET, a long answer. Each in HTTP/1.1, with TLS 1.3 in front of it, and in
+# HTTP/2 over TLS.
+WORKS = ("body", "header", "get", "64k")
+PREFIXES = ("", "tls-", "h2-")
+WORKLOADS = [prefix + work for prefix in PREFIXES for work in WORKS]
+DEFAULT = "body,header,get,64k,tls-body,tls-header,tls-get,h2-body,h2-header,h2-get"
 
 SERIN = """
 [proxy]
 listen = "127.0.0.1:{http}"
 workers = 1
+{tls}
 [admin]
 listen = "127.0.0.1:{admin}"
 [[bot]]
@@ -47,7 +53,7 @@ defaults
   timeout server 60s
   http-reuse always
 frontend webhooks
-  bind 127.0.0.1:{http}
+  bind 127.0.0.1:{http} {tls}
   {buffer}
   use_backend canary if {{ {source},xxh32,mod(100) -m int lt {share} }}
   default_backend stable
@@ -66,7 +72,7 @@ http {{
   upstream stable {{ server 127.0.0.1:{stable}; keepalive 256; keepalive_requests 1000000; }}
   upstream canary {{ server 127.0.0.1:{canary}; keepalive 256; keepalive_requests 1000000; }}
   server {{
-    listen 127.0.0.1:{http};
+    listen 127.0.0.1:{http}{tls};
     location / {{ proxy_pass http://$pool; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
 }}
@@ -84,6 +90,18 @@ http {{
   }}
 }}
 """
+
+# With files of the folder. `http2` in nginx's is for each client that asks for it by ALPN.
+TLS = {
+    "serin": '[[proxy.tls.certificate]]\ncert_file = "{dir}/tls.crt"\nkey_file = "{dir}/tls.key"',
+    "haproxy": "ssl crt {dir}/tls.pem alpn h2,http/1.1",
+    "nginx": " ssl http2; ssl_certificate {dir}/tls.crt; ssl_certificate_key {dir}/tls.key; ssl_protocols TLSv1.3",
+}
+
+# wrk has no HTTP/2, and h2load sends one body only.
+ONE_ID = "T00007919"
+# Connections in HTTP/2, and requests at a time on each.
+STREAMS = (8, 8)
 
 LOAD = """
 local requests, at = {}, 0
@@ -109,8 +127,10 @@ function done(summary) io.write("ANSWERED ", summary.requests - summary.errors.s
 
 def command(name, workload, folder):
     """The proxy's configuration, written, and how to start it."""
-    in_body = BODY[workload]
-    values = {"http": HTTP, "admin": ADMIN, "stable": STABLE, "canary": CANARY, "share": SHARE, "dir": folder}
+    work = workload.split("-")[-1]
+    in_body = work == "body"
+    tls = TLS[name].format(dir=folder) if work != workload else ""
+    values = {"http": HTTP, "admin": ADMIN, "stable": STABLE, "canary": CANARY, "share": SHARE, "dir": folder, "tls": tls}
     if name == "serin":
         text, source = SERIN, "json:/team_id" if in_body else "header:X-Workspace-Id"
         file, argv = "serin.toml", [os.environ["SERIN"], "run", "--config"]
@@ -150,15 +170,23 @@ def cpu_nanos(pid):
 
 
 def load(workload, seconds, folder):
-    path = "/64k" if workload == "64k" else "/"
-    script = pathlib.Path(folder, "load.lua")
-    script.write_text(LOAD % (workload if workload in ("body", "header") else "get", path))
-    out = subprocess.run(
-        ["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{seconds}", "-s", str(script), f"http://127.0.0.1:{HTTP}{path}"],
-        capture_output=True, text=True, check=True,
-    ).stdout
-    answered = int(re.search(r"ANSWERED (\d+)", out)[1])
-    return answered or sys.exit(f"no request was answered well:\n{out}")
+    """How many requests were answered with 200."""
+    work = workload.split("-")[-1]
+    path = "/64k" if work == "64k" else "/"
+    base = f"{'http' if work == workload else 'https'}://127.0.0.1:{HTTP}{path}"
+    if workload.startswith("h2-"):
+        connections, streams = STREAMS
+        body = ["-d", f"{folder}/body.json", "-H", "Content-Type: application/json"] if work in ("body", "header") else []
+        identified = [] if work == "body" else ["-H", f"X-Workspace-Id: {ONE_ID}"]
+        argv = ["h2load", "-c", str(connections), "-m", str(streams), "-D", str(seconds), *identified, *body, base]
+        answered = r"status codes: (\d+) 2xx"
+    else:
+        script = pathlib.Path(folder, "load.lua")
+        script.write_text(LOAD % (work if work in ("body", "header") else "get", path))
+        argv = ["wrk", "-t1", "-c64", f"-d{seconds}", "-s", str(script), base]
+        answered = r"ANSWERED (\d+)"
+    out = subprocess.run(["taskset", "-c", "1", *argv], capture_output=True, text=True, check=True).stdout
+    return int(re.search(answered, out)[1]) or sys.exit(f"no request was answered well:\n{out}")
 
 
 def measure(name, workload, seconds, folder):
@@ -177,11 +205,11 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=4)
-    options.add_argument("--workloads", default="body,header,get,64k")
+    options.add_argument("--workloads", default=DEFAULT, help="of " + ", ".join(WORKLOADS))
     options.add_argument("--json", action="store_true", help="one object a line: every single measurement")
     options = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, "64k").write_bytes(b"x" * 65536)
+        files(pathlib.Path(folder))
         upstream = pathlib.Path(folder, "upstream.conf")
         upstream.write_text(UPSTREAM.format(stable=STABLE, canary=CANARY, dir=folder))
         bots = start(["nginx", "-p", folder, "-e", f"{folder}/start.err", "-c", str(upstream)], 1, STABLE, folder)
@@ -192,9 +220,20 @@ def main():
             stop(bots)
 
 
+def files(folder):
+    """The long answer, the body for HTTP/2, and a certificate (P-256)."""
+    (folder / "64k").write_bytes(b"x" * 65536)
+    event = {"type": "message", "text": ("a line of a message " * 100)[:1920]}
+    (folder / "body.json").write_text(json.dumps({"token": "abc", "team_id": ONE_ID, "type": "event_callback", "event": event}))
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "tls.key"]
+    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", "-days", "30", *key, *name, "-out", folder / "tls.crt"], capture_output=True, check=True)
+    (folder / "tls.pem").write_text((folder / "tls.crt").read_text() + (folder / "tls.key").read_text())
+
+
 def rounds(workload, options, folder):
     # nginx has no way to read JSON without another module.
-    names = ["serin", "haproxy"] + (["nginx"] if not BODY[workload] else [])
+    names = ["serin", "haproxy"] + (["nginx"] if not workload.endswith("body") else [])
     found = {name: [] for name in names}
     for number in range(options.rounds):
         turn = number % len(names)

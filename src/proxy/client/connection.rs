@@ -15,16 +15,13 @@ use crate::config::ProxyLimits;
 use crate::http1::{Decoder, RefusedHead, RequestHead, Version};
 use crate::proxy::headers;
 use crate::proxy::wire::budget::{Budget, Charge, NoMemory};
-use crate::proxy::wire::clock::Wait;
+use crate::proxy::wire::clock::{REST_AFTER, Wait};
 use crate::proxy::wire::stream::Stream;
 use crate::proxy::wire::{Outgoing, Wire};
 use crate::proxy::worker::Occupant;
 
 /// The interval of checks whether the client of a slow request is still connected, if the kernel's readiness cannot tell.
 const PRESENCE_EVERY: Duration = Duration::from_millis(500);
-/// A connection that is idle for this long frees its buffers (8 kB and more). Most connections of a platform are idle most of the
-/// time; a busy connection never reaches this limit.
-const REST_AFTER: Duration = Duration::from_millis(100);
 /// Room to read a head and the body of an ordinary webhook.
 const READ_ROOM: usize = 8 * 1024;
 /// Room to read what will not be used.

@@ -27,8 +27,10 @@ pub struct Budget {
     requests: Cell<usize>,
     /// How many charges were given back so far.
     given_back: Cell<u64>,
-    /// Freed since `freed_much` last returned.
-    freed: Cell<usize>,
+    /// The most that was charged since `fell_much` was last true.
+    peak: Cell<usize>,
+    /// What clients gave back for others since `shed_much` last returned.
+    shed: Cell<usize>,
     much: Notify,
     /// The charges of requests that have not arrived whole: they can be given back, because nothing was passed on.
     arriving: RefCell<Living<Charge>>,
@@ -73,12 +75,23 @@ impl Budget {
         self.requests.set(self.requests.get() - 1);
     }
 
-    /// Returns when so much was freed that it is worth to return it to the system.
-    pub async fn freed_much(&self) {
-        while self.freed.get() < FREED_MANY {
+    /// Returns when clients gave back so much for others that the system should have it before the others use as much: the allocator
+    /// cannot give each of them what another one has freed.
+    pub async fn shed_much(&self) {
+        while self.shed.get() < FREED_MANY {
             self.much.notified().await;
         }
-        self.freed.set(0);
+        self.shed.set(0);
+    }
+
+    /// Whether so much less is charged than before that it is worth to return it to the system. What comes and goes all the time is
+    /// not: the next one would only ask the system for it again.
+    pub fn fell_much(&self) -> bool {
+        let fell = self.peak.get() - self.charged.get() >= FREED_MANY;
+        if fell {
+            self.peak.set(self.charged.get());
+        }
+        fell
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -146,6 +159,7 @@ impl Charge {
             return Err(NoMemory);
         }
         self.budget.charged.set(self.budget.charged.get() + more);
+        self.budget.peak.set(self.budget.peak.get().max(self.budget.charged.get()));
         self.bytes.set(self.bytes.get() + more);
         Ok(())
     }
@@ -169,17 +183,18 @@ impl Charge {
     fn give_back(&self) {
         self.shed.set(true);
         self.budget.given_back.set(self.budget.given_back.get() + 1);
-        self.discharge();
+        let bytes = self.discharge();
+        self.budget.shed.set(self.budget.shed.get() + bytes);
+        if self.budget.shed.get() >= FREED_MANY {
+            self.budget.much.notify_one();
+        }
         self.alarms.wake();
     }
 
-    fn discharge(&self) {
+    fn discharge(&self) -> usize {
         let bytes = self.bytes.take();
         self.budget.charged.set(self.budget.charged.get() - bytes);
-        self.budget.freed.set(self.budget.freed.get() + bytes);
-        if self.budget.freed.get() >= FREED_MANY {
-            self.budget.much.notify_one();
-        }
+        bytes
     }
 }
 
@@ -254,13 +269,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_worth_to_return_much_memory_and_not_little() {
+    async fn what_was_given_back_for_others_is_returned_at_once() {
+        let (budget, clock) = budget(10 * KIB);
+        let returned = || tokio::time::timeout(std::time::Duration::from_secs(1), budget.shed_much());
+        let large = Charge::begin(&budget, &clock.alarms());
+        large.raise_to(FREED_MANY).unwrap();
+        assert!(returned().await.is_err());
+        let _other = Charge::in_transit(&budget, &clock.alarms(), 3 << 20).unwrap();
+        assert!(large.is_shed() && returned().await.is_ok());
+        assert!(returned().await.is_err());
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_kept_until_less_is_in_use() {
         let (budget, clock) = budget(100 * KIB);
-        let freed = || tokio::time::timeout(std::time::Duration::from_secs(1), budget.freed_much());
-        drop(Charge::in_transit(&budget, &clock.alarms(), KIB).unwrap());
-        assert!(freed().await.is_err());
-        drop(Charge::in_transit(&budget, &clock.alarms(), FREED_MANY).unwrap());
-        assert!(freed().await.is_ok());
-        assert!(freed().await.is_err());
+        let charge = |bytes| Charge::in_transit(&budget, &clock.alarms(), bytes).unwrap();
+        (0..1_000).for_each(|_| drop(charge(256 * KIB)));
+        assert!(!budget.fell_much());
+        let many: Vec<Charge> = (0..40).map(|_| charge(256 * KIB)).collect();
+        assert!(!budget.fell_much());
+        drop(many);
+        assert!(budget.fell_much() && !budget.fell_much());
     }
 }

@@ -8,6 +8,9 @@ use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 pub const TICK: Duration = Duration::from_millis(100);
+/// A connection that is idle for this long frees what it can do without (8 kB and more). Most connections of a platform are idle most of the
+/// time; a busy connection never reaches this limit.
+pub const REST_AFTER: Duration = Duration::from_millis(100);
 
 /// One worker's clock.
 #[derive(Debug, Default)]

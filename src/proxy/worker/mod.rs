@@ -279,13 +279,16 @@ impl Worker {
 
     /// Closes old connections to upstreams, and passes on log lines and freed memory, at an interval, for ever.
     pub async fn reap(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(REAP_EVERY);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(REAP_EVERY) => {}
-                () = self.budget.freed_much() => {
+                _ = interval.tick() => {}
+                () = self.budget.shed_much() => {
                     // After the tasks whose memory it is have freed it.
                     tokio::task::yield_now().await;
                     memory::give_back();
+                    continue;
                 }
             }
             self.around.pools.borrow().values().for_each(|pool| pool.reap());
@@ -293,7 +296,7 @@ impl Worker {
             self.view().bots.iter().for_each(|bot| bot.watch_loads(&self.clock));
             self.sources.forget(self.view().shares.rate_per_source, self.clock.now());
             self.metrics().connections(self.number()).memory.set(self.budget.used() as i64);
-            if self.rested.get() >= RESTED_MANY {
+            if self.budget.fell_much() || self.rested.get() >= RESTED_MANY {
                 self.rested.set(0);
                 memory::give_back();
             }

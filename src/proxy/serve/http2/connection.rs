@@ -15,7 +15,7 @@ use crate::proxy::client::Origin;
 use crate::proxy::wire::Wire;
 use crate::proxy::wire::as_tokio::WireIo;
 use crate::proxy::wire::budget::Budget;
-use crate::proxy::wire::clock::Wait;
+use crate::proxy::wire::clock::{REST_AFTER, Wait};
 use crate::proxy::worker::{Occupant, Stage, Worker};
 
 /// What a client may send of one request's body before serin reads it, in bytes.
@@ -151,9 +151,16 @@ fn next(worker: &Worker, occupant: &Occupant, streams: &Streams, frames: &Frames
     }
     if streams.in_flight() > 0 {
         alarms.clear(Wait::Client);
+        alarms.clear(Wait::Rest);
         occupant.works();
+    } else if alarms.rang(Wait::Rest) {
+        alarms.clear(Wait::Rest);
+        if streams.rest() {
+            worker.one_rests();
+        }
     } else if !alarms.armed(Wait::Client) {
         occupant.waits();
+        alarms.arm(Wait::Rest, REST_AFTER);
         alarms.arm(
             Wait::Client,
             match leave {

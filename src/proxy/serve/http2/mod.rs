@@ -3,6 +3,7 @@
 
 mod answer;
 mod connection;
+mod lanes;
 mod request;
 mod streams;
 

@@ -1,5 +1,5 @@
-//! The requests of one connection. A request runs in a task of its own: a client that breaks off its stream does not end the bot's
-//! work.
+//! The requests of one connection. A request runs in another task than the connection: a client that breaks off its stream does not
+//! end the bot's work.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -15,6 +15,7 @@ use http::Request;
 use tokio::sync::Notify;
 
 use super::answer::answer;
+use super::lanes::{Idle, Lane};
 use super::request::{self, Asked, read};
 use crate::config::ProxyLimits;
 use crate::proxy::client::{Http2, Inbound, Origin, Session};
@@ -40,6 +41,14 @@ pub struct Streams {
     in_flight: Cell<usize>,
     had_any: Cell<bool>,
     ended: Notify,
+    idle: Idle<Stream>,
+}
+
+/// A request that has begun, and where its answer goes.
+struct Stream {
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    in_flight: InFlight,
 }
 
 /// Counts a request in flight, until it is dropped.
@@ -58,6 +67,7 @@ impl Streams {
             in_flight: Cell::new(0),
             had_any: Cell::new(false),
             ended: Notify::new(),
+            idle: Idle::default(),
         })
     }
 
@@ -84,8 +94,17 @@ impl Streams {
             // The client may repeat the request (RFC 9113, 8.7).
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
-        let in_flight = self.begins();
-        tokio::task::spawn_local(async move { in_flight.0.run(request, respond).await });
+        let stream = Stream { request, respond, in_flight: self.begins() };
+        if let Err(stream) = self.idle.run(stream) {
+            tokio::task::spawn_local(run(Lane::new(stream)));
+        }
+    }
+
+    /// Frees what the next request can do without. Returns whether there was something.
+    pub fn rest(&self) -> bool {
+        let any = !self.idle.is_empty();
+        self.idle.end();
+        any
     }
 
     fn begins(self: &Rc<Self>) -> InFlight {
@@ -126,6 +145,16 @@ impl Streams {
             watched(&session, &stream, handling).await
         };
         answer(asked, reply, &session, &stream).await;
+    }
+}
+
+/// Runs one request after the other.
+async fn run(lane: Rc<Lane<Stream>>) {
+    while let Some(Stream { request, respond, in_flight }) = lane.next().await {
+        in_flight.0.run(request, respond).await;
+        let streams = in_flight.0.clone();
+        drop(in_flight);
+        streams.idle.add(&lane);
     }
 }
 
