@@ -182,10 +182,12 @@ pub enum Closed {
     Full,
     /// The same for the connections of one source, or all of them were in use.
     Source,
+    /// serin had more to do than its core can, and this one had waited for its turn for too long.
+    Late,
 }
 
 impl Closed {
-    pub const ALL: [Closed; 8] = [
+    pub const ALL: [Closed; 9] = [
         Closed::ProxyHeader,
         Closed::NotTrusted,
         Closed::Handshake,
@@ -194,6 +196,7 @@ impl Closed {
         Closed::Silent,
         Closed::Full,
         Closed::Source,
+        Closed::Late,
     ];
 
     pub fn name(self) -> &'static str {
@@ -206,6 +209,7 @@ impl Closed {
             Closed::Silent => "silent",
             Closed::Full => "full",
             Closed::Source => "source",
+            Closed::Late => "late",
         }
     }
 }

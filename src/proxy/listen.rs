@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::arrive::{Door, arrive, arrive_at_once};
 use super::serve::serve;
+use super::wire::clock::TICK;
 use super::worker::{OpenConnection, Queue, Shared, Stage, Surroundings, Worker};
 use crate::live::{Follower, Live};
 
@@ -192,7 +193,8 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
         Err(error) => return tracing::error!(%error, "cannot take connections"),
     };
     stages.mark_changed();
-    let (mut last_log, mut next): (Option<Instant>, usize) = (None, 0);
+    let mut last_log: Option<Instant> = None;
+    let mut next = 0;
     let last = loop {
         tokio::select! {
             biased;
@@ -204,6 +206,7 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
                 }
             }
             accepted = accept(worker, &listeners, &mut next) => match accepted {
+                Ok((_, stream, _)) if worker.is_too_late_for(&stream) => {}
                 Ok((door, stream, peer)) => take(worker, stream, peer, door),
                 Err(error) => {
                     if last_log.is_none_or(|at| at.elapsed() > ACCEPT_LOG_EVERY) {
@@ -237,9 +240,12 @@ async fn take_connections(worker: &Rc<Worker>, listeners: Vec<Own>, mut stages: 
     }
 }
 
-/// Accepts the next connection, once there are fewer than the config allows. `next` is the socket to ask first, so that each has its
-/// turn.
+/// Accepts the next connection, once the worker is not late and there are fewer than the config allows. `next` is the socket to ask
+/// first, so that each has its turn.
 async fn accept(worker: &Worker, listeners: &[(Door, TcpListener)], next: &mut usize) -> io::Result<(Door, TcpStream, SocketAddr)> {
+    while worker.is_late() {
+        tokio::time::sleep(TICK / 2).await;
+    }
     worker.has_room().await;
     std::future::poll_fn(|cx| {
         for turn in 0..listeners.len() {

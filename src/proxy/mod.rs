@@ -8,6 +8,7 @@
 //! `[admin] show_workspaces` is set, where the lock is only tried.
 
 mod arrive;
+mod backlog;
 mod client;
 mod exchange;
 mod forwarded;

@@ -164,3 +164,26 @@ fn a_head_without_an_end_is_refused_at_its_limit() {
         client.answer().unwrap().is_problem(status, code);
     }
 }
+
+#[test]
+fn a_connection_that_has_waited_for_too_long_is_closed_once_serin_has_its_core_again() {
+    let blue = Upstream::answering("blue");
+    let process = Process::start(&Config::split(blue.address, blue.address).workers(1));
+    let ask = Ask::of("T1");
+    assert_eq!(process.ask(&ask).status, 200);
+    let stand_still = |millis: u64| {
+        process.signal(libc::SIGSTOP);
+        let mut waits = process.client();
+        waits.send(&ask.bytes());
+        std::thread::sleep(Duration::from_millis(millis));
+        let mut comes = process.client();
+        comes.send(&ask.bytes());
+        process.signal(libc::SIGCONT);
+        assert_eq!(comes.answer().unwrap().status, 200, "it has just come");
+        waits.answer().map(|answer| answer.status).ok()
+    };
+    assert_eq!(stand_still(1_000), Some(200), "there is time for it");
+    assert_eq!(stand_still(2_500), None);
+    assert_eq!(process.metrics().sum("serin_client_connections_closed_total", &[("reason", "late")]), 1.0);
+    assert_eq!(blue.count(), 4);
+}

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -265,10 +266,53 @@ def booted(root):
             time.sleep(0.5)
         else:
             pytest.skip("no container with a systemd can be started here")
+        inside.network = lambda: ["nsenter", "-t", children.read_text().split()[0], "-n"]
         yield inside
     finally:
         container.terminate()
         container.wait(timeout=PATIENCE_SECS)
+
+
+@contextlib.contextmanager
+def traffic(inside):
+    """Webhooks for the service, from within its network; every one must be answered, and delivered once."""
+    argv = [*inside.network(), sys.executable, Path(__file__).with_name("traffic.py")]
+    sender = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert sender.stdout.readline() == "sends\n"
+        yield
+        said = json.loads(sender.communicate("\n", timeout=PATIENCE_SECS)[0])
+    finally:
+        sender.kill()
+    print(said)
+    assert (said["broken"], said["twice"], list(said["answers"])) == ([], [], ["200"])
+    assert said["delivered"] == said["answers"]["200"] > 100
+
+
+def test_a_systemd_takes_over_without_a_lost_webhook(pristine, tmp_path):
+    root = Root(tmp_path / "debian")
+    run("cp", "-a", pristine, root.folder)
+    later = shutil.copy(newer(only("*.deb"), tmp_path, "98.0.0-1"), root / "root")
+    shutil.copy(only("*.deb"), root / "root/first.deb")
+    with booted(root) as inside:
+        main_pid = ["systemctl", "show", "-p", "MainPID", "--value", "serin.service"]
+        inside("dpkg", "-i", "/root/first.deb")
+        inside("systemctl", "enable", "--now", *UNITS)
+        pids = [inside(*main_pid).strip()]
+        with traffic(inside):
+            for change in (["systemctl", "reload", "serin.service"], ["systemctl", "kill", "--signal=USR2", "--kill-whom=main", "serin.service"],
+                           ["dpkg", "-i", f"/root/{Path(later).name}"], ["systemctl", "kill", "--signal=USR2", "--kill-whom=main", "serin.service"]):
+                time.sleep(1)
+                inside(*change)
+                if "reload" not in change:
+                    eventually(lambda: inside(*main_pid).strip() not in pids)
+                    pids.append(inside(*main_pid).strip())
+            time.sleep(1)
+        assert inside("systemctl", "is-active", *UNITS).split() == ["active"] * 3
+        # The newest one is the service: it ends with it.
+        inside("systemctl", "stop", *UNITS)
+        assert inside("systemctl", "show", "-p", "Result", "--value", "serin.service").strip() == "success"
+        inside("test", "-e", f"/proc/{pids[-1]}", code=1)
 
 
 def test_a_systemd_runs_reloads_and_upgrades_the_package(pristine, tmp_path):

@@ -7,6 +7,8 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 pub const TICK: Duration = Duration::from_millis(100);
 /// A connection that is idle for this long frees what it can do without (8 kB and more). Most connections of a platform are idle most of the
 /// time; a busy connection never reaches this limit.
@@ -16,6 +18,9 @@ pub const REST_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Clock {
     now: Cell<u32>,
+    /// When the next tick is due, and how much after its time the last one came.
+    next: Cell<Option<Instant>>,
+    behind: Cell<Duration>,
     /// The date in HTTP's form, and the tick at which it was formatted. It is formatted once per tick at most.
     date: RefCell<(u32, String)>,
     alarms: RefCell<Vec<Weak<Alarms>>>,
@@ -54,13 +59,21 @@ impl Clock {
     pub async fn run(self: Rc<Clock>) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         loop {
             let at = interval.tick().await;
             // Computed from the time, not counted: after a minute's suspension the alarms must not ring a minute late.
             self.now.set((at.duration_since(started).as_millis() / TICK.as_millis()) as u32);
+            self.next.set(Some(at + TICK));
+            self.behind.set(at.elapsed());
             self.ring();
         }
+    }
+
+    /// How much after its time the worker does something: as long did its tasks wait for their turns.
+    pub fn behind(&self) -> Duration {
+        let missing = self.next.get().map_or(Duration::ZERO, |next| next.elapsed());
+        self.behind.get().max(missing)
     }
 
     /// The current tick.

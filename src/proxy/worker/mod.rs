@@ -20,12 +20,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use self::occupants::Occupants;
 use self::random::Random;
 use self::sources::Sources;
 use self::view::View;
+use super::backlog;
 use super::front_tls::FrontTls;
 use super::memory;
 use super::problem::Problem;
@@ -40,7 +42,9 @@ const REAP_EVERY: Duration = Duration::from_millis(500);
 /// After this many connections went to rest, some megabytes are free, which are worth giving back to the system.
 const RESTED_MANY: usize = 256;
 
-/// The least time between two log lines about connections that make room.
+/// For so long after it was late, a worker looks how long new connections have waited: those that the kernel has queued meanwhile.
+const LATE_RECENTLY: Duration = Duration::from_secs(10);
+/// The least time between two log lines about connections that are closed because there is too much to do.
 const SAY_FULL_EVERY: Duration = Duration::from_secs(5);
 
 /// The stages of a worker's life.
@@ -87,6 +91,8 @@ pub struct Worker {
     sources: Sources,
     inflight: Cell<usize>,
     /// When the log last said that there is no room, in ticks of the clock.
+    /// The tick at which the worker was late last.
+    late_at: Cell<Option<u32>>,
     said_full: Cell<Option<u32>>,
     budget: Rc<Budget>,
     /// The number of connections that went to rest since memory was last given back.
@@ -128,6 +134,7 @@ impl Worker {
             occupants: Occupants::default(),
             sources: Sources::default(),
             inflight: Cell::new(0),
+            late_at: Cell::new(None),
             said_full: Cell::new(None),
             budget: Rc::default(),
             rested: Cell::new(0),
@@ -221,7 +228,7 @@ impl Worker {
     pub fn admit(&self, occupant: &Occupant, address: IpAddr) -> Result<Rc<Source>, Closed> {
         let source = self.source(address);
         if source.connections.get() >= self.view().shares.connections_per_source + source.room.leaving() {
-            let what = "a source has as many connections as max_connections_per_source allows";
+            let what = "a source has as many connections as max_connections_per_source allows: those that have waited for their clients for longest are closed";
             self.say_full(what, Some(address));
             if self.occupants.make_room_of(&source, self.clock.now()) == 0 {
                 return Err(Closed::Source);
@@ -241,14 +248,40 @@ impl Worker {
         if self.said_full.get().is_none_or(|at| Alarms::time(now.saturating_sub(at)) >= SAY_FULL_EVERY) {
             self.said_full.set(Some(now));
             let source = source.map(tracing::field::display);
-            tracing::warn!(source, "{what}: those that have waited for their clients for longest are closed");
+            tracing::warn!(source, "{what}");
         }
+    }
+
+    /// Whether the worker is late now: it should take no new connections.
+    pub fn is_late(&self) -> bool {
+        let late = self.clock.behind() > backlog::LATE;
+        if late {
+            self.late_at.set(Some(self.clock.now()));
+        }
+        late
+    }
+
+    /// Whether this connection, which was accepted just now, has waited for that for too long.
+    pub fn is_too_late_for(&self, stream: &TcpStream) -> bool {
+        let recently = |at: u32| Alarms::time(self.clock.now().saturating_sub(at)) < LATE_RECENTLY;
+        let too_late = self.late_at.get().is_some_and(recently) && backlog::waited(stream).is_some_and(|wait| wait > backlog::WAIT_MAX);
+        if too_late {
+            self.say_full(
+                "there is more to do than this core can: connections that have waited for two seconds for their turn are closed",
+                None,
+            );
+            self.closed(Closed::Late);
+        }
+        too_late
     }
 
     /// Waits until there are fewer connections than the config allows. For that, connections that wait for their clients end.
     pub async fn has_room(&self) {
         while self.connections.get() >= self.view().shares.connections {
-            self.say_full("there are as many connections as max_connections allows", None);
+            self.say_full(
+                "there are as many connections as max_connections allows: those that have waited for their clients for longest are closed",
+                None,
+            );
             self.occupants.make_room(self.clock.now());
             // A connection that cannot make room now may be able to soon.
             let _ = tokio::time::timeout(clock::TICK, self.ended.notified()).await;
