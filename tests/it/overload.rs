@@ -182,7 +182,7 @@ fn a_connection_that_has_waited_for_too_long_is_closed_once_serin_has_its_core_a
         assert_eq!(comes.answer().unwrap().status, 200, "it has just come");
         waits.answer().map(|answer| answer.status).ok()
     };
-    assert_eq!(stand_still(1_000), Some(200), "there is time for it");
+    assert_eq!(stand_still(500), Some(200), "there is time for it");
     assert_eq!(stand_still(2_500), None);
     assert_eq!(process.metrics().sum("serin_client_connections_closed_total", &[("reason", "late")]), 1.0);
     assert_eq!(blue.count(), 4);
