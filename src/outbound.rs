@@ -1,5 +1,5 @@
-//! What serin's own requests to others have in common: notifications, and orders of certificates. Whom they trust, and when a failed
-//! one is repeated.
+//! Notifications and orders of certificates are requests that serin itself makes. This module says which authorities these requests
+//! trust, and when serin repeats one that has failed.
 
 #![forbid(unsafe_code)]
 

@@ -20,8 +20,8 @@ import time
 
 HTTP, ADMIN, STABLE, CANARY = 9100, 9400, 9001, 9002
 SHARE = 10
-# What is asked for: a webhook with its id in a header or in the body, a GET, a long answer. Each in HTTP/1.1, with TLS 1.3 in front of it, and in
-# HTTP/2 over TLS.
+# A workload is a kind of request (a webhook with its id in the body or in a header, a GET, a GET of a long answer), sent in HTTP/1.1, in HTTP/1.1
+# over TLS 1.3, or in HTTP/2 over TLS 1.3.
 WORKS = ("body", "header", "get", "64k")
 PREFIXES = ("", "tls-", "h2-")
 WORKLOADS = [prefix + work for prefix in PREFIXES for work in WORKS]
@@ -125,11 +125,17 @@ function done(summary) io.write("ANSWERED ", summary.requests - summary.errors.s
 """
 
 
+def parts(workload):
+    """The protocol's prefix, "" for HTTP/1.1 without TLS, and the kind of request."""
+    prefix, _, work = workload.rpartition("-")
+    return prefix, work
+
+
 def command(name, workload, folder):
     """The proxy's configuration, written, and how to start it."""
-    work = workload.split("-")[-1]
+    prefix, work = parts(workload)
     in_body = work == "body"
-    tls = TLS[name].format(dir=folder) if work != workload else ""
+    tls = TLS[name].format(dir=folder) if prefix else ""
     values = {"http": HTTP, "admin": ADMIN, "stable": STABLE, "canary": CANARY, "share": SHARE, "dir": folder, "tls": tls}
     if name == "serin":
         text, source = SERIN, "json:/team_id" if in_body else "header:X-Workspace-Id"
@@ -171,10 +177,10 @@ def cpu_nanos(pid):
 
 def load(workload, seconds, folder):
     """How many requests were answered with 200."""
-    work = workload.split("-")[-1]
+    prefix, work = parts(workload)
     path = "/64k" if work == "64k" else "/"
-    base = f"{'http' if work == workload else 'https'}://127.0.0.1:{HTTP}{path}"
-    if workload.startswith("h2-"):
+    base = f"{'https' if prefix else 'http'}://127.0.0.1:{HTTP}{path}"
+    if prefix == "h2":
         connections, streams = STREAMS
         body = ["-d", f"{folder}/body.json", "-H", "Content-Type: application/json"] if work in ("body", "header") else []
         identified = [] if work == "body" else ["-H", f"X-Workspace-Id: {ONE_ID}"]
@@ -233,7 +239,7 @@ def files(folder):
 
 def rounds(workload, options, folder):
     # nginx has no way to read JSON without another module.
-    names = ["serin", "haproxy"] + (["nginx"] if not workload.endswith("body") else [])
+    names = ["serin", "haproxy"] + (["nginx"] if parts(workload)[1] != "body" else [])
     found = {name: [] for name in names}
     for number in range(options.rounds):
         turn = number % len(names)

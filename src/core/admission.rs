@@ -32,7 +32,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Admitted(u32);
 
-/// What happened in one slot.
+/// The requests that ended in one slot, and how.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     in_time: u32,
@@ -167,7 +167,7 @@ impl Admission {
         self.window().answered()
     }
 
-    /// What happened within the last deadline.
+    /// The sum of all slots: the requests that ended within the last deadline.
     fn window(&self) -> Seen {
         self.seen.iter().fold(Seen::default(), Seen::and)
     }

@@ -29,7 +29,7 @@ pub struct Budget {
     given_back: Cell<u64>,
     /// The most that was charged since `fell_much` was last true.
     peak: Cell<usize>,
-    /// What clients gave back for others since `shed_much` last returned.
+    /// The bytes that clients have given back for others since `shed_much` last returned.
     shed: Cell<usize>,
     much: Notify,
     /// The charges of requests that have not arrived whole: they can be given back, because nothing was passed on.

@@ -45,7 +45,7 @@ const RESTED_MANY: usize = 256;
 /// For so long after it was late, a worker looks how long new connections have waited: those that the kernel has queued meanwhile.
 const LATE_RECENTLY: Duration = Duration::from_secs(10);
 /// The least time between two log lines about connections that are closed because there is too much to do.
-const SAY_FULL_EVERY: Duration = Duration::from_secs(5);
+const WARN_EVERY: Duration = Duration::from_secs(5);
 
 /// The stages of a worker's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Worker {
     /// When the log last said that there is no room, in ticks of the clock.
     /// The tick at which the worker was late last.
     late_at: Cell<Option<u32>>,
-    said_full: Cell<Option<u32>>,
+    warned_at: Cell<Option<u32>>,
     budget: Rc<Budget>,
     /// The number of connections that went to rest since memory was last given back.
     rested: Cell<usize>,
@@ -135,7 +135,7 @@ impl Worker {
             sources: Sources::default(),
             inflight: Cell::new(0),
             late_at: Cell::new(None),
-            said_full: Cell::new(None),
+            warned_at: Cell::new(None),
             budget: Rc::default(),
             rested: Cell::new(0),
             ended: Notify::new(),
@@ -229,7 +229,7 @@ impl Worker {
         let source = self.source(address);
         if source.connections.get() >= self.view().shares.connections_per_source + source.room.leaving() {
             let what = "a source has as many connections as max_connections_per_source allows: those that have waited for their clients for longest are closed";
-            self.say_full(what, Some(address));
+            self.warn_rarely(what, Some(address));
             if self.occupants.make_room_of(&source, self.clock.now()) == 0 {
                 return Err(Closed::Source);
             }
@@ -243,10 +243,10 @@ impl Worker {
         self.metrics().connections(self.number()).closed(reason);
     }
 
-    fn say_full(&self, what: &str, source: Option<IpAddr>) {
+    fn warn_rarely(&self, what: &str, source: Option<IpAddr>) {
         let now = self.clock.now();
-        if self.said_full.get().is_none_or(|at| Alarms::time(now.saturating_sub(at)) >= SAY_FULL_EVERY) {
-            self.said_full.set(Some(now));
+        if self.warned_at.get().is_none_or(|at| Alarms::time(now.saturating_sub(at)) >= WARN_EVERY) {
+            self.warned_at.set(Some(now));
             let source = source.map(tracing::field::display);
             tracing::warn!(source, "{what}");
         }
@@ -266,7 +266,7 @@ impl Worker {
         let recently = |at: u32| Alarms::time(self.clock.now().saturating_sub(at)) < LATE_RECENTLY;
         let too_late = self.late_at.get().is_some_and(recently) && backlog::waited(stream).is_some_and(|wait| wait > backlog::WAIT_MAX);
         if too_late {
-            self.say_full(
+            self.warn_rarely(
                 "there is more to do than this core can: connections that have waited for two seconds for their turn are closed",
                 None,
             );
@@ -278,7 +278,7 @@ impl Worker {
     /// Waits until there are fewer connections than the config allows. For that, connections that wait for their clients end.
     pub async fn has_room(&self) {
         while self.connections.get() >= self.view().shares.connections {
-            self.say_full(
+            self.warn_rarely(
                 "there are as many connections as max_connections allows: those that have waited for their clients for longest are closed",
                 None,
             );

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::proxy::wire::clock::Clock;
 
-    /// So many connections that wait since tick 0, at a clock that stands there.
+    /// Adds `count` connections, which wait since tick 0. The clock stays at tick 0.
     fn crowd(occupants: &Occupants, clock: &Rc<Clock>, count: usize) -> Vec<Rc<Occupant>> {
         (0..count).map(|_| occupants.add(clock.alarms())).collect()
     }

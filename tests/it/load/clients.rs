@@ -182,6 +182,13 @@ impl Client {
 }
 
 impl Sent {
+    /// Each webhook was answered 200.
+    #[track_caller]
+    pub fn all_are_ok(&self) {
+        let failed: Vec<_> = self.told.iter().filter(|(_, told)| *told != Told::Answered(200)).collect();
+        assert!(failed.is_empty(), "{} of {}: {:?}", failed.len(), self.told.len(), &failed[..failed.len().min(5)]);
+    }
+
     pub fn slowest(&self) -> Duration {
         self.kept.iter().chain(&self.fresh).max().copied().unwrap_or_default()
     }

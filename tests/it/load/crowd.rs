@@ -88,7 +88,7 @@ fn a_part_of_a_crowd() {
         let mut clients = JoinSet::new();
         for number in first..first + count {
             clients.spawn(async move {
-                // Not all at the same moment.
+                // The clients of a part begin at different moments.
                 tokio::time::sleep(STEP * (number % 1_000) as u32 / 1_000).await;
                 loop {
                     let _ = habit.bothers(to, number).await;
@@ -141,7 +141,7 @@ async fn drip(stream: &mut TcpStream, start: &[u8]) -> io::Result<()> {
 }
 
 impl Handshakes {
-    /// So many a second, each a whole one.
+    /// Starts clients that make `per_second` full handshakes a second.
     pub fn start(front: &Front, per_second: u32) -> Handshakes {
         let (stop, front) = (Arc::<AtomicBool>::default(), front.clone());
         let stopped = stop.clone();

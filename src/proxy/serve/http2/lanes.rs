@@ -25,7 +25,7 @@ impl<T> Lane<T> {
         Rc::new(Lane { next: Cell::new(Next::Run(first)), waker: RefCell::default() })
     }
 
-    /// What to run next, or `None`: the task has to end.
+    /// Waits for the next request. `None` says that the task has to end.
     pub async fn next(&self) -> Option<T> {
         std::future::poll_fn(|cx| match self.next.replace(Next::Unknown) {
             Next::Run(next) => Poll::Ready(Some(next)),
